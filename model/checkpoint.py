@@ -1,0 +1,211 @@
+"""A checkpoint: the network's tensors and, in the header, all that is needed to use and to judge them.
+
+One safetensors file; its metadata has one entry, `facepair`, with the JSON of `Header`. Kernels and matrices
+are stored in half precision, vectors (biases, batch normalisation) in single. Nothing in it can execute.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Self
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.canary import canary_similarity
+from model.errors import CheckpointError
+from model.files import replacing
+from model.network import NetworkConfig, SiameseNetwork
+from model.preprocessing import PreprocessingConfig
+from model.similarity import Threshold, similarity
+
+METADATA_KEY = "facepair"
+
+
+class Metric(BaseModel):
+    """One measured figure, with how many pairs it rests on and its 95% interval where it has one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    split: str
+    value: float
+    pairs: int
+    interval: tuple[float, float] | None = None
+
+
+class Provenance(BaseModel):
+    """Where a checkpoint comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    seed: int
+    epochs: int
+    data_sha256: str
+    code_version: str
+    torch_version: str
+    created_utc: str
+
+
+class Description(BaseModel):
+    """What a training run says of its network when it saves it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    network: NetworkConfig
+    preprocessing: PreprocessingConfig
+    threshold: Threshold
+    metrics: tuple[Metric, ...] = ()
+    provenance: Provenance
+
+    @model_validator(mode="after")
+    def _sides_agree(self) -> Self:
+        if self.network.side_px != self.preprocessing.side_px:
+            raise ValueError("the network and the preprocessing disagree on side_px")
+        return self
+
+
+class Header(Description):
+    """A description as stored: with the canary's score and the two digests."""
+
+    format: Literal["facepair-checkpoint-1"] = "facepair-checkpoint-1"
+    canary_similarity: float
+    embedding_sha256: str
+    """Over all that an embedding and its comparison depend on: tensors, architecture, preprocessing."""
+    checkpoint_sha256: str = ""
+    """Over everything, thresholds included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A verified header and its network: float32, on the CPU, in evaluation mode."""
+
+    header: Header
+    network: SiameseNetwork
+
+
+@torch.no_grad()
+def round_to_storage(network: SiameseNetwork) -> None:
+    """Rounds the weights, in place, to what a checkpoint stores; measure after this, and save loses nothing more."""
+    for tensor in network.state_dict().values():
+        tensor.copy_(tensor.to(_storage_dtype(tensor)))
+
+
+def save(path: Path, network: SiameseNetwork, description: Description) -> Header:
+    """Writes a checkpoint atomically and returns its header. Raises CheckpointError if it is not fit to serve."""
+    tensors = {name: tensor.detach().cpu().to(_storage_dtype(tensor)).contiguous()
+               for name, tensor in network.state_dict().items()}  # fmt: skip
+    _refuse_non_finite(tensors)
+    stored = _network(description.network, tensors)
+    _refuse_unreachable(stored, description.threshold)
+    header = Header(
+        **dict(description),
+        canary_similarity=canary_similarity(stored, description.preprocessing),
+        embedding_sha256=_embedding_digest(description, tensors),
+    )
+    header = header.model_copy(update={"checkpoint_sha256": _checkpoint_digest(header)})
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={METADATA_KEY: header.model_dump_json()})
+        partial.chmod(0o644)  # safetensors makes private files; a container reads this one as another user
+    return header
+
+
+def load(path: Path) -> Checkpoint:
+    """Reads and verifies a checkpoint. Raises CheckpointError, in one line, for anything but a sound one."""
+    header, tensors = _read(path)
+    _check_tensors(path, header, tensors)
+    try:
+        _refuse_non_finite(tensors)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    if _embedding_digest(header, tensors) != header.embedding_sha256:
+        raise CheckpointError(f"{path}: the tensors do not match their digest; the file is damaged or was edited")
+    if _checkpoint_digest(header) != header.checkpoint_sha256:
+        raise CheckpointError(f"{path}: the header does not match its digest; the file is damaged or was edited")
+    return Checkpoint(header=header, network=_network(header.network, tensors))
+
+
+def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(METADATA_KEY)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: not a safetensors file, or a truncated or damaged one") from error
+    if text is None:
+        raise CheckpointError(f"{path}: a safetensors file, but not one of facepair's checkpoints")
+    try:
+        return Header.model_validate_json(text), tensors
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise CheckpointError(f"{path}: the header does not fit this version: {where}: {first['msg']}") from error
+
+
+def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> None:
+    """Every tensor that the architecture has, in the shape and type that it has there, and no other."""
+    with torch.device("meta"):
+        expected = SiameseNetwork(header.network).state_dict()
+    for name in sorted(expected.keys() ^ tensors.keys()):
+        raise CheckpointError(f"{path}: tensor {name} is {'missing' if name in expected else 'not of this network'}")
+    for name, tensor in tensors.items():
+        wanted = (expected[name].shape, _storage_dtype(expected[name]))
+        if (tensor.shape, tensor.dtype) != wanted:
+            raise CheckpointError(f"{path}: tensor {name} has the wrong shape or type")
+
+
+def _network(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> SiameseNetwork:
+    with torch.device("meta"):
+        network = SiameseNetwork(config)
+    single = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    network.load_state_dict(single, strict=True, assign=True)
+    return network.eval().requires_grad_(False)
+
+
+def _storage_dtype(tensor: Tensor) -> torch.dtype:
+    """Half precision for kernels and matrices, single for vectors, as it is for counters."""
+    if not tensor.is_floating_point():
+        return tensor.dtype
+    return torch.float16 if tensor.ndim >= 2 else torch.float32
+
+
+def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise CheckpointError(f"tensor {name} has values that are not finite; take another checkpoint")
+
+
+def _refuse_unreachable(network: SiameseNetwork, threshold: Threshold) -> None:
+    """Identical pictures are at distance 0 and score sigmoid(bias): a higher threshold would call them different."""
+    identical = float(similarity(network.comparison.bias.detach()))
+    if threshold.value > identical:
+        raise CheckpointError(
+            f"the threshold {threshold.value:.6f} lies above {identical:.6f}, the similarity of two identical pictures"
+        )
+
+
+def _embedding_digest(description: Description, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(_canonical(description.model_dump(mode="json", include={"network", "preprocessing"})))
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _checkpoint_digest(header: Header) -> str:
+    """The header names the tensors' digest, so a digest of the header, without itself, covers everything."""
+    return hashlib.sha256(_canonical(header.model_dump(mode="json", exclude={"checkpoint_sha256"}))).hexdigest()
+
+
+def _canonical(value: object) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()

@@ -1,0 +1,81 @@
+"""Every way in which facepair's own code fails, as one tree.
+
+FacepairError
+├── ImageError                 a picture that cannot be used
+│   ├── EmptyImage             no bytes at all
+│   ├── UnsupportedImage       not JPEG, PNG or WebP
+│   ├── UndecodableImage       one of these, but truncated or damaged
+│   ├── ImageTooLarge          more pixels than the limit allows
+│   └── ImageTooSmall          a side shorter than the limit allows
+├── EmbeddingError             an embedding that cannot be compared
+│   ├── MalformedEmbedding     wrong length, or numbers that are not finite
+│   └── ForeignEmbedding       made by another model
+├── CheckpointError            a checkpoint that is damaged, foreign or not fit to serve
+├── DeviceError                a device that was asked for and is not there
+├── InferenceError             the network answered with numbers that are not finite
+├── DataError                  training data that is missing or malformed
+└── TrainingError              a run that cannot go on
+
+A message is one line. It says what is wrong and, where somebody can act on it, what to do.
+It never contains pixels, embeddings or the name of an uploaded file.
+"""
+
+
+class FacepairError(Exception):
+    """The root of the tree."""
+
+
+class ImageError(FacepairError):
+    """A picture that cannot be used."""
+
+
+class EmptyImage(ImageError):
+    """No bytes at all."""
+
+
+class UnsupportedImage(ImageError):
+    """The bytes do not begin like any format that is taken."""
+
+
+class UndecodableImage(ImageError):
+    """The bytes begin like an image, and cannot be decoded as one."""
+
+
+class ImageTooLarge(ImageError):
+    """More pixels than the limit allows."""
+
+
+class ImageTooSmall(ImageError):
+    """A side shorter than the limit allows."""
+
+
+class EmbeddingError(FacepairError):
+    """An embedding that cannot be compared."""
+
+
+class MalformedEmbedding(EmbeddingError):
+    """The wrong length, or numbers that are not finite."""
+
+
+class ForeignEmbedding(EmbeddingError):
+    """An embedding that another model made."""
+
+
+class CheckpointError(FacepairError):
+    """A checkpoint that is damaged, foreign or not fit to serve."""
+
+
+class DeviceError(FacepairError):
+    """A device that was asked for and is not there."""
+
+
+class InferenceError(FacepairError):
+    """The network answered with numbers that are not finite."""
+
+
+class DataError(FacepairError):
+    """Training data that is missing or malformed."""
+
+
+class TrainingError(FacepairError):
+    """A training run that cannot go on."""

@@ -1,0 +1,56 @@
+"""A loaded checkpoint on a device: pictures to embeddings, embeddings to similarities.
+
+B batch, H W pixels, D embedding
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from model.canary import canary_similarity
+from model.checkpoint import Checkpoint
+from model.errors import CheckpointError, InferenceError
+from model.preprocessing import Pixels, normalise, to_unit
+from model.similarity import similarity
+
+Embeddings = NDArray[np.float32]
+
+# A GPU convolves in TF32 (10 bits of mantissa), so its scores differ from the recorded ones more than a CPU's do.
+CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
+
+
+class Verifier:
+    """Not thread-safe by contract: one thread at a time calls it, as one thread owns torch in the service."""
+
+    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
+        self.header = checkpoint.header
+        self.device = device
+        self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def embed(self, pixels: Pixels) -> Embeddings:
+        """uint8 (B, H, W), as `preprocessing.prepare` makes them -> float32 (B, D). Raises InferenceError."""
+        images = normalise(to_unit(torch.from_numpy(pixels).to(self.device)), self.header.preprocessing)
+        embeddings = self._network.embed(images.contiguous(memory_format=torch.channels_last))
+        result: Embeddings = embeddings.cpu().numpy()
+        if not np.isfinite(result).all():
+            raise InferenceError("the network gave an embedding that is not finite")
+        return result
+
+    @torch.inference_mode()
+    def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
+        """float32 (B, D) twice -> float64 (B,) similarities, 0..1; symmetric. Raises InferenceError."""
+        logits = self._network.compare(torch.from_numpy(left).to(self.device), torch.from_numpy(right).to(self.device))
+        result: NDArray[np.float64] = similarity(logits).cpu().numpy()
+        if not np.isfinite(result).all():
+            raise InferenceError("the comparison gave a similarity that is not finite")
+        return result
+
+    def check_canary(self) -> None:
+        """Scores the canary pair and compares with the record. Raises CheckpointError if this device differs."""
+        found = canary_similarity(self._network, self.header.preprocessing)
+        recorded = self.header.canary_similarity
+        if not abs(found - recorded) <= CANARY_TOLERANCE[self.device.type]:
+            raise CheckpointError(
+                f"the canary pair scores {found:.6f} on {self.device}, but the checkpoint records {recorded:.6f}"
+            )

@@ -1,0 +1,1 @@
+"""Learns the network from labelled faces and writes its checkpoint."""

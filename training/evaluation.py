@@ -1,0 +1,106 @@
+"""What a set of scored pairs says: accuracy, ROC, error rates, losses and their 95% intervals.
+
+Rates use the terms of ISO/IEC 19795-1: FMR, the share of impostor pairs (two people) that are accepted; FNMR, the
+share of genuine pairs (one person) that are rejected; EER, where the two are equal.
+
+P pairs
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scores = NDArray[np.float64]
+Labels = NDArray[np.bool_]
+
+Z_95 = 1.959964
+BOOTSTRAP_ROUNDS = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A figure and its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def accuracy(scores: Scores, same: Labels, threshold: float) -> Estimate:
+    """The share of right decisions with Wilson's score interval (Wilson 1927); scores (P,), same (P,)."""
+    return wilson(int(((scores >= threshold) == same).sum()), len(scores))
+
+
+def wilson(successes: int, trials: int) -> Estimate:
+    """A binomial proportion with Wilson's score interval."""
+    share, z2 = successes / trials, Z_95**2
+    centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = Z_95 / (1 + z2 / trials) * sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
+    return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+
+
+def best_threshold(scores: Scores, same: Labels, ceiling: float = 1.0) -> float:
+    """The threshold of highest accuracy, at most `ceiling`: halfway between two scores; of several, the middle one."""
+    ordered = np.unique(scores)
+    candidates = np.concatenate([ordered[:1], (ordered[1:] + ordered[:-1]) / 2])
+    candidates = np.unique(np.minimum(candidates, ceiling))
+    genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
+    right = len(genuine) - np.searchsorted(genuine, candidates) + np.searchsorted(impostor, candidates)
+    best = candidates[right == right.max()]
+    return float(best[len(best) // 2])
+
+
+def roc(scores: Scores, same: Labels) -> tuple[Scores, Scores]:
+    """FMR and FNMR, each (T,), at every threshold from above the highest score down to the lowest."""
+    thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
+    genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
+    fmr = 1 - np.searchsorted(impostor, thresholds) / len(impostor)
+    fnmr = np.searchsorted(genuine, thresholds) / len(genuine)
+    return fmr, fnmr
+
+
+def area_under_roc(scores: Scores, same: Labels) -> float:
+    """The probability that a genuine pair scores higher than an impostor pair, a tie counting half."""
+    fmr, fnmr = roc(scores, same)
+    return float(np.trapezoid(1 - fnmr, fmr))
+
+
+def equal_error_rate(scores: Scores, same: Labels) -> float:
+    """Where FMR and FNMR cross, interpolated between the two thresholds around the crossing."""
+    fmr, fnmr = roc(scores, same)
+    after = int(np.argmax(fmr >= fnmr))
+    gap_before, gap_after = fnmr[after - 1] - fmr[after - 1], fmr[after] - fnmr[after]
+    weight = gap_before / (gap_before + gap_after)
+    return float(fmr[after - 1] + weight * (fmr[after] - fmr[after - 1]))
+
+
+def fnmr_at_fmr(scores: Scores, same: Labels, max_fmr: float) -> float:
+    """The lowest FNMR among thresholds whose FMR is at most `max_fmr`."""
+    fmr, fnmr = roc(scores, same)
+    return float(fnmr[fmr <= max_fmr].min())
+
+
+def bootstrap(statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, seed: int = 0) -> Estimate:
+    """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
+    draws = np.random.default_rng(seed)
+    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
+    values = []
+    for _ in range(BOOTSTRAP_ROUNDS):
+        chosen = np.concatenate([draws.choice(genuine, len(genuine)), draws.choice(impostor, len(impostor))])
+        values.append(statistic(scores[chosen], same[chosen]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+
+
+def cross_entropy(scores: Scores, same: Labels) -> float:
+    """Mean binary cross-entropy in nats; a score is held 1e-12 away from 0 and 1."""
+    likelihood = np.where(same, scores, 1 - scores)
+    return float(-np.log(likelihood.clip(1e-12)).mean())
+
+
+def squared_error(scores: Scores, same: Labels) -> float:
+    """Mean squared error of the similarity against 0 and 1."""
+    return float(((scores - same) ** 2).mean())

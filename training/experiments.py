@@ -1,0 +1,80 @@
+"""The experiments, each one frozen value. A variant is another value, made with `dataclasses.replace`."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from model.errors import TrainingError
+from model.network import NetworkConfig
+from model.preprocessing import PreprocessingConfig
+from training.augmentation import Augmentation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One run, completely: two runs of equal value on one CPU end in equal weights."""
+
+    name: str
+    network: NetworkConfig
+    preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
+    augmentation: Augmentation | None = None
+    loss: Literal["bce", "mse"] = "bce"
+    epochs: int = 20
+    batch_pairs: int = 128
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    decay_every_epochs: int | None = None
+    decay_factor: float = 0.1
+    patience_epochs: int | None = None
+    keep: Literal["last", "best"] = "last"
+    validation_fraction: float = 0.2
+    split_seed: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = (self.epochs, self.batch_pairs, self.learning_rate, self.decay_every_epochs, self.patience_epochs)
+        if any(value is not None and value <= 0 for value in positive):
+            raise TrainingError(f"{self.name}: epochs, batch, rates and patience must be positive")
+        if not 0 < self.validation_fraction < 1:
+            raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
+        if self.network.side_px != self.preprocessing.side_px:
+            raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px")
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The rate of an epoch, the first being 1: constant, or multiplied by the factor every so many epochs."""
+        steps = (epoch - 1) // self.decay_every_epochs if self.decay_every_epochs else 0
+        return self.learning_rate * self.decay_factor**steps
+
+
+PAPER = NetworkConfig(batch_norm=False, embedding_activation="sigmoid")
+NORMALISED = NetworkConfig(batch_norm=True, embedding_activation="relu")
+
+EXPERIMENT_1 = Experiment(name="experiment-1", network=PAPER)
+EXPERIMENT_2 = Experiment(name="experiment-2", network=NORMALISED, augmentation=Augmentation())
+EXPERIMENT_3 = replace(
+    EXPERIMENT_2,
+    name="experiment-3",
+    network=NORMALISED.model_copy(update={"dropout": 0.5}),
+    weight_decay=1e-4,
+    decay_every_epochs=5,
+)
+EXPERIMENT_4 = replace(
+    EXPERIMENT_2, name="experiment-4", loss="mse", decay_every_epochs=5, patience_epochs=5, keep="best"
+)
+SMOKE = replace(
+    EXPERIMENT_2,
+    name="smoke",
+    network=NORMALISED.model_copy(update={"channels": (4, 4, 8, 8), "dimension": 32}),
+    epochs=2,
+    batch_pairs=16,
+    learning_rate=1e-3,
+)
+"""A narrow network for two epochs: whether an installation and a data set work, in a minute."""
+
+EXPERIMENTS = {run.name: run for run in (EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_3, EXPERIMENT_4, SMOKE)}
+
+
+def find_experiment(name: str) -> Experiment:
+    """The experiment of that name. Raises TrainingError."""
+    if name not in EXPERIMENTS:
+        raise TrainingError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]

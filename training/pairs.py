@@ -1,0 +1,113 @@
+"""Pair lists in LFW's format, and the split of the training pairs into training and validation.
+
+A list begins with how many pairs of each kind it has (the line may be absent), then has one pair a line, tab-separated:
+`NAME 1 4` for two pictures of one person, `NAME 1 OTHER 2` for pictures of two. A picture is a number (4 stands for
+the file NAME_0004) or a file name.
+
+P pairs
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.errors import DataError
+
+Key = tuple[str, str]
+"""A picture: the person's name, and the file's name without its ending."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two pictures and whether they show the same person; `line` is where the list has it."""
+
+    left: Key
+    right: Key
+    line: int
+
+    @property
+    def same(self) -> bool:
+        return self.left[0] == self.right[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSet:
+    """Pairs as indices into an album: left and right int64 (P,), same float32 (P,), 1 for the same person."""
+
+    left: Tensor
+    right: Tensor
+    same: Tensor
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+    def __getitem__(self, chosen: Tensor) -> "PairSet":
+        """The pairs at the indices `chosen`, int64."""
+        return PairSet(left=self.left[chosen], right=self.right[chosen], same=self.same[chosen])
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Reads a pair list. Raises DataError with file and line."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as a pair list: {error}") from error
+    count = int(lines[0]) if lines and lines[0].strip().isdigit() else None
+    first = 0 if count is None else 1
+    pairs = [_pair(path, number, line) for number, line in enumerate(lines[first:], first + 1) if line.strip()]
+    if not pairs:
+        raise DataError(f"{path}: the list has no pairs")
+    _check_count(path, pairs, count)
+    return pairs
+
+
+def resolve(path: Path, pairs: Sequence[Pair], index: dict[Key, int]) -> PairSet:
+    """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for."""
+    missing = {key: pair.line for pair in pairs for key in (pair.left, pair.right) if key not in index}
+    if missing:
+        (person, stem), line = next(iter(missing.items()))
+        others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(f"{path}:{line}: there is no picture {person}/{stem}{others}")
+    return PairSet(
+        left=torch.tensor([index[pair.left] for pair in pairs]),
+        right=torch.tensor([index[pair.right] for pair in pairs]),
+        same=torch.tensor([float(pair.same) for pair in pairs]),
+    )
+
+
+def split(pairs: PairSet, fraction: float, seed: int) -> tuple[PairSet, PairSet]:
+    """One random split by pairs into training and validation, `fraction` of them for validation."""
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
+    held_out = round(len(pairs) * fraction)
+    return pairs[order[held_out:]], pairs[order[:held_out]]
+
+
+def shared_people(training: PairSet, validation: PairSet, keys: Sequence[Key]) -> int:
+    """How many validation pairs show a person who is in the training pairs too: a split by pairs leaks these."""
+    known = {keys[i][0] for i in (*training.left.tolist(), *training.right.tolist())}
+    sides = zip(validation.left.tolist(), validation.right.tolist(), strict=True)
+    return sum(keys[left][0] in known or keys[right][0] in known for left, right in sides)
+
+
+def _pair(path: Path, number: int, line: str) -> Pair:
+    match [field.strip() for field in line.split("\t")]:
+        case [person, left, right]:
+            return Pair(left=_key(person, left), right=_key(person, right), line=number)
+        case [person, left, other, right] if person != other:
+            return Pair(left=_key(person, left), right=_key(other, right), line=number)
+    raise DataError(f"{path}:{number}: expected NAME, 1, 2 or NAME, 1, OTHER, 2 with tabs between")
+
+
+def _key(person: str, picture: str) -> Key:
+    return (person, f"{person}_{int(picture):04d}" if picture.isdigit() else Path(picture).stem)
+
+
+def _check_count(path: Path, pairs: Sequence[Pair], count: int | None) -> None:
+    same = sum(pair.same for pair in pairs)
+    if count is not None and (same, len(pairs) - same) != (count, count):
+        raise DataError(
+            f"{path}:1: announces {count} pairs of each kind, but has {same} same and {len(pairs) - same} different"
+        )

@@ -1,0 +1,137 @@
+"""What a finished run says of itself: its threshold, its figures and its checkpoint."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from model import __version__
+from model.checkpoint import Description, Header, Metric, Provenance, round_to_storage, save
+from model.files import replacing
+from model.network import SiameseNetwork
+from model.similarity import Threshold, similarity
+from training.album import Album
+from training.evaluation import (
+    Estimate,
+    Labels,
+    Scores,
+    accuracy,
+    area_under_roc,
+    best_threshold,
+    bootstrap,
+    cross_entropy,
+    equal_error_rate,
+    fnmr_at_fmr,
+    squared_error,
+)
+from training.experiments import Experiment
+from training.loop import Trained, TrainingData
+from training.pairs import PairSet
+from training.scoring import score_pairs
+
+
+def finish(
+    experiment: Experiment, trained: Trained, data: TrainingData, test: PairSet | None, folder: Path, code: str
+) -> Header:
+    """Measures a trained network and writes checkpoint, test scores and `result.json` into `folder`.
+
+    First the weights are rounded to what is stored. The threshold is chosen on the validation pairs; the test pairs,
+    where there are any, are read once. `code` is the `code_version` that the run began with.
+    """
+    network = trained.network
+    round_to_storage(network)
+    scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
+    threshold = choose_threshold(network, scores, same)
+    metrics = measure("validation", scores, same, threshold.value)
+    if test is not None:
+        scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
+        metrics += measure("test", scores, same, threshold.value)
+        write_scores(folder / "test-scores.csv", data.album, test, scores)
+    description = Description(
+        name=experiment.name,
+        network=experiment.network,
+        preprocessing=experiment.preprocessing,
+        threshold=threshold,
+        metrics=tuple(metrics),
+        provenance=_provenance(experiment, trained, data, code),
+    )
+    header = save(folder / f"{experiment.name}.safetensors", network, description)
+    with replacing(folder / "result.json") as path:
+        path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
+    return header
+
+
+def choose_threshold(network: SiameseNetwork, scores: Scores, same: Labels) -> Threshold:
+    """The threshold of highest accuracy on validation pairs, never above what identical pictures score."""
+    identical = float(similarity(network.comparison.bias.detach().cpu()))
+    return Threshold(
+        value=best_threshold(scores, same, ceiling=identical),
+        method="highest accuracy",
+        split="validation",
+        pairs=len(scores),
+    )
+
+
+def measure(split: str, scores: Scores, same: Labels, threshold: float) -> list[Metric]:
+    """Every figure that is reported of a set of pairs, with its interval where it has one."""
+
+    def metric(name: str, figure: Estimate | float) -> Metric:
+        if isinstance(figure, float):
+            return Metric(name=name, split=split, value=figure, pairs=len(scores))
+        interval = (figure.low, figure.high)
+        return Metric(name=name, split=split, value=figure.value, pairs=len(scores), interval=interval)
+
+    return [
+        metric("accuracy at 0.5", accuracy(scores, same, 0.5)),
+        metric("accuracy at threshold", accuracy(scores, same, threshold)),
+        metric("area under ROC", bootstrap(area_under_roc, scores, same)),
+        metric("EER", bootstrap(equal_error_rate, scores, same)),
+        metric("FNMR at FMR 1%", bootstrap(partial(fnmr_at_fmr, max_fmr=0.01), scores, same)),
+        metric("cross-entropy", cross_entropy(scores, same)),
+        metric("squared error", squared_error(scores, same)),
+    ]
+
+
+def format_metrics(metrics: Sequence[Metric]) -> str:
+    """The figures as aligned lines for a terminal."""
+    lines = []
+    for m in metrics:
+        interval = f"  95% {m.interval[0]:.4f} to {m.interval[1]:.4f}" if m.interval else ""
+        lines.append(f"{m.split:<11} {m.name:<22} {m.value:.4f}{interval}  n={m.pairs}")
+    return "\n".join(lines)
+
+
+def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> None:
+    """A line for each pair: both pictures, 1 for the same person, similarity."""
+    with replacing(path) as partial_path, partial_path.open("w") as file:
+        file.write("left,right,same,similarity\n")
+        rows = zip(pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist(), scores, strict=True)
+        for left, right, same, score in rows:
+            file.write(f"{album.keys[left][1]},{album.keys[right][1]},{int(same)},{np.float64(score)!s}\n")
+
+
+def _provenance(experiment: Experiment, trained: Trained, data: TrainingData, code: str) -> Provenance:
+    return Provenance(
+        experiment=json.dumps({**asdict(experiment), "network": None, "preprocessing": None}),
+        seed=experiment.seed,
+        epochs=trained.epoch,
+        data_sha256=data.album.sha256,
+        code_version=code,
+        torch_version=str(torch.__version__),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def code_version() -> str:
+    """The commit that the code is at, marked `-dirty` if it was changed since; the package's version outside git."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return __version__

@@ -1,0 +1,114 @@
+"""The state of a run after an epoch, in one safetensors file: enough to go on as if nothing had happened.
+
+Random numbers need no state: every epoch seeds its generators anew from the run's seed and the epoch's number.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from model.errors import TrainingError
+from model.files import replacing
+from training.experiments import Experiment
+
+METADATA_KEY = "facepair-run"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epoch:
+    """One row of the metrics file. Training figures are means over the epoch's batches, as they were trained."""
+
+    epoch: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_bce: float
+    validation_mse: float
+    validation_accuracy: float
+    seconds: float
+    images_per_s: float
+
+
+@dataclass(kw_only=True)
+class RunState:
+    """What changes while a run goes on; `best` has the weights of lowest validation loss, where they are kept."""
+
+    weights: dict[str, Tensor]
+    optimizer: dict[str, Tensor]
+    best: dict[str, Tensor] = field(default_factory=dict)
+    history: list[Epoch] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """The first epoch of lowest validation loss; 0 before the first."""
+        return min(self.history, key=lambda row: row.validation_loss).epoch if self.history else 0
+
+
+def save_state(path: Path, state: RunState, experiment: Experiment, data_sha256: str) -> None:
+    """Writes the state atomically: whatever happens, the file holds this epoch or the one before."""
+    tensors = {
+        f"{part}/{name}": tensor.contiguous()
+        for part, group in (("weights", state.weights), ("optimizer", state.optimizer), ("best", state.best))
+        for name, tensor in group.items()
+    }
+    header = {"run": identity(experiment, data_sha256), "history": [asdict(row) for row in state.history]}
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
+
+
+def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState:
+    """Reads a state. Raises TrainingError if it cannot be read or belongs to another run."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads(file.metadata()[METADATA_KEY])
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f"{path}: cannot be read as the state of a run: {error}") from error
+    wanted = identity(experiment, data_sha256)
+    differing = [key for key in wanted if header["run"].get(key) != wanted[key]]
+    if differing:
+        raise TrainingError(
+            f"{path}: is the state of another run ({', '.join(differing)} differ); choose another --out"
+        )
+    return RunState(
+        weights=_part(tensors, "weights"),
+        optimizer=_part(tensors, "optimizer"),
+        best=_part(tensors, "best"),
+        history=[Epoch(**row) for row in header["history"]],
+    )
+
+
+def identity(experiment: Experiment, data_sha256: str) -> dict[str, Any]:
+    """What must be equal for a run to be the same run, as plain JSON values."""
+    values = {**asdict(experiment), "data_sha256": data_sha256, "threads": torch.get_num_threads()}
+    values["network"] = experiment.network.model_dump()
+    values["preprocessing"] = experiment.preprocessing.model_dump()
+    plain: dict[str, Any] = json.loads(json.dumps(values))
+    return plain
+
+
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """An optimizer's moments as named tensors: `INDEX.NAME`."""
+    states: Mapping[int, Mapping[str, Tensor]] = optimizer.state_dict()["state"]
+    return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """The inverse of `flatten_optimizer`; the groups' settings stay as they are."""
+    states: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        index, _, name = key.partition(".")
+        states.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    return {name.removeprefix(f"{part}/"): tensor for name, tensor in tensors.items() if name.startswith(f"{part}/")}
