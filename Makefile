@@ -1,0 +1,38 @@
+# make serve   sets up what serving needs and starts the service on http://127.0.0.1:8000
+# make test    sets up the rest and runs the tests
+# make lint    sets up the rest and checks style and types
+
+PYTHON ?= python3
+VENV := .venv
+# Options for pip, such as the index of torch's CPU build: make serve PIP_ARGS="--extra-index-url URL"
+PIP_ARGS ?=
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -c constraints-torch.txt
+INPUTS := pyproject.toml constraints.txt constraints-torch.txt
+
+.PHONY: serve test lint clean
+.DELETE_ON_ERROR:
+
+serve: $(VENV)/serving.done
+	$(VENV)/bin/python -m app
+
+test: $(VENV)/all.done
+	$(VENV)/bin/python -m pytest
+
+lint: $(VENV)/all.done
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+
+clean:
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/serving.done: $(INPUTS) | $(VENV)/bin/python
+	$(PIP) -e .
+	touch $@
+
+$(VENV)/all.done: $(VENV)/serving.done
+	$(PIP) -e ".[training,test]"
+	touch $@

@@ -1,0 +1,1 @@
+"""The HTTP service: two photographs in, one decision out."""

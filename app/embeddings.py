@@ -1,0 +1,34 @@
+"""Embeddings as they travel in JSON: numbers, or float32 little-endian in base64.
+
+D embedding
+"""
+
+import base64
+import binascii
+
+import numpy as np
+
+from model.errors import MalformedEmbedding
+from model.verifier import Embeddings
+
+LITTLE_ENDIAN = np.dtype("<f4")
+
+
+def encode_base64(embedding: Embeddings) -> str:
+    """float32 (D,) -> base64 of its little-endian bytes."""
+    return base64.b64encode(embedding.astype(LITTLE_ENDIAN).tobytes()).decode("ascii")
+
+
+def decode_embedding(value: list[float] | str, dimension: int) -> Embeddings:
+    """Either form -> float32 (D,). Raises MalformedEmbedding."""
+    try:
+        raw = np.frombuffer(base64.b64decode(value, validate=True), LITTLE_ENDIAN) if isinstance(value, str) else value
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            embedding: Embeddings = np.array(raw, dtype=np.float32)
+    except (binascii.Error, ValueError, OverflowError) as error:
+        raise MalformedEmbedding("an embedding is a list of numbers, or base64 of float32 values") from error
+    if embedding.shape != (dimension,):
+        raise MalformedEmbedding(f"an embedding of this model has {dimension} values")
+    if not np.isfinite(embedding).all():
+        raise MalformedEmbedding("an embedding has only finite values")
+    return embedding

@@ -1,0 +1,102 @@
+"""The application: a verifier that is loaded and warm, and the routes around it."""
+
+import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import numpy as np
+import torch
+from fastapi import FastAPI, Request, Response
+from PIL import Image
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from app.inference import Inference
+from app.problems import Problem, from_domain, respond
+from app.routes import router, work_router
+from app.settings import Settings
+from app.telemetry import Metrics, TelemetryMiddleware
+from model import __version__
+from model.checkpoint import load
+from model.device import select_device
+from model.errors import FacepairError
+from model.preprocessing import ImageLimits, prepare
+from model.verifier import Verifier
+
+# What nginx logs for a client that left; nobody receives it.
+CLIENT_CLOSED_REQUEST = 499
+ABOUT = "Are these two photographs of the same person?"
+
+
+def open_verifier(settings: Settings) -> Verifier:
+    """Loads the checkpoint, warms the network up and checks the canary pair.
+
+    It comes before the event loop and the listener, so that a service that listens can answer. Raises FacepairError.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    device = select_device(settings.device)
+    verifier = Verifier(load(settings.weights), device)
+    _warm_up(verifier)
+    verifier.check_canary()
+    return verifier
+
+
+def _warm_up(verifier: Verifier) -> None:
+    """One picture through decoding and the network, alone and as a pair: first calls are slow, and no caller's."""
+    file = io.BytesIO()
+    Image.new("L", (64, 64)).save(file, "PNG")
+    pixels = prepare(file.getvalue(), verifier.header.preprocessing)
+    for size in (1, 2):
+        verifier.embed(np.stack([pixels] * size))
+
+
+def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
+    """The application around a verifier of `open_verifier`; its lifespan ends the threads."""
+    metrics = Metrics()
+    header = verifier.header
+    metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
+    limits = ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px)
+    inference = Inference(verifier, limits, settings.decoders, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        inference.close()
+
+    app = FastAPI(title="facepair", version=__version__, description=ABOUT, lifespan=lifespan)
+    app.state.settings = settings
+    app.state.inference = inference
+    app.state.metrics = metrics
+    app.include_router(router)
+    app.include_router(work_router)
+    app.add_exception_handler(Problem, _answer_problem)
+    app.add_exception_handler(FacepairError, _answer_domain_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_middleware(TelemetryMiddleware, metrics=metrics)
+    return app
+
+
+async def _answer_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return respond(error, request.state.request_id)
+
+
+async def _answer_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FacepairError)
+    return respond(from_domain(error), request.state.request_id)
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """Starlette's own: an unknown path or method."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        problem = Problem("method_not_allowed", "see the Allow header, and /docs for what each path takes")
+    else:
+        problem = Problem("not_found", "see /docs for the paths that there are")
+    return respond(problem, request.state.request_id, error.headers)
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)
+    return Response(status_code=CLIENT_CLOSED_REQUEST)

@@ -1,0 +1,96 @@
+"""Every error answer, in one table: RFC 9457 `application/problem+json`, the same shape everywhere.
+
+An answer never echoes the input, an exception's text from a library, a file name or a stack trace.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fastapi.responses import JSONResponse
+
+from model import errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """A row of the table. `error` is the domain error that becomes this answer, if one does."""
+
+    status: int
+    code: str
+    title: str
+    error: type[errors.FacepairError] | None = None
+
+
+KINDS = (
+    Kind(status=400, code="malformed_multipart", title="The body is not well-formed multipart/form-data"),
+    Kind(status=400, code="malformed_json", title="The body is not the JSON that this route takes"),
+    Kind(status=400, code="missing_part", title="A required part is missing"),
+    Kind(status=400, code="duplicate_part", title="A part was given more than once"),
+    Kind(status=400, code="unexpected_part", title="There is a part that this route does not take"),
+    Kind(status=400, code="unexpected_query", title="This route takes no query parameters"),
+    Kind(status=400, code="too_many_images", title="There are more images than one request may have"),
+    Kind(status=400, code="invalid_field", title="A field has a value that it cannot have"),
+    Kind(
+        status=400, code="malformed_embedding", title="This is not an embedding", error=errors.MalformedEmbedding
+    ),
+    Kind(status=404, code="not_found", title="There is nothing at this path"),
+    Kind(status=405, code="method_not_allowed", title="This path does not take this method"),
+    Kind(
+        status=409, code="foreign_embedding", title="Another model made this embedding", error=errors.ForeignEmbedding
+    ),
+    Kind(status=413, code="too_many_bytes", title="The upload has too many bytes"),
+    Kind(status=415, code="unsupported_content_type", title="This route does not take this content type"),
+    Kind(
+        status=415, code="unsupported_image", title="This is not a JPEG, PNG or WebP image",
+        error=errors.UnsupportedImage,
+    ),
+    Kind(status=422, code="empty_image", title="The image is empty", error=errors.EmptyImage),
+    Kind(
+        status=422, code="undecodable_image", title="The image cannot be decoded", error=errors.UndecodableImage
+    ),
+    Kind(status=422, code="too_many_pixels", title="The image has too many pixels", error=errors.ImageTooLarge),
+    Kind(status=422, code="image_too_small", title="The image is too small", error=errors.ImageTooSmall),
+    Kind(status=500, code="internal_error", title="The service failed"),
+    Kind(status=503, code="not_ready", title="The service is not ready"),
+)  # fmt: skip
+BY_CODE = {kind.code: kind for kind in KINDS}
+BY_ERROR = {kind.error: kind for kind in KINDS if kind.error}
+RETRY_AFTER_S = 1
+
+
+class Problem(Exception):
+    """Ends a request with the answer `code`; `detail` is our own sentence and says what to do."""
+
+    def __init__(self, code: str, detail: str, field: str | None = None) -> None:
+        super().__init__(detail)
+        self.kind = BY_CODE[code]
+        self.detail = detail
+        self.field = field
+
+
+def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
+    """A domain error as an answer; one without a row is an internal error and says no more than that."""
+    kind = BY_ERROR.get(type(error))
+    if kind is None:
+        return Problem("internal_error", "the request could not be completed; it was logged under its request_id")
+    return Problem(kind.code, str(error), field)
+
+
+def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer itself."""
+    kind = problem.kind
+    retry = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    return JSONResponse(
+        {
+            "type": f"urn:facepair:problem:{kind.code}",
+            "title": kind.title,
+            "status": kind.status,
+            "detail": problem.detail,
+            "code": kind.code,
+            "field": problem.field,
+            "request_id": request_id,
+        },
+        status_code=kind.status,
+        headers={**retry, **(headers or {})},
+        media_type="application/problem+json",
+    )

@@ -1,0 +1,269 @@
+"""The routes. Each reads its input, hands the work to `Inference`, and says what came out."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import ValidationError
+
+from app.embeddings import decode_embedding, encode_base64
+from app.inference import Inference, Prepared
+from app.problems import Problem, from_domain
+from app.schemas import (
+    CompareRequest,
+    Comparison,
+    Embedding,
+    EmbeddingList,
+    Health,
+    ImageReport,
+    Info,
+    Limits,
+    ModelName,
+    ProblemDetail,
+    Timing,
+    Verification,
+)
+from app.settings import Settings
+from app.telemetry import Metrics
+from app.uploads import PartRule, read_body, read_parts
+from model import __version__
+from model.errors import CheckpointError, EmbeddingError, ForeignEmbedding, ImageError
+from model.similarity import decide
+
+READINESS_TIMEOUT_S = 5.0
+# A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
+JSON_BYTES_PER_VALUE = 64
+JSON_BYTES_BESIDE = 4096
+
+
+def _settings(request: Request) -> Settings:
+    return request.app.state.settings  # type: ignore[no-any-return]
+
+
+def _inference(request: Request) -> Inference:
+    return request.app.state.inference  # type: ignore[no-any-return]
+
+
+def _metrics(request: Request) -> Metrics:
+    return request.app.state.metrics  # type: ignore[no-any-return]
+
+
+def _request_id(request: Request) -> str:
+    return request.state.request_id  # type: ignore[no-any-return]
+
+
+def _no_query(request: Request) -> None:
+    if request.url.query:
+        raise Problem("unexpected_query", "send options as parts or fields of the body")
+
+
+WithSettings = Annotated[Settings, Depends(_settings)]
+WithInference = Annotated[Inference, Depends(_inference)]
+WithMetrics = Annotated[Metrics, Depends(_metrics)]
+WithRequestId = Annotated[str, Depends(_request_id)]
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {"model": ProblemDetail, "description": "Every error has this shape, as application/problem+json."}
+}
+router = APIRouter(responses=PROBLEMS)
+work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
+
+
+def _multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
+    """How a multipart body is documented, since the routes read it themselves."""
+    schema = {"type": "object", "required": list(required), "properties": properties}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
+THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
+ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
+COMPARE_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": CompareRequest.model_json_schema()}}}
+}
+
+
+@work_router.post(
+    "/verify", openapi_extra=_multipart(["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD})
+)
+async def verify(
+    request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
+) -> Verification:
+    """Whether two photographs show the same person."""
+    started = time.perf_counter()
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True)
+    parts = await read_parts(request, {"image1": image, "image2": image, "threshold": PartRule()})
+    threshold = _threshold(parts.get("threshold"), inference)
+    decoding = time.perf_counter()
+    left, right = await _prepare(inference, {"image1": parts["image1"][0], "image2": parts["image2"][0]})
+    decoded = time.perf_counter()
+    result = await inference.verify(left.pixels, right.pixels)
+    decision = decide(result.value, threshold)
+    return Verification(
+        decision=decision,
+        verified=decision == "same",
+        similarity=result.value,
+        threshold=threshold,
+        images=[_report("image1", left), _report("image2", right)],
+        model=_model(inference),
+        timing_ms=Timing(
+            decode=_ms(decoded - decoding),
+            queue=_ms(result.queue_s),
+            inference=_ms(result.inference_s),
+            total=_ms(time.perf_counter() - started),
+        ),
+        request_id=request_id,
+    )
+
+
+@work_router.post("/embed", openapi_extra=_multipart(["image"], {"image": FILE, "encoding_format": ENCODING}))
+async def embed(
+    request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
+) -> EmbeddingList:
+    """The embeddings of one or more images, to be stored and compared later."""
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images)
+    parts = await read_parts(request, {"image": image, "encoding_format": PartRule()})
+    encoding = parts.get("encoding_format", [b"float"])[0]
+    if encoding not in (b"float", b"base64"):
+        raise Problem("invalid_field", "encoding_format is float or base64", "encoding_format")
+    names = [f"image[{index}]" for index in range(len(parts["image"]))]
+    prepared = await _prepare(inference, dict(zip(names, parts["image"], strict=True)))
+    embeddings = (await inference.embed([image.pixels for image in prepared])).value
+    return EmbeddingList(
+        data=[
+            Embedding(index=index, embedding=encode_base64(values) if encoding == b"base64" else values.tolist())
+            for index, values in enumerate(embeddings)
+        ],
+        images=[_report(name, image) for name, image in zip(names, prepared, strict=True)],
+        model=_model(inference),
+        dimension=embeddings.shape[1],
+        request_id=request_id,
+    )
+
+
+@work_router.post("/compare", openapi_extra=COMPARE_BODY)
+async def compare(request: Request, inference: WithInference, request_id: WithRequestId) -> Comparison:
+    """The decision of /verify for two stored embeddings."""
+    body = await _compare_request(request, inference)
+    if body.embedding_sha256 != inference.header.embedding_sha256:
+        error = ForeignEmbedding("these embeddings are of another model than the one served; embed the images again")
+        raise from_domain(error, "embedding_sha256")
+    left = _embedding(body.embedding1, "embedding1", inference)
+    right = _embedding(body.embedding2, "embedding2", inference)
+    threshold = inference.header.threshold.value if body.threshold is None else body.threshold
+    similarity = (await inference.compare(left, right)).value
+    decision = decide(similarity, threshold)
+    return Comparison(
+        decision=decision,
+        verified=decision == "same",
+        similarity=similarity,
+        threshold=threshold,
+        model=_model(inference),
+        request_id=request_id,
+    )
+
+
+@router.get("/info")
+async def info(settings: WithSettings, inference: WithInference) -> Info:
+    """The model that is served, what it scores, and the limits of a request."""
+    header = inference.header
+    return Info(
+        version=__version__,
+        model=_model(inference),
+        checkpoint_sha256=header.checkpoint_sha256,
+        device=str(inference.device),
+        dimension=header.network.dimension,
+        network=header.network,
+        preprocessing=header.preprocessing,
+        threshold=header.threshold,
+        metrics=header.metrics,
+        provenance=header.provenance,
+        limits=Limits.model_validate(settings, from_attributes=True),
+    )
+
+
+@router.get("/health/live")
+async def live() -> Health:
+    """Whether the process answers at all."""
+    return Health(status="live")
+
+
+@router.get("/health/ready")
+async def ready(inference: WithInference) -> Health:
+    """Whether the network answers, and scores the canary pair as recorded."""
+    try:
+        await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
+    except (CheckpointError, TimeoutError) as error:
+        raise Problem("not_ready", "the network does not reproduce its recorded score in time") from error
+    return Health(status="ready")
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(found: WithMetrics) -> Response:
+    """Prometheus metrics."""
+    return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _threshold(values: list[bytes] | None, inference: Inference) -> float:
+    """The part `threshold` if it was sent, else the checkpoint's. Raises Problem."""
+    if values is None:
+        return inference.header.threshold.value
+    try:
+        threshold = float(values[0])
+    except ValueError:
+        threshold = float("nan")
+    if not 0 <= threshold <= 1:
+        raise Problem("invalid_field", "threshold is a number from 0 to 1", "threshold")
+    return threshold
+
+
+async def _prepare(inference: Inference, images: dict[str, bytes]) -> list[Prepared]:
+    """All images, decoded side by side; the first that cannot be used ends the request under its own name."""
+
+    async def one(field: str, data: bytes) -> Prepared:
+        try:
+            return await inference.prepare(data)
+        except ImageError as error:
+            raise from_domain(error, field) from error
+
+    results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
+    prepared = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        prepared.append(result)
+    return prepared
+
+
+async def _compare_request(request: Request, inference: Inference) -> CompareRequest:
+    limit = JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * inference.header.network.dimension
+    body = await read_body(request, limit, "application/json")
+    try:
+        return CompareRequest.model_validate_json(body)
+    except ValidationError as error:
+        known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
+        detail = f"{known[0]} is missing or malformed" if known else "send the fields of the documentation, as JSON"
+        raise Problem("malformed_json", detail, known[0] if known else None) from error
+
+
+def _embedding(value: list[float] | str, field: str, inference: Inference) -> Any:
+    try:
+        return decode_embedding(value, inference.header.network.dimension)
+    except EmbeddingError as error:
+        raise from_domain(error, field) from error
+
+
+def _model(inference: Inference) -> ModelName:
+    return ModelName(name=inference.header.name, embedding_sha256=inference.header.embedding_sha256)
+
+
+def _report(field: str, image: Prepared) -> ImageReport:
+    photograph = image.photograph
+    return ImageReport(field=field, width=photograph.width_px, height=photograph.height_px, format=photograph.format)
+
+
+def _ms(seconds: float) -> float:
+    return round(seconds * 1000, 2)

@@ -1,0 +1,197 @@
+"""The bodies of requests and answers, each with an example."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
+
+from model.checkpoint import Metric, Provenance
+from model.network import NetworkConfig
+from model.preprocessing import Format, PreprocessingConfig
+from model.similarity import Decision, Threshold
+
+DIGEST = "9f2c41d0" * 8
+MODEL_EXAMPLE: JsonDict = {"name": "experiment-2", "embedding_sha256": DIGEST}
+
+Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
+
+
+class ModelName(BaseModel):
+    """Which model answered; embeddings can be compared only under one digest."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
+
+    name: str
+    embedding_sha256: str
+
+
+class ImageReport(BaseModel):
+    """What was found in one uploaded image, after its orientation was applied."""
+
+    field: str
+    width: int
+    height: int
+    format: Format
+    warnings: list[str] = []
+
+
+class Timing(BaseModel):
+    """Milliseconds: decoding the slower image, waiting for the network, the network, the whole request."""
+
+    decode: float
+    queue: float
+    inference: float
+    total: float
+
+
+class Verification(BaseModel):
+    """The answer of /verify."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "decision": "same",
+                    "verified": True,
+                    "similarity": 0.91,
+                    "threshold": 0.52,
+                    "images": [
+                        {"field": "image1", "width": 250, "height": 250, "format": "JPEG", "warnings": []},
+                        {"field": "image2", "width": 250, "height": 250, "format": "JPEG", "warnings": []},
+                    ],
+                    "model": MODEL_EXAMPLE,
+                    "timing_ms": {"decode": 2.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
+                    "request_id": "5b0e1c8f",
+                }
+            ]
+        }
+    )
+
+    decision: Decision
+    verified: bool
+    similarity: Similarity
+    threshold: Similarity
+    images: list[ImageReport]
+    model: ModelName
+    timing_ms: Timing
+    request_id: str
+
+
+class Embedding(BaseModel):
+    """One image's embedding: numbers, or float32 little-endian in base64."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingList(BaseModel):
+    """The answer of /embed, in the order of the images."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "object": "list",
+                    "data": [{"object": "embedding", "index": 0, "embedding": [0.0, 0.25]}],
+                    "images": [{"field": "image", "width": 250, "height": 250, "format": "JPEG", "warnings": []}],
+                    "model": MODEL_EXAMPLE,
+                    "dimension": 4096,
+                    "request_id": "5b0e1c8f",
+                }
+            ]
+        }
+    )
+
+    object: Literal["list"] = "list"
+    data: list[Embedding]
+    images: list[ImageReport]
+    model: ModelName
+    dimension: int
+    request_id: str
+
+
+class CompareRequest(BaseModel):
+    """Two embeddings of one model, as /embed gives them, and the digest that came with them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [{"embedding1": [0.0, 0.25], "embedding2": "AAAAAAAAgD4=", "embedding_sha256": DIGEST}]
+        },
+    )
+
+    embedding1: list[float] | str
+    embedding2: list[float] | str
+    embedding_sha256: str
+    threshold: Similarity | None = None
+
+
+class Comparison(BaseModel):
+    """The answer of /compare: the decision that /verify gives for the two images."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "decision": "different",
+                    "verified": False,
+                    "similarity": 0.12,
+                    "threshold": 0.52,
+                    "model": MODEL_EXAMPLE,
+                    "request_id": "5b0e1c8f",
+                }
+            ]
+        }
+    )
+
+    decision: Decision
+    verified: bool
+    similarity: Similarity
+    threshold: Similarity
+    model: ModelName
+    request_id: str
+
+
+class Limits(BaseModel):
+    """What an upload may be."""
+
+    max_image_bytes: int
+    max_pixels: int
+    min_side_px: int
+    max_images: int
+
+
+class Info(BaseModel):
+    """The answer of /info: the model that is served, what it scores, and the limits of a request."""
+
+    version: str
+    model: ModelName
+    checkpoint_sha256: str
+    device: str
+    dimension: int
+    network: NetworkConfig
+    preprocessing: PreprocessingConfig
+    threshold: Threshold
+    metrics: tuple[Metric, ...]
+    provenance: Provenance
+    limits: Limits
+
+
+class Health(BaseModel):
+    """The answer of the health routes."""
+
+    status: Literal["live", "ready"]
+
+
+class ProblemDetail(BaseModel):
+    """Every error answer (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    field: str | None
+    request_id: str

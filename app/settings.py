@@ -1,0 +1,55 @@
+"""Every setting of the service, from a flag or from an environment variable `FACEPAIR_NAME`."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model.errors import FacepairError
+
+PREFIX = "FACEPAIR_"
+SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-2.safetensors"
+# Names with the prefix that are not the service's, but may stand in the same environment.
+NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
+
+
+class SettingsError(FacepairError):
+    """A setting that is unknown or malformed."""
+
+
+class Settings(BaseSettings):
+    """Frozen; the descriptions are what `python -m app --help` and the documentation say."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the network; one a core if not set")
+    decoders: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
+    max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
+    max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
+    min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
+    max_images: int = Field(default=16, ge=1, le=1024, description="most images in one request to /embed")
+    keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
+
+
+def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from flags, which win, and the environment. Raises SettingsError, in one line."""
+    names = os.environ if environment is None else environment
+    ours = {name for name in names if name.upper().startswith(PREFIX) and name.upper() not in NOT_OURS}
+    unknown = sorted(name for name in ours if name.upper().removeprefix(PREFIX).lower() not in Settings.model_fields)
+    if unknown:
+        known = ", ".join(PREFIX + name.upper() for name in Settings.model_fields)
+        raise SettingsError(f"{unknown[0]} is not a setting; there are {known}")
+    try:
+        return Settings(**flags)  # type: ignore[arg-type]  # validated here: that is the point
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0])
+        raise SettingsError(f"{PREFIX}{name.upper()} (--{name.replace('_', '-')}): {first['msg']}") from error

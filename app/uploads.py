@@ -1,0 +1,164 @@
+"""Request bodies in memory, under limits that hold while the bytes stream in. Nothing touches a disk."""
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fastapi import Request
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from app.problems import Problem
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+MAX_FIELD_BYTES = 1024
+# Boundaries and part headers, beside the parts' own bytes.
+OVERHEAD_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartRule:
+    """A part that a route takes: how many bytes it may have, and how often it may come."""
+
+    max_bytes: int = MAX_FIELD_BYTES
+    required: bool = False
+    most: int = 1
+
+
+@dataclass
+class _Part:
+    name: str
+    rule: PartRule
+    data: bytearray = field(default_factory=bytearray)
+
+
+Parts = dict[str, list[bytes]]
+
+
+async def read_parts(request: Request, rules: Mapping[str, PartRule]) -> Parts:
+    """The parts of a multipart/form-data body by name. Raises Problem.
+
+    Before it does, the rest of a body of legal size is read and dropped, so that the client finds an answer and not
+    a closed connection.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    stream = request.stream()
+    limit = sum(rule.max_bytes * rule.most for rule in rules.values()) + OVERHEAD_BYTES
+    try:
+        if kind != b"multipart/form-data":
+            raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
+        if not options.get(b"boundary"):
+            raise Problem("malformed_multipart", "the Content-Type header names no boundary")
+        collector = _Collector(rules)
+        await _feed(stream, collector, MultipartParser(options[b"boundary"], collector.callbacks()))
+        return collector.finish()
+    except Problem:
+        await _drain(stream, limit)
+        raise
+
+
+async def read_body(request: Request, limit_bytes: int, content_type: str) -> bytes:
+    """A whole body of one content type. Raises Problem."""
+    stream = request.stream()
+    try:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
+            raise Problem("unsupported_content_type", f"send {content_type}")
+        body = bytearray()
+        async for chunk in stream:
+            if len(body) + len(chunk) > limit_bytes:
+                raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
+            body += chunk
+        return bytes(body)
+    except Problem:
+        await _drain(stream, limit_bytes)
+        raise
+
+
+async def _feed(stream: AsyncGenerator[bytes, None], collector: "_Collector", parser: MultipartParser) -> None:
+    try:
+        async for chunk in stream:
+            parser.write(chunk)
+        parser.finalize()
+    except FormParserError as error:
+        raise Problem("malformed_multipart", "the parts and their boundaries cannot be told apart") from error
+    if not collector.ended:
+        raise Problem("malformed_multipart", "the body ends before its closing boundary")
+
+
+async def _drain(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> None:
+    dropped = 0
+    async for chunk in stream:
+        dropped += len(chunk)
+        if dropped > limit_bytes:
+            return
+
+
+class _Collector:
+    """Takes the parser's events and holds every part to its rule as soon as it can be judged."""
+
+    def __init__(self, rules: Mapping[str, PartRule]) -> None:
+        self._rules = rules
+        self._parts: list[_Part] = []
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._disposition = b""
+        self.ended = False
+
+    def callbacks(self) -> "MultipartCallbacks":
+        """The events that python-multipart calls."""
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._take_header_name,
+            "on_header_value": self._take_header_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open_part,
+            "on_part_data": self._take_data,
+            "on_end": self._end,
+        }
+
+    def finish(self) -> Parts:
+        """All parts, once the body has ended. Raises Problem if a required one is absent."""
+        parts: Parts = {}
+        for part in self._parts:
+            parts.setdefault(part.name, []).append(bytes(part.data))
+        for name, rule in self._rules.items():
+            if rule.required and name not in parts:
+                raise Problem("missing_part", f"the part {name} is missing", name)
+        return parts
+
+    def _begin(self) -> None:
+        self._disposition = b""
+
+    def _take_header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def _take_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _open_part(self) -> None:
+        """Judges a part by its name, before its bytes come; the file name that may stand beside it is not read."""
+        name = parse_options_header(self._disposition)[1].get(b"name", b"").decode("utf-8", "replace")
+        rule = self._rules.get(name)
+        if rule is None:
+            raise Problem("unexpected_part", f"this route takes the parts {', '.join(self._rules)}")
+        if sum(part.name == name for part in self._parts) >= rule.most:
+            code, what = ("duplicate_part", "once") if rule.most == 1 else ("too_many_images", f"{rule.most} times")
+            raise Problem(code, f"the part {name} may be given {what}", name)
+        self._parts.append(_Part(name, rule))
+
+    def _take_data(self, data: bytes, start: int, end: int) -> None:
+        part = self._parts[-1]
+        if len(part.data) + end - start > part.rule.max_bytes:
+            raise Problem("too_many_bytes", f"the part {part.name} may have {part.rule.max_bytes:,} bytes", part.name)
+        part.data += data[start:end]
+
+    def _end(self) -> None:
+        self.ended = True

@@ -1,0 +1,133 @@
+"""Real parts, made small: a narrow network's checkpoint, a folder of drawn people, the application around them."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from app.main import create_app, open_verifier
+from app.settings import Settings, read_settings
+from model.canary import canary_pair
+from model.checkpoint import Description, Provenance, save
+from model.network import NetworkConfig, SiameseNetwork, initialise
+from model.preprocessing import PreprocessingConfig
+from model.similarity import Threshold
+from model.verifier import Verifier
+from tests.drawing import encode, portrait
+
+TINY = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
+PEOPLE = 6
+PICTURES = 3
+
+
+def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
+    """A narrow network with random weights, batch statistics of drawn pictures, and a bias that favours "same"."""
+    network = SiameseNetwork(config)
+    initialise(network, torch.Generator().manual_seed(seed))
+    pixels = torch.from_numpy(canary_pair(config.side_px))[:, None].float() / 255
+    network.train()
+    for _ in range(20):
+        network.embed((pixels - 0.5) / 0.5)
+    with torch.no_grad():
+        network.comparison.bias.fill_(1.0)
+        network.comparison.weight.mul_(4).abs_().neg_()
+    return network.eval()
+
+
+def describe(config: NetworkConfig = TINY, threshold: float = 0.5, name: str = "tiny") -> Description:
+    """What a checkpoint of a tiny network says of itself."""
+    return Description(
+        name=name,
+        network=config,
+        preprocessing=PreprocessingConfig(),
+        threshold=Threshold(value=threshold, method="given", split="none", pairs=0),
+        provenance=Provenance(
+            experiment="tiny", seed=0, epochs=0, data_sha256="", code_version="", torch_version="", created_utc=""
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound checkpoint on the disk; tests that damage one copy it first."""
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save(path, tiny_network(), describe())
+    return path
+
+
+@pytest.fixture(scope="session")
+def settings(checkpoint_path: Path) -> Settings:
+    """The service's settings for the tiny checkpoint, whatever the environment says."""
+    return read_settings({"weights": checkpoint_path, "device": "cpu"}, environment={})
+
+
+@pytest.fixture(scope="session")
+def verifier(settings: Settings) -> Verifier:
+    """The tiny checkpoint, loaded and warm."""
+    return open_verifier(settings)
+
+
+@asynccontextmanager
+async def client_of(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, inside its lifespan."""
+    app = create_app(settings, verifier)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def client(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application with default settings."""
+    async with client_of(settings, verifier) as client:
+        yield client
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder as a user would have it: `people/NAME/NAME_0001.png`, train.txt and test.txt."""
+    folder = tmp_path_factory.mktemp("data")
+    for person in range(PEOPLE):
+        name = f"Person_{person}"
+        (folder / "people" / name).mkdir(parents=True)
+        for picture in range(1, PICTURES + 1):
+            path = folder / "people" / name / f"{name}_{picture:04d}.png"
+            path.write_bytes(encode(portrait(person, picture)))
+    write_pairs(folder / "train.txt", PEOPLE)
+    write_pairs(folder / "test.txt", PEOPLE)
+    return folder
+
+
+def write_pairs(path: Path, count: int) -> None:
+    """`count` pairs of one person and as many of two, in LFW's format."""
+    lines = [str(count)]
+    lines += [f"Person_{i % PEOPLE}\t1\t{2 + i // PEOPLE % 2}" for i in range(count)]
+    lines += [f"Person_{i % PEOPLE}\t1\tPerson_{(i + 1 + i // PEOPLE) % PEOPLE}\t2" for i in range(count)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="session")
+def lfw() -> Iterator[Path]:
+    """The folder of the real data; a test that needs it says so when it is absent."""
+    folder = os.environ.get("FACEPAIR_LFW")
+    if not folder:
+        pytest.skip("FACEPAIR_LFW names no folder with the LFW archives")
+    yield Path(folder)
+
+
+@pytest.fixture(scope="session")
+def lfw_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where prepared LFW pictures are kept for the length of the test run."""
+    return tmp_path_factory.mktemp("lfw-cache")

@@ -1,0 +1,57 @@
+"""Who imports whom, inside functions too."""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = {"model", "app", "training", "tests", "benchmarks"}
+ALLOWED = {"model": {"model"}, "app": {"app", "model"}, "training": {"training", "model"}}
+ONLY_FOR_TRAINING = {"torchvision", "matplotlib", "tqdm", "pytest", "hypothesis", "httpx"}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names of all that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def files(room: str) -> list[Path]:
+    return sorted((ROOT / room).rglob("*.py"))
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_rooms_import_only_what_they_may(room: str) -> None:
+    assert files(room)
+    for path in files(room):
+        assert imported(path) & ROOMS <= ALLOWED[room], path
+
+
+@pytest.mark.parametrize("room", ["model", "app"])
+def test_serving_needs_nothing_that_only_training_installs(room: str) -> None:
+    for path in files(room):
+        assert not imported(path) & ONLY_FOR_TRAINING, path
+
+
+def test_no_relative_imports_hide_from_these_tests() -> None:
+    for room in ALLOWED:
+        for path in files(room):
+            nodes = ast.walk(ast.parse(path.read_text()))
+            assert not any(isinstance(node, ast.ImportFrom) and node.level for node in nodes), path
+
+
+@pytest.mark.parametrize("room", ["model", "app"])
+def test_what_serving_imports_is_declared(room: str) -> None:
+    declared = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[0].lower()
+    renamed = {"PIL": "pillow", "python_multipart": "python-multipart"}
+    for path in files(room):
+        for name in imported(path) - ROOMS - set(sys.stdlib_module_names) - {"starlette"}:
+            wanted = renamed.get(name, name.replace("_", "-"))
+            assert f'"{wanted}' in declared, f"{path} imports {name}"
