@@ -1,7 +1,7 @@
 """Real parts, made small: a narrow network's checkpoint, a folder of drawn people, the application around them."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -75,11 +75,8 @@ def verifier(settings: Settings) -> Verifier:
 async def client_of(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, inside its lifespan."""
     app = create_app(settings, verifier)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://test") as client,
-    ):
+    session = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    async with app.router.lifespan_context(app), session as client:
         yield client
 
 
@@ -119,12 +116,12 @@ def write_pairs(path: Path, count: int) -> None:
 
 
 @pytest.fixture(scope="session")
-def lfw() -> Iterator[Path]:
+def lfw() -> Path:
     """The folder of the real data; a test that needs it says so when it is absent."""
     folder = os.environ.get("FACEPAIR_LFW")
     if not folder:
         pytest.skip("FACEPAIR_LFW names no folder with the LFW archives")
-    yield Path(folder)
+    return Path(folder)
 
 
 @pytest.fixture(scope="session")
