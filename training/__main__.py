@@ -4,21 +4,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from model.checkpoint import load
-from model.device import select_device
-from model.errors import DataError, FacepairError
-from model.preprocessing import PreprocessingConfig
-from training.album import Album, find_images, open_album
-from training.experiments import EXPERIMENTS, Experiment, find_experiment
-from training.loop import TrainingData, train
-from training.pairs import PairSet, read_pairs, resolve, shared_people, split
-from training.result import code_version, finish, format_metrics, measure
-from training.scoring import score_pairs
+from model.errors import FacepairError
+from training import commands
+from training.experiments import EXPERIMENTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -48,22 +38,28 @@ def _parser() -> argparse.ArgumentParser:
         description="Trains the network that decides whether two photographs show the same person.",
         epilog="Without a command it trains Experiment 2.",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train an experiment and write its checkpoint")
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = subcommands.add_parser("run", help="train an experiment and write its checkpoint")
     run.add_argument("experiment", help=", ".join(EXPERIMENTS))
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
     run.add_argument("--resume", action="store_true", help="go on from the last finished epoch, if there is one")
     run.add_argument("--seed", type=int, help="another seed than the experiment's")
-    run.set_defaults(command=_run)
-    evaluate = commands.add_parser("evaluate", help="score the test pairs with a checkpoint")
+    run.set_defaults(command=commands.run)
+    evaluate = subcommands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     evaluate.add_argument("checkpoint", type=Path)
-    evaluate.set_defaults(command=_evaluate)
-    prepare = commands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
-    prepare.set_defaults(command=_prepare)
-    for command in (run, evaluate, prepare):
+    evaluate.set_defaults(command=commands.evaluate)
+    card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
+    card.add_argument("checkpoint", type=Path)
+    card.set_defaults(command=commands.card)
+    grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
+    grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
+    grid.set_defaults(command=commands.grid)
+    prepare = subcommands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
+    prepare.set_defaults(command=commands.prepare)
+    for command in (run, evaluate, grid, prepare):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
-    for command in (run, evaluate):
+    for command in (run, evaluate, grid):
         command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser
 
@@ -87,68 +83,6 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"
     )
-
-
-def _prepare(options: argparse.Namespace) -> None:
-    album = _album(options, PreprocessingConfig())
-    print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
-    for name in (options.train_pairs, options.test_pairs):
-        pairs = _pairs(options, album, name)
-        print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
-
-
-def _run(options: argparse.Namespace) -> None:
-    code = code_version()  # before hours of training in which the files may change
-    experiment = _experiment(options)
-    device = _device(options)
-    folder = options.out or Path("runs") / experiment.name
-    album = _album(options, experiment.preprocessing)
-    training, validation = split(
-        _pairs(options, album, options.train_pairs), experiment.validation_fraction, experiment.split_seed
-    )
-    test = _pairs(options, album, options.test_pairs) if (options.data / options.test_pairs).exists() else None
-    data = TrainingData(album=album, training=training, validation=validation)
-    shared = shared_people(training, validation, album.keys)
-    print(f"{experiment.name}: {len(training)} training and {len(validation)} validation pairs, on {device}")
-    print(f"{shared} of the {len(validation)} validation pairs show a person who is in a training pair too")
-    trained = train(experiment, data, folder, device, resume=options.resume)
-    header = finish(experiment, trained, data, test, folder, code)
-    print(format_metrics(header.metrics))
-    path = folder / f"{experiment.name}.safetensors"
-    print(f"threshold {header.threshold.value:.4f}; wrote {path}; serve it with: python -m app --weights {path}")
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    device = _device(options)
-    checkpoint = load(options.checkpoint)
-    header = checkpoint.header
-    album = _album(options, header.preprocessing)
-    test = _pairs(options, album, options.test_pairs)
-    scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
-    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
-    print(format_metrics(measure("test", scores, same, header.threshold.value)))
-
-
-def _experiment(options: argparse.Namespace) -> Experiment:
-    experiment = find_experiment(options.experiment)
-    return experiment if options.seed is None else replace(experiment, seed=options.seed)
-
-
-def _device(options: argparse.Namespace) -> torch.device:
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return select_device(options.device)
-
-
-def _album(options: argparse.Namespace, config: PreprocessingConfig) -> Album:
-    if not options.data.is_dir():
-        raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
-    return open_album(find_images(options.data, options.images), options.cache, config)
-
-
-def _pairs(options: argparse.Namespace, album: Album, name: str) -> PairSet:
-    path = options.data / name
-    return resolve(path, read_pairs(path), album.index())
 
 
 if __name__ == "__main__":

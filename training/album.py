@@ -9,6 +9,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -121,6 +122,6 @@ def _read_cache(path: Path, fingerprint: str) -> Album | None:
                 return None
             keys = [(str(person), str(stem)) for person, stem in stored["keys"]]
             pixels: Pixels = stored["pixels"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
         return None
     return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=_digest(keys, pixels))

@@ -26,12 +26,21 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """One picture's parameters, each a tensor (B,): flip bool, angle in degrees, brightness and contrast factors."""
+    """The parameters of B pictures, each a tensor (B,): flip or not, angle, factors of brightness and contrast."""
 
     flip: Tensor
     angle_deg: Tensor
     brightness: Tensor
     contrast: Tensor
+
+    def __getitem__(self, chosen: Tensor) -> "Draw":
+        """The parameters of the pictures `chosen`, int64."""
+        return Draw(
+            flip=self.flip[chosen],
+            angle_deg=self.angle_deg[chosen],
+            brightness=self.brightness[chosen],
+            contrast=self.contrast[chosen],
+        )
 
 
 def draw(size: int, augmentation: Augmentation, generator: torch.Generator) -> Draw:

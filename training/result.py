@@ -17,6 +17,8 @@ from model.files import replacing
 from model.network import SiameseNetwork
 from model.similarity import Threshold, similarity
 from training.album import Album
+from training.card import format_card
+from training.epoch import TrainingData
 from training.evaluation import (
     Estimate,
     Labels,
@@ -31,7 +33,7 @@ from training.evaluation import (
     squared_error,
 )
 from training.experiments import Experiment
-from training.loop import Trained, TrainingData
+from training.loop import Trained
 from training.pairs import PairSet
 from training.scoring import score_pairs
 
@@ -39,7 +41,7 @@ from training.scoring import score_pairs
 def finish(
     experiment: Experiment, trained: Trained, data: TrainingData, test: PairSet | None, folder: Path, code: str
 ) -> Header:
-    """Measures a trained network and writes checkpoint, test scores and `result.json` into `folder`.
+    """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
     First the weights are rounded to what is stored. The threshold is chosen on the validation pairs; the test pairs,
     where there are any, are read once. `code` is the `code_version` that the run began with.
@@ -62,6 +64,8 @@ def finish(
         provenance=_provenance(experiment, trained, data, code),
     )
     header = save(folder / f"{experiment.name}.safetensors", network, description)
+    with replacing(folder / f"{experiment.name}.md") as path:
+        path.write_text(format_card(header))
     with replacing(folder / "result.json") as path:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
     return header

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from model.errors import TrainingError
 from model.files import replacing
+from training import parallel
 from training.experiments import Experiment
 
 METADATA_KEY = "facepair-run"
@@ -46,10 +47,10 @@ class RunState:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
 
-    @property
-    def best_epoch(self) -> int:
-        """The first epoch of lowest validation loss; 0 before the first."""
-        return min(self.history, key=lambda row: row.validation_loss).epoch if self.history else 0
+
+def best_epoch(history: list[Epoch]) -> int:
+    """The first epoch of lowest validation loss; 0 before the first."""
+    return min(history, key=lambda row: row.validation_loss).epoch if history else 0
 
 
 def save_state(path: Path, state: RunState, experiment: Experiment, data_sha256: str) -> None:
@@ -60,8 +61,11 @@ def save_state(path: Path, state: RunState, experiment: Experiment, data_sha256:
         for name, tensor in group.items()
     }
     header = {"run": identity(experiment, data_sha256), "history": [asdict(row) for row in state.history]}
-    with replacing(path) as partial:
-        save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
+    try:
+        with replacing(path) as partial:
+            save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
+    except (OSError, SafetensorError) as error:
+        raise TrainingError(f"{path}: cannot be saved, the epoch before is kept: {error}") from error
 
 
 def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState:
@@ -88,7 +92,12 @@ def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState
 
 def identity(experiment: Experiment, data_sha256: str) -> dict[str, Any]:
     """What must be equal for a run to be the same run, as plain JSON values."""
-    values = {**asdict(experiment), "data_sha256": data_sha256, "threads": torch.get_num_threads()}
+    values = {
+        **asdict(experiment),
+        "data_sha256": data_sha256,
+        "threads": torch.get_num_threads(),
+        "processes": parallel.world_size(),
+    }
     values["network"] = experiment.network.model_dump()
     values["preprocessing"] = experiment.preprocessing.model_dump()
     plain: dict[str, Any] = json.loads(json.dumps(values))

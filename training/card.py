@@ -1,0 +1,57 @@
+"""A checkpoint's card: what it was trained on, what it scores, what it is for; Markdown, from the header alone."""
+
+import json
+
+from model.checkpoint import Header, Metric
+
+INTENDED_USE = """\
+For research and for learning how face verification is built and served. It knows faces only as its training data
+shows them: how it does on other groups of people, other cameras and other ages was not measured. It must not decide
+alone about anything that matters to a person, and the people photographed must have agreed to its use.
+"""
+
+
+def format_card(header: Header) -> str:
+    """The whole card."""
+    threshold, provenance = header.threshold, header.provenance
+    rows = "\n".join(_row(metric) for metric in header.metrics)
+    experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
+    facts = {
+        "network": header.network.model_dump_json(),
+        "preprocessing": header.preprocessing.model_dump_json(),
+        "experiment": json.dumps(experiment),
+        "seed": provenance.seed,
+        "epochs trained": provenance.epochs,
+        "data (SHA-256 of the prepared pictures)": provenance.data_sha256,
+        "code": provenance.code_version,
+        "torch": provenance.torch_version,
+        "created": provenance.created_utc,
+        "embedding_sha256": header.embedding_sha256,
+        "checkpoint_sha256": header.checkpoint_sha256,
+    }
+    listed = "\n".join(f"- {name}: `{value}`" for name, value in facts.items())
+    return f"""\
+# {header.name}
+
+Threshold {threshold.value:.6f}: {threshold.method} on the {threshold.pairs} pairs of {threshold.split}.
+
+## What it scores
+
+Accuracies carry Wilson's 95% interval, the other figures a bootstrap's over pairs.
+
+| split | figure | value | 95% interval | pairs |
+|---|---|---|---|---|
+{rows}
+
+## What it is for
+
+{INTENDED_USE}
+## Where it comes from
+
+{listed}
+"""
+
+
+def _row(metric: Metric) -> str:
+    interval = f"{metric.interval[0]:.4f} to {metric.interval[1]:.4f}" if metric.interval else ""
+    return f"| {metric.split} | {metric.name} | {metric.value:.4f} | {interval} | {metric.pairs} |"

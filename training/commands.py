@@ -1,0 +1,125 @@
+"""What each sub-command of `python -m training` does, given its parsed options."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import Header, load
+from model.device import select_device
+from model.errors import DataError
+from model.preprocessing import PreprocessingConfig
+from training import parallel
+from training.album import Album, find_images, open_album
+from training.card import format_card
+from training.epoch import TrainingData, describe
+from training.experiments import Experiment, find_experiment
+from training.grid import Grid, is_done, run_grid, winner, write_points
+from training.loop import train
+from training.pairs import PairSet, read_pairs, resolve, split
+from training.result import code_version, finish, format_metrics, measure
+from training.scoring import score_pairs
+
+
+def prepare(options: argparse.Namespace) -> None:
+    """Fills the cache and checks the pair lists."""
+    album = _album(options, PreprocessingConfig())
+    print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
+    for name in (options.train_pairs, options.test_pairs):
+        pairs = _pairs(options, album, name)
+        print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Trains an experiment, alone or as one of several processes, and measures it."""
+    code = code_version()  # before hours of training in which the files may change
+    experiment = _experiment(options)
+    device = parallel.local_device(_device(options))
+    folder = options.out or Path("runs") / experiment.name
+    with parallel.process_group(device):
+        data, test = _training_data(options, experiment)
+        if parallel.rank() == 0:
+            print(f"{experiment.name}: {describe(data)}, on {device}")
+        trained = train(experiment, data, folder, device, resume=options.resume)
+        if parallel.rank() > 0:
+            return
+    _report(finish(experiment, trained, data, test, folder, code), folder)
+
+
+def grid(options: argparse.Namespace) -> None:
+    """Trains the trajectories that are not finished, derives all points, tests the best one."""
+    code, device, plan = code_version(), _device(options), Grid()
+    data, test = _training_data(options, plan.base)
+
+    def run_one(experiment: Experiment, folder: Path) -> None:
+        done = sum(is_done(each, options.out / each.name) for each in plan.trajectories())
+        print(f"{done} of {len(plan.trajectories())} trajectories are done; now {experiment.name}")
+        train(experiment, data, folder, device, resume=True)
+
+    points = run_grid(plan, options.out, run_one)
+    best = winner(points)
+    write_points(options.out / "points.json", points)
+    print(f"{len(points)} points; the best by validation loss is {best.experiment.name}")
+    trajectory = next(each for each in plan.trajectories() if best.experiment in plan.points(each))
+    trained = train(trajectory, data, options.out / trajectory.name, device, resume=True)
+    experiment = replace(best.experiment, name="grid-winner")
+    _report(finish(experiment, trained, data, test, options.out, code), options.out)
+
+
+def _training_data(options: argparse.Namespace, experiment: Experiment) -> tuple[TrainingData, PairSet | None]:
+    """The data of a run, and its test pairs if there are any; of several processes the first fills the cache."""
+    if parallel.rank() > 0:
+        parallel.wait_for_all()
+    album = _album(options, experiment.preprocessing)
+    if parallel.rank() == 0:
+        parallel.wait_for_all()
+    pairs = _pairs(options, album, options.train_pairs)
+    training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
+    test = _pairs(options, album, options.test_pairs) if (options.data / options.test_pairs).exists() else None
+    return TrainingData(album=album, training=training, validation=validation), test
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Scores the test pairs with a checkpoint."""
+    device = _device(options)
+    checkpoint = load(options.checkpoint)
+    header = checkpoint.header
+    album = _album(options, header.preprocessing)
+    test = _pairs(options, album, options.test_pairs)
+    scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
+    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
+    print(format_metrics(measure("test", scores, same, header.threshold.value)))
+
+
+def card(options: argparse.Namespace) -> None:
+    """Prints a checkpoint's card."""
+    print(format_card(load(options.checkpoint).header), end="")
+
+
+def _report(header: Header, folder: Path) -> None:
+    path = folder / f"{header.name}.safetensors"
+    print(format_metrics(header.metrics))
+    print(f"threshold {header.threshold.value:.4f}; wrote {path}; serve it with: python -m app --weights {path}")
+
+
+def _experiment(options: argparse.Namespace) -> Experiment:
+    experiment = find_experiment(options.experiment)
+    return experiment if options.seed is None else replace(experiment, seed=options.seed)
+
+
+def _device(options: argparse.Namespace) -> torch.device:
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    return select_device(options.device)
+
+
+def _album(options: argparse.Namespace, config: PreprocessingConfig) -> Album:
+    if not options.data.is_dir():
+        raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
+    return open_album(find_images(options.data, options.images), options.cache, config)
+
+
+def _pairs(options: argparse.Namespace, album: Album, name: str) -> PairSet:
+    path = options.data / name
+    return resolve(path, read_pairs(path), album.index())

@@ -1,0 +1,127 @@
+"""One run over several processes, as `torchrun` starts them: each takes a share of every batch, all step as one.
+
+Figures and weights are those of one process with the same global batch, to floating-point tolerance: every loss is
+weighted by the size of its share, batch normalisation takes its statistics over all shares, and all processes draw
+the same random numbers. Dropout alone draws another mask in each process.
+
+B batch, C channels, H W pixels
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn.parallel import DistributedDataParallel
+
+from model.network import SiameseNetwork
+
+
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Joins the processes that `torchrun` started, over gloo on CPUs and NCCL on GPUs; does nothing for a lone one."""
+    if "WORLD_SIZE" not in os.environ:
+        yield
+        return
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def local_device(device: torch.device) -> torch.device:
+    """The GPU of this process, where `torchrun` started one process for each."""
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", device.index or 0))) if device.type == "cuda" else device
+    )
+
+
+def rank() -> int:
+    """This process's number; 0 writes the files."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes there are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def wait_for_all() -> None:
+    """Returns when every process has come here."""
+    if dist.is_initialized():
+        dist.barrier()
+
+
+def share(indices: Tensor) -> Tensor:
+    """This process's part of a batch, (B,) -> (B / processes,), give or take one."""
+    return indices.tensor_split(world_size())[rank()]
+
+
+def total(values: Tensor) -> Tensor:
+    """The element-wise sum over all processes."""
+    if dist.is_initialized():
+        dist.all_reduce(values)
+    return values
+
+
+def wrap(network: SiameseNetwork) -> nn.Module:
+    """The network as training calls it: with gradients averaged over the processes where there are several."""
+    if world_size() == 1:
+        return network
+    return DistributedDataParallel(network)
+
+
+def synchronise_batch_norm(network: SiameseNetwork) -> None:
+    """Lets every batch normalisation take its statistics over all processes; names in the state stay the same."""
+    if world_size() == 1:
+        return
+    for index, layer in enumerate(network.twin):
+        if isinstance(layer, nn.BatchNorm2d):
+            network.twin[index] = SynchronisedBatchNorm(layer.num_features)
+
+
+class _Total(torch.autograd.Function):
+    """`total` whose gradient is known: a sum over processes hands every process the sum of their gradients."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, values: Tensor) -> Tensor:  # noqa: ARG004 (autograd's signature)
+        return total(values.clone())
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:  # noqa: ARG004 (autograd's signature)
+        return total(gradients[0].clone())
+
+
+def _differentiable_total(values: Tensor) -> Tensor:
+    result: Tensor = _Total.apply(values)
+    return result
+
+
+class SynchronisedBatchNorm(nn.BatchNorm2d):
+    """torch's SyncBatchNorm needs a GPU; this one does not. Statistics are over all pictures of all processes."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) float32 -> the same shape, normalised by the statistics of the global batch."""
+        if not self.training:
+            return super().forward(images)
+        count = total(torch.tensor(float(images.numel() // images.shape[1]), device=images.device))
+        mean = _differentiable_total(images.sum((0, 2, 3))) / count
+        centred = images - mean[:, None, None]
+        variance = _differentiable_total(centred.square().sum((0, 2, 3))) / count
+        self._remember(mean.detach(), variance.detach() * count / (count - 1))
+        scale = self.weight / (variance + self.eps).sqrt()
+        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
+        return normalised
+
+    def _remember(self, mean: Tensor, unbiased_variance: Tensor) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(unbiased_variance, self.momentum)
+        self.num_batches_tracked += 1
