@@ -2,18 +2,17 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import ValidationError
 
-from app.embeddings import decode_embedding, encode_base64
+from app.embeddings import encode_base64
 from app.inference import Inference, Prepared
+from app.inputs import parse_embedding, parse_threshold, prepare_images, read_compare_request
+from app.openapi import COMPARE_BODY, ENCODING, FILE, THRESHOLD, multipart
 from app.problems import Problem, from_domain
 from app.schemas import (
-    CompareRequest,
     Comparison,
     Embedding,
     EmbeddingList,
@@ -28,15 +27,12 @@ from app.schemas import (
 )
 from app.settings import Settings
 from app.telemetry import Metrics
-from app.uploads import PartRule, read_body, read_parts
+from app.uploads import PartRule, read_parts
 from model import __version__
-from model.errors import CheckpointError, EmbeddingError, ForeignEmbedding, ImageError
+from model.errors import CheckpointError, ForeignEmbedding
 from model.similarity import decide
 
 READINESS_TIMEOUT_S = 5.0
-# A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
-JSON_BYTES_PER_VALUE = 64
-JSON_BYTES_BESIDE = 4096
 
 
 def _settings(request: Request) -> Settings:
@@ -72,22 +68,8 @@ router = APIRouter(responses=PROBLEMS)
 work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
 
 
-def _multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
-    """How a multipart body is documented, since the routes read it themselves."""
-    schema = {"type": "object", "required": list(required), "properties": properties}
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
-
-
-FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
-THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
-ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
-COMPARE_BODY = {
-    "requestBody": {"required": True, "content": {"application/json": {"schema": CompareRequest.model_json_schema()}}}
-}
-
-
 @work_router.post(
-    "/verify", openapi_extra=_multipart(["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD})
+    "/verify", openapi_extra=multipart(["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD})
 )
 async def verify(
     request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
@@ -96,9 +78,9 @@ async def verify(
     started = time.perf_counter()
     image = PartRule(max_bytes=settings.max_image_bytes, required=True)
     parts = await read_parts(request, {"image1": image, "image2": image, "threshold": PartRule()})
-    threshold = _threshold(parts.get("threshold"), inference)
+    threshold = parse_threshold(parts.get("threshold"), inference)
     decoding = time.perf_counter()
-    left, right = await _prepare(inference, {"image1": parts["image1"][0], "image2": parts["image2"][0]})
+    left, right = await prepare_images(inference, {"image1": parts["image1"][0], "image2": parts["image2"][0]})
     decoded = time.perf_counter()
     result = await inference.verify(left.pixels, right.pixels)
     decision = decide(result.value, threshold)
@@ -119,7 +101,7 @@ async def verify(
     )
 
 
-@work_router.post("/embed", openapi_extra=_multipart(["image"], {"image": FILE, "encoding_format": ENCODING}))
+@work_router.post("/embed", openapi_extra=multipart(["image"], {"image": FILE, "encoding_format": ENCODING}))
 async def embed(
     request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
 ) -> EmbeddingList:
@@ -130,7 +112,7 @@ async def embed(
     if encoding not in (b"float", b"base64"):
         raise Problem("invalid_field", "encoding_format is float or base64", "encoding_format")
     names = [f"image[{index}]" for index in range(len(parts["image"]))]
-    prepared = await _prepare(inference, dict(zip(names, parts["image"], strict=True)))
+    prepared = await prepare_images(inference, dict(zip(names, parts["image"], strict=True)))
     embeddings = (await inference.embed([image.pixels for image in prepared])).value
     return EmbeddingList(
         data=[
@@ -147,12 +129,12 @@ async def embed(
 @work_router.post("/compare", openapi_extra=COMPARE_BODY)
 async def compare(request: Request, inference: WithInference, request_id: WithRequestId) -> Comparison:
     """The decision of /verify for two stored embeddings."""
-    body = await _compare_request(request, inference)
+    body = await read_compare_request(request, inference)
     if body.embedding_sha256 != inference.header.embedding_sha256:
         error = ForeignEmbedding("these embeddings are of another model than the one served; embed the images again")
         raise from_domain(error, "embedding_sha256")
-    left = _embedding(body.embedding1, "embedding1", inference)
-    right = _embedding(body.embedding2, "embedding2", inference)
+    left = parse_embedding(body.embedding1, "embedding1", inference)
+    right = parse_embedding(body.embedding2, "embedding2", inference)
     threshold = inference.header.threshold.value if body.threshold is None else body.threshold
     similarity = (await inference.compare(left, right)).value
     decision = decide(similarity, threshold)
@@ -205,55 +187,6 @@ async def ready(inference: WithInference) -> Health:
 async def metrics(found: WithMetrics) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_LATEST)
-
-
-def _threshold(values: list[bytes] | None, inference: Inference) -> float:
-    """The part `threshold` if it was sent, else the checkpoint's. Raises Problem."""
-    if values is None:
-        return inference.header.threshold.value
-    try:
-        threshold = float(values[0])
-    except ValueError:
-        threshold = float("nan")
-    if not 0 <= threshold <= 1:
-        raise Problem("invalid_field", "threshold is a number from 0 to 1", "threshold")
-    return threshold
-
-
-async def _prepare(inference: Inference, images: dict[str, bytes]) -> list[Prepared]:
-    """All images, decoded side by side; the first that cannot be used ends the request under its own name."""
-
-    async def one(field: str, data: bytes) -> Prepared:
-        try:
-            return await inference.prepare(data)
-        except ImageError as error:
-            raise from_domain(error, field) from error
-
-    results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
-    prepared = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        prepared.append(result)
-    return prepared
-
-
-async def _compare_request(request: Request, inference: Inference) -> CompareRequest:
-    limit = JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * inference.header.network.dimension
-    body = await read_body(request, limit, "application/json")
-    try:
-        return CompareRequest.model_validate_json(body)
-    except ValidationError as error:
-        known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
-        detail = f"{known[0]} is missing or malformed" if known else "send the fields of the documentation, as JSON"
-        raise Problem("malformed_json", detail, known[0] if known else None) from error
-
-
-def _embedding(value: list[float] | str, field: str, inference: Inference) -> Any:
-    try:
-        return decode_embedding(value, inference.header.network.dimension)
-    except EmbeddingError as error:
-        raise from_domain(error, field) from error
 
 
 def _model(inference: Inference) -> ModelName:

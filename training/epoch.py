@@ -101,7 +101,7 @@ def step(
     learner.optimizer.zero_grad(set_to_none=True)
     logits = learner.module(*images.chunk(2))
     loss = batch_loss(experiment, logits, same)
-    value = float(loss)
+    value = loss.detach().item()
     _require_finite(value)
     (loss * weight).backward()
     learner.optimizer.step()

@@ -1,0 +1,67 @@
+"""What the routes read from a request, checked; whatever is wrong ends the request as a Problem."""
+
+import asyncio
+
+from fastapi import Request
+from pydantic import ValidationError
+
+from app.embeddings import decode_embedding
+from app.inference import Inference, Prepared
+from app.problems import Problem, from_domain
+from app.schemas import CompareRequest
+from app.uploads import read_body
+from model.errors import EmbeddingError, ImageError
+from model.verifier import Embeddings
+
+# A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
+JSON_BYTES_PER_VALUE = 64
+JSON_BYTES_BESIDE = 4096
+
+
+def parse_threshold(values: list[bytes] | None, inference: Inference) -> float:
+    """The part `threshold` if it was sent, else the checkpoint's. Raises Problem."""
+    if values is None:
+        return inference.header.threshold.value
+    try:
+        threshold = float(values[0])
+    except ValueError:
+        threshold = float("nan")
+    if not 0 <= threshold <= 1:
+        raise Problem("invalid_field", "threshold is a number from 0 to 1", "threshold")
+    return threshold
+
+
+async def prepare_images(inference: Inference, images: dict[str, bytes]) -> list[Prepared]:
+    """All images, decoded side by side; the first that cannot be used ends the request under its own name."""
+
+    async def one(field: str, data: bytes) -> Prepared:
+        try:
+            return await inference.prepare(data)
+        except ImageError as error:
+            raise from_domain(error, field) from error
+
+    results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
+    prepared = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        prepared.append(result)
+    return prepared
+
+
+async def read_compare_request(request: Request, inference: Inference) -> CompareRequest:
+    limit = JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * inference.header.network.dimension
+    body = await read_body(request, limit, "application/json")
+    try:
+        return CompareRequest.model_validate_json(body)
+    except ValidationError as error:
+        known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
+        detail = f"{known[0]} is missing or malformed" if known else "send the fields of the documentation, as JSON"
+        raise Problem("malformed_json", detail, known[0] if known else None) from error
+
+
+def parse_embedding(value: list[float] | str, field: str, inference: Inference) -> Embeddings:
+    try:
+        return decode_embedding(value, inference.header.network.dimension)
+    except EmbeddingError as error:
+        raise from_domain(error, field) from error

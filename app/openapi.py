@@ -1,0 +1,20 @@
+"""How bodies are documented that the routes read themselves, as OpenAPI fragments."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.schemas import CompareRequest
+
+
+def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
+    """A multipart/form-data body with these parts."""
+    schema = {"type": "object", "required": list(required), "properties": properties}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
+THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
+ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
+COMPARE_BODY = {
+    "requestBody": {"required": True, "content": {"application/json": {"schema": CompareRequest.model_json_schema()}}}
+}
