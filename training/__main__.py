@@ -54,9 +54,17 @@ def _parser() -> argparse.ArgumentParser:
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
     grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
     grid.set_defaults(command=commands.grid)
+    report = subcommands.add_parser("report", help="one report of all runs beside the reference's figures")
+    report.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    report.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
+    report.set_defaults(command=commands.report)
+    gallery = subcommands.add_parser("gallery", help="right and wrong test pairs of a run, as a page with pictures")
+    gallery.add_argument("run", type=Path, help="folder of a finished run")
+    gallery.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
+    gallery.set_defaults(command=commands.gallery)
     prepare = subcommands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
     prepare.set_defaults(command=commands.prepare)
-    for command in (run, evaluate, grid, prepare):
+    for command in (run, evaluate, grid, gallery, prepare):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
     for command in (run, evaluate, grid):

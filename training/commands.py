@@ -15,9 +15,11 @@ from training.album import Album, find_images, open_album
 from training.card import format_card
 from training.epoch import TrainingData, describe
 from training.experiments import Experiment, find_experiment
+from training.gallery import write_gallery
 from training.grid import Grid, is_done, run_grid, winner, write_points
 from training.loop import train
 from training.pairs import PairSet, read_pairs, resolve, split
+from training.report import read_run, write_report
 from training.result import code_version, finish, format_metrics, measure
 from training.scoring import score_pairs
 
@@ -90,6 +92,18 @@ def evaluate(options: argparse.Namespace) -> None:
     scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
     print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
     print(format_metrics(measure("test", scores, same, header.threshold.value)))
+
+
+def report(options: argparse.Namespace) -> None:
+    """Writes the report of all runs."""
+    print(f"wrote {write_report(options.results, options.out)}")
+
+
+def gallery(options: argparse.Namespace) -> None:
+    """Writes the gallery of a run."""
+    found = read_run(options.run)
+    write_gallery(options.out, found, _album(options, found.header.preprocessing))
+    print(f"wrote {options.out}; it holds pictures of the data set")
 
 
 def card(options: argparse.Namespace) -> None:
