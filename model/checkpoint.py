@@ -111,9 +111,12 @@ def save(path: Path, network: SiameseNetwork, description: Description) -> Heade
         embedding_sha256=_embedding_digest(description, tensors),
     )
     header = header.model_copy(update={"checkpoint_sha256": _checkpoint_digest(header)})
-    with replacing(path) as partial:
-        save_file(tensors, partial, metadata={METADATA_KEY: header.model_dump_json()})
-        partial.chmod(0o644)  # safetensors makes private files; a container reads this one as another user
+    try:
+        with replacing(path) as partial:
+            save_file(tensors, partial, metadata={METADATA_KEY: header.model_dump_json()})
+            partial.chmod(0o644)  # safetensors makes private files; a container reads this one as another user
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: cannot be saved: {error}") from error
     return header
 
 

@@ -1,0 +1,145 @@
+"""Kills a small training run with SIGKILL, again and again, resumes it, and compares the weights at its end.
+
+    python -m benchmarks.kill --kills 200
+
+Every other kill comes at a random moment; the others come while the state is being saved. Each run that
+comes to its end must have the very weights of one that was never interrupted. The parent forks, so it must
+not compute with torch itself: OpenMP's threads do not survive a fork.
+"""
+
+import argparse
+import itertools
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from training.album import Album
+from training.epoch import TrainingData
+from training.experiments import SMOKE
+from training.loop import STATE_FILE, train
+from training.pairs import PairSet
+
+# Wide enough for a save to take a noticeable part of the time, with dropout and best weights to remember too.
+EXPERIMENT = replace(
+    SMOKE,
+    name="kill",
+    network=SMOKE.network.model_copy(update={"dimension": 2048, "dropout": 0.5}),
+    epochs=5,
+    decay_every_epochs=2,
+    keep="best",
+)
+PICTURES = 24
+PAIRS = 32
+PARTIAL = f".{STATE_FILE}.partial"
+POLL_S = 0.0005
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What happened: kills, those that left a half-written state, runs finished, runs that ended differently."""
+
+    kills: int = 0
+    while_saving: int = 0
+    finished: int = 0
+    different: int = 0
+
+
+def kill_and_resume(kills: int, seed: int, folder: Path) -> Outcome:
+    """Runs until so many kills have been made and the run of the last one has come to its end."""
+    draws = random.Random(seed)
+    started = time.monotonic()
+    _wait(_fork(folder / "reference"))
+    duration_s = time.monotonic() - started
+    outcome = Outcome()
+    for number in itertools.count():
+        place = folder / f"run-{number}"
+        while outcome.kills < kills and _kill_once(place, outcome, draws.uniform(0, duration_s)):
+            pass
+        _wait(_fork(place))
+        outcome.finished += 1
+        outcome.different += not _equal(folder / "reference", place)
+        if outcome.kills >= kills:
+            return outcome
+    raise AssertionError("count() ended")
+
+
+def _kill_once(place: Path, outcome: Outcome, delay_s: float) -> bool:
+    """Starts or resumes the run and kills it; False if it came to its end before."""
+    child = _fork(place)
+    aim_at_save = outcome.kills % 2 == 1
+    deadline = time.monotonic() + delay_s
+    partial = place / PARTIAL
+    while (aim_at_save and not partial.exists()) or (not aim_at_save and time.monotonic() < deadline):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(POLL_S)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    outcome.kills += 1
+    outcome.while_saving += partial.exists()
+    return True
+
+
+def _fork(place: Path) -> int:
+    """A child that trains in `place`, from where it stands, and ends."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with Path(os.devnull).open("w") as silence:
+                os.dup2(silence.fileno(), sys.stderr.fileno())
+            torch.set_num_threads(1)
+            train(EXPERIMENT, _data(), place, torch.device("cpu"), resume=True)
+            status = 0
+        finally:
+            os._exit(status)
+    return child
+
+
+def _wait(child: int) -> None:
+    _, status = os.waitpid(child, 0)
+    if status != 0:
+        raise RuntimeError("a training run that was left alone failed")
+
+
+def _data() -> TrainingData:
+    """Noise pictures: what is learned does not matter here, only that it is the same."""
+    draws = np.random.default_rng(0)
+    side = EXPERIMENT.preprocessing.side_px
+    pixels = draws.integers(0, 256, (PICTURES, side, side), dtype=np.uint8)
+    album = Album(keys=[("noise", str(i)) for i in range(PICTURES)], pixels=torch.from_numpy(pixels), sha256="noise")
+    left, right = torch.from_numpy(draws.integers(0, PICTURES, (2, PAIRS)))
+    pairs = PairSet(left=left, right=right, same=torch.from_numpy(draws.integers(0, 2, PAIRS)).float())
+    return TrainingData(album=album, training=pairs, validation=pairs)
+
+
+def _equal(one: Path, other: Path) -> bool:
+    """Whether two states hold the same tensors, bit for bit."""
+    left, right = load_file(one / STATE_FILE), load_file(other / STATE_FILE)
+    return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
+
+
+def main() -> int:
+    """Prints the outcome as JSON; status 0 if every finished run was equal."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.kill", description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = kill_and_resume(options.kills, options.seed, Path(folder))
+    print(json.dumps(asdict(outcome)))
+    return 1 if outcome.different else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

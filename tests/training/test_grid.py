@@ -1,0 +1,111 @@
+"""81 results from 9 runs: the same as from 81 runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.training.small import SMALL, run
+from training.epoch import TrainingData
+from training.experiments import EXPERIMENT_4, Experiment
+from training.grid import Grid, Point, derive, run_grid, winner
+from training.loop import METRICS_FILE, read_metrics
+from training.state import Epoch
+
+TINY_GRID = Grid(
+    base=replace(SMALL, loss="mse", decay_every_epochs=2),
+    epochs=(2, 4),
+    batch_pairs=(4, 9),
+    learning_rates=(1e-2, 1e-3),
+    patience_epochs=(1, 2),
+)
+
+
+def test_the_grid_is_the_reference_s() -> None:
+    grid = Grid()
+    points = [point for trajectory in grid.trajectories() for point in grid.points(trajectory)]
+    combinations = {(p.epochs, p.batch_pairs, p.learning_rate, p.patience_epochs) for p in points}
+    assert len(grid.trajectories()) == 9
+    assert len(points) == len(combinations) == len({p.name for p in points}) == 81
+    assert {p.epochs for p in points} == {10, 20, 30}
+    assert {p.batch_pairs for p in points} == {64, 128, 256}
+    assert {p.learning_rate for p in points} == {1e-3, 1e-4, 1e-5}
+    assert {p.patience_epochs for p in points} == {3, 5, 7}
+    assert all(replace(p, name="x") == replace(
+        EXPERIMENT_4, name="x", epochs=p.epochs, batch_pairs=p.batch_pairs, learning_rate=p.learning_rate,
+        patience_epochs=p.patience_epochs,
+    ) for p in points)  # fmt: skip
+    assert (grid.trajectories()[0].batch_pairs, grid.trajectories()[0].learning_rate) == (64, 1e-4)
+
+
+def test_derived_results_equal_direct_runs(data: TrainingData, tmp_path: Path) -> None:
+    def one(experiment: Experiment, folder: Path) -> None:
+        run(experiment, data, folder, resume=True)
+
+    points = run_grid(TINY_GRID, tmp_path / "grid", one)
+    assert len(points) == 16
+    kept = {}
+    for trajectory in TINY_GRID.trajectories():
+        kept[trajectory.name] = run(trajectory, data, tmp_path / "grid" / trajectory.name, resume=True)
+    for point in points:
+        direct = run(point.experiment, data, tmp_path / point.experiment.name)
+        assert len(direct.history) == point.stopped
+        assert direct.epoch == point.best.epoch
+        assert direct.history[direct.epoch - 1].validation_loss == point.best.validation_loss
+        whole = kept[point.experiment.name.partition("-epochs")[0]]
+        if whole.epoch == direct.epoch:  # the winner always is of this kind
+            for name, tensor in direct.network.state_dict().items():
+                assert torch.equal(tensor, whole.network.state_dict()[name]), name
+    assert len({point.stopped for point in points}) > 1
+
+
+def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: TrainingData, tmp_path: Path) -> None:
+    trained: list[str] = []
+
+    def failing(experiment: Experiment, folder: Path) -> None:
+        if len(trained) == 1:
+            raise KeyboardInterrupt
+        trained.append(experiment.name)
+        run(experiment, data, folder, resume=True)
+
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(TINY_GRID, tmp_path, failing)
+
+    def going_on(experiment: Experiment, folder: Path) -> None:
+        trained.append(experiment.name)
+        run(experiment, data, folder, resume=True)
+
+    points = run_grid(TINY_GRID, tmp_path, going_on)
+    assert sorted(trained) == sorted(trajectory.name for trajectory in TINY_GRID.trajectories())
+    assert len(points) == len({point.experiment.name for point in points}) == 16
+
+
+def rows(*losses: float) -> list[Epoch]:
+    """A trajectory of these validation losses."""
+    return [
+        Epoch(epoch=number, learning_rate=0, train_loss=0, train_accuracy=0, validation_loss=loss, validation_bce=0,
+              validation_mse=loss, validation_accuracy=0, seconds=0, images_per_s=0)
+        for number, loss in enumerate(losses, 1)
+    ]  # fmt: skip
+
+
+def point(epochs: int, patience: int, *losses: float) -> Point:
+    return derive(replace(EXPERIMENT_4, epochs=epochs, patience_epochs=patience), rows(*losses))
+
+
+def test_cap_and_patience_cut_a_trajectory_short() -> None:
+    losses = (0.5, 0.4, 0.41, 0.42, 0.3, 0.31)
+    assert (point(10, 2, *losses).stopped, point(10, 2, *losses).best.epoch) == (4, 2)
+    assert (point(3, 9, *losses).stopped, point(3, 9, *losses).best.epoch) == (3, 2)
+    assert (point(6, 3, *losses).stopped, point(6, 3, *losses).best.epoch) == (6, 5)
+
+
+def test_the_winner_has_the_lowest_loss_and_then_the_shortest_run() -> None:
+    points = [point(6, 3, 0.5, 0.4, 0.5, 0.5, 0.5), point(6, 1, 0.5, 0.4, 0.5), point(6, 3, 0.5, 0.41, 0.5, 0.5, 0.5)]
+    assert winner(points) is points[1]
+
+
+def test_metrics_of_a_run_can_be_read_back(data: TrainingData, tmp_path: Path) -> None:
+    trained = run(SMALL, data, tmp_path)
+    assert read_metrics(tmp_path / METRICS_FILE) == trained.history

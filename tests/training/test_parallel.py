@@ -1,0 +1,77 @@
+"""Two processes that train together are one process with the same global batch."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = """
+import sys
+from dataclasses import asdict, replace
+import json, torch
+from pathlib import Path
+from training import parallel
+from training.album import Album
+from training.epoch import TrainingData, new_learner, run_epoch
+from training.experiments import SMOKE
+from training.pairs import PairSet
+
+torch.set_num_threads(1)
+torch.set_default_dtype(torch.float64)  # Adam blows float32's rounding up where a gradient is all but zero
+draws = torch.Generator().manual_seed(0)
+pixels = torch.randint(0, 256, (16, 105, 105), generator=draws, dtype=torch.uint8)
+left, right = torch.randint(0, 16, (2, 23), generator=draws)
+pairs = PairSet(left=left, right=right, same=torch.randint(0, 2, (23,), generator=draws).double())
+data = TrainingData(album=Album(keys=[], pixels=pixels, sha256=""), training=pairs, validation=pairs)
+network = SMOKE.network.model_copy(update={"batch_norm": sys.argv[2] == "normalised"})
+experiment = replace(SMOKE, network=network, batch_pairs=8, weight_decay=1e-4)
+device = torch.device("cpu")
+with parallel.process_group(device):
+    learner = new_learner(experiment, device)
+    learner.network.twin.register_forward_pre_hook(lambda _, images: (images[0].double(),))
+    rows = [asdict(run_epoch(experiment, data, learner, number)) for number in (1, 2, 3)]
+    weights = {name: tensor.flatten().tolist() for name, tensor in learner.network.state_dict().items()}
+    if parallel.rank() == 0:
+        Path(sys.argv[1]).write_text(json.dumps({"rows": rows, "weights": weights}))
+"""
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def launch(command: list[str]) -> None:
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("variant", ["normalised", "plain"])
+def test_two_processes_follow_the_curve_of_one(variant: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[2])
+    launch([sys.executable, str(script), str(tmp_path / "one"), variant])
+    launch([*TORCHRUN, str(script), str(tmp_path / "two"), variant])
+    one, two = (json.loads((tmp_path / name).read_text()) for name in ("one", "two"))
+    for ours, theirs in zip(one["rows"], two["rows"], strict=True):
+        assert ours["train_loss"] == pytest.approx(theirs["train_loss"], abs=1e-7)
+        assert ours["train_accuracy"] == theirs["train_accuracy"]
+        assert ours["validation_loss"] == pytest.approx(theirs["validation_loss"], abs=1e-5)
+    for name, values in one["weights"].items():
+        if not name.endswith("bias"):  # before a normalisation a bias has no effect, and its gradient is rounding
+            np.testing.assert_allclose(values, two["weights"][name], atol=1e-5, err_msg=name)
+    assert one["rows"][0]["train_loss"] != one["rows"][2]["train_loss"]
+
+
+def test_torchrun_writes_what_one_process_writes(people: Path, tmp_path: Path) -> None:
+    options = ["-m", "training", "run", "smoke", "--data", str(people), "--images", "people", "--threads", "1"]
+    options += ["--train-pairs", "train.txt", "--test-pairs", "test.txt", "--cache", str(tmp_path / "cache")]
+    launch([*TORCHRUN, *options, "--out", str(tmp_path / "two")])
+    launch([sys.executable, *options, "--out", str(tmp_path / "one")])
+    names = [sorted(path.name for path in (tmp_path / run).iterdir()) for run in ("one", "two")]
+    assert names[0] == names[1]
+    results = [json.loads((tmp_path / run / "result.json").read_text()) for run in ("one", "two")]
+    losses = [[m["value"] for m in result["metrics"] if m["name"] == "cross-entropy"] for result in results]
+    assert losses[0] == pytest.approx(losses[1], abs=0.01)
