@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     header = verifier.header
     fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": str(verifier.device)}
     logger.info("model loaded", extra={"fields": fields})
+    # uvicorn ends in order, then raises the signal once more: that must not make a status of its own.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         create_app(settings, verifier),
         host=settings.host,

@@ -12,6 +12,8 @@ from model.errors import MalformedEmbedding
 from model.verifier import Embeddings
 
 LITTLE_ENDIAN = np.dtype("<f4")
+# Far above what a network gives, and far enough below float32's end that comparing cannot overflow.
+LARGEST = 1e30
 
 
 def encode_base64(embedding: Embeddings) -> str:
@@ -29,6 +31,6 @@ def decode_embedding(value: list[float] | str, dimension: int) -> Embeddings:
         raise MalformedEmbedding("an embedding is a list of numbers, or base64 of float32 values") from error
     if embedding.shape != (dimension,):
         raise MalformedEmbedding(f"an embedding of this model has {dimension} values")
-    if not np.isfinite(embedding).all():
-        raise MalformedEmbedding("an embedding has only finite values")
+    if not (np.abs(embedding) <= LARGEST).all():
+        raise MalformedEmbedding(f"an embedding has only finite values, none beyond {LARGEST:g}")
     return embedding

@@ -64,7 +64,7 @@ def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
         yield
         inference.close()
 
-    app = FastAPI(title="facepair", version=__version__, description=ABOUT, lifespan=lifespan)
+    app = FastAPI(title="facepair", version=__version__, description=ABOUT, lifespan=lifespan, redirect_slashes=False)
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
@@ -85,7 +85,10 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 async def _answer_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FacepairError)
-    return respond(from_domain(error), request.state.request_id)
+    problem = from_domain(error)
+    if problem.kind.status == 500:
+        raise error  # the telemetry logs it and answers
+    return respond(problem, request.state.request_id)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -13,6 +13,7 @@ def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, 
 
 
 FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
+FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part image, once for each"}
 THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
 ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
 COMPARE_BODY = {

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from app.embeddings import encode_base64
 from app.inference import Inference, Prepared
 from app.inputs import parse_embedding, parse_threshold, prepare_images, read_compare_request
-from app.openapi import COMPARE_BODY, ENCODING, FILE, THRESHOLD, multipart
+from app.openapi import COMPARE_BODY, ENCODING, FILE, FILES, THRESHOLD, multipart
 from app.problems import Problem, from_domain
 from app.schemas import (
     Comparison,
@@ -62,7 +62,10 @@ WithMetrics = Annotated[Metrics, Depends(_metrics)]
 WithRequestId = Annotated[str, Depends(_request_id)]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {"model": ProblemDetail, "description": "Every error has this shape, as application/problem+json."}
+    "default": {
+        "description": "Every error has this shape.",
+        "content": {"application/problem+json": {"schema": ProblemDetail.model_json_schema()}},
+    }
 }
 router = APIRouter(responses=PROBLEMS)
 work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
@@ -101,7 +104,7 @@ async def verify(
     )
 
 
-@work_router.post("/embed", openapi_extra=multipart(["image"], {"image": FILE, "encoding_format": ENCODING}))
+@work_router.post("/embed", openapi_extra=multipart(["image"], {"image": FILES, "encoding_format": ENCODING}))
 async def embed(
     request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
 ) -> EmbeddingList:

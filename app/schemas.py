@@ -54,7 +54,7 @@ class Verification(BaseModel):
                     "decision": "same",
                     "verified": True,
                     "similarity": 0.91,
-                    "threshold": 0.52,
+                    "threshold": 0.1742,
                     "images": [
                         {"field": "image1", "width": 250, "height": 250, "format": "JPEG", "warnings": []},
                         {"field": "image2", "width": 250, "height": 250, "format": "JPEG", "warnings": []},
@@ -94,7 +94,7 @@ class EmbeddingList(BaseModel):
                 {
                     "object": "list",
                     "data": [{"object": "embedding", "index": 0, "embedding": [0.0, 0.25]}],
-                    "images": [{"field": "image", "width": 250, "height": 250, "format": "JPEG", "warnings": []}],
+                    "images": [{"field": "image[0]", "width": 250, "height": 250, "format": "JPEG", "warnings": []}],
                     "model": MODEL_EXAMPLE,
                     "dimension": 4096,
                     "request_id": "5b0e1c8f",
@@ -138,7 +138,7 @@ class Comparison(BaseModel):
                     "decision": "different",
                     "verified": False,
                     "similarity": 0.12,
-                    "threshold": 0.52,
+                    "threshold": 0.1742,
                     "model": MODEL_EXAMPLE,
                     "request_id": "5b0e1c8f",
                 }
@@ -166,6 +166,39 @@ class Limits(BaseModel):
 class Info(BaseModel):
     """The answer of /info: the model that is served, what it scores, and the limits of a request."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "version": "0.1.0",
+                    "model": MODEL_EXAMPLE,
+                    "checkpoint_sha256": DIGEST,
+                    "device": "cpu",
+                    "dimension": 4096,
+                    "network": {"batch_norm": True, "embedding_activation": "relu"},
+                    "preprocessing": {"side_px": 105},
+                    "threshold": {"value": 0.1742, "method": "highest accuracy", "split": "validation", "pairs": 440},
+                    "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.723, "pairs": 1000}],
+                    "provenance": {
+                        "experiment": "experiment-2",
+                        "seed": 0,
+                        "epochs": 20,
+                        "data_sha256": DIGEST,
+                        "code_version": "0.1.0",
+                        "torch_version": "2.15.0",
+                        "created_utc": "2026-01-31T12:00:00Z",
+                    },
+                    "limits": {
+                        "max_image_bytes": 20971520,
+                        "max_pixels": 50000000,
+                        "min_side_px": 32,
+                        "max_images": 16,
+                    },
+                }
+            ]
+        }
+    )
+
     version: str
     model: ModelName
     checkpoint_sha256: str
@@ -182,11 +215,29 @@ class Info(BaseModel):
 class Health(BaseModel):
     """The answer of the health routes."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ready"}]})
+
     status: Literal["live", "ready"]
 
 
 class ProblemDetail(BaseModel):
     """Every error answer (RFC 9457)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "urn:facepair:problem:missing_part",
+                    "title": "A required part is missing",
+                    "status": 400,
+                    "detail": "the part image2 is missing",
+                    "code": "missing_part",
+                    "field": "image2",
+                    "request_id": "5b0e1c8f",
+                }
+            ]
+        }
+    )
 
     type: str
     title: str

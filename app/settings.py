@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import FacepairError
 
@@ -20,10 +19,10 @@ class SettingsError(FacepairError):
     """A setting that is unknown or malformed."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """Frozen; the descriptions are what `python -m app --help` and the documentation say."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
@@ -47,8 +46,9 @@ def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
     if unknown:
         known = ", ".join(PREFIX + name.upper() for name in Settings.model_fields)
         raise SettingsError(f"{unknown[0]} is not a setting; there are {known}")
+    given = {name.upper().removeprefix(PREFIX).lower(): names[name] for name in ours}
     try:
-        return Settings(**flags)  # type: ignore[arg-type]  # validated here: that is the point
+        return Settings.model_validate({**given, **flags})
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0])

@@ -22,6 +22,8 @@ logger = logging.getLogger("facepair")
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 UNMATCHED = "unmatched"
+# Libraries whose lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
+TALKATIVE = ("PIL", "python_multipart")
 
 
 class Metrics:
@@ -66,6 +68,9 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for library in TALKATIVE:
+        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 class TelemetryMiddleware:

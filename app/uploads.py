@@ -52,7 +52,7 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule]) -> Parts:
         if not options.get(b"boundary"):
             raise Problem("malformed_multipart", "the Content-Type header names no boundary")
         collector = _Collector(rules)
-        await _feed(stream, collector, MultipartParser(options[b"boundary"], collector.callbacks()))
+        await _feed(stream, collector, options[b"boundary"], limit)
         return collector.finish()
     except Problem:
         await _drain(stream, limit)
@@ -76,9 +76,16 @@ async def read_body(request: Request, limit_bytes: int, content_type: str) -> by
         raise
 
 
-async def _feed(stream: AsyncGenerator[bytes, None], collector: "_Collector", parser: MultipartParser) -> None:
+async def _feed(
+    stream: AsyncGenerator[bytes, None], collector: "_Collector", boundary: bytes, limit_bytes: int
+) -> None:
+    taken = 0
     try:
+        parser = MultipartParser(boundary, collector.callbacks())
         async for chunk in stream:
+            taken += len(chunk)
+            if taken > limit_bytes:
+                raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
             parser.write(chunk)
         parser.finalize()
     except FormParserError as error:

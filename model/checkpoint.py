@@ -6,6 +6,7 @@ are stored in half precision, vectors (biases, batch normalisation) in single. N
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ METADATA_KEY = "facepair"
 class Metric(BaseModel):
     """One measured figure, with how many pairs it rests on and its 95% interval where it has one."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     split: str
@@ -42,7 +43,7 @@ class Metric(BaseModel):
 class Provenance(BaseModel):
     """Where a checkpoint comes from."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     experiment: str
     seed: int
@@ -56,7 +57,7 @@ class Provenance(BaseModel):
 class Description(BaseModel):
     """What a training run says of its network when it saves it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     network: NetworkConfig
@@ -105,9 +106,12 @@ def save(path: Path, network: SiameseNetwork, description: Description) -> Heade
     _refuse_non_finite(tensors)
     stored = _network(description.network, tensors)
     _refuse_unreachable(stored, description.threshold)
+    score = canary_similarity(stored, description.preprocessing)
+    if not math.isfinite(score):
+        raise CheckpointError("the network gives the canary pair a similarity that is not finite")
     header = Header(
         **dict(description),
-        canary_similarity=canary_similarity(stored, description.preprocessing),
+        canary_similarity=score,
         embedding_sha256=_embedding_digest(description, tensors),
     )
     header = header.model_copy(update={"checkpoint_sha256": _checkpoint_digest(header)})
@@ -150,7 +154,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
         return Header.model_validate_json(text), tensors
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
+        where = ascii(".".join(map(str, first["loc"])) or "the whole")
         raise CheckpointError(f"{path}: the header does not fit this version: {where}: {first['msg']}") from error
 
 
@@ -159,7 +163,7 @@ def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) ->
     with torch.device("meta"):
         expected = SiameseNetwork(header.network).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
-        raise CheckpointError(f"{path}: tensor {name} is {'missing' if name in expected else 'not of this network'}")
+        raise CheckpointError(f"{path}: tensor {name!r} is {'missing' if name in expected else 'not of this network'}")
     for name, tensor in tensors.items():
         wanted = (expected[name].shape, _storage_dtype(expected[name]))
         if (tensor.shape, tensor.dtype) != wanted:

@@ -40,7 +40,7 @@ SIDEWAYS = (5, 6, 7, 8)
 class PreprocessingConfig(BaseModel):
     """What a checkpoint remembers of how its pictures were made; another value here is another embedding."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     side_px: int = Field(default=105, ge=1)
     colour: Literal["grey"] = "grey"
@@ -84,6 +84,8 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     width, height = image.size
     _check_size(width, height, limits)
     try:
+        if kind == "PNG":
+            Image.open(io.BytesIO(data), formats=[kind]).verify()  # loading leaves the pixels' checksums unread
         grey = _grey(_load(image, config))
         orientation = _orientation(image)
         upright = grey.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else grey
@@ -97,7 +99,7 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
     """A decoded picture -> uint8 (H, W), the whole picture resized with antialiasing to the network's side."""
     side = config.side_px
-    return np.asarray(photograph.grey.resize((side, side), Resampling.BILINEAR))
+    return np.array(photograph.grey.resize((side, side), Resampling.BILINEAR))
 
 
 def prepare(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Pixels:
@@ -149,11 +151,15 @@ def _load(image: Image.Image, config: PreprocessingConfig) -> Image.Image:
 def _grey(image: Image.Image) -> Image.Image:
     """Any mode of the three formats -> L."""
     if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip to white
-        return Image.fromarray((np.asarray(image, dtype=np.uint32) // 257).clip(0, 255).astype(np.uint8))
+        values = np.asarray(image, dtype=np.uint16)
+        clear = values == image.info.get("transparency", -1)
+        return Image.fromarray(np.where(clear, 255, values // 257).astype(np.uint8))
     if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image if image.mode == "L" else image.convert("RGB").convert("L")
+        image = image.convert("RGBA")
+        white = Image.new("L", image.size, "white")
+        white.paste(image.convert("L"), mask=image.getchannel("A"))
+        return white
+    return image.convert("L")
 
 
 def _orientation(image: Image.Image) -> int:

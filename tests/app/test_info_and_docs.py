@@ -1,0 +1,140 @@
+"""/info, /openapi.json and /docs say what the service does."""
+
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import BaseModel
+
+from app import schemas
+from app.settings import Settings
+from model import __version__
+from model.verifier import Verifier
+from tests.app.asking import ANNA, compare_request, embed, verify
+from tests.conftest import client_of
+
+pytestmark = pytest.mark.anyio
+
+MODELS = {
+    name: model
+    for name, model in vars(schemas).items()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == schemas.__name__
+}
+WHOLE_ANSWERS = {
+    ("/verify", "post"): "Verification",
+    ("/embed", "post"): "EmbeddingList",
+    ("/compare", "post"): "Comparison",
+    ("/info", "get"): "Info",
+    ("/health/live", "get"): "Health",
+    ("/health/ready", "get"): "Health",
+}
+
+
+@pytest.fixture
+async def openapi(client: httpx.AsyncClient) -> dict[str, Any]:
+    document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return document
+
+
+async def test_info_describes_the_checkpoint(client: httpx.AsyncClient, verifier: Verifier) -> None:
+    info = (await client.get("/info")).json()
+    header = verifier.header.model_dump(mode="json")
+    assert info["version"] == __version__
+    assert info["model"] == {"name": header["name"], "embedding_sha256": header["embedding_sha256"]}
+    assert info["device"] == "cpu"
+    assert info["dimension"] == 32
+    same = ("checkpoint_sha256", "network", "preprocessing", "threshold", "metrics", "provenance")
+    assert {key: info[key] for key in same} == {key: header[key] for key in same}
+
+
+async def test_info_states_the_limits_that_hold(settings: Settings, verifier: Verifier) -> None:
+    limits = {"max_image_bytes": 2048, "max_pixels": 4096, "min_side_px": 33, "max_images": 3}
+    async with client_of(settings.model_copy(update=limits), verifier) as client:
+        assert (await client.get("/info")).json()["limits"] == limits
+
+
+async def test_the_info_says_nothing_of_the_machine(client: httpx.AsyncClient, settings: Settings) -> None:
+    text = (await client.get("/info")).text
+    assert str(settings.weights) not in text
+    assert settings.weights.parent.name not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "required", "optional"), [("/verify", {"image1", "image2"}, {"threshold"}),
+                                       ("/embed", {"image"}, {"encoding_format"})]
+)  # fmt: skip
+async def test_the_multipart_bodies_are_documented(
+    openapi: dict[str, Any], path: str, required: set[str], optional: set[str]
+) -> None:
+    content = openapi["paths"][path]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data"}
+    schema = content["multipart/form-data"]["schema"]
+    assert set(schema["required"]) == required
+    assert set(schema["properties"]) == required | optional
+
+
+async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any]) -> None:
+    content = openapi["paths"]["/embed"]["post"]["requestBody"]["content"]
+    image = content["multipart/form-data"]["schema"]["properties"]["image"]
+    assert (image["type"], image["items"]["format"]) == ("array", "binary")
+
+
+async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
+    content = openapi["paths"]["/compare"]["post"]["requestBody"]["content"]
+    for example in content["application/json"]["schema"]["examples"]:
+        schemas.CompareRequest.model_validate(example)
+
+
+@pytest.mark.parametrize(("route", "name"), WHOLE_ANSWERS.items())
+async def test_each_answer_has_an_example_that_is_one(
+    openapi: dict[str, Any], route: tuple[str, str], name: str
+) -> None:
+    path, method = route
+    content = openapi["paths"][path][method]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+    examples = openapi["components"]["schemas"][name]["examples"]
+    assert examples
+    for example in examples:
+        MODELS[name].model_validate(example)
+
+
+@pytest.mark.parametrize("name", ["Verification", "EmbeddingList", "Comparison", "Info"])
+async def test_each_example_has_the_fields_of_a_real_answer(client: httpx.AsyncClient, name: str) -> None:
+    real = {
+        "Verification": await verify(client),
+        "EmbeddingList": await embed(client, ANNA),
+        "Comparison": (await client.post("/compare", json=await compare_request(client))).json(),
+        "Info": (await client.get("/info")).json(),
+    }[name]
+    for example in MODELS[name].model_json_schema()["examples"]:
+        assert set(example) == set(real)
+        for key in ("images", "limits", "timing_ms"):
+            assert fields(example.get(key)) == fields(real.get(key))
+
+
+def fields(value: Any) -> Any:
+    """The names in a part of an answer; of images also what each is called."""
+    if isinstance(value, list):
+        return {(item["field"], *sorted(item)) for item in value}
+    return value and set(value)
+
+
+async def test_every_error_is_documented_with_its_media_type(openapi: dict[str, Any]) -> None:
+    for path, operations in openapi["paths"].items():
+        for operation in operations.values():
+            assert set(operation["responses"]["default"]["content"]) == {"application/problem+json"}, path
+    example = MODELS["ProblemDetail"].model_json_schema()["examples"][0]
+    MODELS["ProblemDetail"].model_validate(example)
+
+
+async def test_no_undocumented_error_is_promised(openapi: dict[str, Any]) -> None:
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            assert set(operation["responses"]) == {"200", "default"}
+
+
+async def test_the_documentation_page_answers(client: httpx.AsyncClient) -> None:
+    response = await client.get("/docs")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert "/openapi.json" in response.text

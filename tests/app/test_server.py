@@ -1,0 +1,118 @@
+"""The service as its users meet it: a process, a socket, HTTP."""
+
+import json
+import select
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
+from tests.app.service import PATIENCE_S, Service, serving
+from tests.drawing import encode, portrait
+
+BODY = multipart(("image1", ANNA), ("image2", BERTA))
+LIMIT = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def service(checkpoint_path: Path) -> Iterator[Service]:
+    with serving(checkpoint_path, "--max-image-bytes", str(LIMIT)) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+        yield client
+
+
+def head(length: int, request_id: str = "raw") -> bytes:
+    """The head of a /verify request as bytes."""
+    headers = {**MULTIPART, "Host": "test", "Content-Length": length, "X-Request-ID": request_id}
+    fields = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join(["POST /verify HTTP/1.1", *fields, "\r\n"]).encode()
+
+
+def check_healthy(client: httpx.Client) -> None:
+    assert client.get("/health/ready").status_code == 200
+    assert client.post("/verify", files=pair()).status_code == 200
+
+
+def test_answers_a_multipart_request(client: httpx.Client) -> None:
+    response = client.post("/verify", files=pair(ANNA, ANNA), data={"threshold": "0.6"})
+    assert response.status_code == 200
+    assert response.json()["decision"] == "same"
+    assert "server" not in response.headers
+
+
+def test_an_oversized_upload_is_answered_and_not_reset(client: httpx.Client) -> None:
+    for excess in (1, LIMIT, 20 * LIMIT):
+        response = client.post("/verify", files=pair(ANNA, bytes(LIMIT + excess)))
+        check_problem(response, 413, "too_many_bytes", "image2")
+    check_healthy(client)
+
+
+def test_an_oversized_upload_without_a_length_is_answered_and_not_reset(client: httpx.Client) -> None:
+    body = multipart(("image1", ANNA), ("image2", bytes(3 * LIMIT)))
+    chunks = (body[i : i + 65536] for i in range(0, len(body), 65536))
+    check_problem(client.post("/verify", content=chunks, headers=MULTIPART), 413, "too_many_bytes", "image2")
+    check_healthy(client)
+
+
+def test_a_client_that_leaves_while_it_uploads_harms_nobody(service: Service, client: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as leaving:
+        leaving.sendall(head(len(BODY), "leaving") + BODY[:1000])
+    line = service.wait_for(lambda line: line.get("request_id") == "leaving")
+    assert (line["status"], line["level"]) == (499, "info")
+    check_healthy(client)
+
+
+def test_an_upload_that_never_ends_holds_nobody_up(service: Service, client: httpx.Client) -> None:
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as waiting:
+        waiting.sendall(head(len(BODY)) + BODY[:1000])
+        check_healthy(client)
+        waiting.sendall(BODY[1000:])
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_a_slow_image_holds_nobody_up(service: Service, client: httpx.Client) -> None:
+    slow = encode(Image.new("L", (7000, 7000)))
+    body = multipart(("image1", slow), ("image2", slow))
+    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as working:
+        working.sendall(head(len(body)) + body)
+        answered = 0
+        while not select.select([working], [], [], 0)[0]:
+            assert client.get("/health/live").status_code == 200
+            answered += 1
+        assert working.recv(65536).startswith(b"HTTP/1.1 200")
+    # Were the loop held, one could slip in before the image and one would have waited until after it.
+    assert answered > 5
+
+
+def test_the_libraries_log_nothing_of_a_request_even_when_debugging(checkpoint_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = f"{SECRET} description"
+    picture = encode(portrait(1), "JPEG", exif=exif, comment=SECRET.encode())
+    with serving(checkpoint_path, "--log-level", "debug") as service:
+        with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+            assert client.post("/verify", files=pair(picture, ANNA)).status_code == 200
+            client.post("/verify", files=pair(picture, ANNA), data={SECRET: SECRET})
+            client.post("/verify", content=b"--edge~", headers=MULTIPART)
+            client.get(f"/{FILE_NAME}?{SECRET}")
+        service.end(signal.SIGTERM)
+    lines = [json.loads(line) for line in service.log]
+    assert sum(line["message"] == "request" for line in lines) == 4
+    assert not [line for line in lines if SECRET in str(line) or line["level"] == "warning"]
+
+
+def test_sigterm_ends_it_in_order(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path) as service:
+        assert httpx.get(f"{service.url}/health/ready", timeout=PATIENCE_S, trust_env=False).status_code == 200
+        assert service.end(signal.SIGTERM) == 0
+    levels = {json.loads(line)["level"] for line in service.log}
+    assert levels == {"info"}

@@ -1,0 +1,48 @@
+"""A service that cannot start ends with status 1 and says why in one line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.app.service import start_in_vain
+
+
+@pytest.fixture
+def damaged(checkpoint_path: Path, tmp_path: Path) -> Path:
+    """A checkpoint with one bit turned in its last tensor."""
+    data = bytearray(checkpoint_path.read_bytes())
+    data[-1] ^= 1
+    path = tmp_path / "damaged.safetensors"
+    path.write_bytes(data)
+    return path
+
+
+def refuses(*flags: str, **variables: str) -> str:
+    """The one line of a start that fails."""
+    ended = start_in_vain("--port", "0", *flags, variables=variables)
+    assert ended.returncode == 1, ended.stderr
+    assert ended.stdout == ""
+    [line] = ended.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_with_a_damaged_checkpoint(damaged: Path) -> None:
+    line = refuses("--device", "cpu", "--weights", str(damaged))
+    assert str(damaged) in line
+    assert "damaged" in line
+
+
+def test_without_its_checkpoint(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.safetensors"
+    line = refuses("--device", "cpu", "--weights", str(missing))
+    assert str(missing) in line
+
+
+def test_with_a_gpu_that_is_not_there(checkpoint_path: Path) -> None:
+    assert "cuda:99" in refuses("--device", "cuda:99", "--weights", str(checkpoint_path))
+
+
+def test_with_an_unknown_variable(checkpoint_path: Path) -> None:
+    line = refuses("--weights", str(checkpoint_path), FACEPAIR_THRESHOLD="0.5")
+    assert "FACEPAIR_THRESHOLD is not a setting" in line

@@ -1,0 +1,131 @@
+"""A checkpoint gives back what was saved, and its digests cover what they say."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.canary import canary_similarity
+from model.checkpoint import Description, Header, Metric, load, round_to_storage, save
+from model.network import NetworkConfig
+from model.preprocessing import PreprocessingConfig
+from model.similarity import Threshold
+from tests.conftest import TINY, describe
+from tests.model.checkpoints import read_header, tiny
+
+VARIANTS = {
+    "normalised": TINY,
+    "plain": TINY.model_copy(update={"batch_norm": False, "embedding_activation": "sigmoid"}),
+    "dropout": TINY.model_copy(update={"dropout": 0.5}),
+    "smaller": TINY.model_copy(update={"channels": (2, 3, 4, 5), "dimension": 7}),
+}
+METRIC = Metric(name="accuracy", split="test", value=0.75, pairs=1000, interval=(0.72, 0.78))
+THRESHOLD = Threshold(value=0.4, method="best accuracy", split="validation", pairs=440)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_rounded_weights_come_back_bit_for_bit(tmp_path: Path, name: str) -> None:
+    network = tiny(config=VARIANTS[name])
+    round_to_storage(network)
+    save(tmp_path / "weights", network, describe(VARIANTS[name]))
+    loaded = load(tmp_path / "weights").network
+    assert loaded.config == VARIANTS[name]
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    for key, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, network.state_dict()[key]), key
+        assert tensor.dtype == network.state_dict()[key].dtype
+
+
+def test_saving_rounds_matrices_to_half_precision_and_keeps_vectors(tmp_path: Path) -> None:
+    network = tiny()
+    save(tmp_path / "weights", network, describe())
+    loaded = load(tmp_path / "weights").network.state_dict()
+    for key, tensor in network.state_dict().items():
+        assert torch.equal(loaded[key], tensor.half().float() if tensor.ndim >= 2 else tensor), key
+    assert not torch.equal(loaded["comparison.weight"], network.comparison.weight)
+
+
+def test_what_is_loaded_is_ready_to_serve(checkpoint_path: Path) -> None:
+    network = load(checkpoint_path).network
+    assert not any(module.training for module in network.modules())
+    assert not any(weight.requires_grad for weight in network.parameters())
+    assert {weight.dtype for weight in network.parameters()} == {torch.float32}
+    assert {weight.device.type for weight in network.parameters()} == {"cpu"}
+
+
+def test_saving_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+    network = tiny().train()
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    save(tmp_path / "weights", network, describe())
+    assert network.training
+    assert all(weight.requires_grad for weight in network.parameters())
+    assert all(torch.equal(tensor, before[key]) for key, tensor in network.state_dict().items())
+
+
+def full_description() -> Description:
+    return describe().model_copy(update={"metrics": (METRIC,), "threshold": THRESHOLD})
+
+
+def test_the_header_carries_the_description(tmp_path: Path) -> None:
+    network = tiny()
+    round_to_storage(network)
+    saved = save(tmp_path / "weights", network, full_description())
+    assert load(tmp_path / "weights").header == saved
+    assert Description(**{name: getattr(saved, name) for name in Description.model_fields}) == full_description()
+    assert saved.canary_similarity == canary_similarity(network, PreprocessingConfig())
+    assert len(saved.embedding_sha256) == len(saved.checkpoint_sha256) == 64
+
+
+def test_the_header_is_plain_json(tmp_path: Path) -> None:
+    saved = save(tmp_path / "weights", tiny(), full_description())
+    header = read_header(tmp_path / "weights")
+    assert header["format"] == "facepair-checkpoint-1"
+    assert header["threshold"] == {"value": 0.4, "method": "best accuracy", "split": "validation", "pairs": 440}
+    assert header["metrics"][0]["interval"] == [0.72, 0.78]
+    assert Header.model_validate(header, strict=False) == saved
+
+
+def test_saving_twice_writes_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        save(tmp_path / name, tiny(), describe())
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+
+
+def test_another_user_may_read_the_file(checkpoint_path: Path) -> None:
+    assert checkpoint_path.stat().st_mode & 0o777 == 0o644
+
+
+def digests(path: Path, description: Description, changed: str = "") -> tuple[str, str]:
+    """The two digests of the tiny network, after one value of the named tensor has moved."""
+    network = tiny()
+    if changed:
+        values = network.state_dict()[changed].view(-1)
+        values[-1] += 1
+    header = save(path, network, description)
+    return header.embedding_sha256, header.checkpoint_sha256
+
+
+@pytest.mark.parametrize("change", [{"threshold": THRESHOLD}, {"metrics": (METRIC,)}, {"name": "another"},
+                                    {"provenance": describe().provenance.model_copy(update={"seed": 1})}])  # fmt: skip
+def test_what_no_embedding_depends_on_changes_only_the_checkpoints_digest(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    embedding, checkpoint = digests(tmp_path / "weights", describe())
+    other_embedding, other_checkpoint = digests(tmp_path / "weights", describe().model_copy(update=change))
+    assert embedding == other_embedding
+    assert checkpoint != other_checkpoint
+
+
+def test_every_tensor_changes_both_digests(tmp_path: Path) -> None:
+    seen = [digests(tmp_path / "weights", describe())]
+    seen += [digests(tmp_path / "weights", describe(), changed=name) for name in tiny().state_dict()]
+    embeddings, checkpoints = zip(*seen, strict=True)
+    assert len(set(embeddings)) == len(set(checkpoints)) == len(seen)
+
+
+def test_the_architecture_and_the_preprocessing_change_both_digests(tmp_path: Path) -> None:
+    sigmoid: NetworkConfig = TINY.model_copy(update={"embedding_activation": "sigmoid"})
+    changes: list[dict[str, object]] = [{"network": sigmoid}, {"preprocessing": PreprocessingConfig(mean=0.4)}, {}]
+    seen = [digests(tmp_path / "weights", describe().model_copy(update=change)) for change in changes]
+    embeddings, checkpoints = zip(*seen, strict=True)
+    assert len(set(embeddings)) == len(set(checkpoints)) == 3

@@ -1,0 +1,109 @@
+"""What is not fit to serve is not written, and writing never leaves half a file."""
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from model.checkpoint import Description, Metric, load, save
+from model.errors import CheckpointError
+from model.network import SiameseNetwork
+from model.preprocessing import PreprocessingConfig
+from tests.conftest import describe
+from tests.model.checkpoints import tiny
+
+IDENTICAL = 1 / (1 + math.exp(-1.0))  # the tiny network's bias is 1
+
+
+def refuse(folder: Path, network: SiameseNetwork, description: Description) -> str:
+    """The message of the refusal, after which nothing has been written."""
+    with pytest.raises(CheckpointError) as caught:
+        save(folder / "weights", network, description)
+    assert list(folder.iterdir()) == []
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "comparison.bias"])
+def test_numbers_that_are_not_finite(tmp_path: Path, name: str, value: float) -> None:
+    network = tiny()
+    network.state_dict()[name].view(-1)[-1] = value
+    assert name in refuse(tmp_path, network, describe())
+
+
+def test_numbers_too_large_for_half_precision(tmp_path: Path) -> None:
+    network = tiny()
+    network.state_dict()["fully_connected.weight"].view(-1)[0] = 70_000
+    assert "fully_connected.weight" in refuse(tmp_path, network, describe())
+
+
+def test_finite_weights_that_give_no_finite_score(tmp_path: Path) -> None:
+    network = tiny()
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.fill_(1e30)
+    refuse(tmp_path, network, describe())
+
+
+def test_a_threshold_that_identical_pictures_do_not_reach(tmp_path: Path) -> None:
+    message = refuse(tmp_path, tiny(), describe(threshold=math.nextafter(IDENTICAL, 1)))
+    assert f"{IDENTICAL:.6f}" in message
+
+
+def test_a_threshold_that_identical_pictures_just_reach(tmp_path: Path) -> None:
+    save(tmp_path / "weights", tiny(), describe(threshold=math.nextafter(IDENTICAL, 0)))
+    assert load(tmp_path / "weights").header.threshold.value == math.nextafter(IDENTICAL, 0)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_description_has_no_number_that_json_cannot_say(value: float) -> None:
+    with pytest.raises(ValidationError):
+        Metric(name="accuracy", split="test", value=value, pairs=1)
+    with pytest.raises(ValidationError):
+        PreprocessingConfig(mean=value)
+    with pytest.raises(ValidationError):
+        PreprocessingConfig(std=value)
+
+
+def test_a_description_whose_parts_disagree() -> None:
+    fields = dict(describe()) | {"preprocessing": PreprocessingConfig(side_px=106)}
+    with pytest.raises(ValidationError, match="side_px"):
+        Description(**fields)
+
+
+def break_the_disk(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
+    """Writing fails half way, as on a full disk."""
+
+    def fail(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
+        assert tensors
+        assert metadata
+        path.write_bytes(b"half a file")
+        raise failure
+
+    monkeypatch.setattr("model.checkpoint.save_file", fail)
+
+
+FAILURES: list[tuple[BaseException, type[BaseException]]] = [
+    (OSError("no space left"), CheckpointError),
+    (SafetensorError("no space left"), CheckpointError),
+    (KeyboardInterrupt(), KeyboardInterrupt),
+]
+
+
+@pytest.mark.parametrize(("failure", "seen"), FAILURES)
+def test_an_interrupted_save_leaves_the_old_file_and_no_litter(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, seen: type[BaseException]
+) -> None:
+    path = tmp_path / "weights"
+    old = save(path, tiny(), describe())
+    break_the_disk(monkeypatch, failure)
+    with pytest.raises(seen):
+        save(path, tiny(seed=1), describe())
+    assert load(path).header == old
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,98 @@
+"""Whatever is not a sound checkpoint is refused when loaded, in one line that names the file and says why."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.checkpoint import METADATA_KEY, load
+from model.errors import CheckpointError
+from tests.model.checkpoints import refused, same, tiny
+
+NOT_SAFETENSORS = "not a safetensors file"
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    refused(tmp_path / "none", "there is no such file")
+
+
+def test_a_folder(tmp_path: Path) -> None:
+    refused(tmp_path, NOT_SAFETENSORS)
+
+
+@pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\0" * 100, b"\xff" * 100, b"\x89PNG\r\n\x1a\n", b"{}", b"text\n"])
+def test_other_files(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "weights").write_bytes(data)
+    refused(tmp_path / "weights", NOT_SAFETENSORS)
+
+
+class Payload:
+    """Pickled, it makes a file wherever somebody unpickles it."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:
+        return Path.touch, (self.marker,)
+
+
+def test_pickles_are_refused_and_not_executed(tmp_path: Path) -> None:
+    payload = Payload(tmp_path / "executed")
+    (tmp_path / "pickle").write_bytes(pickle.dumps(payload))
+    torch.save({"weights": tiny().state_dict(), "payload": payload}, tmp_path / "torch")
+    for name in ("pickle", "torch"):
+        refused(tmp_path / name, NOT_SAFETENSORS)
+    assert not payload.marker.exists()
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
+def test_the_safetensors_of_others(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "weights", metadata=metadata)
+    refused(tmp_path / "weights", "not one of facepair's")
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", "{}", "text", '{"net\\nwork": 1}'])
+def test_headers_of_others(tmp_path: Path, text: str) -> None:
+    save_file({"weight": torch.zeros(3)}, tmp_path / "weights", metadata={METADATA_KEY: text})
+    refused(tmp_path / "weights", "the header does not fit")
+
+
+def test_truncated_anywhere(checkpoint_path: Path, tmp_path: Path) -> None:
+    data = checkpoint_path.read_bytes()
+    for length in [*range(0, 64, 3), *range(64, len(data), 499), len(data) - 1]:
+        (tmp_path / "weights").write_bytes(data[:length])
+        refused(tmp_path / "weights", NOT_SAFETENSORS)
+
+
+def test_a_byte_too_many(checkpoint_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "weights").write_bytes(checkpoint_path.read_bytes() + b"\0")
+    refused(tmp_path / "weights", NOT_SAFETENSORS)
+
+
+def test_one_flipped_bit_is_refused_in_the_header(checkpoint_path: Path, tmp_path: Path) -> None:
+    """Only a bit that changes how a value is written, and not the value, may pass."""
+    data = checkpoint_path.read_bytes()
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    for position in [*range(8), *range(8, header_end, 5), header_end - 1]:
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << position % 8
+        (tmp_path / "weights").write_bytes(flipped)
+        try:
+            loaded = load(tmp_path / "weights")
+        except CheckpointError:
+            refused(tmp_path / "weights")
+        else:
+            assert same(loaded, load(checkpoint_path)), position
+
+
+def test_one_flipped_bit_is_refused_in_every_tensor(checkpoint_path: Path, tmp_path: Path) -> None:
+    data = checkpoint_path.read_bytes()
+    header_end = 8 + int.from_bytes(data[:8], "little")
+    for position in [*range(header_end, len(data), 97), len(data) - 1]:
+        flipped = bytearray(data)
+        flipped[position] ^= 1 << position % 8
+        (tmp_path / "weights").write_bytes(flipped)
+        refused(tmp_path / "weights")

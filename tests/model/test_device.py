@@ -1,0 +1,56 @@
+"""The choice is the same on every machine that runs these tests, so what PyTorch finds is set, not found."""
+
+import pytest
+import torch
+
+from model.device import select_device
+from model.errors import DeviceError
+
+MonkeyPatch = pytest.MonkeyPatch
+
+
+def give_gpus(monkeypatch: MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+@pytest.mark.parametrize("gpus", [0, 2])
+def test_cpu_is_always_there(monkeypatch: MonkeyPatch, gpus: int) -> None:
+    give_gpus(monkeypatch, gpus)
+    assert select_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(0, "cpu"), (1, "cuda:0"), (2, "cuda:0")])
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: MonkeyPatch, gpus: int, expected: str) -> None:
+    give_gpus(monkeypatch, gpus)
+    assert str(select_device("auto")) == expected
+
+
+@pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
+def test_a_gpu_by_number(monkeypatch: MonkeyPatch, name: str, index: int) -> None:
+    give_gpus(monkeypatch, 2)
+    assert select_device(name) == torch.device("cuda", index)
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
+def test_a_gpu_where_there_is_none(monkeypatch: MonkeyPatch, name: str) -> None:
+    give_gpus(monkeypatch, 0)
+    with pytest.raises(DeviceError, match=f"device {name} was asked for, but PyTorch finds no GPU"):
+        select_device(name)
+
+
+@pytest.mark.parametrize("name", ["cuda:2", "cuda:99999999999999999999"])
+def test_a_gpu_beyond_the_last(monkeypatch: MonkeyPatch, name: str) -> None:
+    give_gpus(monkeypatch, 2)
+    with pytest.raises(DeviceError, match=f"device {name} was asked for, but there are only 2"):
+        select_device(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda: 0", "cuda:0x1", "cpu:0", "cpu\n", "mps"]
+)
+def test_unknown_names_are_refused_in_one_line(monkeypatch: MonkeyPatch, name: str) -> None:
+    give_gpus(monkeypatch, 2)
+    with pytest.raises(DeviceError, match="use auto, cpu, cuda or cuda:N") as caught:
+        select_device(name)
+    assert "\n" not in str(caught.value)

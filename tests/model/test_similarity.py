@@ -1,0 +1,53 @@
+import math
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from model.similarity import Threshold, decide, similarity
+
+
+def test_similarity_is_the_sigmoid() -> None:
+    logits = torch.linspace(-12, 12, 49)
+    expected = [1 / (1 + math.exp(-logit)) for logit in logits.tolist()]
+    assert similarity(logits).tolist() == pytest.approx(expected, abs=1e-15)
+
+
+def test_similarity_is_double_precision_and_has_the_shape_of_the_logits() -> None:
+    result = similarity(torch.zeros(3))
+    assert result.dtype == torch.float64
+    assert result.shape == (3,)
+
+
+def test_sure_answers_stay_apart() -> None:
+    similarities = similarity(torch.tensor([18.0, 20.0, 25.0, 30.0])).tolist()
+    assert similarities == sorted(set(similarities))
+    assert similarities[-1] < 1
+
+
+@pytest.mark.parametrize("logit", [-1e30, 1e30, -math.inf, math.inf])
+def test_extreme_logits_stay_between_0_and_1(logit: float) -> None:
+    assert similarity(torch.tensor([logit])).item() == (1.0 if logit > 0 else 0.0)
+
+
+def test_a_similarity_at_the_threshold_is_the_same_person() -> None:
+    assert decide(0.5, 0.5) == "same"
+    assert decide(math.nextafter(0.5, 0), 0.5) == "different"
+    assert decide(0.9, 0.5) == "same"
+
+
+@pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, math.inf])
+def test_a_threshold_lies_between_0_and_1(value: float) -> None:
+    with pytest.raises(ValidationError):
+        Threshold(value=value, method="given", split="none", pairs=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_the_ends_are_thresholds(value: float) -> None:
+    assert Threshold(value=value, method="given", split="none", pairs=0).value == value
+
+
+def test_a_threshold_does_not_change() -> None:
+    threshold = Threshold(value=0.5, method="given", split="none", pairs=0)
+    with pytest.raises(ValidationError):
+        threshold.value = 0.6  # type: ignore[misc]

@@ -1,0 +1,127 @@
+"""A loaded checkpoint answers the same, whoever else asks and in whichever order."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.canary import canary_pair
+from model.checkpoint import Checkpoint, load
+from model.errors import CheckpointError, InferenceError
+from model.preprocessing import Pixels, PreprocessingConfig, normalise, prepare, to_unit
+from model.similarity import similarity
+from model.verifier import Verifier
+from tests.drawing import encode, portrait
+
+CPU = torch.device("cpu")
+
+
+def faces(count: int) -> Pixels:
+    config = PreprocessingConfig()
+    return np.stack([prepare(encode(portrait(person)), config) for person in range(count)])
+
+
+@pytest.fixture
+def checkpoint(checkpoint_path: Path) -> Checkpoint:
+    """The tiny checkpoint, for tests that damage it."""
+    return load(checkpoint_path)
+
+
+def test_embeddings_and_similarities_have_their_shapes_types_and_ranges(verifier: Verifier) -> None:
+    embeddings = verifier.embed(faces(3))
+    assert embeddings.dtype == np.float32
+    assert embeddings.shape == (3, verifier.header.network.dimension)
+    similarities = verifier.compare(embeddings, embeddings[[1, 2, 0]])
+    assert similarities.dtype == np.float64
+    assert similarities.shape == (3,)
+    assert ((similarities > 0) & (similarities < 1)).all()
+
+
+def test_the_answers_are_the_networks(verifier: Verifier, checkpoint: Checkpoint) -> None:
+    pixels = faces(4)
+    images = normalise(to_unit(torch.from_numpy(pixels)), checkpoint.header.preprocessing)
+    expected = checkpoint.network.embed(images)
+    embeddings = verifier.embed(pixels)
+    assert np.abs(embeddings - expected.numpy()).max() <= 1e-5
+    scores = similarity(checkpoint.network.compare(expected[:2], expected[2:])).numpy()
+    assert np.abs(verifier.compare(embeddings[:2], embeddings[2:]) - scores).max() <= 1e-5
+
+
+def test_the_batch_does_not_matter(verifier: Verifier) -> None:
+    pixels = faces(16)
+    together = verifier.embed(pixels)
+    alone = np.concatenate([verifier.embed(pixels[i : i + 1]) for i in range(16)])
+    backwards = verifier.embed(pixels[::-1].copy())[::-1]
+    assert np.abs(together - together[0]).max() > 0.1
+    assert np.abs(together - alone).max() <= 1e-5
+    assert np.abs(together - backwards).max() <= 1e-5
+    similarities = verifier.compare(together, together[::-1].copy())
+    for i in range(16):
+        single = verifier.compare(alone[i : i + 1], alone[15 - i : 16 - i])
+        assert abs(similarities[i] - single[0]) <= 1e-5
+
+
+def test_the_order_of_a_pair_does_not_matter(verifier: Verifier) -> None:
+    embeddings = verifier.embed(faces(8))
+    left, right = embeddings[:4], embeddings[4:]
+    assert np.array_equal(verifier.compare(left, right), verifier.compare(right, left))
+
+
+def test_the_same_picture_twice_gives_the_same_embedding(verifier: Verifier) -> None:
+    assert np.array_equal(verifier.embed(faces(4)), verifier.embed(faces(4)))
+
+
+def test_identical_pictures_score_the_sigmoid_of_the_bias(verifier: Verifier, checkpoint: Checkpoint) -> None:
+    embeddings = verifier.embed(faces(4))
+    expected = 1 / (1 + math.exp(-checkpoint.network.comparison.bias.item()))
+    assert verifier.compare(embeddings, embeddings).tolist() == pytest.approx([expected] * 4, abs=1e-12)
+    assert (verifier.compare(embeddings[:2], embeddings[2:]) < expected).all()
+
+
+def test_a_sound_network_sings_as_the_canary_did(checkpoint: Checkpoint) -> None:
+    Verifier(checkpoint, CPU).check_canary()
+
+
+def test_the_canary_pair_is_two_different_pictures() -> None:
+    pair = canary_pair(105)
+    assert pair.dtype == np.uint8
+    assert pair.shape == (2, 105, 105)
+    assert not np.array_equal(pair[0], pair[1])
+
+
+@pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "fully_connected.weight", "comparison.bias"])
+def test_the_canary_tells_of_a_changed_weight(checkpoint: Checkpoint, name: str) -> None:
+    verifier = Verifier(checkpoint, CPU)
+    checkpoint.network.state_dict()[name].mul_(1.5)
+    with pytest.raises(CheckpointError, match=f"but the checkpoint records {verifier.header.canary_similarity:.6f}"):
+        verifier.check_canary()
+
+
+def test_the_canary_tells_of_other_preprocessing(checkpoint: Checkpoint) -> None:
+    header = checkpoint.header.model_copy(update={"preprocessing": PreprocessingConfig(mean=0.2)})
+    with pytest.raises(CheckpointError, match="canary"):
+        Verifier(Checkpoint(header=header, network=checkpoint.network), CPU).check_canary()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_broken_network_gives_no_answer(checkpoint: Checkpoint, value: float) -> None:
+    verifier = Verifier(checkpoint, CPU)
+    sound = verifier.embed(faces(2))
+    checkpoint.network.fully_connected.bias.fill_(value)
+    checkpoint.network.comparison.bias.fill_(math.nan)
+    with pytest.raises(InferenceError):
+        verifier.embed(faces(2))
+    with pytest.raises(InferenceError):
+        verifier.compare(sound[:1], sound[1:])
+    with pytest.raises(CheckpointError):
+        verifier.check_canary()
+
+
+def test_one_broken_answer_in_a_batch_is_noticed(verifier: Verifier) -> None:
+    sound = verifier.embed(faces(3))
+    broken = sound.copy()
+    broken[1, 0] = math.nan
+    with pytest.raises(InferenceError):
+        verifier.compare(sound, broken)
