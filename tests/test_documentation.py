@@ -1,0 +1,104 @@
+"""What the documentation says is what the code does."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from app.problems import KINDS
+from app.routes import router, work_router
+from app.settings import PREFIX, SHIPPED, Settings
+from app.telemetry import Metrics
+from training.__main__ import main
+from training.experiments import EXPERIMENTS
+
+ROOT = Path(__file__).parent.parent
+OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
+HTTP_API = (ROOT / "docs" / "http-api.md").read_text()
+README = (ROOT / "README.md").read_text()
+
+
+def rows(text: str, pattern: str) -> list[tuple[str, ...]]:
+    """The cells, without backquotes, of every table row whose first cell matches."""
+    found = []
+    for line in text.splitlines():
+        cells = tuple(cell.strip().replace("`", "") for cell in line.strip("|").split("|"))
+        if line.startswith("|") and re.fullmatch(pattern, cells[0]):
+            found.append(cells)
+    return found
+
+
+def test_every_error_is_documented_with_its_status() -> None:
+    assert [(kind.status, kind.code) for kind in KINDS] == [(int(r[0]), r[1]) for r in rows(HTTP_API, r"\d{3}")]
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {row[0]: row[1] for row in rows(OPERATIONS, PREFIX + r"\w+")}
+    expected = {}
+    for name, field in Settings.model_fields.items():
+        special = {"weights": "the shipped checkpoint", "threads": "one a core"}
+        expected[PREFIX + name.upper()] = special.get(name, str(field.default))
+    assert documented == expected
+
+
+def test_every_metric_is_documented_with_its_labels() -> None:
+    documented = {row[0].removesuffix("_total"): row[1] for row in rows(OPERATIONS, r"facepair_\w+")}
+    metrics = Metrics()
+    exposed = {
+        metric._name: ", ".join(metric._labelnames)
+        for metric in (metrics.requests, metrics.request_seconds, metrics.stage_seconds, metrics.model_info)
+    }
+    assert documented == exposed
+    assert {family.name for family in metrics.registry.collect()} == set(exposed)
+
+
+def test_every_route_is_documented() -> None:
+    for route in (*router.routes, *work_router.routes):
+        assert getattr(route, "path") in HTTP_API  # noqa: B009 (BaseRoute has none)
+
+
+@pytest.mark.parametrize("target", ["serve", "test"])
+def test_the_readme_s_two_commands_are_targets_of_the_makefile(target: str) -> None:
+    assert f"make {target}" in README
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = re.findall(r"-m training (\w+)", README)
+    assert {"run", "prepare", "evaluate"} <= set(commands)
+    for command in commands:
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"])
+        assert ended.value.code == 0
+    assert "usage" in capsys.readouterr().out
+    for name in re.findall(r"-m training run ([\w-]+)", README):
+        assert name in EXPERIMENTS
+
+
+def test_links_of_the_documentation_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_the_image_takes_the_constrained_torch() -> None:
+    pin = re.search(r"^torch==\S+", (ROOT / "constraints-torch.txt").read_text(), re.MULTILINE)
+    assert pin
+    assert f'ARG TORCH="{pin[0]}"' in (ROOT / "Dockerfile").read_text()
+
+
+def test_every_dependency_has_a_lower_bound_and_an_exact_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    exact = (ROOT / "constraints.txt").read_text() + (ROOT / "constraints-torch.txt").read_text()
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in exact.splitlines() if "==" in line}
+    for requirement in [*project["dependencies"], *extras["training"], *extras["test"]]:
+        name, _, bound = requirement.partition(";")[0].partition(">=")
+        assert bound, requirement
+        assert name in pinned, requirement
+
+
+def test_the_shipped_checkpoint_has_its_card() -> None:
+    assert SHIPPED.exists()
+    assert SHIPPED.with_suffix(".md").exists()

@@ -1,0 +1,108 @@
+"""The report and the gallery, from a real run on drawn people."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.errors import DataError
+from tests.training.small import SMALL, run
+from training.album import Album
+from training.epoch import TrainingData
+from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
+from training.pairs import read_pairs, resolve
+from training.reference import REFERENCES
+from training.report import FINDINGS_FILE, hardest, read_run, write_report
+from training.result import finish
+
+
+@pytest.fixture(scope="module")
+def results(people: Path, data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one finished run that bears the name of Experiment 2."""
+    folder = tmp_path_factory.mktemp("results")
+    experiment = replace(SMALL, name="experiment-2")
+    path = people / "test.txt"
+    test = resolve(path, read_pairs(path), data.album.index())
+    place = folder / "experiment-2"
+    finish(experiment, run(experiment, data, place), data, test, place, "code")
+    return folder
+
+
+def test_a_run_is_read_back(results: Path, people: Path) -> None:
+    found = read_run(results / "experiment-2")
+    assert len(found.scores) == len(read_pairs(people / "test.txt"))
+    shown = ((found.scores >= 0.5) == found.same).mean()
+    assert found.metric("accuracy at 0.5").value == pytest.approx(float(shown))
+    with pytest.raises(DataError, match="no colour"):
+        found.metric("colour")
+
+
+def test_the_report_stands_beside_the_reference(results: Path, tmp_path: Path) -> None:
+    (results / FINDINGS_FILE).write_text("## What agrees\n\nNothing yet.\n")
+    text = write_report(results, tmp_path).read_text()
+    for reference in REFERENCES:
+        assert reference.system in text
+        assert f"{reference.test_accuracy:.2%}" in text
+    missing = re.search(r"Not run yet: (.*)\.", text)
+    assert missing
+    assert "Experiment 1" in missing[1]
+    assert "Experiment 2" not in missing[1]
+    accuracy = read_run(results / "experiment-2").metric("accuracy at 0.5")
+    assert f"{accuracy.value:.2%}" in text
+    assert "Nothing yet." in text
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG"), picture
+
+
+def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no folder with a result"):
+        write_report(tmp_path, tmp_path / "out")
+
+
+def test_hardest_pairs_are_sorted_by_their_margin() -> None:
+    scores = np.array([0.9, 0.8, 0.6, 0.4, 0.1, 0.55, 0.2])
+    same = np.array([True, False, True, True, True, False, False])
+    found = hardest(scores, same, 0.5, 2)
+    assert found["right, one person, surest"] == [0, 2]
+    assert found["right, one person, narrowest"] == [2, 0]
+    assert found["wrong, one person, surest"] == [4, 3]
+    assert found["wrong, one person, narrowest"] == [3, 4]
+    assert found["wrong, two people, surest"] == [1, 5]
+    assert found["right, two people, narrowest"] == [6]
+
+
+def test_the_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_path: Path) -> None:
+    path = tmp_path / "gallery.html"
+    write_gallery(path, read_run(results / "experiment-2"), album)
+    page = path.read_text()
+    assert page.count("<img") == 2 * page.count("<figure>") > 0
+    assert "Person_0_0001" in page
+    assert "http" not in page
+
+
+def test_the_gallery_needs_the_run_s_own_pictures(results: Path, album: Album, tmp_path: Path) -> None:
+    other = replace(album, keys=[("someone", f"else_{i}") for i in range(len(album.keys))])
+    with pytest.raises(DataError, match="Person_"):
+        write_gallery(tmp_path / "gallery.html", read_run(results / "experiment-2"), other)
+    assert not list(tmp_path.iterdir())
+
+
+def test_measures_of_a_picture() -> None:
+    rows, columns = np.mgrid[0:40, 0:40]
+    board = (((rows + columns) % 2) * 255).astype(np.uint8)
+    flat = np.full((40, 40), 100, np.uint8)
+    halves = np.where(columns < 20, 20, 220).astype(np.uint8)
+    slow = []
+    for y in range(1, 39):
+        for x in range(1, 39):
+            cross = [int(halves[y - 1, x]), int(halves[y + 1, x]), int(halves[y, x - 1]), int(halves[y, x + 1])]
+            slow.append(sum(cross) - 4 * int(halves[y, x]))
+    assert sharpness(halves) == pytest.approx(float(np.var(slow)))
+    assert sharpness(flat) == 0 < sharpness(board)
+    assert asymmetry(halves) == 200
+    assert asymmetry(flat) == 0
+    assert probable_causes(board, board) == []
+    assert any("blurred" in cause for cause in probable_causes(flat, board))
+    assert any("lit differently" in cause for cause in probable_causes(flat, np.full((40, 40), 200, np.uint8)))
