@@ -3,9 +3,11 @@
 N pictures, H W pixels
 """
 
+import gzip
 import hashlib
 import json
 import tarfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,12 +85,13 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
             yield path, path.read_bytes()
         return
     try:
-        with tarfile.open(source, "r|*") as archive:
+        with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file and Path(member.name).suffix.lower() in ENDINGS:
                     yield Path(member.name), file.read()
-    except (tarfile.TarError, EOFError, OSError) as error:
+            plain.read()  # to the end, where gzip checks that nothing is missing or damaged
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{source}: not a readable archive: {error}") from error
 
 
@@ -99,7 +102,7 @@ def _picture_paths(folder: Path) -> list[Path]:
 def _fingerprint(source: Path, config: PreprocessingConfig) -> str:
     """Changes when a file of the source or the preprocessing does; reads no pictures."""
     files = _picture_paths(source) if source.is_dir() else [source]
-    stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stats = [(path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     return hashlib.sha256(json.dumps([stats, config.model_dump()]).encode()).hexdigest()
 
 
@@ -117,7 +120,7 @@ def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
 def _read_cache(path: Path, fingerprint: str) -> Album | None:
     """The cached album, or None where there is none, a damaged one, or one of other pictures."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["fingerprint"]) != fingerprint:
                 return None
             keys = [(str(person), str(stem)) for person, stem in stored["keys"]]

@@ -18,7 +18,7 @@ from training.experiments import Experiment, find_experiment
 from training.gallery import write_gallery
 from training.grid import Grid, is_done, run_grid, winner, write_points
 from training.loop import train
-from training.pairs import PairSet, read_pairs, resolve, split
+from training.pairs import PairSet, read_pairs, require_both_kinds, resolve, split
 from training.report import read_run, write_report
 from training.result import code_version, finish, format_metrics, measure
 from training.scoring import score_pairs
@@ -70,7 +70,7 @@ def grid(options: argparse.Namespace) -> None:
 
 
 def _training_data(options: argparse.Namespace, experiment: Experiment) -> tuple[TrainingData, PairSet | None]:
-    """The data of a run, and its test pairs if there are any; of several processes the first fills the cache."""
+    """A run's data, and its test pairs unless they are not wanted; of several processes the first fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()
     album = _album(options, experiment.preprocessing)
@@ -78,7 +78,8 @@ def _training_data(options: argparse.Namespace, experiment: Experiment) -> tuple
         parallel.wait_for_all()
     pairs = _pairs(options, album, options.train_pairs)
     training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
-    test = _pairs(options, album, options.test_pairs) if (options.data / options.test_pairs).exists() else None
+    require_both_kinds(options.data / options.train_pairs, validation, "validate")
+    test = None if options.no_test else _test_pairs(options, album)
     return TrainingData(album=album, training=training, validation=validation), test
 
 
@@ -88,10 +89,16 @@ def evaluate(options: argparse.Namespace) -> None:
     checkpoint = load(options.checkpoint)
     header = checkpoint.header
     album = _album(options, header.preprocessing)
-    test = _pairs(options, album, options.test_pairs)
+    test = _test_pairs(options, album)
     scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
     print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
     print(format_metrics(measure("test", scores, same, header.threshold.value)))
+
+
+def _test_pairs(options: argparse.Namespace, album: Album) -> PairSet:
+    pairs = _pairs(options, album, options.test_pairs)
+    require_both_kinds(options.data / options.test_pairs, pairs, "test")
+    return pairs
 
 
 def report(options: argparse.Namespace) -> None:

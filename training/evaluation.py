@@ -39,13 +39,13 @@ def wilson(successes: int, trials: int) -> Estimate:
     share, z2 = successes / trials, Z_95**2
     centre = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = Z_95 / (1 + z2 / trials) * sqrt(share * (1 - share) / trials + z2 / (4 * trials**2))
-    return Estimate(value=share, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    return Estimate(value=share, low=min(share, max(0.0, centre - half)), high=max(share, min(1.0, centre + half)))
 
 
 def best_threshold(scores: Scores, same: Labels, ceiling: float = 1.0) -> float:
-    """The threshold of highest accuracy, at most `ceiling`: halfway between two scores; of several, the middle one."""
+    """The threshold of highest accuracy, at most `ceiling`: halfway from a score to the next or to 1."""
     ordered = np.unique(scores)
-    candidates = np.concatenate([ordered[:1], (ordered[1:] + ordered[:-1]) / 2])
+    candidates = np.concatenate([ordered[:1], (ordered + np.append(ordered[1:], 1.0)) / 2])
     candidates = np.unique(np.minimum(candidates, ceiling))
     genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
     right = len(genuine) - np.searchsorted(genuine, candidates) + np.searchsorted(impostor, candidates)
@@ -57,7 +57,7 @@ def roc(scores: Scores, same: Labels) -> tuple[Scores, Scores]:
     """FMR and FNMR, each (T,), at every threshold from above the highest score down to the lowest."""
     thresholds = np.concatenate([[np.inf], np.unique(scores)[::-1]])
     genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
-    fmr = 1 - np.searchsorted(impostor, thresholds) / len(impostor)
+    fmr = (len(impostor) - np.searchsorted(impostor, thresholds)) / len(impostor)
     fnmr = np.searchsorted(genuine, thresholds) / len(genuine)
     return fmr, fnmr
 

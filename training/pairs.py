@@ -66,9 +66,9 @@ def read_pairs(path: Path) -> list[Pair]:
 
 def resolve(path: Path, pairs: Sequence[Pair], index: dict[Key, int]) -> PairSet:
     """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for."""
-    missing = {key: pair.line for pair in pairs for key in (pair.left, pair.right) if key not in index}
+    missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
     if missing:
-        (person, stem), line = next(iter(missing.items()))
+        (person, stem), line = min(missing.items(), key=lambda item: item[1])
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise DataError(f"{path}:{line}: there is no picture {person}/{stem}{others}")
     return PairSet(
@@ -76,6 +76,13 @@ def resolve(path: Path, pairs: Sequence[Pair], index: dict[Key, int]) -> PairSet
         right=torch.tensor([index[pair.right] for pair in pairs]),
         same=torch.tensor([float(pair.same) for pair in pairs]),
     )
+
+
+def require_both_kinds(path: Path, pairs: PairSet, use: str) -> None:
+    """Raises DataError unless some pairs are of one person and some of two: no error rate can do without."""
+    same = int(pairs.same.sum())
+    if not 0 < same < len(pairs):
+        raise DataError(f"{path}: to {use} takes pairs of one person and of two; {same} of {len(pairs)} are of one")
 
 
 def split(pairs: PairSet, fraction: float, seed: int) -> tuple[PairSet, PairSet]:

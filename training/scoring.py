@@ -16,14 +16,13 @@ from training.pairs import PairSet
 BATCH = 128
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def score_pairs(
     network: SiameseNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
 ) -> tuple[Scores, Labels]:
-    """Similarities float64 (P,) and labels bool (P,); every picture is embedded once. Sets evaluation mode."""
-    network.eval()
+    """Similarities float64 (P,) and labels bool (P,); every picture is embedded once."""
     used, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
-    embeddings = torch.cat([_embed(network, config, album.pixels[chunk]) for chunk in used.split(BATCH)])
+    embeddings = torch.cat([embed_pictures(network, config, album.pixels[chunk]) for chunk in used.split(BATCH)])
     left, right = places.chunk(2)
     logits = [
         network.compare(embeddings[a], embeddings[b])
@@ -32,7 +31,10 @@ def score_pairs(
     return similarity(torch.cat(logits)).cpu().numpy(), pairs.same.bool().numpy()
 
 
-def _embed(network: SiameseNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
+@torch.no_grad()
+def embed_pictures(network: SiameseNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
+    """uint8 (B, H, W) -> float32 (B, D), bit for bit the service's. Sets evaluation mode and channels_last."""
+    network.eval().to(memory_format=torch.channels_last)
     device = next(network.parameters()).device
     images = normalise(to_unit(pixels.to(device)), config)
     return network.embed(images.contiguous(memory_format=torch.channels_last))

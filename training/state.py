@@ -73,11 +73,12 @@ def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()[METADATA_KEY])
+            found, history = dict(header["run"]), [Epoch(**row) for row in header["history"]]
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: cannot be read as the state of a run: {error}") from error
     wanted = identity(experiment, data_sha256)
-    differing = [key for key in wanted if header["run"].get(key) != wanted[key]]
+    differing = [key for key in wanted if found.get(key) != wanted[key]]
     if differing:
         raise TrainingError(
             f"{path}: is the state of another run ({', '.join(differing)} differ); choose another --out"
@@ -86,7 +87,7 @@ def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState
         weights=_part(tensors, "weights"),
         optimizer=_part(tensors, "optimizer"),
         best=_part(tensors, "best"),
-        history=[Epoch(**row) for row in header["history"]],
+        history=history,
     )
 
 

@@ -1,0 +1,32 @@
+"""The multiply-adds of the network, counted from its configuration; one is two floating-point operations.
+
+Convolutions and the fully connected layer of one picture. Left out, being a few in a thousand: biases, normalisation,
+ReLU, pooling, and the comparison.
+"""
+
+from model.network import KERNELS, NetworkConfig
+
+
+def multiply_adds(config: NetworkConfig) -> dict[str, int]:
+    """What embedding one picture costs, layer by layer."""
+    counts = {}
+    side, before = config.side_px, 1
+    for number, (kernel, after) in enumerate(zip(KERNELS, config.channels, strict=True), 1):
+        side = side - kernel + 1
+        counts[f"convolution {number}"] = side**2 * after * kernel**2 * before
+        side, before = side // 2, after
+    counts["fully connected"] = config.features * config.dimension
+    return counts
+
+
+def forward_flop(config: NetworkConfig) -> int:
+    """Floating-point operations that embed one picture."""
+    return 2 * sum(multiply_adds(config).values())
+
+
+def step_flop(config: NetworkConfig) -> int:
+    """Floating-point operations for one picture in a training step: forward, and in each layer as many again for the
+    gradients of its weights and of its input; the first layer's input is the picture, which needs no gradient.
+    """
+    counts = multiply_adds(config)
+    return 2 * (3 * sum(counts.values()) - counts["convolution 1"])

@@ -1,0 +1,70 @@
+"""What the benchmarks' commands share: options for device and record, one line for an error, the record at the end."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.settings import SHIPPED
+from benchmarks.machine import describe_machine
+from benchmarks.record import RESULTS, Figures, Record, format_record, write_record
+from model.device import select_device
+from model.errors import FacepairError
+from training.result import code_version
+
+
+def new_parser(name: str, module: str, description: str, rounds: int) -> argparse.ArgumentParser:
+    """A parser with the options that every benchmark has; `name` is the record's."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    parser.add_argument("--rounds", type=positive, default=rounds, help="how often each part has its turn")
+    parser.add_argument("--name", default=name, help="the record's name, which the date follows")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the record")
+    return parser
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """The checkpoint to measure, for the benchmarks that need one."""
+    parser.add_argument("--weights", type=Path, default=SHIPPED, help="checkpoint to measure")
+
+
+def run_benchmark(
+    parser: argparse.ArgumentParser,
+    arguments: Sequence[str] | None,
+    measure: Callable[[argparse.Namespace], Figures],
+) -> int:
+    """Measures, writes and prints the record. Returns the exit status: 1 with one line for an error of ours."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = parser.parse_args(given)
+    started, code = datetime.now(UTC), code_version()
+    try:
+        machine = describe_machine(select_device(options.device))
+        figures = measure(options)
+    except FacepairError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    record = Record(
+        name=options.name,
+        utc=started.isoformat(timespec="seconds"),
+        command=shlex.join([*parser.prog.split(), *given]),
+        code_version=code,
+        machine=machine,
+        figures=figures,
+    )
+    path = write_record(record, options.out)
+    print(format_record(record))
+    print(f"\nwrote {path}")
+    return 0
+
+
+def positive(text: str) -> int:
+    """An option's value, a whole number from 1."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value

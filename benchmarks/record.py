@@ -1,0 +1,68 @@
+"""A record: what was measured, by which command, on which machine; one dated JSON file, and a table for a terminal."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benchmarks.machine import Machine
+from model.files import replacing
+
+RESULTS = Path(__file__).parent / "results"
+
+Value = str | int | float
+Row = dict[str, Value]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """What a benchmark found: single values, and a table whose rows have the same columns."""
+
+    summary: Row
+    table: list[Row]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """`utc` is when it was measured, in ISO 8601."""
+
+    name: str
+    utc: str
+    command: str
+    code_version: str
+    machine: Machine
+    figures: Figures
+
+
+def write_record(record: Record, folder: Path) -> Path:
+    """Writes `NAME-YYYY-MM-DD.json` into the folder; a second one of that name and day takes its place."""
+    path = folder / f"{record.name}-{record.utc[:10]}.json"
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
+    return path
+
+
+def format_record(record: Record) -> str:
+    """The machine in a line, the single values, the table."""
+    machine = record.machine
+    lines = [
+        f"{record.command}  at {record.utc}, code {record.code_version}",
+        f"{machine.gpu or machine.cpu}, {machine.cores} cores, {machine.threads} threads, torch {machine.torch}",
+        *(f"{name:<24} {_text(value)}" for name, value in record.figures.summary.items()),
+        "",
+        *_table(record.figures.table),
+    ]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Row]) -> list[str]:
+    cells = [list(rows[0]), *([_text(value) for value in row.values()] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
+
+
+def _text(value: Value) -> str:
+    """Four digits are more than a noisy machine gives."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

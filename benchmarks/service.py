@@ -1,0 +1,75 @@
+"""A real service in a process of its own, on a free port of this machine, for as long as a block lasts."""
+
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from model.errors import FacepairError
+
+HOST = "127.0.0.1"
+START_S = 120.0
+STOP_S = 30.0
+POLL_S = 0.05
+
+
+class ServiceError(FacepairError):
+    """The service did not start, or answered something else than a decision."""
+
+
+@contextmanager
+def serving(weights: Path, device: str) -> Iterator[int]:
+    """Yields the port of a service that is ready. Raises ServiceError with its last line if it does not get there."""
+    port = _free_port()
+    command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
+    command += ["--weights", str(weights), "--device", device]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, stderr=log)
+        try:
+            _wait_until_ready(process, port, log)
+            yield port
+        finally:
+            _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while not _is_ready(port):
+        if process.poll() is not None:
+            log.seek(0)
+            lines = log.read().decode(errors="replace").splitlines()
+            raise ServiceError(f"the service did not start: {lines[-1] if lines else 'it said nothing'}")
+        if time.monotonic() > deadline:
+            raise ServiceError(f"the service was not ready after {START_S:.0f} s")
+        time.sleep(POLL_S)
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://{HOST}:{port}/health/ready", timeout=START_S) as answer:
+            return bool(answer.status == 200)
+    except OSError:  # refused, or not ready yet: urllib's errors are OSErrors too
+        return False
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

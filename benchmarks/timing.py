@@ -1,0 +1,59 @@
+"""Timing on a noisy machine: works take turns, so that a slow minute slows all of them; medians are reported."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+Seconds = dict[str, list[float]]
+"""For each work its seconds per call, one value for each round."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """Something to time, and how often it is called in one turn; short works need several calls."""
+
+    run: Callable[[], object]
+    calls: int = 1
+
+
+def interleave(
+    works: Mapping[str, Work], rounds: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
+) -> Seconds:
+    """Calls every work once unmeasured, then `rounds` times gives each of them its turn."""
+    for work in works.values():
+        work.run()
+    seconds: Seconds = {name: [] for name in works}
+    for _ in range(rounds):
+        for name, work in works.items():
+            seconds[name].append(_turn(work, device, clock))
+    return seconds
+
+
+def against_product(
+    flop: float, seconds: Sequence[float], product_flop: float, product: Sequence[float]
+) -> list[float]:
+    """A work's arithmetic rate as a share of the matrix product's, for each round."""
+    return [(flop / mine) / (product_flop / other) for mine, other in zip(seconds, product, strict=True)]
+
+
+def spread(name: str, values: Sequence[float]) -> dict[str, float]:
+    """Median, lowest and highest as fields of a record."""
+    return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
+
+
+def _turn(work: Work, device: torch.device, clock: Callable[[], float]) -> float:
+    _wait_for(device)
+    started = clock()
+    for _ in range(work.calls):
+        work.run()
+    _wait_for(device)
+    return (clock() - started) / work.calls
+
+
+def _wait_for(device: torch.device) -> None:
+    """A GPU is asked and goes on by itself; a CPU has finished when a call returns."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,118 @@
+"""`python -m benchmarks.training_step`: one full step as training takes it, against a matrix product.
+
+A step draws and augments a batch, goes forward and backward, and lets Adam move the weights.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import torch
+
+from benchmarks.arithmetic import step_flop
+from benchmarks.command import new_parser, run_benchmark
+from benchmarks.machine import PRODUCT_FLOP, matrix_product
+from benchmarks.record import Figures
+from benchmarks.timing import Seconds, Work, against_product, interleave, spread
+from model.device import select_device
+from training.album import Album
+from training.epoch import Learner, TrainingData, batches, new_learner, step
+from training.experiments import EXPERIMENTS, Experiment, find_experiment
+from training.pairs import PairSet
+
+PRODUCT, BATCH, STEP = "product", "batch", "step"
+# A step takes many times as long as a product, which is sampled a few times in each round.
+PRODUCTS_PER_ROUND = 8
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = new_parser("training-step", "benchmarks.training_step", "Times one full training step.", rounds=7)
+    parser.add_argument("--experiment", default="experiment-2", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--default-layout", action="store_true", help="torch's default layout, not channels_last")
+    return run_benchmark(parser, arguments, _measure)
+
+
+def synthetic_data(experiment: Experiment) -> TrainingData:
+    """Noise for pictures, and just as many pairs as one batch has."""
+    pairs, side = experiment.batch_pairs, experiment.preprocessing.side_px
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 256, (2 * pairs, side, side), dtype=torch.uint8, generator=generator)
+    keys = [(f"Person_{number}", f"Person_{number}_0001") for number in range(2 * pairs)]
+    numbers = torch.arange(pairs)
+    chosen = PairSet(left=numbers, right=numbers + pairs, same=(numbers % 2).float())
+    return TrainingData(album=Album(keys=keys, pixels=pixels, sha256=""), training=chosen, validation=chosen)
+
+
+def learner_in(layout: torch.memory_format, experiment: Experiment, device: torch.device) -> Learner:
+    """The experiment's network and optimiser as a run begins with them; the kernels' layout decides all others."""
+    learner = new_learner(experiment, device)
+    learner.network.to(memory_format=layout)
+    return learner
+
+
+def full_step(experiment: Experiment, learner: Learner, data: TrainingData) -> Callable[[], None]:
+    """One step with training's own functions; it changes the network, as a step does."""
+
+    def run() -> None:
+        for images, same, weight in batches(experiment, data, 1, learner.device):
+            step(experiment, learner, images, same, weight)
+
+    return run
+
+
+def time_step(
+    experiment: Experiment,
+    device: torch.device,
+    rounds: int,
+    layout: torch.memory_format,
+    products_per_round: int = PRODUCTS_PER_ROUND,
+) -> Seconds:
+    """Seconds for the matrix product, for drawing and augmenting a batch alone, and for a full step."""
+    data = synthetic_data(experiment)
+    learner = learner_in(layout, experiment, device)
+    works = {
+        PRODUCT: Work(run=matrix_product(device), calls=products_per_round),
+        BATCH: Work(run=lambda: list(batches(experiment, data, 1, device))),
+        STEP: Work(run=full_step(experiment, learner, data)),
+    }
+    return interleave(works, rounds, device)
+
+
+def step_figures(experiment: Experiment, layout: torch.memory_format, seconds: Seconds) -> Figures:
+    """The table has one row."""
+    images = 2 * experiment.batch_pairs
+    flop = images * step_flop(experiment.network)
+    typical = median(seconds[STEP])
+    return Figures(
+        summary={
+            "experiment": experiment.name,
+            "layout": str(layout).removeprefix("torch."),
+            "step_mflop_per_image": step_flop(experiment.network) / 1e6,
+            "product_gflop_per_s": PRODUCT_FLOP / median(seconds[PRODUCT]) / 1e9,
+            "rounds": len(seconds[STEP]),
+        },
+        table=[
+            {
+                "pairs": experiment.batch_pairs,
+                "step_s": typical,
+                "of_it_batch_s": median(seconds[BATCH]),
+                "images_per_s": images / typical,
+                "gflop_per_s": flop / typical / 1e9,
+                **spread("ratio_to_product", against_product(flop, seconds[STEP], PRODUCT_FLOP, seconds[PRODUCT])),
+            }
+        ],
+    )
+
+
+def _measure(options: argparse.Namespace) -> Figures:
+    experiment = find_experiment(options.experiment)
+    layout = torch.contiguous_format if options.default_layout else torch.channels_last
+    return step_figures(
+        experiment, layout, time_step(experiment, select_device(options.device), options.rounds, layout)
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

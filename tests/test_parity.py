@@ -1,0 +1,123 @@
+"""The service's embedding of a file is, bit for bit, what training makes of the same file."""
+
+import tarfile
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.embeddings import decode_embedding
+from model.checkpoint import load
+from tests.drawing import encode, portrait
+from training.album import ENDINGS, open_album
+from training.pairs import PairSet
+from training.scoring import embed_pictures, score_pairs
+
+pytestmark = pytest.mark.anyio
+
+LFW_PICTURES = 8
+
+
+def oriented(orientation: int) -> dict[str, bytes]:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return {"exif": exif.tobytes()}
+
+
+def files() -> dict[str, bytes]:
+    """Pictures of every format, turned by EXIF, wide, large enough to be decoded reduced, and not in 8-bit colour."""
+    wide, large = portrait(1, size=(400, 120)), portrait(2, size=(1800, 1300))
+    clear = portrait(3).convert("RGBA")
+    clear.putalpha(Image.linear_gradient("L").resize(clear.size))
+    deep = Image.fromarray(np.asarray(portrait(4).convert("L"), np.uint16) * 257)
+    turned = {
+        f"turned{orientation}.{ending}": encode(wide, kind, **oriented(orientation))
+        for orientation in range(2, 9)
+        for ending, kind in (("jpg", "JPEG"), ("png", "PNG"), ("webp", "WEBP"))
+    }
+    return turned | {
+        "plain.jpg": encode(wide, "JPEG"),
+        "plain.png": encode(portrait(1)),
+        "plain.webp": encode(wide, "WEBP"),
+        "large.jpeg": encode(large, "JPEG"),
+        "cmyk.jpg": encode(portrait(5).convert("CMYK"), "JPEG"),
+        "clear.png": encode(clear),
+        "clear.webp": encode(clear, "WEBP", lossless=True),
+        "deep.png": encode(deep),
+        "palette.png": encode(portrait(6).quantize(16)),
+    }
+
+
+def folder_of(pictures: dict[str, bytes], folder: Path) -> Path:
+    """A folder of people, each with one picture."""
+    for name, data in pictures.items():
+        person = folder / name.replace(".", "_")
+        person.mkdir(parents=True)
+        (person / name).write_bytes(data)
+    return folder
+
+
+async def assert_parity(
+    client: httpx.AsyncClient, pictures: dict[str, bytes], checkpoint_path: Path, tmp_path: Path
+) -> None:
+    """Each picture alone, through the album on one side and a request on the other."""
+    checkpoint = load(checkpoint_path)
+    config = checkpoint.header.preprocessing
+    album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
+    index = album.index()
+    assert len(index) == len(pictures)
+    seen = set()
+    for name, data in pictures.items():
+        number = index[(name.replace(".", "_"), Path(name).stem)]
+        trained = embed_pictures(checkpoint.network, config, album.pixels[number : number + 1])[0].numpy()
+        answers = [await ask(client, data, encoding) for encoding in ("float", "base64")]
+        for served in answers:
+            assert served.dtype == trained.dtype
+            assert served.tobytes() == trained.tobytes(), name
+        seen.add(trained.tobytes())
+    assert len(seen) > len(pictures) // 3
+
+
+async def ask(
+    client: httpx.AsyncClient, data: bytes, encoding: str
+) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    answer = await client.post("/embed", files={"image": data}, data={"encoding_format": encoding})
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    return decode_embedding(body["data"][0]["embedding"], body["dimension"])
+
+
+async def test_drawn_pictures(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
+    await assert_parity(client, files(), checkpoint_path, tmp_path)
+
+
+async def test_a_pair_scores_alike(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
+    pictures = {name: files()[name] for name in ("large.jpeg", "turned6.webp")}
+    checkpoint = load(checkpoint_path)
+    config = checkpoint.header.preprocessing
+    album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
+    pair = PairSet(left=torch.tensor([0]), right=torch.tensor([1]), same=torch.zeros(1))
+    (expected,), _ = score_pairs(checkpoint.network, config, album, pair)
+    images = {"image1": pictures["large.jpeg"], "image2": pictures["turned6.webp"]}
+    answer = await client.post("/verify", files=images)
+    assert answer.json()["similarity"] == expected
+
+
+async def test_real_photographs(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path, lfw: Path) -> None:
+    await assert_parity(client, first_pictures(lfw / "lfw-deepfunneled.tgz"), checkpoint_path, tmp_path)
+
+
+def first_pictures(archive_path: Path) -> dict[str, bytes]:
+    """The first few pictures of an archive, read no further than these."""
+    pictures: dict[str, bytes] = {}
+    with tarfile.open(archive_path, "r|gz") as archive:
+        for member in archive:
+            file = archive.extractfile(member) if Path(member.name).suffix in ENDINGS else None
+            if file:
+                pictures[Path(member.name).name] = file.read()
+            if len(pictures) == LFW_PICTURES:
+                break
+    return pictures

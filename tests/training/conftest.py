@@ -1,0 +1,40 @@
+"""A run that takes a second: drawn people at the smallest side, a network of a few channels."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from model.preprocessing import PreprocessingConfig
+from tests.training.small import SIDE_PX
+from training.album import Album, open_album
+from training.epoch import TrainingData
+from training.pairs import read_pairs, resolve, split
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """For small networks a second thread costs more than it brings."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def album(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Album:
+    """The drawn people, prepared."""
+    return open_album(people / "people", tmp_path_factory.mktemp("cache"), PreprocessingConfig(side_px=SIDE_PX))
+
+
+@pytest.fixture(scope="session")
+def data(people: Path, album: Album) -> TrainingData:
+    """Nine pairs to train on and three to validate on."""
+    path = people / "train.txt"
+    training, validation = split(resolve(path, read_pairs(path), album.index()), 0.25, 0)
+    return TrainingData(album=album, training=training, validation=validation)

@@ -1,0 +1,196 @@
+"""`python -m training`, as somebody uses it who trains on a folder of their own."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.main import open_verifier
+from app.settings import read_settings
+from model.checkpoint import load
+from model.preprocessing import PreprocessingConfig, prepare
+from tests.drawing import encode, portrait
+from training import commands
+from training.__main__ import _parser, _with_default, main
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """Somebody at a terminal, with their data, a cache and the folder of a finished smoke run."""
+
+    data: Path
+    cache: Path
+    out: Path
+
+    def arguments(self, *command: str) -> list[str]:
+        """A command on the user's data."""
+        lists = ["--images", "people", "--train-pairs", "train.txt", "--test-pairs", "test.txt"]
+        return [*command, "--data", str(self.data), "--cache", str(self.cache), *lists]
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.out / "smoke.safetensors"
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def user(people: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
+    """The smoke run is trained here, in a process of its own."""
+    folder = tmp_path_factory.mktemp("user")
+    user = User(data=people, cache=folder / "cache", out=folder / "smoke")
+    done = python(*user.arguments("run", "smoke", "--device", "cpu", "--threads", "1", "--out", str(user.out)))
+    assert done.returncode == 0, done.stderr
+    assert f"serve it with: python -m app --weights {user.checkpoint}" in done.stdout
+    assert "10 training and 2 validation pairs" in done.stdout
+    assert "epoch 2/2" in done.stderr
+    return user
+
+
+def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    """The one line on standard error with which a command is refused."""
+    capsys.readouterr()
+    assert main(arguments) == 1
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for command in ("run", "evaluate", "prepare", "grid", "report"):
+        assert f"\n    {command} " in shown
+
+
+def test_prepare_says_what_there_is(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(user.arguments("prepare")) == 0
+    album, train, test = capsys.readouterr().out.splitlines()
+    assert album.startswith("18 pictures of 6 people, sha256 ")
+    assert train == "train.txt: 12 pairs, 6 of them of one person"
+    assert test == "test.txt: 12 pairs, 6 of them of one person"
+
+
+def test_run_ends_with_a_checkpoint_that_the_service_takes(user: User) -> None:
+    verifier = open_verifier(read_settings({"weights": user.checkpoint, "device": "cpu"}, environment={}))
+    assert verifier.header.name == "smoke"
+    pixels = prepare(encode(portrait(0)), PreprocessingConfig())
+    embeddings = verifier.embed(np.stack([pixels, pixels]))
+    assert verifier.compare(embeddings[:1], embeddings[1:])[0] >= verifier.header.threshold.value
+
+
+def test_run_leaves_everything_in_its_folder(user: User) -> None:
+    assert sorted(path.name for path in user.out.iterdir()) == [
+        "curves.png", "metrics.jsonl", "result.json", "smoke.md", "smoke.safetensors", "state.safetensors",
+        "test-scores.csv",
+    ]  # fmt: skip
+
+
+def test_evaluate_repeats_the_test_figures_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(user.arguments("evaluate", str(user.checkpoint), "--device", "cpu")) == 0
+    title, *lines = capsys.readouterr().out.splitlines()
+    header = load(user.checkpoint).header
+    assert title == f"smoke at its threshold {header.threshold.value:.4f} on test.txt"
+    tested = [metric for metric in header.metrics if metric.split == "test"]
+    for metric, line in zip(tested, lines, strict=True):
+        assert line.startswith(f"test        {metric.name:<22} {metric.value:.4f}")
+        assert line.endswith("n=12")
+
+
+def test_card_prints_the_card_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["card", str(user.checkpoint)]) == 0
+    assert capsys.readouterr().out == (user.out / "smoke.md").read_text()
+
+
+def test_an_occupied_folder_is_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = user.arguments("run", "smoke", "--device", "cpu", "--out", str(user.out))
+    assert "already holds a run; add --resume" in refusal(capsys, arguments)
+
+
+def test_missing_data_is_one_line(tmp_path: Path) -> None:
+    refused = python("prepare", "--data", str(tmp_path / "nowhere"))
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'nowhere'}: there is no such folder")
+
+
+def test_missing_pictures_are_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    (user.data / "asks.txt").write_text("Person_0\t1\t2\nPerson_0\t1\t77\n")
+    line = refusal(capsys, [*user.arguments("prepare"), "--train-pairs", "asks.txt"])
+    assert line == f"error: {user.data / 'asks.txt'}:2: there is no picture Person_0/Person_0_0077"
+
+
+def test_a_missing_list_or_folder_is_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "absent.txt: cannot be read" in refusal(capsys, [*user.arguments("prepare"), "--train-pairs", "absent.txt"])
+    assert "neither the folder absent" in refusal(capsys, [*user.arguments("prepare"), "--images", "absent"])
+
+
+@pytest.mark.parametrize("command", [["run", "experiment-9"], ["run", "smoke", "--device", "gpu"],
+                                     ["run", "smoke", "--device", "cuda:99"]], ids=" ".join)  # fmt: skip
+def test_an_unknown_experiment_or_device_is_one_line(
+    user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    line = refusal(capsys, user.arguments(*command, "--out", str(tmp_path / "run")))
+    assert command[-1] in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_is_none_is_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+    line = refusal(capsys, user.arguments("evaluate", str(user.data / "train.txt"), "--device", "cpu"))
+    assert "train.txt: not a safetensors file" in line
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    ["Person_0\t1\t2\nPerson_0\t1\tPerson_1\t1\n", "".join(f"Person_{i}\t1\t2\n" for i in range(6))],
+    ids=["too few to split", "of one kind"],
+)
+def test_pairs_that_cannot_be_validated_on_are_refused_before_training(
+    user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path, pairs: str
+) -> None:
+    """Rates need pairs of one person and of two among the validation pairs."""
+    (user.data / "few.txt").write_text(pairs)
+    arguments = user.arguments("run", "smoke", "--device", "cpu", "--out", str(tmp_path / "run"))
+    assert str(user.data / "few.txt") in refusal(capsys, [*arguments, "--train-pairs", "few.txt"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_test_pairs_of_one_kind_are_refused_before_training(
+    user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (user.data / "same.txt").write_text("Person_0\t1\t2\nPerson_1\t1\t2\n")
+    for command in (["run", "smoke", "--out", str(tmp_path / "run")], ["evaluate", str(user.checkpoint)]):
+        arguments = [*user.arguments(*command, "--device", "cpu"), "--test-pairs", "same.txt"]
+        assert str(user.data / "same.txt") in refusal(capsys, arguments)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--resume"], ["--threads", "2"]], ids=" ".join)
+def test_without_a_command_experiment_2_is_trained(arguments: list[str], tmp_path: Path) -> None:
+    options = _parser().parse_args([*_with_default(arguments), "--data", str(tmp_path)])
+    assert options.command == commands.run
+    assert options.experiment == "experiment-2"
+    assert options.resume is ("--resume" in arguments)
+    assert (options.train_pairs, options.test_pairs, options.images) == (
+        "pairsDevTrain.txt", "pairsDevTest.txt", "lfw-deepfunneled",
+    )  # fmt: skip
+
+
+def test_the_data_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FACEPAIR_LFW", str(tmp_path))
+    assert _parser().parse_args(_with_default([])).data == tmp_path
+    monkeypatch.delenv("FACEPAIR_LFW")
+    with pytest.raises(SystemExit):
+        _parser().parse_args(_with_default([]))

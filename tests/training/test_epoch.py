@@ -1,0 +1,114 @@
+"""The parts of an epoch: losses against slow loops, batches that miss no pair, the step's settings."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.network import SiameseNetwork
+from model.preprocessing import normalise, to_unit
+from tests.training.small import CPU, NARROW, SMALL, run
+from training.epoch import TrainingData, batch_loss, batches, describe, new_learner, step
+from training.state import load_state
+
+SETTLED = replace(SMALL, augmentation=None)
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit))
+
+
+def test_the_losses_equal_slow_loops() -> None:
+    logits = torch.randn(17, generator=torch.Generator().manual_seed(0)) * 4
+    same = (torch.arange(17) % 3 == 0).float()
+    entropy = squares = 0.0
+    for logit, label in zip(logits.tolist(), same.tolist(), strict=True):
+        likelihood = sigmoid(logit) if label else 1 - sigmoid(logit)
+        entropy -= math.log(likelihood) / 17
+        squares += (sigmoid(logit) - label) ** 2 / 17
+    assert float(batch_loss(SMALL, logits, same)) == pytest.approx(entropy, rel=1e-5)
+    assert float(batch_loss(replace(SMALL, loss="mse"), logits, same)) == pytest.approx(squares, rel=1e-5)
+
+
+def test_cross_entropy_stays_finite_for_sure_mistakes() -> None:
+    assert float(batch_loss(SMALL, torch.tensor([-500.0]), torch.tensor([1.0]))) == pytest.approx(500)
+
+
+def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(data: TrainingData) -> None:
+    """Without augmentation each picture is found again among the album's."""
+    album = normalise(to_unit(data.album.pixels), SETTLED.preprocessing)
+    wanted = sorted(zip(data.training.left.tolist(), data.training.right.tolist(), strict=True))
+    orders = []
+    for epoch in (1, 2):
+        seen, sizes = [], []
+        for images, same, weight in batches(SETTLED, data, epoch, CPU):
+            assert images.shape == (2 * len(same), 1, 66, 66)
+            assert images.is_contiguous(memory_format=torch.channels_last)
+            assert weight == 1
+            found = [next(i for i, one in enumerate(album) if torch.equal(one, image)) for image in images]
+            pairs = list(zip(found[: len(same)], found[len(same) :], strict=True))
+            people = [[data.album.keys[i][0] for i in pair] for pair in pairs]
+            assert same.tolist() == [float(left == right) for left, right in people]
+            seen += pairs
+            sizes.append(len(same))
+        assert sizes == [4, 4, 1]
+        assert sorted(seen) == wanted
+        orders.append(seen)
+    assert orders[0] != orders[1]
+
+
+def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: TrainingData) -> None:
+    first, again, second = ([images for images, *_ in batches(SMALL, data, epoch, CPU)] for epoch in (1, 1, 2))
+    assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
+    seen = torch.cat([*first, *second])
+    assert len(seen.unique(dim=0)) == len(seen)
+    assert -1 <= float(seen.min()) < -0.5
+    assert 0.3 < float(seen.max()) <= 1
+
+
+def test_a_step_reports_the_loss_before_it_and_lowers_it(data: TrainingData) -> None:
+    learner = new_learner(replace(SETTLED, learning_rate=1e-2), CPU)
+    learner.network.train()
+    images, same, _ = next(batches(SETTLED, data, 1, CPU))
+    logits = learner.network(*images.chunk(2)).detach()
+    loss, right = step(SETTLED, learner, images, same)
+    assert loss == pytest.approx(float(batch_loss(SETTLED, logits, same)), rel=1e-5)
+    assert right == sum(
+        (logit >= 0) == (label == 1) for logit, label in zip(logits.tolist(), same.tolist(), strict=True)
+    )
+    later = [step(SETTLED, learner, images, same)[0] for _ in range(10)]
+    assert later[-1] < loss
+
+
+def test_every_parameter_moves(data: TrainingData) -> None:
+    learner = new_learner(SETTLED, CPU)
+    before = [parameter.detach().clone() for parameter in learner.network.parameters()]
+    learner.network.train()
+    for images, same, _ in batches(SETTLED, data, 1, CPU):
+        step(SETTLED, learner, images, same)
+    for (name, parameter), old in zip(learner.network.named_parameters(), before, strict=True):
+        assert not torch.equal(parameter, old), name
+
+
+def test_weight_decay_enters_the_gradient(data: TrainingData, tmp_path: Path) -> None:
+    """After one step Adam's first moment is a tenth of gradient plus decay times weight; the weights stay in place."""
+    plain = replace(SMALL, epochs=1, batch_pairs=9, learning_rate=1e-30)
+    decayed = replace(plain, weight_decay=0.5)
+    moments = []
+    for name, experiment in (("plain", plain), ("decayed", decayed)):
+        run(experiment, data, tmp_path / name)
+        state = load_state(tmp_path / name / "state.safetensors", experiment, data.album.sha256)
+        moments.append({key: tensor for key, tensor in state.optimizer.items() if key.endswith("exp_avg")})
+    names = [name for name, _ in SiameseNetwork(NARROW).named_parameters()]
+    assert len(moments[0]) == len(names)
+    for index, name in enumerate(names):
+        difference = moments[1][f"{index}.exp_avg"] - moments[0][f"{index}.exp_avg"]
+        torch.testing.assert_close(difference, 0.1 * 0.5 * state.weights[name], atol=1e-6, rtol=1e-4)
+
+
+def test_the_description_counts_pairs_that_are_not_of_unseen_people(data: TrainingData) -> None:
+    assert describe(data) == (
+        "9 training and 3 validation pairs, 3 of which show a person who is in a training pair too"
+    )

@@ -1,0 +1,118 @@
+"""A run that was interrupted, anywhere, ends as one that never was."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tests.training.small import NARROW, SMALL, run
+from training.epoch import TrainingData
+from training.experiments import Experiment
+from training.loop import Trained
+from training.pairs import PairSet
+from training.state import Epoch, load_state
+
+EVERYTHING = replace(
+    SMALL,
+    network=NARROW.model_copy(update={"dropout": 0.5}),
+    weight_decay=1e-2,
+    decay_every_epochs=2,
+    patience_epochs=2,
+    keep="best",
+)
+"""All that a run can remember: moments, dropout, decay, the best weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted(PairSet):
+    """Pairs whose reader presses Ctrl-C when so many batches have been taken."""
+
+    taken: list[Tensor]
+    after: int
+
+    def __getitem__(self, chosen: Tensor) -> PairSet:
+        if len(self.taken) == self.after:
+            raise KeyboardInterrupt
+        self.taken.append(chosen)
+        return super().__getitem__(chosen)
+
+
+def interrupt(experiment: Experiment, data: TrainingData, folder: Path, after: int) -> None:
+    pairs = data.training
+    stopping = Interrupted(left=pairs.left, right=pairs.right, same=pairs.same, taken=[], after=after)
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, replace(data, training=stopping), folder, resume=True)
+
+
+def untimed(history: list[Epoch]) -> list[Epoch]:
+    return [replace(row, seconds=0, images_per_s=0) for row in history]
+
+
+def assert_equal_files(left: Path, right: Path) -> None:
+    """All tensors of two states, the optimiser's moments and the best weights among them, bit for bit."""
+    first, second = load_file(left / "state.safetensors"), load_file(right / "state.safetensors")
+    assert first.keys() == second.keys()
+    assert {name.partition("/")[0] for name in first} == {"weights", "optimizer", "best"}
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A run that nothing interrupted."""
+
+    folder: Path
+    trained: Trained
+
+
+@pytest.fixture(scope="module")
+def whole(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    return Whole(folder=folder, trained=run(EVERYTHING, data, folder))
+
+
+@pytest.mark.parametrize("batches", [(3,), (6,), (8,), (2, 4)], ids=str)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    whole: Whole, data: TrainingData, tmp_path: Path, batches: tuple[int, ...]
+) -> None:
+    """An epoch has three batches; several numbers are several interruptions."""
+    for after in batches:
+        interrupt(EVERYTHING, data, tmp_path, after)
+    resumed = run(EVERYTHING, data, tmp_path, resume=True)
+    assert len(resumed.history) == 3
+    assert untimed(resumed.history) == untimed(whole.trained.history)
+    assert resumed.epoch == whole.trained.epoch
+    assert_equal_files(whole.folder, tmp_path)
+    weights = resumed.network.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in whole.trained.network.state_dict().items())
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
+
+
+def test_an_interruption_keeps_the_last_finished_epoch(data: TrainingData, tmp_path: Path) -> None:
+    interrupt(SMALL, data, tmp_path, 5)
+    assert len(load_state(tmp_path / "state.safetensors", SMALL, data.album.sha256).history) == 1
+    assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_resuming_a_finished_run_trains_no_further(whole: Whole, data: TrainingData) -> None:
+    state = (whole.folder / "state.safetensors").read_bytes()
+    again = run(EVERYTHING, data, whole.folder, resume=True)
+    assert again.history == whole.trained.history
+    assert (whole.folder / "state.safetensors").read_bytes() == state
+
+
+def test_a_run_stopped_between_its_files_catches_up(data: TrainingData, tmp_path: Path) -> None:
+    """The metrics file cannot be written after the last epoch; resumed, the run still ends with every row."""
+    experiment = replace(SMALL, epochs=1)
+    obstacle = tmp_path / "metrics.jsonl"
+    obstacle.mkdir()
+    with pytest.raises(OSError, match=r"metrics\.jsonl"):
+        run(experiment, data, tmp_path)
+    obstacle.rmdir()
+    run(experiment, data, tmp_path, resume=True)
+    assert len(obstacle.read_text().splitlines()) == 1
+    assert (tmp_path / "curves.png").exists()
