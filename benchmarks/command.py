@@ -15,15 +15,16 @@ from model.errors import FacepairError
 from training.result import code_version
 
 
-def new_parser(name: str, module: str, description: str, rounds: int) -> argparse.ArgumentParser:
-    """A parser with the options that every benchmark has; `name` is the record's."""
+def new_parser(name: str, module: str, description: str, rounds: int | None) -> argparse.ArgumentParser:
+    """A parser with the options that benchmarks share; `name` is the record's, without `rounds` none are offered."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
-    parser.add_argument("--rounds", type=positive, default=rounds, help="how often each part has its turn")
+    if rounds is not None:
+        parser.add_argument("--rounds", type=positive, default=rounds, help="how often each part has its turn")
     parser.add_argument("--name", default=name, help="the record's name, which the date follows")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for the record")
     return parser

@@ -9,13 +9,13 @@ not compute with torch itself: OpenMP's threads do not survive a fork.
 
 import argparse
 import itertools
-import json
 import os
 import random
 import signal
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +23,9 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
+from benchmarks.command import new_parser, positive, run_benchmark
+from benchmarks.record import Figures
+from model.errors import TrainingError
 from training.album import Album
 from training.epoch import TrainingData
 from training.experiments import SMOKE
@@ -129,16 +132,21 @@ def _equal(one: Path, other: Path) -> bool:
     return left.keys() == right.keys() and all(left[name].tobytes() == right[name].tobytes() for name in left)
 
 
-def main() -> int:
-    """Prints the outcome as JSON; status 0 if every finished run was equal."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.kill", description=__doc__)
-    parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status: 1 if a finished run differed."""
+    parser = new_parser("kill", "benchmarks.kill", "Kills and resumes a small training run.", rounds=None)
+    parser.set_defaults(device="cpu")  # a GPU's state does not survive a fork
+    parser.add_argument("--kills", type=positive, default=200, help="how many to make")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    return run_benchmark(parser, arguments, _measure)
+
+
+def _measure(options: argparse.Namespace) -> Figures:
     with tempfile.TemporaryDirectory() as folder:
         outcome = kill_and_resume(options.kills, options.seed, Path(folder))
-    print(json.dumps(asdict(outcome)))
-    return 1 if outcome.different else 0
+    if outcome.different:
+        raise TrainingError(f"{outcome.different} of {outcome.finished} resumed runs ended in other weights")
+    return Figures(summary={"experiment": EXPERIMENT.name}, table=[asdict(outcome)])
 
 
 if __name__ == "__main__":
