@@ -41,7 +41,11 @@ class Metric(BaseModel):
 
 
 class Provenance(BaseModel):
-    """Where a checkpoint comes from."""
+    """Where a checkpoint comes from.
+
+    `data_sha256` is over the prepared pictures, `pairs_sha256` over the pairs of training and of validation.
+    `code_version` is the code that the run began with, `measured_with` the code that chose the threshold and measured.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -49,7 +53,10 @@ class Provenance(BaseModel):
     seed: int
     epochs: int
     data_sha256: str
+    pairs_sha256: str = ""
+    validation_pairs_sharing_people: int | None = None
     code_version: str
+    measured_with: str = ""
     torch_version: str
     created_utc: str
 

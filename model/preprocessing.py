@@ -22,8 +22,6 @@ from model.errors import EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableIm
 Format = Literal["JPEG", "PNG", "WEBP"]
 Pixels = NDArray[np.uint8]
 
-# A JPEG may be decoded at 1/2, 1/4 or 1/8, as long as this many times the network's side is left to resize from.
-DRAFT_MARGIN = 4
 ORIENTATION_TAG = 0x0112
 UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -38,15 +36,21 @@ SIDEWAYS = (5, 6, 7, 8)
 
 
 class PreprocessingConfig(BaseModel):
-    """What a checkpoint remembers of how its pictures were made; another value here is another embedding."""
+    """What a checkpoint remembers of how its pictures were made; another value here is another embedding.
+
+    Code below that makes other pixels of some file raises `version`. A JPEG is decoded at 1/2, 1/4 or 1/8 as long as
+    `draft_margin` times the network's side is left to resize from.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    version: Literal[1] = 1
     side_px: int = Field(default=105, ge=1)
     colour: Literal["grey"] = "grey"
     resampling: Literal["antialiased-bilinear"] = "antialiased-bilinear"
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
+    draft_margin: int = Field(default=4, ge=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +147,8 @@ def _too_large(limits: ImageLimits) -> str:
 
 def _load(image: Image.Image, config: PreprocessingConfig) -> Image.Image:
     """Decodes the pixels; a large JPEG at a fraction of its size, which costs a fraction of the time and memory."""
-    image.draft(None, (DRAFT_MARGIN * config.side_px, DRAFT_MARGIN * config.side_px))
+    least_px = config.draft_margin * config.side_px
+    image.draft(None, (least_px, least_px))
     image.load()
     return image
 

@@ -74,13 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_data_options(command: argparse.ArgumentParser) -> None:
-    data = os.environ.get("FACEPAIR_LFW")
     command.add_argument(
         "--data",
         type=Path,
-        required=data is None,
-        default=Path(data) if data else None,
-        help="folder with the pictures and the pair lists (default: $FACEPAIR_LFW)",
+        default=Path(os.environ.get("FACEPAIR_LFW", "lfw")),
+        help="folder with the pictures and the pair lists (default: $FACEPAIR_LFW, else lfw)",
     )
     command.add_argument(
         "--images",

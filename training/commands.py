@@ -14,14 +14,16 @@ from training import parallel
 from training.album import Album, find_images, open_album
 from training.card import format_card
 from training.epoch import TrainingData, describe
-from training.experiments import Experiment, find_experiment
+from training.experiments import GRID_WINNER, Experiment, find_experiment
+from training.finished import read_run
 from training.gallery import write_gallery
-from training.grid import Grid, is_done, run_grid, winner, write_points
-from training.loop import train
+from training.grid import Grid, run_grid, winner
+from training.loop import METRICS_FILE, Trained, train, write_metrics
 from training.pairs import PairSet, read_pairs, require_both_kinds, resolve, split
-from training.report import read_run, write_report
+from training.report import write_report
 from training.result import code_version, finish, format_metrics, measure
 from training.scoring import score_pairs
+from training.state import Epoch
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -43,30 +45,31 @@ def run(options: argparse.Namespace) -> None:
         data, test = _training_data(options, experiment)
         if parallel.rank() == 0:
             print(f"{experiment.name}: {describe(data)}, on {device}")
-        trained = train(experiment, data, folder, device, resume=options.resume)
+        trained = train(experiment, data, folder, device, resume=options.resume, code=code)
         if parallel.rank() > 0:
             return
     _report(finish(experiment, trained, data, test, folder, code), folder)
 
 
 def grid(options: argparse.Namespace) -> None:
-    """Trains the trajectories that are not finished, derives all points, tests the best one."""
+    """Runs the trajectories, going on where the last call stopped, derives all points, tests the best one."""
     code, device, plan = code_version(), _device(options), Grid()
     data, test = _training_data(options, plan.base)
+    kept: dict[str, Trained] = {}
 
-    def run_one(experiment: Experiment, folder: Path) -> None:
-        done = sum(is_done(each, options.out / each.name) for each in plan.trajectories())
-        print(f"{done} of {len(plan.trajectories())} trajectories are done; now {experiment.name}")
-        train(experiment, data, folder, device, resume=True)
+    def run_one(experiment: Experiment, folder: Path) -> list[Epoch]:
+        print(f"trajectory {len(kept) + 1} of {len(plan.trajectories())}: {experiment.name}")
+        kept[experiment.name] = train(experiment, data, folder, device, resume=True, code=code)
+        return kept[experiment.name].history
 
     points = run_grid(plan, options.out, run_one)
     best = winner(points)
-    write_points(options.out / "points.json", points)
     print(f"{len(points)} points; the best by validation loss is {best.experiment.name}")
-    trajectory = next(each for each in plan.trajectories() if best.experiment in plan.points(each))
-    trained = train(trajectory, data, options.out / trajectory.name, device, resume=True)
-    experiment = replace(best.experiment, name="grid-winner")
-    _report(finish(experiment, trained, data, test, options.out, code), options.out)
+    trained = next(kept[each.name] for each in plan.trajectories() if best.experiment in plan.points(each))
+    folder = options.out.with_name(GRID_WINNER.name)
+    write_metrics(folder / METRICS_FILE, trained.history[: best.stopped])
+    experiment = replace(best.experiment, name=GRID_WINNER.name)
+    _report(finish(experiment, trained, data, test, folder, code), folder)
 
 
 def _training_data(options: argparse.Namespace, experiment: Experiment) -> tuple[TrainingData, PairSet | None]:
@@ -126,7 +129,9 @@ def _report(header: Header, folder: Path) -> None:
 
 def _experiment(options: argparse.Namespace) -> Experiment:
     experiment = find_experiment(options.experiment)
-    return experiment if options.seed is None else replace(experiment, seed=options.seed)
+    if options.seed in (None, experiment.seed):
+        return experiment
+    return replace(experiment, seed=options.seed, name=f"{experiment.name}-seed{options.seed}")
 
 
 def _device(options: argparse.Namespace) -> torch.device:

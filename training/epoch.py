@@ -3,6 +3,8 @@
 B pairs in a batch
 """
 
+import hashlib
+import json
 import math
 import time
 from collections.abc import Iterator
@@ -34,13 +36,34 @@ class TrainingData:
     training: PairSet
     validation: PairSet
 
+    @property
+    def pairs_sha256(self) -> str:
+        """A digest over the pairs of both parts, by the names of their pictures."""
+        parts = [
+            [(self.album.keys[left], self.album.keys[right]) for left, right in zip(*sides, strict=True)]
+            for sides in (
+                (self.training.left.tolist(), self.training.right.tolist()),
+                (self.validation.left.tolist(), self.validation.right.tolist()),
+            )
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    @property
+    def sha256(self) -> str:
+        """A digest over everything that a run learns from."""
+        return hashlib.sha256(f"{self.album.sha256} {self.pairs_sha256}".encode()).hexdigest()
+
+    @property
+    def sharing_people(self) -> int:
+        """How many validation pairs show a person who is in a training pair too."""
+        return shared_people(self.training, self.validation, self.album.keys)
+
 
 def describe(data: TrainingData) -> str:
     """The sizes, and how far the validation pairs are from being of unseen people."""
-    shared = shared_people(data.training, data.validation, data.album.keys)
     return (
         f"{len(data.training)} training and {len(data.validation)} validation pairs, "
-        f"{shared} of which show a person who is in a training pair too"
+        f"{data.sharing_people} of which show a person who is in a training pair too"
     )
 
 
@@ -55,7 +78,7 @@ class Learner:
 
 
 def new_learner(experiment: Experiment, device: torch.device) -> Learner:
-    """A network with the experiment's first weights, and its optimiser."""
+    """A network with the experiment's first weights, and its optimiser, in every process alike."""
     network = SiameseNetwork(experiment.network)
     initialise(network, _generator(experiment, "initialise", 0))
     parallel.synchronise_batch_norm(network)
@@ -148,7 +171,9 @@ def _train(experiment: Experiment, data: TrainingData, learner: Learner, number:
             sums += torch.tensor([loss * len(same), right, len(same)])
             mean_loss, share_right = (sums[:2] / sums[2]).tolist()
             rate = 2 * float(sums[2]) * parallel.world_size() / (time.perf_counter() - started)
-            bar.set_postfix_str(f"loss {mean_loss:.4f}, accuracy {share_right:.1%}, {rate:.1f} images/s")
+            pairs_left = len(data.training) * (experiment.epochs - number + 1) - float(sums[2]) * parallel.world_size()
+            whole = f"run ends in {2 * pairs_left / rate / 60:.0f} min at the latest"
+            bar.set_postfix_str(f"loss {mean_loss:.4f}, accuracy {share_right:.1%}, {rate:.1f} images/s, {whole}")
             bar.update(len(same) * parallel.world_size())
     sums = parallel.total(sums.to(learner.device)).cpu()
     mean_loss, share_right = (sums[:2] / sums[2]).tolist()

@@ -17,7 +17,8 @@ from model.errors import DataError
 from model.files import replacing
 from model.preprocessing import Pixels
 from training.album import Album
-from training.report import Run, hardest
+from training.finished import Run
+from training.report import hardest
 
 COUNT = 12
 BRIGHTNESS_APART = 40.0
@@ -34,7 +35,7 @@ figcaption { font-size: 12px; overflow-wrap: anywhere; }
 
 def write_gallery(path: Path, run: Run, album: Album) -> None:
     """Writes the page. Raises DataError if the album lacks a picture of the run."""
-    pictures = {stem: number for number, (_, stem) in enumerate(album.keys)}
+    pictures = {"/".join(key): number for key, number in album.index().items()}
     threshold = run.header.threshold.value
     parts = [f"<h1>{html.escape(run.header.name)}</h1><p>Threshold {threshold:.4f}</p>"]
     for kind, indices in hardest(run.scores, run.same, threshold, COUNT).items():

@@ -13,8 +13,10 @@ from pathlib import Path
 
 from model.files import replacing
 from training.experiments import EXPERIMENT_4, Experiment
-from training.loop import METRICS_FILE, finished, read_metrics
+from training.loop import finished
 from training.state import Epoch, best_epoch
+
+POINTS_FILE = "points.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,25 +76,17 @@ def derive(experiment: Experiment, trajectory: Sequence[Epoch]) -> Point:
     return Point(experiment=experiment, stopped=len(history), best=history[best_epoch(history) - 1])
 
 
-def run_grid(grid: Grid, folder: Path, train: Callable[[Experiment, Path], None]) -> list[Point]:
-    """Trains what is not trained yet, a folder for each trajectory, and derives every point.
+def run_grid(grid: Grid, folder: Path, train: Callable[[Experiment, Path], list[Epoch]]) -> list[Point]:
+    """Runs every trajectory in a folder of its own and derives all points; after each it writes those known so far.
 
-    `train` runs one trajectory in its folder, or goes on with it; a finished one is only read.
+    `train` starts a trajectory, goes on with it, or only reads it if it is finished, and returns how it went.
     """
-    points = []
+    points: list[Point] = []
     for trajectory in grid.trajectories():
-        place = folder / trajectory.name
-        if not is_done(trajectory, place):
-            train(trajectory, place)
-        history = read_metrics(place / METRICS_FILE)
+        history = train(trajectory, folder / trajectory.name)
         points += [derive(point, history) for point in grid.points(trajectory)]
+        write_points(folder / POINTS_FILE, points)
     return points
-
-
-def is_done(trajectory: Experiment, place: Path) -> bool:
-    """Whether the folder's metrics reach the trajectory's end."""
-    path = place / METRICS_FILE
-    return path.exists() and finished(trajectory, read_metrics(path))
 
 
 def winner(points: Sequence[Point]) -> Point:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from model import __version__
 from model.errors import TrainingError
 from model.files import replacing
 from model.network import SiameseNetwork
@@ -22,41 +23,57 @@ CURVES_FILE = "curves.png"
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The network that a run keeps, from which epoch it is, and how the run went."""
+    """The network that a run keeps, from which epoch it is, how the run went, and with which code it began."""
 
     network: SiameseNetwork
     epoch: int
     history: list[Epoch]
+    code_version: str
 
 
 def train(
-    experiment: Experiment, data: TrainingData, folder: Path, device: torch.device, *, resume: bool = False
+    experiment: Experiment,
+    data: TrainingData,
+    folder: Path,
+    device: torch.device,
+    *,
+    resume: bool = False,
+    code: str = __version__,
 ) -> Trained:
     """Trains to the end and returns the network to keep; after every epoch the state is in `folder`.
 
-    With `resume` it goes on from that state and ends in the same weights as a run that was never interrupted.
-    Raises TrainingError if the loss stops being finite (the last good state stays), or if `folder` holds a run already.
+    With `resume` it goes on from that state and ends in the same weights as a run that was never interrupted; `code`
+    says with which code a new run begins. Raises TrainingError if the loss stops being finite (the last good state
+    stays), if `folder` holds a run already, or if it cannot be written.
     """
-    path = folder / STATE_FILE
-    if path.exists() and not resume:
-        raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
+    parallel.require_share_of(len(data.training), experiment.batch_pairs)
+    state = parallel.from_first(lambda: _begin(experiment, data, folder, resume, code))
     learner = new_learner(experiment, device)
-    state = RunState(weights={}, optimizer={})
-    if path.exists():
-        state = load_state(path, experiment, data.album.sha256)
+    if state.history:
         learner.network.load_state_dict(state.weights)
         restore_optimizer(learner.optimizer, state.optimizer)
-        _publish(experiment, state, folder)  # an interruption may have come between the state and the metrics
     while not finished(experiment, state.history):
         row = run_epoch(experiment, data, learner, len(state.history) + 1)
         _advance(experiment, state, row, learner)
         if parallel.rank() == 0:
-            save_state(path, state, experiment, data.album.sha256)
-        _publish(experiment, state, folder)
+            save_state(folder / STATE_FILE, state, experiment, data.sha256)
+            _publish(experiment, state, folder)
     best = experiment.keep == "best"
     learner.network.load_state_dict(state.best if best else state.weights)
     epoch = best_epoch(state.history) if best else len(state.history)
-    return Trained(network=learner.network, epoch=epoch, history=state.history)
+    return Trained(network=learner.network, epoch=epoch, history=state.history, code_version=state.code_version)
+
+
+def _begin(experiment: Experiment, data: TrainingData, folder: Path, resume: bool, code: str) -> RunState:
+    """The state to go on from, or an empty one; what cannot be written is found out now and not after an epoch."""
+    path = folder / STATE_FILE
+    if path.exists() and not resume:
+        raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
+    state = RunState(weights={}, optimizer={}, code_version=code)
+    if path.exists():
+        state = load_state(path, experiment, data.sha256)
+    _publish(experiment, state, folder)  # an interruption may have come between a state and its metrics
+    return state
 
 
 def finished(experiment: Experiment, history: list[Epoch]) -> bool:
@@ -81,9 +98,12 @@ def read_metrics(path: Path) -> list[Epoch]:
 
 
 def _publish(experiment: Experiment, state: RunState, folder: Path) -> None:
-    if parallel.rank() == 0:
+    try:
         write_metrics(folder / METRICS_FILE, state.history)
-        draw_curves(folder / CURVES_FILE, experiment.name, state.history)
+        if state.history:
+            draw_curves(folder / CURVES_FILE, experiment.name, state.history)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written: {error}") from error
 
 
 def _advance(experiment: Experiment, state: RunState, row: Epoch, learner: Learner) -> None:

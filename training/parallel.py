@@ -8,8 +8,9 @@ B batch, C channels, H W pixels
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,7 +18,10 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
+from model.errors import TrainingError
 from model.network import SiameseNetwork
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -48,6 +52,22 @@ def rank() -> int:
 def world_size() -> int:
     """How many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def from_first(read: Callable[[], T]) -> T:
+    """What `read` gives in the first process, in every process; the others do not read."""
+    if not dist.is_initialized():
+        return read()
+    values: list[T | None] = [read() if rank() == 0 else None]
+    dist.broadcast_object_list(values)
+    return values[0]  # type: ignore[return-value]  # the first process's, which has read
+
+
+def require_share_of(pairs: int, batch_pairs: int) -> None:
+    """Raises TrainingError if the last batch is too small for every process to have a pair of it."""
+    last = pairs % batch_pairs or batch_pairs
+    if last < world_size():
+        raise TrainingError(f"{world_size()} processes cannot share the last batch of {last} pairs; start fewer")
 
 
 def wait_for_all() -> None:

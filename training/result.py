@@ -1,5 +1,6 @@
 """What a finished run says of itself: its threshold, its figures and its checkpoint."""
 
+import csv
 import json
 import subprocess
 from collections.abc import Sequence
@@ -8,11 +9,11 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from model import __version__
 from model.checkpoint import Description, Header, Metric, Provenance, round_to_storage, save
+from model.errors import TrainingError
 from model.files import replacing
 from model.network import SiameseNetwork
 from model.similarity import Threshold, similarity
@@ -37,6 +38,9 @@ from training.loop import Trained
 from training.pairs import PairSet
 from training.scoring import score_pairs
 
+RESULT_FILE = "result.json"
+SCORES_FILE = "test-scores.csv"
+
 
 def finish(
     experiment: Experiment, trained: Trained, data: TrainingData, test: PairSet | None, folder: Path, code: str
@@ -44,7 +48,9 @@ def finish(
     """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
     First the weights are rounded to what is stored. The threshold is chosen on the validation pairs; the test pairs,
-    where there are any, are read once. `code` is the `code_version` that the run began with.
+    where there are any, are read once. `code` is the code that measures.
+
+    Raises TrainingError if the folder cannot be written.
     """
     network = trained.network
     round_to_storage(network)
@@ -54,7 +60,6 @@ def finish(
     if test is not None:
         scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
         metrics += measure("test", scores, same, threshold.value)
-        write_scores(folder / "test-scores.csv", data.album, test, scores)
     description = Description(
         name=experiment.name,
         network=experiment.network,
@@ -64,11 +69,20 @@ def finish(
         provenance=_provenance(experiment, trained, data, code),
     )
     header = save(folder / f"{experiment.name}.safetensors", network, description)
-    with replacing(folder / f"{experiment.name}.md") as path:
-        path.write_text(format_card(header))
-    with replacing(folder / "result.json") as path:
-        path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
+    try:
+        _write_beside(folder, header)
+        if test is not None:
+            write_scores(folder / SCORES_FILE, data.album, test, scores)
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written: {error}") from error
     return header
+
+
+def _write_beside(folder: Path, header: Header) -> None:
+    with replacing(folder / f"{header.name}.md") as path:
+        path.write_text(format_card(header))
+    with replacing(folder / RESULT_FILE) as path:
+        path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
 
 
 def choose_threshold(network: SiameseNetwork, scores: Scores, same: Labels) -> Threshold:
@@ -112,12 +126,13 @@ def format_metrics(metrics: Sequence[Metric]) -> str:
 
 
 def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> None:
-    """A line for each pair: both pictures, 1 for the same person, similarity."""
-    with replacing(path) as partial_path, partial_path.open("w") as file:
-        file.write("left,right,same,similarity\n")
+    """A row for each pair: both pictures as PERSON/FILE without ending, 1 for the same person, similarity."""
+    with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["left", "right", "same", "similarity"])
         rows = zip(pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist(), scores, strict=True)
         for left, right, same, score in rows:
-            file.write(f"{album.keys[left][1]},{album.keys[right][1]},{int(same)},{np.float64(score)!s}\n")
+            writer.writerow(["/".join(album.keys[left]), "/".join(album.keys[right]), int(same), float(score)])
 
 
 def _provenance(experiment: Experiment, trained: Trained, data: TrainingData, code: str) -> Provenance:
@@ -126,7 +141,10 @@ def _provenance(experiment: Experiment, trained: Trained, data: TrainingData, co
         seed=experiment.seed,
         epochs=trained.epoch,
         data_sha256=data.album.sha256,
-        code_version=code,
+        pairs_sha256=data.pairs_sha256,
+        validation_pairs_sharing_people=data.sharing_people,
+        code_version=trained.code_version,
+        measured_with=code,
         torch_version=str(torch.__version__),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )

@@ -33,7 +33,7 @@ def score_pairs(
 
 @torch.no_grad()
 def embed_pictures(network: SiameseNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """uint8 (B, H, W) -> float32 (B, D), bit for bit the service's. Sets evaluation mode and channels_last."""
+    """uint8 (B, H, W) -> float32 (B, D): bit for bit the service's for the same batch. Sets evaluation mode."""
     network.eval().to(memory_format=torch.channels_last)
     device = next(network.parameters()).device
     images = normalise(to_unit(pixels.to(device)), config)

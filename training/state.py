@@ -40,10 +40,14 @@ class Epoch:
 
 @dataclass(kw_only=True)
 class RunState:
-    """What changes while a run goes on; `best` has the weights of lowest validation loss, where they are kept."""
+    """What a run remembers.
+
+    `best` has the weights of lowest validation loss, where they are kept; `code_version` is the code it began with.
+    """
 
     weights: dict[str, Tensor]
     optimizer: dict[str, Tensor]
+    code_version: str = ""
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
 
@@ -60,7 +64,11 @@ def save_state(path: Path, state: RunState, experiment: Experiment, data_sha256:
         for part, group in (("weights", state.weights), ("optimizer", state.optimizer), ("best", state.best))
         for name, tensor in group.items()
     }
-    header = {"run": identity(experiment, data_sha256), "history": [asdict(row) for row in state.history]}
+    header = {
+        "run": identity(experiment, data_sha256),
+        "code_version": state.code_version,
+        "history": [asdict(row) for row in state.history],
+    }
     try:
         with replacing(path) as partial:
             save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
@@ -73,6 +81,7 @@ def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()[METADATA_KEY])
+            code_version = str(header["code_version"])
             found, history = dict(header["run"]), [Epoch(**row) for row in header["history"]]
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -86,6 +95,7 @@ def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState
     return RunState(
         weights=_part(tensors, "weights"),
         optimizer=_part(tensors, "optimizer"),
+        code_version=code_version,
         best=_part(tensors, "best"),
         history=history,
     )

@@ -192,5 +192,4 @@ def test_the_data_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FACEPAIR_LFW", str(tmp_path))
     assert _parser().parse_args(_with_default([])).data == tmp_path
     monkeypatch.delenv("FACEPAIR_LFW")
-    with pytest.raises(SystemExit):
-        _parser().parse_args(_with_default([]))
+    assert _parser().parse_args(_with_default([])).data == Path("lfw")

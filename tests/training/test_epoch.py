@@ -99,7 +99,7 @@ def test_weight_decay_enters_the_gradient(data: TrainingData, tmp_path: Path) ->
     moments = []
     for name, experiment in (("plain", plain), ("decayed", decayed)):
         run(experiment, data, tmp_path / name)
-        state = load_state(tmp_path / name / "state.safetensors", experiment, data.album.sha256)
+        state = load_state(tmp_path / name / "state.safetensors", experiment, data.sha256)
         moments.append({key: tensor for key, tensor in state.optimizer.items() if key.endswith("exp_avg")})
     names = [name for name, _ in SiameseNetwork(NARROW).named_parameters()]
     assert len(moments[0]) == len(names)

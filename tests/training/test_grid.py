@@ -1,5 +1,6 @@
 """81 results from 9 runs: the same as from 81 runs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +10,8 @@ import torch
 from tests.training.small import SMALL, run
 from training.epoch import TrainingData
 from training.experiments import EXPERIMENT_4, Experiment
-from training.grid import Grid, Point, derive, run_grid, winner
-from training.loop import METRICS_FILE, read_metrics
+from training.grid import POINTS_FILE, Grid, Point, derive, run_grid, winner
+from training.loop import METRICS_FILE, Trained, read_metrics
 from training.state import Epoch
 
 TINY_GRID = Grid(
@@ -40,45 +41,48 @@ def test_the_grid_is_the_reference_s() -> None:
 
 
 def test_derived_results_equal_direct_runs(data: TrainingData, tmp_path: Path) -> None:
-    def one(experiment: Experiment, folder: Path) -> None:
-        run(experiment, data, folder, resume=True)
+    """16 points from 4 trajectories here, as 81 from 9 in the grid."""
+    whole: dict[str, Trained] = {}
+
+    def one(experiment: Experiment, folder: Path) -> list[Epoch]:
+        whole[experiment.name] = run(experiment, data, folder, resume=True)
+        return whole[experiment.name].history
 
     points = run_grid(TINY_GRID, tmp_path / "grid", one)
     assert len(points) == 16
-    kept = {}
-    for trajectory in TINY_GRID.trajectories():
-        kept[trajectory.name] = run(trajectory, data, tmp_path / "grid" / trajectory.name, resume=True)
     for point in points:
         direct = run(point.experiment, data, tmp_path / point.experiment.name)
         assert len(direct.history) == point.stopped
         assert direct.epoch == point.best.epoch
         assert direct.history[direct.epoch - 1].validation_loss == point.best.validation_loss
-        whole = kept[point.experiment.name.partition("-epochs")[0]]
-        if whole.epoch == direct.epoch:  # the winner always is of this kind
+        trajectory = whole[point.experiment.name.partition("-epochs")[0]]
+        if trajectory.epoch == direct.epoch:  # the winner always is of this kind
             for name, tensor in direct.network.state_dict().items():
-                assert torch.equal(tensor, whole.network.state_dict()[name]), name
+                assert torch.equal(tensor, trajectory.network.state_dict()[name]), name
     assert len({point.stopped for point in points}) > 1
 
 
 def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: TrainingData, tmp_path: Path) -> None:
-    trained: list[str] = []
+    calls = 0
 
-    def failing(experiment: Experiment, folder: Path) -> None:
-        if len(trained) == 1:
+    def one(experiment: Experiment, folder: Path) -> list[Epoch]:
+        return run(experiment, data, folder, resume=True).history
+
+    def interrupted(experiment: Experiment, folder: Path) -> list[Epoch]:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
             raise KeyboardInterrupt
-        trained.append(experiment.name)
-        run(experiment, data, folder, resume=True)
+        return one(experiment, folder)
 
     with pytest.raises(KeyboardInterrupt):
-        run_grid(TINY_GRID, tmp_path, failing)
-
-    def going_on(experiment: Experiment, folder: Path) -> None:
-        trained.append(experiment.name)
-        run(experiment, data, folder, resume=True)
-
-    points = run_grid(TINY_GRID, tmp_path, going_on)
-    assert sorted(trained) == sorted(trajectory.name for trajectory in TINY_GRID.trajectories())
-    assert len(points) == len({point.experiment.name for point in points}) == 16
+        run_grid(TINY_GRID, tmp_path, interrupted)
+    first = json.loads((tmp_path / POINTS_FILE).read_text())
+    points = run_grid(TINY_GRID, tmp_path, one)
+    again = json.loads((tmp_path / POINTS_FILE).read_text())
+    assert len(first) == 4
+    assert again[:4] == first  # to the seconds that the epochs took
+    assert len(points) == len({point["name"] for point in again}) == 16
 
 
 def rows(*losses: float) -> list[Epoch]:

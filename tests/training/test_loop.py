@@ -107,7 +107,7 @@ def test_a_run_of_six_epochs_ends(trained: Trained, losses: list[float], patienc
 
 
 def state_of(experiment: Experiment, data: TrainingData, folder: Path) -> RunState:
-    return load_state(folder / "state.safetensors", experiment, data.album.sha256)
+    return load_state(folder / "state.safetensors", experiment, data.sha256)
 
 
 def test_the_last_weights_are_kept(trained: Trained, data: TrainingData, folder: Path) -> None:

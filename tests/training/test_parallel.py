@@ -65,6 +65,42 @@ def test_two_processes_follow_the_curve_of_one(variant: str, tmp_path: Path) -> 
     assert one["rows"][0]["train_loss"] != one["rows"][2]["train_loss"]
 
 
+TOGETHER = """
+import json, sys
+from pathlib import Path
+import torch
+from model.errors import TrainingError
+from training import parallel
+
+calls = []
+with parallel.process_group(torch.device("cpu")):
+    rank = parallel.rank()
+    value = parallel.from_first(lambda: calls.append(rank) or {"from": rank, "tensor": torch.full((2,), rank)})
+    try:
+        parallel.require_share_of(17, 16)
+        refused = ""
+    except TrainingError as error:
+        refused = str(error)
+    parallel.require_share_of(18, 16)
+    parallel.require_share_of(16, 16)
+    found = {"calls": calls, "from": value["from"], "tensor": value["tensor"].tolist(), "refused": refused}
+    Path(sys.argv[1], str(rank)).write_text(json.dumps(found))
+"""
+
+
+def test_the_first_process_reads_for_all_and_empty_shares_are_refused(tmp_path: Path) -> None:
+    """So a run resumes alike everywhere, also on machines that do not share a disk."""
+    script = tmp_path / "script.py"
+    script.write_text(TOGETHER)
+    ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[2])
+    launch([*TORCHRUN, str(script), str(tmp_path)])
+    for rank in (0, 1):
+        found = json.loads((tmp_path / str(rank)).read_text())
+        assert found["calls"] == ([0] if rank == 0 else [])
+        assert (found["from"], found["tensor"]) == (0, [0, 0])
+        assert found["refused"] == "2 processes cannot share the last batch of 1 pairs; start fewer"
+
+
 def test_torchrun_writes_what_one_process_writes(people: Path, tmp_path: Path) -> None:
     options = ["-m", "training", "run", "smoke", "--data", str(people), "--images", "people", "--threads", "1"]
     options += ["--train-pairs", "train.txt", "--test-pairs", "test.txt", "--cache", str(tmp_path / "cache")]

@@ -1,6 +1,7 @@
 """The report and the gallery, from a real run on drawn people."""
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +12,12 @@ from model.errors import DataError
 from tests.training.small import SMALL, run
 from training.album import Album
 from training.epoch import TrainingData
+from training.finished import read_run
 from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
+from training.grid import POINTS_FILE, Grid, derive, write_points
 from training.pairs import read_pairs, resolve
 from training.reference import REFERENCES
-from training.report import FINDINGS_FILE, hardest, read_run, write_report
+from training.report import FINDINGS_FILE, hardest, write_report
 from training.result import finish
 
 
@@ -57,8 +60,26 @@ def test_the_report_stands_beside_the_reference(results: Path, tmp_path: Path) -
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no folder with a result"):
+    with pytest.raises(DataError, match="no folder with a test-scores"):
         write_report(tmp_path, tmp_path / "out")
+
+
+def test_runs_that_were_not_tested_are_left_out(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(results / "experiment-2", copy / "experiment-2")
+    shutil.copytree(results / "experiment-2", copy / "untested")
+    (copy / "untested" / "test-scores.csv").unlink()
+    assert "untested" not in write_report(copy, tmp_path / "out").read_text()
+
+
+def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(results, copy)
+    row = read_run(results / "experiment-2").history[0]
+    trajectory = Grid().trajectories()[0]
+    write_points(copy / "grid" / POINTS_FILE, [derive(point, [row] * 30) for point in Grid().points(trajectory)])
+    text = write_report(copy, tmp_path / "out").read_text()
+    assert len(re.findall(r"^\| 64 \| 0\.0001 \|", text, re.MULTILINE)) == 9
 
 
 def test_hardest_pairs_are_sorted_by_their_margin() -> None:
@@ -78,7 +99,7 @@ def test_the_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_pa
     write_gallery(path, read_run(results / "experiment-2"), album)
     page = path.read_text()
     assert page.count("<img") == 2 * page.count("<figure>") > 0
-    assert "Person_0_0001" in page
+    assert "Person_0/Person_0_0001" in page
     assert "http" not in page
 
 

@@ -57,7 +57,7 @@ def pairs(album: Album) -> PairSet:
 def finished(album: Album, validation: PairSet, test: PairSet | None, folder: Path) -> Header:
     data = TrainingData(album=album, training=validation, validation=validation)
     network = tiny_network().to(memory_format=torch.channels_last)
-    trained = Trained(network=network, epoch=2, history=[])
+    trained = Trained(network=network, epoch=2, history=[], code_version="began-with")
     return finish(SMOKE, trained, data, test, folder, "the-code")
 
 
@@ -147,7 +147,7 @@ def test_the_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
     )
     keys = result.data.album.keys
     expected = [
-        [keys[left][1], keys[right][1], str(int(label)), float(score)]
+        ["/".join(keys[left]), "/".join(keys[right]), str(int(label)), float(score)]
         for left, right, label, score in zip(
             result.test.left.tolist(), result.test.right.tolist(), same, scores, strict=True
         )
@@ -160,7 +160,10 @@ def test_the_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
 
 def test_the_provenance_says_where_the_weights_come_from(result: Finished) -> None:
     provenance = result.header.provenance
-    assert (provenance.epochs, provenance.seed, provenance.code_version) == (2, SMOKE.seed, "the-code")
+    assert (provenance.epochs, provenance.seed, provenance.code_version) == (2, SMOKE.seed, "began-with")
+    assert provenance.measured_with == "the-code"
+    assert provenance.pairs_sha256 == result.data.pairs_sha256
+    assert provenance.validation_pairs_sharing_people == len(result.data.validation)
     assert provenance.data_sha256 == result.data.album.sha256
     assert provenance.torch_version == torch.__version__
     experiment = json.loads(provenance.experiment)

@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.training.small import NARROW, SMALL, run
+from model.errors import TrainingError
+from tests.training.small import CPU, NARROW, SMALL, run
 from training.epoch import TrainingData
 from training.experiments import Experiment
-from training.loop import Trained
+from training.loop import Trained, train
 from training.pairs import PairSet
 from training.state import Epoch, load_state
 
@@ -94,7 +95,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 def test_an_interruption_keeps_the_last_finished_epoch(data: TrainingData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
-    assert len(load_state(tmp_path / "state.safetensors", SMALL, data.album.sha256).history) == 1
+    assert len(load_state(tmp_path / "state.safetensors", SMALL, data.sha256).history) == 1
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
 
 
@@ -106,13 +107,28 @@ def test_resuming_a_finished_run_trains_no_further(whole: Whole, data: TrainingD
 
 
 def test_a_run_stopped_between_its_files_catches_up(data: TrainingData, tmp_path: Path) -> None:
-    """The metrics file cannot be written after the last epoch; resumed, the run still ends with every row."""
-    experiment = replace(SMALL, epochs=1)
-    obstacle = tmp_path / "metrics.jsonl"
-    obstacle.mkdir()
-    with pytest.raises(OSError, match=r"metrics\.jsonl"):
-        run(experiment, data, tmp_path)
-    obstacle.rmdir()
-    run(experiment, data, tmp_path, resume=True)
-    assert len(obstacle.read_text().splitlines()) == 1
-    assert (tmp_path / "curves.png").exists()
+    """The state is written before the metrics; resumed, the run ends with every row."""
+    trained = run(SMALL, data, tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:-1]))
+    assert run(SMALL, data, tmp_path, resume=True).history == trained.history
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines)
+
+
+def test_other_training_pairs_are_another_run(data: TrainingData, tmp_path: Path) -> None:
+    interrupt(SMALL, data, tmp_path, 5)
+    swapped = replace(data, training=data.validation, validation=data.training)
+    with pytest.raises(TrainingError, match=r"\(data_sha256 differ\)"):
+        run(SMALL, swapped, tmp_path, resume=True)
+
+
+def test_a_resumed_run_remembers_the_code_that_it_began_with(data: TrainingData, tmp_path: Path) -> None:
+    one = replace(SMALL, epochs=1)
+    assert train(one, data, tmp_path, CPU, code="first").code_version == "first"
+    assert train(one, data, tmp_path, CPU, resume=True, code="second").code_version == "first"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(data: TrainingData, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="cannot be written"):
+        run(SMALL, data, tmp_path / "file" / "run")

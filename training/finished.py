@@ -1,0 +1,49 @@
+"""A finished run as its folder tells it: result, history, and the scores of the test pairs."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from model.checkpoint import Header, Metric
+from model.errors import DataError
+from training.evaluation import Labels, Scores
+from training.loop import METRICS_FILE, read_metrics
+from training.result import RESULT_FILE, SCORES_FILE
+from training.state import Epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run as its folder tells it; `pairs` are the names of the two pictures of each test pair."""
+
+    header: Header
+    history: list[Epoch]
+    pairs: list[tuple[str, str]]
+    scores: Scores
+    same: Labels
+
+    def metric(self, name: str, split: str = "test") -> Metric:
+        """The figure of that name. Raises DataError."""
+        for metric in self.header.metrics:
+            if (metric.name, metric.split) == (name, split):
+                return metric
+        raise DataError(f"{self.header.name}: its result has no {name} of the {split} pairs")
+
+
+def read_run(folder: Path) -> Run:
+    """Reads a run's folder. Raises DataError or TrainingError."""
+    try:
+        header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
+        with (folder / SCORES_FILE).open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        return Run(
+            header=header,
+            history=read_metrics(folder / METRICS_FILE),
+            pairs=[(row["left"], row["right"]) for row in rows],
+            scores=np.array([float(row["similarity"]) for row in rows]),
+            same=np.array([row["same"] == "1" for row in rows]),
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(f"{folder}: cannot be read as the results of a run: {error}") from error

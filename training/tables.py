@@ -1,0 +1,97 @@
+"""The report's tables, in Markdown."""
+
+import json
+from pathlib import Path
+
+from model.checkpoint import Metric
+from training.finished import Run
+from training.grid import POINTS_FILE
+from training.reference import Reference
+
+
+def table_beside(runs: dict[str, Run], references: dict[str, Reference]) -> str:
+    """Ours and the reference's rows, one above the other."""
+    lines = [
+        "| run | | train loss | validation accuracy | lowest validation loss | test BCE | test MSE "
+        "| test accuracy at 0.5 | at the validation threshold | minutes |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for name in [*references, *(name for name in runs if name not in references)]:
+        if name in references:
+            lines.append(_reference_row(references[name]))
+        if name in runs:
+            lines.append(_own_row(runs[name]))
+    return "\n".join(lines)
+
+
+def _reference_row(row: Reference) -> str:
+    cells = [row.system, "reference", row.train_loss, row.validation_accuracy, row.validation_loss]
+    cells += [f"{row.test_loss:.4f}", "", f"{row.test_accuracy:.2%}", "", f"{row.minutes} (GPU)"]
+    return f"| {' | '.join(cells)} |"
+
+
+def _own_row(run: Run) -> str:
+    history = run.history
+    first, last = history[0], history[-1]
+    peak = max(history, key=lambda row: row.validation_accuracy)
+    lowest = min(history, key=lambda row: row.validation_loss)
+    loss = "MSE" if lowest.validation_loss == lowest.validation_mse else "BCE"
+    cells = [
+        run.header.name,
+        "ours",
+        f"{first.train_loss:.4f} to {last.train_loss:.4f} ({loss})",
+        f"{first.validation_accuracy:.2%} at first, {peak.validation_accuracy:.2%} at epoch {peak.epoch}, "
+        f"{last.validation_accuracy:.2%} at epoch {last.epoch}",
+        f"{lowest.validation_loss:.4f} ({loss}) at epoch {lowest.epoch}",
+        f"{run.metric('cross-entropy').value:.4f}",
+        f"{run.metric('squared error').value:.4f}",
+        _percent(run.metric("accuracy at 0.5")),
+        _percent(run.metric("accuracy at threshold")),
+        f"{sum(row.seconds for row in history) / 60:.0f}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def table_rates(runs: dict[str, Run]) -> str:
+    """Error rates, and where each run comes from."""
+    lines = [
+        "| run | area under ROC | EER | FNMR at FMR 1% | n | seed | pictures, pairs (SHA-256) | began, measured with |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for name, run in runs.items():
+        area, origin = run.metric("area under ROC"), run.header.provenance
+        assert area.interval
+        cells = [
+            name,
+            f"{area.value:.4f} ({area.interval[0]:.4f} to {area.interval[1]:.4f})",
+            _percent(run.metric("EER")),
+            _percent(run.metric("FNMR at FMR 1%")),
+            str(area.pairs),
+            str(origin.seed),
+            f"{origin.data_sha256[:12]}, {origin.pairs_sha256[:12]}",
+            f"{origin.code_version}, {origin.measured_with}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def table_grid(results: Path) -> str:
+    """All points of the grid that are known, or nothing."""
+    paths = sorted(results.glob(f"*/{POINTS_FILE}"))
+    if not paths:
+        return ""
+    lines = [
+        "| batch | rate | epochs | patience | stopped after | best epoch | validation MSE | validation accuracy |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for point in json.loads(paths[0].read_text()):
+        best = point["best"]
+        cells = [point["batch_pairs"], f"{point['learning_rate']:g}", point["epochs"], point["patience_epochs"]]
+        cells += [point["stopped"], best["epoch"], f"{best['validation_loss']:.4f}"]
+        lines.append(f"| {' | '.join(map(str, cells))} | {best['validation_accuracy']:.2%} |")
+    return "\n".join(lines)
+
+
+def _percent(metric: Metric) -> str:
+    interval = f" ({metric.interval[0]:.1%} to {metric.interval[1]:.1%})" if metric.interval else ""
+    return f"{metric.value:.2%}{interval}"
