@@ -26,6 +26,7 @@ from safetensors.numpy import load_file
 from benchmarks.command import new_parser, positive, run_benchmark
 from benchmarks.record import Figures
 from model.errors import TrainingError
+from model.files import partial_of
 from training.album import Album
 from training.epoch import TrainingData
 from training.experiments import SMOKE
@@ -43,7 +44,6 @@ EXPERIMENT = replace(
 )
 PICTURES = 24
 PAIRS = 32
-PARTIAL = f".{STATE_FILE}.partial"
 POLL_S = 0.0005
 
 
@@ -81,7 +81,7 @@ def _kill_once(place: Path, outcome: Outcome, delay_s: float) -> bool:
     child = _fork(place)
     aim_at_save = outcome.kills % 2 == 1
     deadline = time.monotonic() + delay_s
-    partial = place / PARTIAL
+    partial = partial_of(place / STATE_FILE, child)
     while (aim_at_save and not partial.exists()) or (not aim_at_save and time.monotonic() < deadline):
         if os.waitpid(child, os.WNOHANG)[0]:
             return False

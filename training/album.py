@@ -6,6 +6,8 @@ N pictures, H W pixels
 import gzip
 import hashlib
 import json
+import os
+import stat
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -82,7 +84,7 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
     """Every picture's path, of which the last two parts count, and its bytes."""
     if source.is_dir():
         for path in _picture_paths(source):
-            yield path, path.read_bytes()
+            yield path, _read(path)
         return
     try:
         with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
@@ -96,13 +98,34 @@ def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def _picture_paths(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+    """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
+    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+    return [path for path in paths if stat.S_ISREG(_stat(path).st_mode)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read, so repair or remove it: {error}")
 
 
 def _fingerprint(source: Path, config: PreprocessingConfig) -> str:
     """Changes when a file of the source or the preprocessing does; reads no pictures."""
     files = _picture_paths(source) if source.is_dir() else [source]
-    stats = [(path.parent.name, path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    found = [(path, _stat(path)) for path in files]
+    stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
     return hashlib.sha256(json.dumps([stats, config.model_dump()]).encode()).hexdigest()
 
 
@@ -113,8 +136,11 @@ def _digest(keys: list[Key], pixels: Pixels) -> str:
 
 
 def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
-    with replacing(path) as partial, partial.open("wb") as file:
-        np.savez(file, keys=np.array(album.keys), pixels=album.pixels.numpy(), fingerprint=np.array(fingerprint))
+    try:
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(file, keys=np.array(album.keys), pixels=album.pixels.numpy(), fingerprint=np.array(fingerprint))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be saved, so choose another folder with --cache: {error}") from error
 
 
 def _read_cache(path: Path, fingerprint: str) -> Album | None:

@@ -52,10 +52,10 @@ class PairSet:
 def read_pairs(path: Path) -> list[Pair]:
     """Reads a pair list. Raises DataError with file and line."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read as a pair list: {error}") from error
-    count = int(lines[0]) if lines and lines[0].strip().isdigit() else None
+    count = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
     first = 0 if count is None else 1
     pairs = [_pair(path, number, line) for number, line in enumerate(lines[first:], first + 1) if line.strip()]
     if not pairs:
@@ -109,7 +109,7 @@ def _pair(path: Path, number: int, line: str) -> Pair:
 
 
 def _key(person: str, picture: str) -> Key:
-    return (person, f"{person}_{int(picture):04d}" if picture.isdigit() else Path(picture).stem)
+    return (person, f"{person}_{int(picture):04d}" if picture.isdecimal() else Path(picture).stem)
 
 
 def _check_count(path: Path, pairs: Sequence[Pair], count: int | None) -> None:

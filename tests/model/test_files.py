@@ -1,8 +1,32 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from model.files import partial_of, partials, replacing
+
+WRITER = """
+import sys
+from pathlib import Path
 from model.files import replacing
+with replacing(Path(sys.argv[1])) as partial:
+    partial.write_text("theirs")
+    print("half way", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@contextmanager
+def other_writer(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has written to its partial file, and publishes it once it is sent a line."""
+    command = [sys.executable, "-c", WRITER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "half way\n"
+        yield process
 
 
 def interrupted(path: Path, failure: type[BaseException]) -> None:
@@ -45,16 +69,42 @@ def test_a_failure_before_the_first_byte_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
+def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     path = tmp_path / "weights"
-    with replacing(path) as partial:
-        litter = partial
-        partial.write_text("first")
-    litter.write_text("half of a longer text")
-    with replacing(path) as partial:
-        partial.write_text("second")
-    assert path.read_text() == "second"
+    with other_writer(path) as other:
+        with replacing(path) as partial:
+            partial.write_text("ours")
+            assert partials(path) == sorted([partial, partial_of(path, other.pid)])
+        assert path.read_text() == "ours"
+        assert partials(path) == [partial_of(path, other.pid)]
+        other.communicate("go on\n")
+    assert path.read_text() == "theirs"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "weights"
+    left = set()
+    for _ in range(2):
+        with other_writer(path) as other:
+            other.kill()
+        left.add(partial_of(path, other.pid))
+        assert left >= set(partials(path)) == {partial_of(path, other.pid)}
+    with replacing(path) as partial:
+        assert partials(path) == []
+        partial.write_text("ours")
+    assert path.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_partials_are_those_of_this_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a[1]"
+    mine = partial_of(path, 12)
+    others = [partial_of(tmp_path / name, 12) for name in ("a1", "a[1].b", "b.a[1]")]
+    for partial in (path, mine, *others, tmp_path / ".a[1].partial", tmp_path / ".a[1].x.partial"):
+        partial.touch()
+    assert partials(path) == [mine]
+    assert partials(tmp_path / "absent" / "a") == []
 
 
 def test_files_of_one_folder_do_not_share_their_partial_file(tmp_path: Path) -> None:

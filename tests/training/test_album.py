@@ -60,6 +60,11 @@ def assert_equal(left: Album, right: Album) -> None:
     assert left.sha256 == right.sha256
 
 
+def assert_names_the_cache(error: DataError, path: Path) -> None:
+    assert str(error).startswith(f"{path}: cannot be saved, so choose another folder with --cache: ")
+    assert "\n" not in str(error)
+
+
 def test_holds_what_preprocessing_makes_of_each_file(source: Path, cache: Path) -> None:
     album = open_album(source, cache, CONFIG)
     assert album.keys == [("Ada", "Ada_0001"), ("Ada", "Ada_0002"), ("Kurt", "Kurt_0001")]
@@ -163,13 +168,48 @@ def test_an_archive_with_a_flipped_bit_is_refused(source: Path, cache: Path) -> 
         refused(path, cache)
 
 
+def test_a_folder_that_is_called_like_a_picture_is_passed_over(source: Path, cache: Path) -> None:
+    before = open_album(source, cache, CONFIG)
+    (source / "Ada" / "d.jpg").mkdir()
+    assert_equal(open_album(source, cache, CONFIG), before)
+
+
+def test_a_link_to_a_picture_is_followed_and_one_to_nowhere_named(source: Path, cache: Path) -> None:
+    link = source / "Ada" / "z.jpg"
+    link.symlink_to("Ada_0001.JPG")
+    assert ("Ada", "z") in open_album(source, cache, CONFIG).keys
+    shutil.rmtree(cache)
+    link.unlink()
+    link.symlink_to("absent.jpg")
+    assert f"{link}: cannot be read" in refused(source, cache)
+
+
+def test_a_picture_that_fails_while_it_is_read_is_named(source: Path, cache: Path) -> None:
+    link = source / "Ada" / "z.jpg"
+    link.symlink_to("/proc/self/mem")  # a regular file, whose first byte cannot be read
+    assert f"{link}: cannot be read" in refused(source, cache)
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.tgz"])
+def test_a_source_that_is_absent_is_refused(tmp_path: Path, cache: Path, name: str) -> None:
+    refused(tmp_path / name, cache)
+
+
 def test_a_cache_that_cannot_be_written_leaves_nothing(source: Path, cache: Path) -> None:
     cache.mkdir()
     target = cache / "faces-66.npz"
     target.mkdir()
-    with pytest.raises(OSError, match="faces-66"):
+    with pytest.raises(DataError) as caught:
         open_album(source, cache, CONFIG)
+    assert_names_the_cache(caught.value, target)
     assert list(cache.iterdir()) == [target]
+
+
+def test_a_cache_that_is_no_folder_is_refused(source: Path, cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(DataError) as caught:
+        open_album(source, cache, CONFIG)
+    assert_names_the_cache(caught.value, cache / "faces-66.npz")
 
 
 def test_find_images_takes_the_folder_or_the_archive(source: Path) -> None:

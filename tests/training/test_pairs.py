@@ -37,6 +37,19 @@ def test_reads_file_names_without_a_count(tmp_path: Path) -> None:
     assert different == Pair(left=("Ada", "portrait.v2"), right=("Kurt", "Kurt_0007"), line=3)
 
 
+@pytest.mark.parametrize("count", ["", "1\n"])
+def test_a_byte_order_mark_is_no_part_of_the_list(tmp_path: Path, count: str) -> None:
+    text = f"{count}Ada\t1\t2\nAda\t1\tKurt\t1\n"
+    assert read_pairs(write(tmp_path, f"\ufeff{text}")) == read_pairs(write(tmp_path, text))
+
+
+def test_a_superscript_digit_is_no_number(tmp_path: Path) -> None:
+    (pair,) = read_pairs(write(tmp_path, "Ada\t²\t2\n"))
+    assert pair == Pair(left=("Ada", "²"), right=("Ada", "Ada_0002"), line=1)
+    with pytest.raises(DataError, match=r":1: expected NAME"):
+        read_pairs(write(tmp_path, "²\nAda\t1\t2\n"))
+
+
 @pytest.mark.parametrize("line", ["Ada 1 2", "Ada\t1", "Ada\t1\tAda\t2", "Ada\t1\tKurt\t2\t3"])
 def test_a_line_that_is_no_pair_is_named(tmp_path: Path, line: str) -> None:
     path = write(tmp_path, f"Ada\t1\t2\nAda\t1\t3\n{line}\n")
