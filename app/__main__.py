@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         port=settings.port,
         http="httptools",
         timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.grace_s,
         log_config=None,
         access_log=False,
         server_header=False,

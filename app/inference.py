@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from app.telemetry import Metrics
-from model.preprocessing import ImageLimits, Photograph, Pixels, decode, shrink
+from model.preprocessing import Format, ImageLimits, Pixels, decode, shrink
 from model.verifier import Embeddings, Verifier
 
 T = TypeVar("T")
@@ -18,10 +18,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class Prepared:
-    """An image as the network sees it, uint8 (H, W), and the photograph that it came from."""
+    """An image as the network sees it, uint8 (H, W), and what the answer says of its file.
+
+    The decoded picture itself is let go: it may take megabytes, and a request may have many.
+    """
 
     pixels: Pixels
-    photograph: Photograph
+    format: Format
+    width_px: int
+    height_px: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +85,12 @@ class Inference:
         started = time.perf_counter()
         config = self.header.preprocessing
         photograph = decode(data, config, self._limits)
-        prepared = Prepared(pixels=shrink(photograph, config), photograph=photograph)
+        prepared = Prepared(
+            pixels=shrink(photograph, config),
+            format=photograph.format,
+            width_px=photograph.width_px,
+            height_px=photograph.height_px,
+        )
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
         return prepared
 

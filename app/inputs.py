@@ -16,19 +16,34 @@ from model.verifier import Embeddings
 # A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
 JSON_BYTES_PER_VALUE = 64
 JSON_BYTES_BESIDE = 4096
+ENCODINGS = {b"": "float", b"float": "float", b"base64": "base64"}
 
 
 def parse_threshold(values: list[bytes] | None, inference: Inference) -> float:
-    """The part `threshold` if it was sent, else the checkpoint's. Raises Problem."""
-    if values is None:
+    """The part `threshold` if it was filled in, else the checkpoint's. Raises Problem."""
+    text = _text(values)
+    if not text:
         return inference.header.threshold.value
     try:
-        threshold = float(values[0])
+        threshold = float(text)
     except ValueError:
         threshold = float("nan")
-    if not 0 <= threshold <= 1:
+    if b"_" in text or not 0 <= threshold <= 1:  # Python reads 0_1 as 1
         raise Problem("invalid_field", "threshold is a number from 0 to 1", "threshold")
     return threshold
+
+
+def parse_encoding(values: list[bytes] | None) -> str:
+    """The part `encoding_format` if it was filled in, else "float". Raises Problem."""
+    encoding = ENCODINGS.get(_text(values))
+    if encoding is None:
+        raise Problem("invalid_field", "encoding_format is float or base64", "encoding_format")
+    return encoding
+
+
+def _text(values: list[bytes] | None) -> bytes:
+    """A part that may come once; a browser sends an input that was left blank, too."""
+    return values[0].strip() if values else b""
 
 
 async def prepare_images(inference: Inference, images: dict[str, bytes]) -> list[Prepared]:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import numpy as np
 import torch
 from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -25,6 +26,7 @@ from model.verifier import Verifier
 
 # What nginx logs for a client that left; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
+DOCS_FILES = "/docs/files"
 ABOUT = "Are these two photographs of the same person?"
 
 
@@ -64,7 +66,15 @@ def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
         yield
         inference.close()
 
-    app = FastAPI(title="facepair", version=__version__, description=ABOUT, lifespan=lifespan, redirect_slashes=False)
+    app = FastAPIOffline(  # its /docs takes everything from here and nothing from a CDN
+        redoc_url=None,
+        static_url=DOCS_FILES,
+        title="facepair",
+        version=__version__,
+        description=ABOUT,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics

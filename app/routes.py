@@ -1,6 +1,7 @@
 """The routes. Each reads its input, hands the work to `Inference`, and says what came out."""
 
 import asyncio
+import logging
 import time
 from typing import Annotated, Any
 
@@ -9,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.embeddings import encode_base64
 from app.inference import Inference, Prepared
-from app.inputs import parse_embedding, parse_threshold, prepare_images, read_compare_request
+from app.inputs import parse_embedding, parse_encoding, parse_threshold, prepare_images, read_compare_request
 from app.openapi import COMPARE_BODY, ENCODING, FILE, FILES, THRESHOLD, multipart
 from app.problems import Problem, from_domain
 from app.schemas import (
@@ -29,26 +30,32 @@ from app.settings import Settings
 from app.telemetry import Metrics
 from app.uploads import PartRule, read_parts
 from model import __version__
-from model.errors import CheckpointError, ForeignEmbedding
+from model.errors import ForeignEmbedding
 from model.similarity import decide
+
+logger = logging.getLogger("facepair")
 
 READINESS_TIMEOUT_S = 5.0
 
 
 def _settings(request: Request) -> Settings:
-    return request.app.state.settings  # type: ignore[no-any-return]
+    settings: Settings = request.app.state.settings
+    return settings
 
 
 def _inference(request: Request) -> Inference:
-    return request.app.state.inference  # type: ignore[no-any-return]
+    inference: Inference = request.app.state.inference
+    return inference
 
 
 def _metrics(request: Request) -> Metrics:
-    return request.app.state.metrics  # type: ignore[no-any-return]
+    metrics: Metrics = request.app.state.metrics
+    return metrics
 
 
 def _request_id(request: Request) -> str:
-    return request.state.request_id  # type: ignore[no-any-return]
+    request_id: str = request.state.request_id
+    return request_id
 
 
 def _no_query(request: Request) -> None:
@@ -111,15 +118,13 @@ async def embed(
     """The embeddings of one or more images, to be stored and compared later."""
     image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images)
     parts = await read_parts(request, {"image": image, "encoding_format": PartRule()})
-    encoding = parts.get("encoding_format", [b"float"])[0]
-    if encoding not in (b"float", b"base64"):
-        raise Problem("invalid_field", "encoding_format is float or base64", "encoding_format")
+    encoding = parse_encoding(parts.get("encoding_format"))
     names = [f"image[{index}]" for index in range(len(parts["image"]))]
     prepared = await prepare_images(inference, dict(zip(names, parts["image"], strict=True)))
     embeddings = (await inference.embed([image.pixels for image in prepared])).value
     return EmbeddingList(
         data=[
-            Embedding(index=index, embedding=encode_base64(values) if encoding == b"base64" else values.tolist())
+            Embedding(index=index, embedding=encode_base64(values) if encoding == "base64" else values.tolist())
             for index, values in enumerate(embeddings)
         ],
         images=[_report(name, image) for name, image in zip(names, prepared, strict=True)],
@@ -170,18 +175,23 @@ async def info(settings: WithSettings, inference: WithInference) -> Info:
     )
 
 
+# Of each pair of decorators the lower one answers; the upper one describes it, since OpenAPI has no operation of two
+# methods.
 @router.get("/health/live")
+@router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
 async def live() -> Health:
     """Whether the process answers at all."""
     return Health(status="live")
 
 
 @router.get("/health/ready")
-async def ready(inference: WithInference) -> Health:
+@router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
+async def ready(inference: WithInference, request_id: WithRequestId) -> Health:
     """Whether the network answers, and scores the canary pair as recorded."""
     try:
         await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
-    except (CheckpointError, TimeoutError) as error:
+    except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica
+        logger.exception("not ready", extra={"fields": {"request_id": request_id}})
         raise Problem("not_ready", "the network does not reproduce its recorded score in time") from error
     return Health(status="ready")
 
@@ -197,8 +207,7 @@ def _model(inference: Inference) -> ModelName:
 
 
 def _report(field: str, image: Prepared) -> ImageReport:
-    photograph = image.photograph
-    return ImageReport(field=field, width=photograph.width_px, height=photograph.height_px, format=photograph.format)
+    return ImageReport(field=field, width=image.width_px, height=image.height_px, format=image.format)
 
 
 def _ms(seconds: float) -> float:

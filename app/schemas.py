@@ -36,7 +36,9 @@ class ImageReport(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds: decoding the slower image, waiting for the network, the network, the whole request."""
+    """Milliseconds: until both images are decoded, with the wait for a free decoder; waiting for the network; the
+    network; the whole request.
+    """
 
     decode: float
     queue: float

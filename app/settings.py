@@ -35,6 +35,7 @@ class Settings(BaseModel):
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
     max_images: int = Field(default=16, ge=1, le=1024, description="most images in one request to /embed")
     keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
+    grace_s: int = Field(default=8, ge=1, description="how long SIGTERM lets requests in progress go on")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 
 

@@ -3,6 +3,7 @@
 Neither holds file names, pixels, embeddings or similarities.
 """
 
+import asyncio
 import json
 import logging
 import re
@@ -98,6 +99,11 @@ class TelemetryMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # by uvicorn, when the grace after SIGTERM is over
+            if status:
+                raise
+            problem = Problem("not_ready", "the service ended before the request did; send it again")
+            await respond(problem, request_id)(scope, receive, send_with_id)
         except Exception:
             logger.exception("unexpected failure", extra={"fields": {"request_id": request_id}})
             if status == 0:

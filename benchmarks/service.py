@@ -5,13 +5,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from app.health import is_ready
 from model.errors import FacepairError
 
 HOST = "127.0.0.1"
@@ -48,7 +47,7 @@ def _free_port() -> int:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_S
-    while not _is_ready(port):
+    while not is_ready(port):
         if process.poll() is not None:
             log.seek(0)
             lines = log.read().decode(errors="replace").splitlines()
@@ -56,14 +55,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes
         if time.monotonic() > deadline:
             raise ServiceError(f"the service was not ready after {START_S:.0f} s")
         time.sleep(POLL_S)
-
-
-def _is_ready(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/health/ready", timeout=START_S) as answer:
-            return bool(answer.status == 200)
-    except OSError:  # refused, or not ready yet: urllib's errors are OSErrors too
-        return False
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

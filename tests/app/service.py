@@ -16,6 +16,7 @@ from typing import Any
 from app.settings import PREFIX
 
 ROOT = Path(__file__).parent.parent.parent
+HOST = "127.0.0.1"
 PATIENCE_S = 60
 LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 

@@ -38,6 +38,10 @@ async def test_base64_is_the_same_numbers_little_endian(client: httpx.AsyncClien
     assert np.frombuffer(base64.b64decode(packed["embedding"]), "<f4").tolist() == plain["embedding"]
 
 
+async def test_an_encoding_left_blank_is_float(client: httpx.AsyncClient) -> None:
+    assert (await embed(client, ANNA, encoding_format=""))["data"] == (await embed(client, ANNA))["data"]
+
+
 async def test_several_images_come_back_in_order(client: httpx.AsyncClient) -> None:
     answer = await embed(client, ANNA, BERTA, ANNA)
     assert [item["index"] for item in answer["data"]] == [0, 1, 2]

@@ -1,5 +1,6 @@
 """/info, /openapi.json and /docs say what the service does."""
 
+import re
 from typing import Any
 
 import httpx
@@ -138,3 +139,13 @@ async def test_the_documentation_page_answers(client: httpx.AsyncClient) -> None
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert "/openapi.json" in response.text
+
+
+async def test_the_documentation_page_takes_everything_from_the_service(client: httpx.AsyncClient) -> None:
+    links = re.findall(r"""(?:src|href)=["']([^"']+)""", (await client.get("/docs")).text)
+    assert {link.rpartition(".")[2] for link in links} == {"js", "css", "png"}
+    for link in links:
+        assert link.startswith("/")
+        assert not link.startswith("//")
+        assert (await client.get(link)).status_code == 200
+    assert (await client.get("/redoc")).status_code == 404

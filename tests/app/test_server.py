@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
-from tests.app.service import PATIENCE_S, Service, serving
+from tests.app.service import HOST, PATIENCE_S, Service, serving
 from tests.drawing import encode, portrait
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
@@ -31,9 +31,9 @@ def client(service: Service) -> Iterator[httpx.Client]:
         yield client
 
 
-def head(length: int, request_id: str = "raw") -> bytes:
+def head(length: int, request_id: str = "raw", **further: str) -> bytes:
     """The head of a /verify request as bytes."""
-    headers = {**MULTIPART, "Host": "test", "Content-Length": length, "X-Request-ID": request_id}
+    headers = {**MULTIPART, "Host": "test", "Content-Length": length, "X-Request-ID": request_id, **further}
     fields = [f"{name}: {value}" for name, value in headers.items()]
     return "\r\n".join(["POST /verify HTTP/1.1", *fields, "\r\n"]).encode()
 
@@ -65,7 +65,7 @@ def test_an_oversized_upload_without_a_length_is_answered_and_not_reset(client: 
 
 
 def test_a_client_that_leaves_while_it_uploads_harms_nobody(service: Service, client: httpx.Client) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as leaving:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as leaving:
         leaving.sendall(head(len(BODY), "leaving") + BODY[:1000])
     line = service.wait_for(lambda line: line.get("request_id") == "leaving")
     assert (line["status"], line["level"]) == (499, "info")
@@ -73,7 +73,7 @@ def test_a_client_that_leaves_while_it_uploads_harms_nobody(service: Service, cl
 
 
 def test_an_upload_that_never_ends_holds_nobody_up(service: Service, client: httpx.Client) -> None:
-    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as waiting:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
         waiting.sendall(head(len(BODY)) + BODY[:1000])
         check_healthy(client)
         waiting.sendall(BODY[1000:])
@@ -83,7 +83,7 @@ def test_an_upload_that_never_ends_holds_nobody_up(service: Service, client: htt
 def test_a_slow_image_holds_nobody_up(service: Service, client: httpx.Client) -> None:
     slow = encode(Image.new("L", (7000, 7000)))
     body = multipart(("image1", slow), ("image2", slow))
-    with socket.create_connection(("127.0.0.1", service.port), PATIENCE_S) as working:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as working:
         working.sendall(head(len(body)) + body)
         answered = 0
         while not select.select([working], [], [], 0)[0]:
@@ -116,3 +116,35 @@ def test_sigterm_ends_it_in_order(checkpoint_path: Path) -> None:
         assert service.end(signal.SIGTERM) == 0
     levels = {json.loads(line)["level"] for line in service.log}
     assert levels == {"info"}
+
+
+def test_sigterm_ends_it_although_an_upload_has_stalled(checkpoint_path: Path) -> None:
+    with (
+        serving(checkpoint_path, "--grace-s", "1") as service,
+        socket.create_connection((HOST, service.port), PATIENCE_S) as stalled,
+    ):
+        stalled.sendall(head(1000, "stalled", Expect="100-continue"))
+        assert stalled.recv(65536).startswith(b"HTTP/1.1 100")  # the application waits for the body
+        stalled.sendall(BODY[:5])
+        assert service.end(signal.SIGTERM) == 0
+        answer = stalled.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"not_ready" in answer
+    lines = [json.loads(line) for line in service.log]
+    assert [line["status"] for line in lines if line.get("request_id") == "stalled"] == [503]
+    assert not [line for line in lines if "exception" in line]
+
+
+def test_what_is_not_http_is_answered_in_plain_text(service: Service, client: httpx.Client) -> None:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as confused:
+        confused.sendall(b"SSH-2.0-x\r\n\r\n")
+        answer = confused.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"text/plain" in answer
+    check_healthy(client)
+
+
+def test_a_connection_stays_usable_after_head(client: httpx.Client) -> None:
+    for _ in range(2):
+        assert client.head("/health/ready").status_code == 200
+        assert client.get("/health/ready").json() == {"status": "ready"}

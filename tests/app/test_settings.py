@@ -20,6 +20,7 @@ MALFORMED = [
     ("min_side_px", "0"),
     ("max_images", "0"),
     ("keep_alive_s", "0"),
+    ("grace_s", "0"),
     ("log_level", "loud"),
 ]
 

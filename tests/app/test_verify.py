@@ -68,6 +68,11 @@ async def test_a_threshold_in_the_request_decides(client: httpx.AsyncClient, thr
     assert (answer["decision"], answer["verified"]) == (decision, decision == "same")
 
 
+@pytest.mark.parametrize("blank", ["", " ", "\r\n"])
+async def test_a_threshold_left_blank_is_the_checkpoint_s(client: httpx.AsyncClient, blank: str) -> None:
+    assert (await verify(client, threshold=blank))["threshold"] == 0.5
+
+
 async def test_a_similarity_at_the_threshold_is_the_same_person(client: httpx.AsyncClient) -> None:
     similarity = (await verify(client))["similarity"]
     assert (await verify(client, threshold=repr(similarity)))["decision"] == "same"

@@ -1,0 +1,61 @@
+"""`python -m app.health`, as a container runs it."""
+
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app.service import HOST, PATIENCE_S, ROOT, Service, environment, serving
+
+PROXIES = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")
+
+
+@pytest.fixture(scope="module")
+def service(checkpoint_path: Path) -> Iterator[Service]:
+    with serving(checkpoint_path) as service:
+        yield service
+
+
+def ask(port: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command for a port."""
+    command = [sys.executable, "-m", "app.health"]
+    own = environment({"no_proxy": "", "NO_PROXY": "", **variables, "FACEPAIR_PORT": port})
+    return subprocess.run(command, env=own, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+@pytest.mark.parametrize("variables", [{}, PROXIES])
+def test_a_ready_service_is_0_whatever_proxies_there_are(service: Service, variables: dict[str, str]) -> None:
+    asked = ask(str(service.port), **variables)
+    assert (asked.returncode, asked.stdout, asked.stderr) == (0, "", "")
+
+
+def test_nothing_that_listens_is_1() -> None:
+    with socket.socket() as bound:  # taken, so that nobody else listens there
+        bound.bind((HOST, 0))
+        asked = ask(str(bound.getsockname()[1]))
+    assert (asked.returncode, asked.stdout, asked.stderr) == (1, "", "")
+
+
+def test_something_else_that_listens_is_1() -> None:
+    with socket.create_server((HOST, 0)) as other:
+        own = environment({"FACEPAIR_PORT": str(other.getsockname()[1])})
+        with subprocess.Popen(
+            [sys.executable, "-m", "app.health"], env=own, cwd=ROOT, stderr=subprocess.PIPE
+        ) as asking:
+            other.settimeout(PATIENCE_S)
+            caller, _ = other.accept()
+            with caller:
+                caller.recv(4096)
+                caller.sendall(b"SSH-2.0-x\r\n")
+            assert asking.stderr is not None
+            assert (asking.stderr.read(), asking.wait(PATIENCE_S)) == (b"", 1)
+
+
+def test_a_malformed_port_is_1_and_one_line() -> None:
+    asked = ask("x")
+    assert (asked.returncode, asked.stdout) == (1, "")
+    [line] = asked.stderr.splitlines()
+    assert line.startswith("error: FACEPAIR_PORT")
