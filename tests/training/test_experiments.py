@@ -48,7 +48,7 @@ def test_all_share_one_split() -> None:
 
 
 def test_the_names_are_those_of_the_table() -> None:
-    assert list(EXPERIMENTS) == [*FULL, "smoke"]
+    assert list(EXPERIMENTS) == [*FULL, "grid-winner", "smoke"]
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="there is no experiment 'experiment-5'; there are experiment-1, "):
         find_experiment("experiment-5")
@@ -100,3 +100,9 @@ def test_the_learning_rate_equals_step_lr(name: str) -> None:
     rates = [experiment.learning_rate_at(epoch) for epoch in range(1, 21)]
     assert rates == pytest.approx(steps(experiment), rel=1e-12)
     assert len(set(rates)) == (4 if experiment.decay_every_epochs else 1)
+
+
+def test_the_grid_winner_is_the_reference_s() -> None:
+    found = find_experiment("grid-winner")
+    assert (found.epochs, found.batch_pairs, found.learning_rate, found.patience_epochs) == (20, 64, 1e-4, 3)
+    assert replace(found, name="experiment-4", batch_pairs=128, patience_epochs=5) == find_experiment("experiment-4")
