@@ -7,14 +7,14 @@ B batch, H W pixels
 
 import io
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.Image import Resampling, Transpose
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 from torch import Tensor
 
 from model.errors import EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
@@ -34,12 +34,18 @@ UPRIGHT = {
 }
 SIDEWAYS = (5, 6, 7, 8)
 
+# Fields of PreprocessingConfig that the first checkpoints did not have yet, and the values that they stand for there.
+LATER: dict[str, Any] = {"crop": 1.0, "standardised": False}
+LEAST_DEVIATION = 1 / 255
+"""A picture of one shade is not blown up into noise."""
+
 
 class PreprocessingConfig(BaseModel):
     """What a checkpoint remembers of how its pictures were made; another value here is another embedding.
 
     Code below that makes other pixels of some file raises `version`. A JPEG is decoded at 1/2, 1/4 or 1/8 as long as
-    `draft_margin` times the network's side is left to resize from.
+    `draft_margin` times the network's side is left to resize from. Of each side the middle `crop` is taken. A picture
+    that is `standardised` gets mean 0 and deviation 1 of its own; `mean` and `std` are not used then.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -51,6 +57,14 @@ class PreprocessingConfig(BaseModel):
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
     draft_margin: int = Field(default=4, ge=1)
+    crop: float = Field(default=1.0, gt=0, le=1)
+    standardised: bool = False
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields added later are left out at their defaults, so that digests of older checkpoints still hold."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +115,11 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
 
 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
-    """A decoded picture -> uint8 (H, W), the whole picture resized with antialiasing to the network's side."""
-    side = config.side_px
-    return np.array(photograph.grey.resize((side, side), Resampling.BILINEAR))
+    """A decoded picture -> uint8 (H, W), its middle part resized with antialiasing to the network's side."""
+    side, (width, height) = config.side_px, photograph.grey.size
+    margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
+    box = (margin_x, margin_y, width - margin_x, height - margin_y)
+    return np.array(photograph.grey.resize((side, side), Resampling.BILINEAR, box=box))
 
 
 def prepare(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Pixels:
@@ -118,6 +134,9 @@ def to_unit(pixels: Tensor) -> Tensor:
 
 def normalise(images: Tensor, config: PreprocessingConfig) -> Tensor:
     """float32 (B, 1, H, W), 0..1 -> float32 (B, 1, H, W), -1..1 with the default mean and deviation."""
+    if config.standardised:
+        deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
+        return (images - mean) / deviation.clamp_min(LEAST_DEVIATION)
     return (images - config.mean) / config.std
 
 

@@ -111,3 +111,27 @@ def test_to_unit_and_normalise_against_a_loop(mean: float, std: float) -> None:
 def test_black_is_minus_one_and_white_is_one() -> None:
     normal = normalise(to_unit(torch.tensor([[[0, 255]]], dtype=torch.uint8)), CONFIG)
     assert normal.flatten().tolist() == [-1.0, 1.0]
+
+
+def test_a_crop_takes_the_middle_of_the_picture() -> None:
+    image = Image.new("L", (200, 100), 0)
+    image.paste(255, (50, 25, 150, 75))
+    config = PreprocessingConfig(side_px=50, crop=0.5)
+    assert (prepare(encode(image), config) == 255).all()
+
+
+def test_standardised_pictures_have_mean_0_and_deviation_1_whatever_their_light() -> None:
+    config = PreprocessingConfig(standardised=True)
+    image = torch.rand(1, 1, 105, 105, generator=torch.Generator().manual_seed(0))
+    dark = normalise(torch.cat([image, image * 0.5 + 0.1]), config)
+    assert dark.mean(dim=(1, 2, 3)).abs().max() < 1e-5
+    assert torch.allclose(dark.std(dim=(1, 2, 3), correction=0), torch.ones(2), atol=1e-4)
+    assert torch.allclose(dark[0], dark[1], atol=1e-4)
+    assert normalise(torch.full((1, 1, 4, 4), 0.5), config).abs().max() == 0
+
+
+def test_later_fields_leave_the_digest_of_older_checkpoints_alone() -> None:
+    assert PreprocessingConfig().model_dump().keys().isdisjoint({"crop", "standardised"})
+    changed = PreprocessingConfig(crop=0.5, standardised=True)
+    assert changed.model_dump()["crop"] == 0.5
+    assert PreprocessingConfig.model_validate_json(changed.model_dump_json()) == changed
