@@ -117,7 +117,8 @@ def test_a_crop_takes_the_middle_of_the_picture() -> None:
     image = Image.new("L", (200, 100), 0)
     image.paste(255, (50, 25, 150, 75))
     config = PreprocessingConfig(side_px=50, crop=0.5)
-    assert (prepare(encode(image), config) == 255).all()
+    assert (prepare(encode(image), config)[1:-1, 1:-1] == 255).all()
+    assert prepare(encode(image), PreprocessingConfig(side_px=50)).mean() < 70
 
 
 def test_standardised_pictures_have_mean_0_and_deviation_1_whatever_their_light() -> None:
