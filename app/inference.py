@@ -10,7 +10,9 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from app.telemetry import Metrics
-from model.preprocessing import Format, ImageLimits, Pixels, decode, shrink
+from model.crops import shrink
+from model.photographs import Format, ImageLimits, decode
+from model.preprocessing import Pixels
 from model.verifier import Embeddings, Verifier
 
 T = TypeVar("T")

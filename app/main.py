@@ -19,9 +19,10 @@ from app.settings import Settings
 from app.telemetry import Metrics, TelemetryMiddleware
 from model import __version__
 from model.checkpoint import load
+from model.crops import prepare
 from model.device import select_device
 from model.errors import FacepairError
-from model.preprocessing import ImageLimits, prepare
+from model.photographs import ImageLimits
 from model.verifier import Verifier
 
 # What nginx logs for a client that left; nobody receives it.

@@ -7,7 +7,8 @@ from pydantic.config import JsonDict
 
 from model.checkpoint import Metric, Provenance
 from model.network import NetworkConfig
-from model.preprocessing import Format, PreprocessingConfig
+from model.photographs import Format
+from model.preprocessing import PreprocessingConfig
 from model.similarity import Decision, Threshold
 
 DIGEST = "9f2c41d0" * 8

@@ -10,10 +10,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -23,9 +30,12 @@ from model.errors import CheckpointError
 from model.files import replacing
 from model.network import NetworkConfig, SiameseNetwork
 from model.preprocessing import PreprocessingConfig
+from model.quality import QualityRanges
 from model.similarity import Threshold, similarity
 
 METADATA_KEY = "facepair"
+LATER = {"trained_on"}
+"""Fields of Description that the first checkpoints did not have yet."""
 
 
 class Metric(BaseModel):
@@ -70,8 +80,15 @@ class Description(BaseModel):
     network: NetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
+    trained_on: QualityRanges | None = None
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields added later are left out where they are empty, so that digests of older checkpoints still hold."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if name not in LATER or value}
 
     @model_validator(mode="after")
     def _sides_agree(self) -> Self:

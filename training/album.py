@@ -1,6 +1,6 @@
-"""The pictures of a data set, prepared once: decoded and shrunk by the very code that serves, and kept in one file.
+"""The pictures of a data set, prepared once by the very code that serves, and kept in one file.
 
-N pictures, H W pixels
+N pictures, H W pixels, Q measures of quality
 """
 
 import gzip
@@ -10,8 +10,10 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,21 +22,40 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model.errors import DataError, ImageError
+from model.crops import choose, find_faces, require_detector, shrink, straighten
+from model.errors import DataError, FaceError, ImageError
+from model.faces import FaceFinder
 from model.files import replacing
-from model.preprocessing import Pixels, PreprocessingConfig, prepare
+from model.photographs import decode
+from model.preprocessing import Pixels, PreprocessingConfig
+from model.quality import Quality
 from training.pairs import Key
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+READ_AHEAD = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredFace:
+    """How many faces a picture has, and the quality of the one nearest its centre."""
+
+    count: int
+    quality: Quality
 
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """Prepared pictures: keys of length N, pixels uint8 (N, H, W), and a digest over both."""
+    """Prepared pictures: keys of length N, pixels uint8 (N, H, W), and a digest over both.
+
+    Where faces were straightened, `faces` has what was measured of each picture's, and `faceless` names the pictures
+    without one, which are not in the album.
+    """
 
     keys: list[Key]
     pixels: Tensor
     sha256: str
+    faces: list[MeasuredFace] = field(default_factory=list)
+    faceless: list[Key] = field(default_factory=list)
 
     def index(self) -> dict[Key, int]:
         """Where each picture is."""
@@ -47,7 +68,8 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig) -> Album:
     `source` is a folder with a folder for each person, or a .tgz of one. Raises DataError naming the file.
     """
     fingerprint = _fingerprint(source, config)
-    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}.npz"
+    kind = "-aligned" if config.alignment else ""
+    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint)
     if album is None:
         album = _prepare(source, config)
@@ -64,20 +86,68 @@ def find_images(data: Path, name: str) -> Path:
 
 
 def _prepare(source: Path, config: PreprocessingConfig) -> Album:
-    pictures: dict[Key, Pixels] = {}
-    for name, data in tqdm(_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1):
+    finder = FaceFinder() if config.alignment else None
+    if finder:
+        require_detector(config, finder)
+    pictures: dict[Key, _Picture | None] = {}
+    files = tqdm(_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
+    for name, picture in _in_parallel(lambda data: _picture(data, config, finder), files, source):
         key = (name.parent.name, name.stem)
         if key in pictures:
             raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
-        try:
-            pictures[key] = prepare(data, config)
-        except ImageError as error:
-            raise DataError(f"{source}: {name}: {error}") from error
-    if not pictures:
-        raise DataError(f"{source}: has no pictures; expected a folder for each person with JPEG, PNG or WebP in it")
-    keys = sorted(pictures)
-    pixels = np.stack([pictures[key] for key in keys])
-    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=_digest(keys, pixels))
+        pictures[key] = picture
+    prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
+    if not prepared:
+        wanted = "JPEG, PNG or WebP with a face in it" if finder else "JPEG, PNG or WebP in it"
+        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
+    keys, pixels = list(prepared), np.stack([picture.pixels for picture in prepared.values()])
+    return Album(
+        keys=keys,
+        pixels=torch.from_numpy(pixels),
+        sha256=_digest(keys, pixels),
+        faces=[picture.face for picture in prepared.values() if picture.face],
+        faceless=sorted(key for key, picture in pictures.items() if picture is None),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    pixels: Pixels
+    face: MeasuredFace | None = None
+
+
+def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None) -> _Picture | None:
+    """One prepared picture, of the face nearest its centre if faces are wanted; None if it has none large enough."""
+    photograph = decode(data, config)
+    if finder is None:
+        return _Picture(pixels=shrink(photograph, config))
+    faces = find_faces(photograph, finder)
+    try:
+        crop = straighten(photograph, choose(faces, "center", photograph), config, finder)
+    except FaceError:
+        return None
+    return _Picture(pixels=crop.pixels, face=MeasuredFace(count=len(faces), quality=crop.quality))
+
+
+def _in_parallel(
+    work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]], source: Path
+) -> Iterator[tuple[Path, _Picture | None]]:
+    """Each file's name and what the work makes of it, in order. Raises DataError for a picture that cannot be used."""
+    waiting: deque[tuple[Path, Future[_Picture | None]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for name, data in files:
+            waiting.append((name, threads.submit(work, data)))
+            if len(waiting) > READ_AHEAD:
+                yield _result(*waiting.popleft(), source)
+        while waiting:
+            yield _result(*waiting.popleft(), source)
+
+
+def _result(name: Path, future: "Future[_Picture | None]", source: Path) -> tuple[Path, _Picture | None]:
+    try:
+        return name, future.result()
+    except ImageError as error:
+        raise DataError(f"{source}: {name}: {error}") from error
 
 
 def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
@@ -138,7 +208,14 @@ def _digest(keys: list[Key], pixels: Pixels) -> str:
 def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
     try:
         with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(file, keys=np.array(album.keys), pixels=album.pixels.numpy(), fingerprint=np.array(fingerprint))
+            np.savez(
+                file,
+                keys=np.array(album.keys),
+                pixels=album.pixels.numpy(),
+                faces=np.array([[face.count, *astuple(face.quality)] for face in album.faces], np.float64),
+                faceless=np.array(album.faceless, np.str_),
+                fingerprint=np.array(fingerprint),
+            )
     except OSError as error:
         raise DataError(f"{path}: cannot be saved, so choose another folder with --cache: {error}") from error
 
@@ -151,6 +228,14 @@ def _read_cache(path: Path, fingerprint: str) -> Album | None:
                 return None
             keys = [(str(person), str(stem)) for person, stem in stored["keys"]]
             pixels: Pixels = stored["pixels"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
+            faceless = [(str(person), str(stem)) for person, stem in stored["faceless"]]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
-    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=_digest(keys, pixels))
+    sha256 = _digest(keys, pixels)
+    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=sha256, faces=faces, faceless=faceless)
+
+
+def _quality(values: Sequence[float]) -> Quality:
+    names = [each.name for each in fields(Quality)]
+    return Quality(**dict(zip(names, map(float, values), strict=True)))

@@ -1,6 +1,7 @@
 """What each sub-command of `python -m training` does, given its parsed options."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,12 @@ from training import parallel
 from training.album import Album, find_images, open_album
 from training.card import format_card
 from training.epoch import TrainingData, describe
-from training.experiments import GRID_WINNER, Experiment, find_experiment
+from training.experiments import ALIGNED, GRID_WINNER, Experiment, find_experiment
 from training.finished import read_run
 from training.gallery import write_gallery
 from training.grid import Grid, run_grid, winner
 from training.loop import METRICS_FILE, Trained, train, write_metrics
-from training.pairs import PairSet, read_pairs, require_both_kinds, resolve, split
+from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
 from training.report import write_report
 from training.result import code_version, finish, format_metrics, measure
 from training.scoring import score_pairs
@@ -28,11 +29,17 @@ from training.state import Epoch
 
 def prepare(options: argparse.Namespace) -> None:
     """Fills the cache and checks the pair lists."""
-    album = _album(options, PreprocessingConfig())
+    album = _album(options, ALIGNED if options.align else PreprocessingConfig())
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
+    if options.align:
+        print(f"{len(album.faceless)} pictures left out, in which no face was found: {_names(album.faceless)}")
     for name in (options.train_pairs, options.test_pairs):
         pairs = _pairs(options, album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+
+
+def _names(keys: Sequence[Key]) -> str:
+    return ", ".join("/".join(key) for key in keys) or "none"
 
 
 def run(options: argparse.Namespace) -> None:

@@ -16,6 +16,7 @@ from model.checkpoint import Description, Header, Metric, Provenance, round_to_s
 from model.errors import TrainingError
 from model.files import replacing
 from model.network import SiameseNetwork
+from model.quality import QualityRanges
 from model.similarity import Threshold, similarity
 from training.album import Album
 from training.card import format_card
@@ -65,6 +66,7 @@ def finish(
         network=experiment.network,
         preprocessing=experiment.preprocessing,
         threshold=threshold,
+        trained_on=_quality_ranges(data),
         metrics=tuple(metrics),
         provenance=_provenance(experiment, trained, data, code),
     )
@@ -133,6 +135,14 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
         rows = zip(pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist(), scores, strict=True)
         for left, right, same, score in rows:
             writer.writerow(["/".join(album.keys[left]), "/".join(album.keys[right]), int(same), float(score)])
+
+
+def _quality_ranges(data: TrainingData) -> QualityRanges | None:
+    """Over the training pairs' pictures; None where faces were not looked for."""
+    if not data.album.faces:
+        return None
+    used = torch.cat([data.training.left, data.training.right]).unique().tolist()
+    return QualityRanges.of([data.album.faces[number].quality for number in used])
 
 
 def _provenance(experiment: Experiment, trained: Trained, data: TrainingData, code: str) -> Provenance:
