@@ -17,6 +17,7 @@ from model.preprocessing import Pixels, PreprocessingConfig
 from model.quality import LEAST_INTER_EYE_PX, Quality, measure
 
 FaceChoice = Literal["largest", "center", "only"]
+"""Which of several faces: the largest, the one nearest the picture's centre, or the only one that there may be."""
 
 # The second look is at the whole frame in this size, at most so often. The detector draws landmarks towards an upright
 # face, so each look but the last goes further than it says.
@@ -57,7 +58,10 @@ def prepare(
     if config.alignment is None:
         return shrink(photograph, config)
     finder = finder or FaceFinder()
-    return straighten(photograph, choose(find_faces(photograph, finder), choice, photograph), config, finder).pixels
+    faces = find_faces(photograph, finder)
+    crop = straighten(photograph, faces[choose(faces, choice, photograph)], config, finder)
+    require_size(crop.quality)
+    return crop.pixels
 
 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
@@ -73,35 +77,38 @@ def find_faces(photograph: Photograph, finder: FaceFinder) -> list[Face]:
     return finder.find(np.asarray(photograph.grey))
 
 
-def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> Face:
-    """One of them, which come the largest first. Raises NoFace or SeveralFaces."""
+def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int:
+    """The index of one of the faces, which come the largest first. Raises NoFace or SeveralFaces."""
     if not faces:
         raise NoFace("no face was found; send a picture with a face that is upright and not covered")
     if choice == "only" and len(faces) > 1:
         raise SeveralFaces(f"there are {len(faces)} faces where only one may be; send a picture of one person")
     if choice != "center":
-        return faces[0]
+        return 0
     centre = np.array(photograph.grey.size) / 2
-    return min(faces, key=lambda face: float(np.hypot(*(face.landmarks.mean(axis=0) - centre))))
+    return int(np.argmin([np.hypot(*(face.landmarks.mean(axis=0) - centre)) for face in faces]))
 
 
 def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
-    """One face of a photograph, straightened to the template. Raises FaceTooSmall."""
+    """One face of a photograph, straightened to the template."""
     assert config.alignment
     settled = settle(photograph, face, config.alignment, finder)
     side = config.side_px
     transform = fit(settled, config.alignment.points(side, config.crop))
     pixels = warp(photograph.grey, transform, side)
     stretch = photograph.width_px / photograph.grey.width
-    quality = measure(settled, stretch, pixels)
+    x, y, width, height = (stretch * value for value in face.box)
+    found = Face(box=(x, y, width, height), landmarks=settled * stretch, score=face.score)
+    return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, pixels))
+
+
+def require_size(quality: Quality) -> None:
+    """Raises FaceTooSmall if a face has too few pixels to be told from others."""
     if quality.inter_eye_px < LEAST_INTER_EYE_PX:
         raise FaceTooSmall(
             f"the face is too small: {quality.inter_eye_px:.0f} pixels between the eyes, "
             f"{LEAST_INTER_EYE_PX:.0f} are needed; send a larger picture"
         )
-    box = tuple(stretch * value for value in face.box)
-    found = Face(box=box, landmarks=settled * stretch, score=face.score)  # type: ignore[arg-type]
-    return Crop(pixels=pixels, face=found, quality=quality)
 
 
 def settle(photograph: Photograph, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model.crops import choose, find_faces, require_detector, shrink, straighten
+from model.crops import choose, find_faces, require_detector, require_size, shrink, straighten
 from model.errors import DataError, FaceError, ImageError
 from model.faces import FaceFinder
 from model.files import replacing
@@ -123,7 +123,8 @@ def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None
         return _Picture(pixels=shrink(photograph, config))
     faces = find_faces(photograph, finder)
     try:
-        crop = straighten(photograph, choose(faces, "center", photograph), config, finder)
+        crop = straighten(photograph, faces[choose(faces, "center", photograph)], config, finder)
+        require_size(crop.quality)
     except FaceError:
         return None
     return _Picture(pixels=crop.pixels, face=MeasuredFace(count=len(faces), quality=crop.quality))

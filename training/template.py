@@ -20,7 +20,7 @@ def measure_template(photographs: Iterable[Photograph], finder: FaceFinder) -> T
     left out. Raises ValueError if none has one.
     """
     found = [(photograph, find_faces(photograph, finder)) for photograph in photographs]
-    faces = [(photograph, choose(faces, "center", photograph)) for photograph, faces in found if faces]
+    faces = [(photograph, faces[choose(faces, "center", photograph)]) for photograph, faces in found if faces]
     if not faces:
         raise ValueError("no picture has a face")
     first = _mean([face.landmarks / photograph.grey.width for photograph, face in faces])
