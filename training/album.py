@@ -3,13 +3,9 @@
 N pictures, H W pixels, Q measures of quality
 """
 
-import gzip
 import hashlib
 import json
 import os
-import stat
-import tarfile
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -29,9 +25,9 @@ from model.files import replacing
 from model.photographs import decode
 from model.preprocessing import Pixels, PreprocessingConfig
 from model.quality import Quality
+from training.archive import picture_files, picture_paths, status_of
 from training.pairs import Key
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 READ_AHEAD = 64
 
 
@@ -77,20 +73,12 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig) -> Album:
     return album
 
 
-def find_images(data: Path, name: str) -> Path:
-    """`data`/`name` as an unpacked folder or as an archive `name`.tgz. Raises DataError."""
-    for candidate in (data / name, data / f"{name}.tgz"):
-        if candidate.exists():
-            return candidate
-    raise DataError(f"{data}: has neither the folder {name} nor the archive {name}.tgz")
-
-
 def _prepare(source: Path, config: PreprocessingConfig) -> Album:
     finder = FaceFinder() if config.alignment else None
     if finder:
         require_detector(config, finder)
     pictures: dict[Key, _Picture | None] = {}
-    files = tqdm(_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
+    files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
     for name, picture in _in_parallel(lambda data: _picture(data, config, finder), files, source):
         key = (name.parent.name, name.stem)
         if key in pictures:
@@ -151,51 +139,10 @@ def _result(name: Path, future: "Future[_Picture | None]", source: Path) -> tupl
         raise DataError(f"{source}: {name}: {error}") from error
 
 
-def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every picture's path, of which the last two parts count, and its bytes."""
-    if source.is_dir():
-        for path in _picture_paths(source):
-            yield path, _read(path)
-        return
-    try:
-        with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file and Path(member.name).suffix.lower() in ENDINGS:
-                    yield Path(member.name), file.read()
-            plain.read()  # to the end, where gzip checks that nothing is missing or damaged
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{source}: not a readable archive: {error}") from error
-
-
-def _picture_paths(folder: Path) -> list[Path]:
-    """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
-    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
-    return [path for path in paths if stat.S_ISREG(_stat(path).st_mode)]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read, so repair or remove it: {error}")
-
-
 def _fingerprint(source: Path, config: PreprocessingConfig) -> str:
     """Changes when a file of the source or the preprocessing does; reads no pictures."""
-    files = _picture_paths(source) if source.is_dir() else [source]
-    found = [(path, _stat(path)) for path in files]
+    files = picture_paths(source) if source.is_dir() else [source]
+    found = [(path, status_of(path)) for path in files]
     stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
     return hashlib.sha256(json.dumps([stats, config.model_dump()]).encode()).hexdigest()
 

@@ -12,7 +12,8 @@ from model.device import select_device
 from model.errors import DataError
 from model.preprocessing import PreprocessingConfig
 from training import parallel
-from training.album import Album, find_images, open_album
+from training.album import Album, open_album
+from training.archive import find_images
 from training.card import format_card
 from training.epoch import TrainingData, describe
 from training.experiments import ALIGNED, GRID_WINNER, Experiment, find_experiment
