@@ -10,20 +10,29 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.architecture import AnyNetworkConfig, FaceNetwork, build
 from model.canary import canary_similarity
 from model.errors import CheckpointError
 from model.files import replacing
-from model.network import NetworkConfig, SiameseNetwork
+from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
-from model.similarity import Threshold, similarity
+from model.residual import ResidualConfig
+from model.similarity import OperatingPoint, Threshold, similarity
 
 METADATA_KEY = "facepair"
 
@@ -67,9 +76,10 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    network: NetworkConfig
+    network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
+    operating_points: tuple[OperatingPoint, ...] = ()
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
 
@@ -78,6 +88,12 @@ class Description(BaseModel):
         if self.network.side_px != self.preprocessing.side_px:
             raise ValueError("the network and the preprocessing disagree on side_px")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_no_operating_points(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Left out where there are none, so that digests of older checkpoints still hold."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if name != "operating_points" or value}
 
 
 class Header(Description):
@@ -96,17 +112,17 @@ class Checkpoint:
     """A verified header and its network: float32, on the CPU, in evaluation mode."""
 
     header: Header
-    network: SiameseNetwork
+    network: FaceNetwork
 
 
 @torch.no_grad()
-def round_to_storage(network: SiameseNetwork) -> None:
+def round_to_storage(network: FaceNetwork) -> None:
     """Rounds the weights, in place, to what a checkpoint stores; measure after this, and save loses nothing more."""
     for tensor in network.state_dict().values():
         tensor.copy_(tensor.to(_storage_dtype(tensor)))
 
 
-def save(path: Path, network: SiameseNetwork, description: Description) -> Header:
+def save(path: Path, network: FaceNetwork, description: Description) -> Header:
     """Writes a checkpoint atomically and returns its header. Raises CheckpointError if it is not fit to serve."""
     tensors = {name: tensor.detach().cpu().to(_storage_dtype(tensor)).contiguous()
                for name, tensor in network.state_dict().items()}  # fmt: skip
@@ -168,7 +184,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
 def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Every tensor that the architecture has, in the shape and type that it has there, and no other."""
     with torch.device("meta"):
-        expected = SiameseNetwork(header.network).state_dict()
+        expected = build(header.network).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise CheckpointError(f"{path}: tensor {name!r} is {'missing' if name in expected else 'not of this network'}")
     for name, tensor in tensors.items():
@@ -177,9 +193,9 @@ def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) ->
             raise CheckpointError(f"{path}: tensor {name} has the wrong shape or type")
 
 
-def _network(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> SiameseNetwork:
+def _network(config: NetworkConfig | ResidualConfig, tensors: Mapping[str, Tensor]) -> FaceNetwork:
     with torch.device("meta"):
-        network = SiameseNetwork(config)
+        network = build(config)
     single = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     network.load_state_dict(single, strict=True, assign=True)
     return network.eval().requires_grad_(False)
@@ -198,10 +214,10 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"tensor {name} has values that are not finite; take another checkpoint")
 
 
-def _refuse_unreachable(network: SiameseNetwork, threshold: Threshold) -> None:
-    """Identical pictures are at distance 0 and score sigmoid(bias): a higher threshold would call them different."""
-    identical = float(similarity(network.comparison.bias.detach()))
-    if threshold.value > identical:
+def _refuse_unreachable(network: FaceNetwork, threshold: Threshold) -> None:
+    """A threshold above what identical pictures score, where that is known, would call them different."""
+    logit = network.identical()
+    if logit is not None and threshold.value > (identical := float(similarity(logit))):
         raise CheckpointError(
             f"the threshold {threshold.value:.6f} lies above {identical:.6f}, the similarity of two identical pictures"
         )

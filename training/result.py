@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 
 from model import __version__
+from model.architecture import FaceNetwork
 from model.checkpoint import Description, Header, Metric, Provenance, round_to_storage, save
 from model.errors import TrainingError
 from model.files import replacing
-from model.network import SiameseNetwork
 from model.similarity import Threshold, similarity
 from training.album import Album
 from training.card import format_card
-from training.epoch import TrainingData
+from training.course import AnyData
 from training.evaluation import (
     Estimate,
     Labels,
@@ -33,7 +33,7 @@ from training.evaluation import (
     fnmr_at_fmr,
     squared_error,
 )
-from training.experiments import Experiment
+from training.experiments import AnyExperiment
 from training.loop import Trained
 from training.pairs import PairSet
 from training.scoring import score_pairs
@@ -43,7 +43,7 @@ SCORES_FILE = "test-scores.csv"
 
 
 def finish(
-    experiment: Experiment, trained: Trained, data: TrainingData, test: PairSet | None, folder: Path, code: str
+    experiment: AnyExperiment, trained: Trained, data: AnyData, test: PairSet | None, folder: Path, code: str
 ) -> Header:
     """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
@@ -85,11 +85,11 @@ def _write_beside(folder: Path, header: Header) -> None:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
 
 
-def choose_threshold(network: SiameseNetwork, scores: Scores, same: Labels) -> Threshold:
+def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
     """The threshold of highest accuracy on validation pairs, never above what identical pictures score."""
-    identical = float(similarity(network.comparison.bias.detach().cpu()))
+    identical = network.identical()
     return Threshold(
-        value=best_threshold(scores, same, ceiling=identical),
+        value=best_threshold(scores, same, ceiling=1.0 if identical is None else float(similarity(identical))),
         method="highest accuracy",
         split="validation",
         pairs=len(scores),
@@ -135,7 +135,7 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
             writer.writerow(["/".join(album.keys[left]), "/".join(album.keys[right]), int(same), float(score)])
 
 
-def _provenance(experiment: Experiment, trained: Trained, data: TrainingData, code: str) -> Provenance:
+def _provenance(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:
     return Provenance(
         experiment=json.dumps({**asdict(experiment), "network": None, "preprocessing": None}),
         seed=experiment.seed,
