@@ -10,6 +10,7 @@ from model.checkpoint import Header, load
 from model.device import select_device
 from model.errors import DataError
 from model.preprocessing import PreprocessingConfig
+from model.residual import ResidualNetwork
 from training import parallel
 from training.album import Album, find_images, open_album
 from training.card import format_card
@@ -114,7 +115,8 @@ def evaluate(options: argparse.Namespace) -> None:
     test = _test_pairs(options, album)
     scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
     print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
-    print(format_metrics(measure("test", scores, same, header.threshold.value)))
+    calibrated = isinstance(checkpoint.network, ResidualNetwork)
+    print(format_metrics(measure("test", scores, same, header.threshold.value, calibrated=calibrated)))
 
 
 def _test_pairs(options: argparse.Namespace, album: Album) -> PairSet:

@@ -83,9 +83,15 @@ DEEP_FUNNELED_FACE = FaceParts(
     )
 )
 """Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle."""
-EXPERIMENT_5_UNALIGNED = IdentityExperiment(
-    name="experiment-5-unaligned",
+EXPERIMENT_5 = IdentityExperiment(
+    name="experiment-5",
     network=ResidualConfig(),
+    preprocessing=PreprocessingConfig(side_px=64, crop=128 / 250, standardised=True),
+    face=DEEP_FUNNELED_FACE,
+)
+EXPERIMENT_5_UNALIGNED = replace(
+    EXPERIMENT_5,
+    name="experiment-5-unaligned",
     preprocessing=PreprocessingConfig(side_px=64, crop=128 / 250, standardised=True),
     face=DEEP_FUNNELED_FACE,
 )
@@ -102,6 +108,7 @@ EXPERIMENTS: dict[str, AnyExperiment] = {
         EXPERIMENT_4,
         GRID_WINNER,
         SMOKE,
+        EXPERIMENT_5,
         EXPERIMENT_5_UNALIGNED,
     )
 }

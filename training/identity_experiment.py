@@ -61,7 +61,7 @@ class IdentityExperiment:
         It rises from a 25th to the peak over the share `rising` of the run and falls to next to nothing, as cosines.
         """
         rise = self.rising * steps - 1
-        if step <= rise:
+        if step < rise:
             return _between(self.learning_rate / 25, self.learning_rate, step / rise)
         return _between(self.learning_rate, self.learning_rate / 25e4, (step - rise) / (steps - 1 - rise))
 

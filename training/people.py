@@ -88,12 +88,17 @@ def balanced_pairs(people: People, rule: HoldOut) -> PairSet:
 
 def impostor_pairs(people: People) -> tuple[Tensor, Tensor]:
     """All pairs of pictures of two people: left and right, int64 (P,)."""
+    pictures, owner = owners(people)
+    left, right = torch.triu_indices(len(pictures), len(pictures), offset=1)
+    strangers = owner[left] != owner[right]
+    return pictures[left[strangers]], pictures[right[strangers]]
+
+
+def owners(people: People) -> tuple[Tensor, Tensor]:
+    """All pictures, and for each the number of its person, both int64 (N,); people are numbered by name."""
     names = sorted(people)
     pictures = torch.cat([people[name] for name in names])
-    owners = torch.cat([torch.full((len(people[name]),), i) for i, name in enumerate(names)])
-    left, right = torch.triu_indices(len(pictures), len(pictures), offset=1)
-    strangers = owners[left] != owners[right]
-    return pictures[left[strangers]], pictures[right[strangers]]
+    return pictures, torch.cat([torch.full((len(people[name]),), i) for i, name in enumerate(names)])
 
 
 def _some_pairs(pictures: Tensor, most: int, draws: torch.Generator) -> list[tuple[int, int]]:
