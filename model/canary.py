@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.network import SiameseNetwork
+from model.architecture import FaceNetwork
 from model.preprocessing import PreprocessingConfig, normalise, to_unit
 from model.similarity import similarity
 
@@ -22,7 +22,7 @@ def canary_pair(side_px: int) -> NDArray[np.uint8]:
 
 
 @torch.inference_mode()
-def canary_similarity(network: SiameseNetwork, config: PreprocessingConfig) -> float:
+def canary_similarity(network: FaceNetwork, config: PreprocessingConfig) -> float:
     """The similarity of the canary pair, on the device where the network is."""
     device = next(network.parameters()).device
     images = normalise(to_unit(torch.from_numpy(canary_pair(config.side_px)).to(device)), config)

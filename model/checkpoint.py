@@ -25,16 +25,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.architecture import AnyNetworkConfig, FaceNetwork, build
 from model.canary import canary_similarity
 from model.errors import CheckpointError
 from model.files import replacing
-from model.network import NetworkConfig, SiameseNetwork
+from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.quality import QualityRanges
-from model.similarity import Threshold, similarity
+from model.residual import ResidualConfig
+from model.similarity import OperatingPoint, Threshold, similarity
 
 METADATA_KEY = "facepair"
-LATER = {"trained_on"}
+LATER = {"trained_on", "operating_points"}
 """Fields of Description that the first checkpoints did not have yet."""
 
 
@@ -77,10 +79,11 @@ class Description(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
-    network: NetworkConfig
+    network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
     trained_on: QualityRanges | None = None
+    operating_points: tuple[OperatingPoint, ...] = ()
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
 
@@ -113,17 +116,17 @@ class Checkpoint:
     """A verified header and its network: float32, on the CPU, in evaluation mode."""
 
     header: Header
-    network: SiameseNetwork
+    network: FaceNetwork
 
 
 @torch.no_grad()
-def round_to_storage(network: SiameseNetwork) -> None:
+def round_to_storage(network: FaceNetwork) -> None:
     """Rounds the weights, in place, to what a checkpoint stores; measure after this, and save loses nothing more."""
     for tensor in network.state_dict().values():
         tensor.copy_(tensor.to(_storage_dtype(tensor)))
 
 
-def save(path: Path, network: SiameseNetwork, description: Description) -> Header:
+def save(path: Path, network: FaceNetwork, description: Description) -> Header:
     """Writes a checkpoint atomically and returns its header. Raises CheckpointError if it is not fit to serve."""
     tensors = {name: tensor.detach().cpu().to(_storage_dtype(tensor)).contiguous()
                for name, tensor in network.state_dict().items()}  # fmt: skip
@@ -185,7 +188,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
 def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> None:
     """Every tensor that the architecture has, in the shape and type that it has there, and no other."""
     with torch.device("meta"):
-        expected = SiameseNetwork(header.network).state_dict()
+        expected = build(header.network).state_dict()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise CheckpointError(f"{path}: tensor {name!r} is {'missing' if name in expected else 'not of this network'}")
     for name, tensor in tensors.items():
@@ -194,9 +197,9 @@ def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) ->
             raise CheckpointError(f"{path}: tensor {name} has the wrong shape or type")
 
 
-def _network(config: NetworkConfig, tensors: Mapping[str, Tensor]) -> SiameseNetwork:
+def _network(config: NetworkConfig | ResidualConfig, tensors: Mapping[str, Tensor]) -> FaceNetwork:
     with torch.device("meta"):
-        network = SiameseNetwork(config)
+        network = build(config)
     single = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     network.load_state_dict(single, strict=True, assign=True)
     return network.eval().requires_grad_(False)
@@ -215,10 +218,10 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"tensor {name} has values that are not finite; take another checkpoint")
 
 
-def _refuse_unreachable(network: SiameseNetwork, threshold: Threshold) -> None:
-    """Identical pictures are at distance 0 and score sigmoid(bias): a higher threshold would call them different."""
-    identical = float(similarity(network.comparison.bias.detach()))
-    if threshold.value > identical:
+def _refuse_unreachable(network: FaceNetwork, threshold: Threshold) -> None:
+    """A threshold above what identical pictures score, where that is known, would call them different."""
+    logit = network.identical()
+    if logit is not None and threshold.value > (identical := float(similarity(logit))):
         raise CheckpointError(
             f"the threshold {threshold.value:.6f} lies above {identical:.6f}, the similarity of two identical pictures"
         )

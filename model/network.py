@@ -62,6 +62,10 @@ class SiameseNetwork(nn.Module):
         logits: Tensor = self.comparison((left - right).abs()).squeeze(1)
         return logits
 
+    def identical(self) -> Tensor | None:
+        """(1,) the logit of two identical pictures, the highest that there is: their distance is 0."""
+        return self.comparison.bias.detach()
+
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two batches of images (B, 1, H, W) -> (B,) logits; the twin sees both in one batch of 2B."""
         embeddings = self.embed(torch.cat([left, right]))

@@ -87,6 +87,11 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
         help="in it, the folder of people, or its archive without .tgz (default: lfw-deepfunneled)",
     )
     command.add_argument("--train-pairs", default="pairsDevTrain.txt", help="in it, the pairs to train and validate on")
+    command.add_argument(
+        "--train-people",
+        default="peopleDevTrain.txt",
+        help="in it, the people to train and validate on, for experiments that learn from people",
+    )
     command.add_argument("--test-pairs", default="pairsDevTest.txt", help="in it, the pairs to test on")
     command.add_argument(
         "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"

@@ -3,6 +3,7 @@
 import json
 
 from model.checkpoint import Header, Metric
+from model.similarity import OperatingPoint
 
 INTENDED_USE = """\
 For research and for learning how face verification is built and served. It knows faces only as its training data
@@ -47,13 +48,33 @@ Accuracies carry Wilson's 95% interval, the other figures a bootstrap's over pai
 | split | figure | value | 95% interval | pairs |
 |---|---|---|---|---|
 {rows}
-
+{_operating_points(header.operating_points)}
 ## What it is for
 
 {INTENDED_USE}
 ## Where it comes from
 
 {listed}
+"""
+
+
+def _operating_points(points: tuple[OperatingPoint, ...]) -> str:
+    """A section of its own, or nothing."""
+    if not points:
+        return ""
+    rows = "\n".join(
+        f"| {p.name} | {p.threshold:.6f} | {p.fmr:.3%} | {p.interval[0]:.3%} to {p.interval[1]:.3%} | {p.pairs:,} |"
+        for p in points
+    )
+    return f"""
+## Operating points
+
+Thresholds for a false match rate of at most so much, over every impostor pair of the {points[0].people} people of
+{points[0].split}; the interval is a bootstrap's over people.
+
+| name | threshold | false match rate | 95% interval | impostor pairs |
+|---|---|---|---|---|
+{rows}
 """
 
 

@@ -11,17 +11,22 @@ from model.checkpoint import Header, load
 from model.device import select_device
 from model.errors import DataError
 from model.preprocessing import PreprocessingConfig
+from model.residual import ResidualNetwork
 from training import parallel
 from training.album import Album, open_album
 from training.archive import find_images
 from training.card import format_card
+from training.course import AnyData
 from training.epoch import TrainingData, describe
-from training.experiments import ALIGNED, GRID_WINNER, Experiment, find_experiment
+from training.experiments import ALIGNED, GRID_WINNER, AnyExperiment, Experiment, find_experiment
 from training.finished import read_run
 from training.gallery import write_gallery
 from training.grid import Grid, run_grid, winner
+from training.identity_experiment import IdentityExperiment
 from training.loop import METRICS_FILE, Trained, train, write_metrics
 from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
+from training.people import pictures_of, read_people
+from training.people_data import PeopleData, describe_people, people_data
 from training.report import write_report
 from training.result import code_version, finish, format_metrics, measure
 from training.scoring import score_pairs
@@ -52,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     with parallel.process_group(device):
         data, test = _training_data(options, experiment)
         if parallel.rank() == 0:
-            print(f"{experiment.name}: {describe(data)}, on {device}")
+            print(f"{experiment.name}: {_describe(data)}, on {device}")
         trained = train(experiment, data, folder, device, resume=options.resume, code=code)
         if parallel.rank() > 0:
             return
@@ -80,18 +85,33 @@ def grid(options: argparse.Namespace) -> None:
     _report(finish(experiment, trained, data, test, folder, code), folder)
 
 
-def _training_data(options: argparse.Namespace, experiment: Experiment) -> tuple[TrainingData, PairSet | None]:
+def _training_data(options: argparse.Namespace, experiment: AnyExperiment) -> tuple[AnyData, PairSet | None]:
     """A run's data, and its test pairs unless they are not wanted; of several processes the first fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()
     album = _album(options, experiment.preprocessing)
     if parallel.rank() == 0:
         parallel.wait_for_all()
+    data = _data(options, experiment, album)
+    return data, None if options.no_test else _test_pairs(options, album)
+
+
+def _data(options: argparse.Namespace, experiment: AnyExperiment, album: Album) -> AnyData:
+    """The pairs of a list, or the people of one, trained on and validated on."""
+    if isinstance(experiment, IdentityExperiment):
+        path = options.data / options.train_people
+        data = people_data(album, pictures_of(path, read_people(path), album.keys), experiment.held_out)
+        require_both_kinds(path, data.validation, "validate")
+        return data
+    path = options.data / options.train_pairs
     pairs = _pairs(options, album, options.train_pairs)
     training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
-    require_both_kinds(options.data / options.train_pairs, validation, "validate")
-    test = None if options.no_test else _test_pairs(options, album)
-    return TrainingData(album=album, training=training, validation=validation), test
+    require_both_kinds(path, validation, "validate")
+    return TrainingData(album=album, training=training, validation=validation)
+
+
+def _describe(data: AnyData) -> str:
+    return describe_people(data) if isinstance(data, PeopleData) else describe(data)
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -103,7 +123,8 @@ def evaluate(options: argparse.Namespace) -> None:
     test = _test_pairs(options, album)
     scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
     print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
-    print(format_metrics(measure("test", scores, same, header.threshold.value)))
+    calibrated = isinstance(checkpoint.network, ResidualNetwork)
+    print(format_metrics(measure("test", scores, same, header.threshold.value, calibrated=calibrated)))
 
 
 def _test_pairs(options: argparse.Namespace, album: Album) -> PairSet:
@@ -135,7 +156,7 @@ def _report(header: Header, folder: Path) -> None:
     print(f"threshold {header.threshold.value:.4f}; wrote {path}; serve it with: python -m app --weights {path}")
 
 
-def _experiment(options: argparse.Namespace) -> Experiment:
+def _experiment(options: argparse.Namespace) -> AnyExperiment:
     experiment = find_experiment(options.experiment)
     if options.seed in (None, experiment.seed):
         return experiment

@@ -25,6 +25,7 @@ from training.evaluation import accuracy, cross_entropy, squared_error
 from training.experiments import Experiment
 from training.pairs import PairSet, shared_people
 from training.scoring import score_pairs
+from training.seeds import generator_for, seed_for
 from training.state import Epoch
 
 
@@ -35,6 +36,12 @@ class TrainingData:
     album: Album
     training: PairSet
     validation: PairSet
+
+    @property
+    def trained_on(self) -> Tensor:
+        """int64 (N,): the pictures of the training."""
+        used: Tensor = torch.cat([self.training.left, self.training.right]).unique()
+        return used
 
     @property
     def pairs_sha256(self) -> str:
@@ -80,7 +87,7 @@ class Learner:
 def new_learner(experiment: Experiment, device: torch.device) -> Learner:
     """A network with the experiment's first weights, and its optimiser, in every process alike."""
     network = SiameseNetwork(experiment.network)
-    initialise(network, _generator(experiment, "initialise", 0))
+    initialise(network, generator_for(experiment.seed, "initialise", 0))
     parallel.synchronise_batch_norm(network)
     network = network.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay)
@@ -90,7 +97,7 @@ def new_learner(experiment: Experiment, device: torch.device) -> Learner:
 def run_epoch(experiment: Experiment, data: TrainingData, learner: Learner, number: int) -> Epoch:
     """Trains once through the pairs in a new order, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
-    torch.manual_seed(_seed(experiment, "dropout", number) + parallel.rank())
+    torch.manual_seed(seed_for(experiment.seed, "dropout", number) + parallel.rank())
     for group in learner.optimizer.param_groups:
         group["lr"] = experiment.learning_rate_at(number)
     learner.network.train()
@@ -98,7 +105,7 @@ def run_epoch(experiment: Experiment, data: TrainingData, learner: Learner, numb
     images_per_s = 2 * len(data.training) / (time.perf_counter() - started)
     scores, labels = score_pairs(learner.network, experiment.preprocessing, data.album, data.validation)
     bce, mse = cross_entropy(scores, labels), squared_error(scores, labels)
-    _require_finite(bce)
+    require_finite(bce)
     return Epoch(
         epoch=number,
         learning_rate=experiment.learning_rate_at(number),
@@ -125,7 +132,7 @@ def step(
     logits = learner.module(*images.chunk(2))
     loss = batch_loss(experiment, logits, same)
     value = loss.detach().item()
-    _require_finite(value)
+    require_finite(value)
     (loss * weight).backward()
     learner.optimizer.step()
     return value, int(((logits >= 0) == (same > 0.5)).sum())
@@ -145,8 +152,8 @@ def batches(
 
     Images float32 (2B, 1, H, W), normalised and channels_last; labels float32 (B,); the weight of the share.
     """
-    order = torch.randperm(len(data.training), generator=_generator(experiment, "order", epoch))
-    changes = _generator(experiment, "augment", epoch)
+    order = torch.randperm(len(data.training), generator=generator_for(experiment.seed, "order", epoch))
+    changes = generator_for(experiment.seed, "augment", epoch)
     for chosen in order.split(experiment.batch_pairs):
         mine = parallel.share(torch.arange(len(chosen)))
         pairs = data.training[chosen[mine]]
@@ -180,15 +187,7 @@ def _train(experiment: Experiment, data: TrainingData, learner: Learner, number:
     return mean_loss, share_right
 
 
-def _require_finite(loss: float) -> None:
+def require_finite(loss: float) -> None:
+    """Raises TrainingError for a loss that is not."""
     if not math.isfinite(loss):
         raise TrainingError(f"the loss became {loss}; the last good epoch is kept, try a lower learning rate")
-
-
-def _generator(experiment: Experiment, purpose: str, epoch: int) -> torch.Generator:
-    return torch.Generator().manual_seed(_seed(experiment, purpose, epoch))
-
-
-def _seed(experiment: Experiment, purpose: str, epoch: int) -> int:
-    """A seed for each purpose and epoch, so that none depends on how many numbers another has drawn."""
-    return experiment.seed * 1_000_003 + epoch * 11 + ("initialise", "order", "augment", "dropout").index(purpose)

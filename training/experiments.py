@@ -7,7 +7,10 @@ from model.alignment import Alignment
 from model.errors import TrainingError
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
+from model.residual import ResidualConfig
 from training.augmentation import Augmentation
+from training.identity_experiment import IdentityExperiment
+from training.part_swap import FaceParts, Part
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +86,49 @@ SMOKE = replace(
 )
 """A narrow network for two epochs: whether an installation and a data set work, in a minute."""
 
-EXPERIMENTS = {
+DEEP_FUNNELED_FACE = FaceParts(
+    parts=(
+        Part(x=0.5, y=0.36, half_width=0.29, half_height=0.08),
+        Part(x=0.5, y=0.55, half_width=0.09, half_height=0.09),
+        Part(x=0.5, y=0.77, half_width=0.16, half_height=0.05),
+    )
+)
+"""Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle."""
+EXPERIMENT_5 = IdentityExperiment(
+    name="experiment-5",
+    network=ResidualConfig(),
+    preprocessing=PreprocessingConfig(
+        side_px=64, crop=128 / 250, standardised=True, draft_margin=16, alignment=LFW_ALIGNMENT
+    ),
+    face=DEEP_FUNNELED_FACE,
+)
+EXPERIMENT_5_UNALIGNED = replace(
+    EXPERIMENT_5,
+    name="experiment-5-unaligned",
+    preprocessing=PreprocessingConfig(side_px=64, crop=128 / 250, standardised=True),
+    face=DEEP_FUNNELED_FACE,
+)
+"""No outside data: the deep-funneled pictures as they are."""
+
+AnyExperiment = Experiment | IdentityExperiment
+
+EXPERIMENTS: dict[str, AnyExperiment] = {
     run.name: run
     for run in (
-        EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, SMOKE
+        EXPERIMENT_1,
+        EXPERIMENT_2,
+        EXPERIMENT_2_ALIGNED,
+        EXPERIMENT_3,
+        EXPERIMENT_4,
+        GRID_WINNER,
+        SMOKE,
+        EXPERIMENT_5,
+        EXPERIMENT_5_UNALIGNED,
     )
-}  # fmt: skip
+}
 
 
-def find_experiment(name: str) -> Experiment:
+def find_experiment(name: str) -> AnyExperiment:
     """The experiment of that name. Raises TrainingError."""
     if name not in EXPERIMENTS:
         raise TrainingError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")

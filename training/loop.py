@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from model import __version__
+from model.architecture import FaceNetwork
 from model.errors import TrainingError
 from model.files import replacing
-from model.network import SiameseNetwork
 from training import parallel
+from training.course import AnyData, Course, begin_course
 from training.curves import draw_curves
-from training.epoch import Learner, TrainingData, new_learner, run_epoch
-from training.experiments import Experiment
+from training.experiments import AnyExperiment
 from training.state import Epoch, RunState, best_epoch, flatten_optimizer, load_state, restore_optimizer, save_state
 
 STATE_FILE = "state.safetensors"
@@ -25,15 +25,15 @@ CURVES_FILE = "curves.png"
 class Trained:
     """The network that a run keeps, from which epoch it is, how the run went, and with which code it began."""
 
-    network: SiameseNetwork
+    network: FaceNetwork
     epoch: int
     history: list[Epoch]
     code_version: str
 
 
 def train(
-    experiment: Experiment,
-    data: TrainingData,
+    experiment: AnyExperiment,
+    data: AnyData,
     folder: Path,
     device: torch.device,
     *,
@@ -46,25 +46,24 @@ def train(
     says with which code a new run begins. Raises TrainingError if the loss stops being finite (the last good state
     stays), if `folder` holds a run already, or if it cannot be written.
     """
-    parallel.require_share_of(len(data.training), experiment.batch_pairs)
+    course = begin_course(experiment, data, device)
     state = parallel.from_first(lambda: _begin(experiment, data, folder, resume, code))
-    learner = new_learner(experiment, device)
     if state.history:
-        learner.network.load_state_dict(state.weights)
-        restore_optimizer(learner.optimizer, state.optimizer)
+        course.state.load_state_dict(state.weights)
+        restore_optimizer(course.optimizer, state.optimizer)
     while not finished(experiment, state.history):
-        row = run_epoch(experiment, data, learner, len(state.history) + 1)
-        _advance(experiment, state, row, learner)
+        row = course.run_epoch(len(state.history) + 1)
+        _advance(experiment, state, row, course)
         if parallel.rank() == 0:
             save_state(folder / STATE_FILE, state, experiment, data.sha256)
             _publish(experiment, state, folder)
     best = experiment.keep == "best"
-    learner.network.load_state_dict(state.best if best else state.weights)
+    course.state.load_state_dict(state.best if best else state.weights)
     epoch = best_epoch(state.history) if best else len(state.history)
-    return Trained(network=learner.network, epoch=epoch, history=state.history, code_version=state.code_version)
+    return Trained(network=course.network, epoch=epoch, history=state.history, code_version=state.code_version)
 
 
-def _begin(experiment: Experiment, data: TrainingData, folder: Path, resume: bool, code: str) -> RunState:
+def _begin(experiment: AnyExperiment, data: AnyData, folder: Path, resume: bool, code: str) -> RunState:
     """The state to go on from, or an empty one; what cannot be written is found out now and not after an epoch."""
     path = folder / STATE_FILE
     if path.exists() and not resume:
@@ -76,7 +75,7 @@ def _begin(experiment: Experiment, data: TrainingData, folder: Path, resume: boo
     return state
 
 
-def finished(experiment: Experiment, history: list[Epoch]) -> bool:
+def finished(experiment: AnyExperiment, history: list[Epoch]) -> bool:
     """Whether a run ends here: all epochs done, or so many since the best that patience is at its end."""
     stale = len(history) - best_epoch(history)
     patience = experiment.patience_epochs
@@ -97,7 +96,7 @@ def read_metrics(path: Path) -> list[Epoch]:
         raise TrainingError(f"{path}: cannot be read as the metrics of a run: {error}") from error
 
 
-def _publish(experiment: Experiment, state: RunState, folder: Path) -> None:
+def _publish(experiment: AnyExperiment, state: RunState, folder: Path) -> None:
     try:
         write_metrics(folder / METRICS_FILE, state.history)
         if state.history:
@@ -106,10 +105,10 @@ def _publish(experiment: Experiment, state: RunState, folder: Path) -> None:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
 
 
-def _advance(experiment: Experiment, state: RunState, row: Epoch, learner: Learner) -> None:
+def _advance(experiment: AnyExperiment, state: RunState, row: Epoch, course: Course) -> None:
     """Takes an epoch into the state; the best weights are copied, since the network goes on changing."""
     state.history.append(row)
-    state.weights = learner.network.state_dict()
-    state.optimizer = flatten_optimizer(learner.optimizer)
+    state.weights = course.state.state_dict()
+    state.optimizer = flatten_optimizer(course.optimizer)
     if experiment.keep == "best" and best_epoch(state.history) == row.epoch:
         state.best = {name: tensor.clone() for name, tensor in state.weights.items()}

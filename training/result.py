@@ -12,15 +12,17 @@ from pathlib import Path
 import torch
 
 from model import __version__
+from model.architecture import FaceNetwork
 from model.checkpoint import Description, Header, Metric, Provenance, round_to_storage, save
 from model.errors import TrainingError
 from model.files import replacing
-from model.network import SiameseNetwork
 from model.quality import QualityRanges
-from model.similarity import Threshold, similarity
+from model.residual import ResidualNetwork
+from model.similarity import OperatingPoint, Threshold, similarity
 from training.album import Album
+from training.calibration import calibration_error
 from training.card import format_card
-from training.epoch import TrainingData
+from training.course import AnyData
 from training.evaluation import (
     Estimate,
     Labels,
@@ -34,9 +36,11 @@ from training.evaluation import (
     fnmr_at_fmr,
     squared_error,
 )
-from training.experiments import Experiment
+from training.experiments import AnyExperiment
+from training.head import fit_head, held_out_points
 from training.loop import Trained
 from training.pairs import PairSet
+from training.people_data import PeopleData
 from training.scoring import score_pairs
 
 RESULT_FILE = "result.json"
@@ -44,29 +48,32 @@ SCORES_FILE = "test-scores.csv"
 
 
 def finish(
-    experiment: Experiment, trained: Trained, data: TrainingData, test: PairSet | None, folder: Path, code: str
+    experiment: AnyExperiment, trained: Trained, data: AnyData, test: PairSet | None, folder: Path, code: str
 ) -> Header:
     """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
-    First the weights are rounded to what is stored. The threshold is chosen on the validation pairs; the test pairs,
-    where there are any, are read once. `code` is the code that measures.
+    First the weights are rounded to what is stored, and a head that is fitted is fitted. The threshold is chosen on
+    the validation pairs; the test pairs, where there are any, are read once. `code` is the code that measures.
 
     Raises TrainingError if the folder cannot be written.
     """
     network = trained.network
     round_to_storage(network)
+    points = _fit(experiment, network, data)
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
     threshold = choose_threshold(network, scores, same)
-    metrics = measure("validation", scores, same, threshold.value)
+    calibrated = isinstance(network, ResidualNetwork)
+    metrics = measure("validation", scores, same, threshold.value, calibrated=calibrated)
     if test is not None:
         scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
-        metrics += measure("test", scores, same, threshold.value)
+        metrics += measure("test", scores, same, threshold.value, calibrated=calibrated)
     description = Description(
         name=experiment.name,
         network=experiment.network,
         preprocessing=experiment.preprocessing,
         threshold=threshold,
         trained_on=_quality_ranges(data),
+        operating_points=points,
         metrics=tuple(metrics),
         provenance=_provenance(experiment, trained, data, code),
     )
@@ -87,19 +94,31 @@ def _write_beside(folder: Path, header: Header) -> None:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
 
 
-def choose_threshold(network: SiameseNetwork, scores: Scores, same: Labels) -> Threshold:
+def _fit(experiment: AnyExperiment, network: FaceNetwork, data: AnyData) -> tuple[OperatingPoint, ...]:
+    """What is left to fit of a network that learned from people; nothing of one that learned from pairs."""
+    if not isinstance(network, ResidualNetwork) or not isinstance(data, PeopleData):
+        return ()
+    fit_head(network, experiment.preprocessing, data)
+    return held_out_points(network, experiment.preprocessing, data)
+
+
+def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
     """The threshold of highest accuracy on validation pairs, never above what identical pictures score."""
-    identical = float(similarity(network.comparison.bias.detach().cpu()))
+    identical = network.identical()
     return Threshold(
-        value=best_threshold(scores, same, ceiling=identical),
+        value=best_threshold(scores, same, ceiling=1.0 if identical is None else float(similarity(identical))),
         method="highest accuracy",
         split="validation",
         pairs=len(scores),
     )
 
 
-def measure(split: str, scores: Scores, same: Labels, threshold: float) -> list[Metric]:
-    """Every figure that is reported of a set of pairs, with its interval where it has one."""
+def measure(split: str, scores: Scores, same: Labels, threshold: float, *, calibrated: bool = False) -> list[Metric]:
+    """Every figure that is reported of a set of pairs, with its interval where it has one.
+
+    Of similarities that are `calibrated` probabilities the calibration error is told too; the squared error is their
+    Brier score.
+    """
 
     def metric(name: str, figure: Estimate | float) -> Metric:
         if isinstance(figure, float):
@@ -107,7 +126,7 @@ def measure(split: str, scores: Scores, same: Labels, threshold: float) -> list[
         interval = (figure.low, figure.high)
         return Metric(name=name, split=split, value=figure.value, pairs=len(scores), interval=interval)
 
-    return [
+    metrics = [
         metric("accuracy at 0.5", accuracy(scores, same, 0.5)),
         metric("accuracy at threshold", accuracy(scores, same, threshold)),
         metric("area under ROC", bootstrap(area_under_roc, scores, same)),
@@ -116,6 +135,7 @@ def measure(split: str, scores: Scores, same: Labels, threshold: float) -> list[
         metric("cross-entropy", cross_entropy(scores, same)),
         metric("squared error", squared_error(scores, same)),
     ]
+    return [*metrics, metric("calibration error", calibration_error(scores, same))] if calibrated else metrics
 
 
 def format_metrics(metrics: Sequence[Metric]) -> str:
@@ -137,15 +157,14 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
             writer.writerow(["/".join(album.keys[left]), "/".join(album.keys[right]), int(same), float(score)])
 
 
-def _quality_ranges(data: TrainingData) -> QualityRanges | None:
-    """Over the training pairs' pictures; None where faces were not looked for."""
+def _quality_ranges(data: AnyData) -> QualityRanges | None:
+    """Over the pictures that were trained on; None where faces were not looked for."""
     if not data.album.faces:
         return None
-    used = torch.cat([data.training.left, data.training.right]).unique().tolist()
-    return QualityRanges.of([data.album.faces[number].quality for number in used])
+    return QualityRanges.of([data.album.faces[number].quality for number in data.trained_on.tolist()])
 
 
-def _provenance(experiment: Experiment, trained: Trained, data: TrainingData, code: str) -> Provenance:
+def _provenance(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:
     return Provenance(
         experiment=json.dumps({**asdict(experiment), "network": None, "preprocessing": None}),
         seed=experiment.seed,

@@ -1,13 +1,16 @@
 """Scores pairs of an album with a network, as the service would.
 
-B batch, P pairs, D embedding
+B batch, N pictures, P pairs, D embedding
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from model.network import SiameseNetwork
+from model.architecture import FaceNetwork
 from model.preprocessing import PreprocessingConfig, normalise, to_unit
+from model.residual import ResidualNetwork
 from model.similarity import similarity
 from training.album import Album
 from training.evaluation import Labels, Scores
@@ -16,23 +19,45 @@ from training.pairs import PairSet
 BATCH = 128
 
 
-@torch.no_grad()
 def score_pairs(
-    network: SiameseNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
+    network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
 ) -> tuple[Scores, Labels]:
     """Similarities float64 (P,) and labels bool (P,); every picture is embedded once."""
-    used, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
-    embeddings = torch.cat([embed_pictures(network, config, album.pixels[chunk]) for chunk in used.split(BATCH)])
-    left, right = places.chunk(2)
-    logits = [
-        network.compare(embeddings[a], embeddings[b])
-        for a, b in zip(left.split(BATCH), right.split(BATCH), strict=True)
-    ]
-    return similarity(torch.cat(logits)).cpu().numpy(), pairs.same.bool().numpy()
+    logits = compare_pairs(network.compare, network, config, album, pairs)
+    return similarity(logits).cpu().numpy(), pairs.same.bool().numpy()
+
+
+def raw_scores(
+    network: ResidualNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
+) -> tuple[Scores, Labels]:
+    """What the head gives before it is calibrated, float64 (P,), and labels bool (P,)."""
+    raw = compare_pairs(network.head.raw, network, config, album, pairs)
+    return raw.double().cpu().numpy(), pairs.same.bool().numpy()
 
 
 @torch.no_grad()
-def embed_pictures(network: SiameseNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
+def compare_pairs(
+    compare: Callable[[Tensor, Tensor], Tensor],
+    network: FaceNetwork,
+    config: PreprocessingConfig,
+    album: Album,
+    pairs: PairSet,
+) -> Tensor:
+    """(P,) of what `compare` makes of the embeddings of two pictures; every picture is embedded once."""
+    used, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
+    embeddings = embed_all(network, config, album.pixels[used])
+    left, right = places.chunk(2)
+    chunks = zip(left.split(BATCH), right.split(BATCH), strict=True)
+    return torch.cat([compare(embeddings[a], embeddings[b]) for a, b in chunks])
+
+
+def embed_all(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
+    """uint8 (N, H, W), any number of them -> float32 (N, D)."""
+    return torch.cat([embed_pictures(network, config, chunk) for chunk in pixels.split(BATCH)])
+
+
+@torch.no_grad()
+def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
     """uint8 (B, H, W) -> float32 (B, D): bit for bit the service's for the same batch. Sets evaluation mode."""
     network.eval().to(memory_format=torch.channels_last)
     device = next(network.parameters()).device

@@ -17,14 +17,18 @@ from torch import Tensor
 from model.errors import TrainingError
 from model.files import replacing
 from training import parallel
-from training.experiments import Experiment
+from training.experiments import AnyExperiment
 
 METADATA_KEY = "facepair-run"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One row of the metrics file. Training figures are means over the epoch's batches, as they were trained."""
+    """One row of the metrics file. Training figures are means over the epoch's batches, as they were trained.
+
+    Of a run that learns from people, `train_accuracy` is the classifier's, and validation figures are those of cosines
+    calibrated on the validation pairs themselves.
+    """
 
     epoch: int
     learning_rate: float
@@ -36,6 +40,8 @@ class Epoch:
     validation_accuracy: float
     seconds: float
     images_per_s: float
+    validation_best_accuracy: float | None = None
+    validation_area: float | None = None
 
 
 @dataclass(kw_only=True)
@@ -57,7 +63,7 @@ def best_epoch(history: list[Epoch]) -> int:
     return min(history, key=lambda row: row.validation_loss).epoch if history else 0
 
 
-def save_state(path: Path, state: RunState, experiment: Experiment, data_sha256: str) -> None:
+def save_state(path: Path, state: RunState, experiment: AnyExperiment, data_sha256: str) -> None:
     """Writes the state atomically: whatever happens, the file holds this epoch or the one before."""
     tensors = {
         f"{part}/{name}": tensor.contiguous()
@@ -76,7 +82,7 @@ def save_state(path: Path, state: RunState, experiment: Experiment, data_sha256:
         raise TrainingError(f"{path}: cannot be saved, the epoch before is kept: {error}") from error
 
 
-def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState:
+def load_state(path: Path, experiment: AnyExperiment, data_sha256: str) -> RunState:
     """Reads a state. Raises TrainingError if it cannot be read or belongs to another run."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -101,7 +107,7 @@ def load_state(path: Path, experiment: Experiment, data_sha256: str) -> RunState
     )
 
 
-def identity(experiment: Experiment, data_sha256: str) -> dict[str, Any]:
+def identity(experiment: AnyExperiment, data_sha256: str) -> dict[str, Any]:
     """What must be equal for a run to be the same run, as plain JSON values."""
     values = {
         **asdict(experiment),

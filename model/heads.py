@@ -1,0 +1,75 @@
+"""How two embeddings of unit length are compared: a head gives the logit of "same person" for each pair.
+
+A head is fitted in closed form and holds buffers, nothing that a gradient steps. Both heads are exactly symmetric.
+
+B batch, D embedding
+"""
+
+import torch
+from torch import Tensor, nn
+
+UNIT = 1 - 1e-6
+"""What a vector of unit length and itself have at least as their product, rounding included."""
+
+
+class CosineHead(nn.Module):
+    """logit = scale * cosine + bias."""
+
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1))
+        self.register_buffer("bias", torch.zeros(1))
+
+    def raw(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 of unit length -> (B,) cosines."""
+        return (left * right).sum(1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
+        return self.scale * self.raw(left, right) + self.bias
+
+    def identical(self) -> Tensor | None:
+        """(1,) the logit of two identical pictures."""
+        return self.scale * UNIT + self.bias
+
+
+class JointBayesianHead(nn.Module):
+    """The Joint Bayesian of Chen et al., "Bayesian Face Revisited" (2012), with its matrices diagonalised together.
+
+    With u = (x - mean) P and v = (y - mean) P: logit = scale * sum_d(own_d (u_d^2 + v_d^2) + cross_d u_d v_d) + bias,
+    which is the paper's x'Ax + y'Ay - 2x'Gy with A = P diag(own) P' and -2G = P diag(cross) P'. Of D x D numbers only P
+    is stored, in columns of unit length, which half precision suits; all that differs by magnitudes is in vectors.
+    A new head is the cosine.
+    """
+
+    mean: Tensor
+    projection: Tensor
+    own: Tensor
+    cross: Tensor
+    scale: Tensor
+    bias: Tensor
+
+    def __init__(self, dimension: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(dimension))
+        self.register_buffer("projection", torch.eye(dimension))
+        self.register_buffer("own", torch.zeros(dimension))
+        self.register_buffer("cross", torch.ones(dimension))
+        self.register_buffer("scale", torch.ones(1))
+        self.register_buffer("bias", torch.zeros(1))
+
+    def raw(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 of unit length -> (B,) log likelihood ratios, less a constant."""
+        u, v = (left - self.mean) @ self.projection, (right - self.mean) @ self.projection
+        return (self.own * (u * u + v * v) + self.cross * (u * v)).sum(1)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
+        return self.scale * self.raw(left, right) + self.bias
+
+    def identical(self) -> Tensor | None:
+        """None: what identical pictures score depends on the picture."""
+        return None

@@ -1,0 +1,114 @@
+"""A residual network for faces (He et al. 2016), narrow enough for a CPU: embeddings of unit length, a fitted head.
+
+B batch, C channels, H W pixels, D embedding
+"""
+
+from typing import Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.heads import CosineHead, JointBayesianHead
+
+STRIDE = 16
+"""The stem and the last three stages halve the sides."""
+
+
+class ResidualConfig(BaseModel):
+    """What a residual network looks like. With `flip_average` a picture and its mirror image count alike."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["residual"] = "residual"
+    side_px: int = Field(default=64, ge=STRIDE)
+    channels: tuple[int, int, int, int] = (24, 48, 96, 192)
+    blocks: tuple[int, int, int, int] = (1, 1, 2, 2)
+    dimension: int = Field(default=256, ge=1)
+    flip_average: bool = True
+    head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
+
+    @property
+    def features(self) -> int:
+        """Values per image that enter the fully connected layer: 4 x 4 x 192 = 3,072 by default."""
+        return (-(-self.side_px // STRIDE)) ** 2 * self.channels[-1]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; the first may halve the sides and change the channels."""
+
+    def __init__(self, entering: int, leaving: int, stride: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(entering, leaving, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(leaving),
+            nn.PReLU(leaving),
+            nn.Conv2d(leaving, leaving, 3, padding=1, bias=False),
+            nn.BatchNorm2d(leaving),
+        )
+        self.shortcut = _shortcut(entering, leaving, stride)
+        self.activation = nn.PReLU(leaving)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        result: Tensor = self.activation(self.body(images) + self.shortcut(images))
+        return result
+
+
+class ResidualNetwork(nn.Module):
+    """`embed` and `compare`, separate so that embeddings can be stored."""
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.trunk = _trunk(config)
+        self.fully_connected = nn.Linear(config.features, config.dimension, bias=False)
+        self.normalisation = nn.BatchNorm1d(config.dimension)
+        self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) float32, standardised -> (B, D) float32 of unit length; the mirror counts in evaluation only."""
+        if self.training or not self.config.flip_average:
+            return self.forward(images)
+        straight, mirrored = self.forward(torch.cat([images, images.flip(3)])).chunk(2)
+        return functional.normalize(straight + mirrored)
+
+    def compare(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 -> (B,) float32 logits of "same person"; symmetric to the last bit."""
+        logits: Tensor = self.head(left, right)
+        return logits
+
+    def identical(self) -> Tensor | None:
+        """(1,) the logit of two identical pictures, or None where it depends on the picture."""
+        return self.head.identical()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, D) of unit length, of the pictures as they are."""
+        # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
+        features = self.trunk(images).flatten(1)
+        return functional.normalize(self.normalisation(self.fully_connected(features)))
+
+
+def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
+    """Draws every kernel and matrix from a normal distribution of variance 2 / fan_in (He et al. 2015)."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, generator=generator)
+
+
+def _trunk(config: ResidualConfig) -> nn.Sequential:
+    stem = [nn.Conv2d(1, config.channels[0], 3, 2, padding=1, bias=False),
+            nn.BatchNorm2d(config.channels[0]), nn.PReLU(config.channels[0])]  # fmt: skip
+    entering, blocks = config.channels[0], []
+    for stage, (leaving, count) in enumerate(zip(config.channels, config.blocks, strict=True)):
+        for number in range(count):
+            blocks.append(ResidualBlock(entering, leaving, 2 if stage > 0 and number == 0 else 1))
+            entering = leaving
+    return nn.Sequential(*stem, *blocks)
+
+
+def _shortcut(entering: int, leaving: int, stride: int) -> nn.Module:
+    if entering == leaving and stride == 1:
+        return nn.Identity()
+    return nn.Sequential(nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))

@@ -1,0 +1,43 @@
+"""From scores to probabilities, and how well these hold.
+
+P pairs
+"""
+
+import numpy as np
+
+from training.evaluation import Labels, Scores
+
+NEWTON_STEPS = 100
+BINS = 15
+
+
+def platt(scores: Scores, same: Labels) -> tuple[float, float]:
+    """(P,) scores -> (scale, bias) of the likeliest sigmoid(scale * score + bias): Platt 1999, with softened labels.
+
+    Newton's method on standardised scores. The priors of the result are the shares of the pairs: balanced pairs give
+    the probability of "same person" where both answers are equally likely beforehand.
+    """
+    mean, deviation = scores.mean(), max(float(scores.std()), 1e-12)
+    columns = np.stack([(scores - mean) / deviation, np.ones_like(scores)], axis=1)
+    genuine, impostor = same.sum(), (~same).sum()
+    targets = np.where(same, (genuine + 1) / (genuine + 2), 1 / (impostor + 2))
+    weights = np.zeros(2)
+    for _ in range(NEWTON_STEPS):
+        likely = 1 / (1 + np.exp(-columns @ weights))
+        curvature = columns.T @ (columns * (likely * (1 - likely))[:, None]) + 1e-9 * np.eye(2)
+        change = np.linalg.solve(curvature, columns.T @ (targets - likely))
+        weights = weights + change
+        if np.abs(change).max() < 1e-10:
+            break
+    scale = float(weights[0] / deviation)
+    return scale, float(weights[1] - scale * mean)
+
+
+def calibration_error(scores: Scores, same: Labels) -> float:
+    """The expected calibration error (Naeini et al. 2015) over bins of equally many pairs.
+
+    In each bin, how far the mean similarity is from the share of genuine pairs, weighted by the bin's size.
+    """
+    order = np.argsort(scores, kind="stable")
+    bins = np.array_split(order, min(BINS, len(scores)))
+    return float(sum(len(b) * abs(scores[b].mean() - same[b].mean()) for b in bins) / len(scores))

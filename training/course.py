@@ -1,0 +1,59 @@
+"""What the loop needs of a run, whatever it learns from: something to save, something to step, something to keep."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from model.architecture import FaceNetwork
+from model.errors import TrainingError
+from training import parallel
+from training.epoch import TrainingData, new_learner, run_epoch
+from training.experiments import AnyExperiment, Experiment
+from training.identity_epoch import new_identity_learner, run_identity_epoch
+from training.identity_experiment import IdentityExperiment
+from training.people_data import PeopleData
+from training.state import Epoch
+
+AnyData = TrainingData | PeopleData
+
+
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """`state` has every tensor that steps change, `network` the ones to keep; `run_epoch` takes the epoch's number."""
+
+    state: nn.Module
+    network: FaceNetwork
+    optimizer: torch.optim.Optimizer
+    run_epoch: Callable[[int], Epoch]
+
+
+def begin_course(experiment: AnyExperiment, data: AnyData, device: torch.device) -> Course:
+    """A run before its first step, from pairs or from people. Raises TrainingError if it cannot learn from the data."""
+    if isinstance(experiment, Experiment) and isinstance(data, TrainingData):
+        return _from_pairs(experiment, data, device)
+    if isinstance(experiment, IdentityExperiment) and isinstance(data, PeopleData):
+        return _from_people(experiment, data, device)
+    raise TrainingError(f"{experiment.name}: pairs and people cannot stand for each other")
+
+
+def _from_pairs(experiment: Experiment, data: TrainingData, device: torch.device) -> Course:
+    parallel.require_share_of(len(data.training), experiment.batch_pairs)
+    learner = new_learner(experiment, device)
+    return Course(
+        state=learner.network,
+        network=learner.network,
+        optimizer=learner.optimizer,
+        run_epoch=lambda number: run_epoch(experiment, data, learner, number),
+    )
+
+
+def _from_people(experiment: IdentityExperiment, data: PeopleData, device: torch.device) -> Course:
+    learner = new_identity_learner(experiment, data, device)
+    return Course(
+        state=learner.model,
+        network=learner.model.average,
+        optimizer=learner.optimizer,
+        run_epoch=lambda number: run_identity_epoch(experiment, data, learner, number),
+    )

@@ -1,0 +1,196 @@
+"""One epoch of a run that learns from people: batches, steps, the moving average, validation.
+
+B pictures in a batch, H W pixels, D embedding
+"""
+
+import time
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from model.errors import TrainingError
+from model.preprocessing import normalise, to_unit
+from model.residual import ResidualNetwork, initialise
+from training import parallel
+from training.batch_augmentation import augment_batch, draw_batch
+from training.calibration import platt
+from training.epoch import require_finite
+from training.evaluation import (
+    accuracy,
+    area_under_roc,
+    best_threshold,
+    cross_entropy,
+    squared_error,
+)
+from training.identity_experiment import IdentityExperiment
+from training.losses import Classifier, large_margin_cosine, supervised_contrastive
+from training.moving_average import follow
+from training.part_swap import masks_of, swap_parts
+from training.people_data import PeopleData
+from training.sampler import BatchPlan, plan_epoch
+from training.scoring import raw_scores
+from training.seeds import generator_for
+from training.state import Epoch
+
+
+class IdentityModel(nn.Module):
+    """All tensors that a run changes: the network, the moving average of its weights, the classifier."""
+
+    def __init__(self, network: ResidualNetwork, classifier: Classifier) -> None:
+        super().__init__()
+        self.network = network
+        self.average = deepcopy(network).requires_grad_(False)
+        self.classifier = classifier
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdentityLearner:
+    """What is learned, what steps it, and on which device."""
+
+    model: IdentityModel
+    optimizer: torch.optim.Optimizer
+    device: torch.device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Pictures float32 (B, 1, H, W), normalised and channels_last; labels int64 (B,), one number for each person.
+
+    The first `known` pictures are of people whom the classifier knows, by their numbers.
+    """
+
+    images: Tensor
+    labels: Tensor
+    known: int
+
+
+def new_identity_learner(experiment: IdentityExperiment, data: PeopleData, device: torch.device) -> IdentityLearner:
+    """A network and a classifier with the experiment's first weights, and their optimiser. Raises TrainingError."""
+    if parallel.world_size() > 1:
+        raise TrainingError(f"{experiment.name}: trains in one process; start it without torchrun")
+    if len(data.several) < 2:
+        raise TrainingError(f"{experiment.name}: takes two people with several pictures to train on, or more")
+    draws = generator_for(experiment.seed, "initialise", 0)
+    network = ResidualNetwork(experiment.network)
+    initialise(network, draws)
+    classifier = Classifier(len(data.several), experiment.network.dimension)
+    nn.init.normal_(classifier.weight, std=0.01, generator=draws)
+    model = IdentityModel(network, classifier).to(device).to(memory_format=torch.channels_last)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
+    return IdentityLearner(model=model, optimizer=optimizer, device=device)
+
+
+def batches_in_epoch(experiment: IdentityExperiment, data: PeopleData) -> int:
+    """As many as it takes for the pictures of people with several to be as many as all that are trained on."""
+    return max(1, round(data.pictures / (experiment.people * experiment.pictures)))
+
+
+def run_identity_epoch(
+    experiment: IdentityExperiment, data: PeopleData, learner: IdentityLearner, number: int
+) -> Epoch:
+    """Trains for an epoch, then validates the moving average. Raises TrainingError if a loss is not finite."""
+    started = time.perf_counter()
+    learner.model.train()
+    loss, share_right, images_per_s = _train(experiment, data, learner, number)
+    raw, same = raw_scores(learner.model.average, experiment.preprocessing, data.album, data.validation)
+    require_finite(float(raw.sum()))
+    scale, bias = platt(raw, same)
+    scores = torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy()
+    bce = cross_entropy(scores, same)
+    return Epoch(
+        epoch=number,
+        learning_rate=_rate(experiment, data, number, batches_in_epoch(experiment, data) - 1),
+        train_loss=loss,
+        train_accuracy=share_right,
+        validation_loss=bce,
+        validation_bce=bce,
+        validation_mse=squared_error(scores, same),
+        validation_accuracy=accuracy(scores, same, 0.5).value,
+        seconds=time.perf_counter() - started,
+        images_per_s=images_per_s,
+        validation_best_accuracy=accuracy(scores, same, best_threshold(scores, same)).value,
+        validation_area=area_under_roc(scores, same),
+    )
+
+
+def identity_step(experiment: IdentityExperiment, learner: IdentityLearner, batch: Batch) -> tuple[float, int]:
+    """One step; returns the loss and how many known pictures the classifier had right, its margin aside.
+
+    Raises TrainingError before a loss that is not finite reaches the weights.
+    """
+    learner.optimizer.zero_grad(set_to_none=True)
+    embeddings = learner.model.network.embed(batch.images)
+    known = batch.labels[: batch.known]
+    cosines = learner.model.classifier(embeddings[: batch.known])
+    margin = large_margin_cosine(cosines, known, experiment.classifier_scale, experiment.classifier_margin)
+    contrast = supervised_contrastive(embeddings, batch.labels, experiment.temperature)
+    loss = contrast + experiment.classifier_weight * margin
+    value = loss.detach().item()
+    require_finite(value)
+    loss.backward()
+    learner.optimizer.step()
+    return value, int((cosines.argmax(1) == known).sum())
+
+
+def identity_batches(
+    experiment: IdentityExperiment, data: PeopleData, epoch: int, device: torch.device
+) -> Iterator[Batch]:
+    """The batches of an epoch: people with several pictures, virtual people made of these, single pictures twice."""
+    sizes = (experiment.people, experiment.pictures, experiment.singles)
+    draws = generator_for(experiment.seed, "people", epoch)
+    changes = generator_for(experiment.seed, "augment", epoch)
+    swaps = generator_for(experiment.seed, "swap", epoch)
+    masks = masks_of(experiment.face, experiment.preprocessing.side_px)
+    for plan in plan_epoch(data.several, data.single, sizes, batches_in_epoch(experiment, data), draws):
+        images, labels = _assemble(experiment, data, plan, masks, swaps)
+        images = augment_batch(images, draw_batch(len(images), experiment.augmentation, changes))
+        images = normalise(images.to(device), experiment.preprocessing)
+        images = images.contiguous(memory_format=torch.channels_last)
+        yield Batch(images=images, labels=labels.to(device), known=plan.pictures.numel())
+
+
+def _assemble(
+    experiment: IdentityExperiment, data: PeopleData, plan: BatchPlan, masks: Tensor, swaps: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Pictures float32 (B, 1, H, W), 0..1, and labels (B,): the known, the virtual, both views of the singles."""
+    people, pictures = plan.pictures.shape
+    known = to_unit(data.album.pixels[plan.pictures.flatten()])
+    virtual = swap_parts(known.unflatten(0, (people, pictures)), masks, experiment.virtual, swaps)
+    singles = to_unit(data.album.pixels[plan.singles])
+    others = len(data.several) + torch.arange(len(virtual) + len(singles))
+    made_up, alone = others[: len(virtual)], others[len(virtual) :]
+    labels = [plan.people.repeat_interleave(pictures), made_up.repeat_interleave(pictures), alone, alone]
+    return torch.cat([known, virtual.flatten(0, 1), singles, singles]), torch.cat(labels)
+
+
+def _train(
+    experiment: IdentityExperiment, data: PeopleData, learner: IdentityLearner, number: int
+) -> tuple[float, float, float]:
+    """All batches of an epoch: the mean loss, the share that the classifier had right, pictures a second."""
+    sums, started = torch.zeros(4, dtype=torch.float64), time.perf_counter()
+    count = batches_in_epoch(experiment, data)
+    with tqdm(total=count, desc=f"epoch {number}/{experiment.epochs}", unit=" batches", mininterval=1) as bar:
+        for index, batch in enumerate(identity_batches(experiment, data, number, learner.device)):
+            for group in learner.optimizer.param_groups:
+                group["lr"] = _rate(experiment, data, number, index)
+            loss, right = identity_step(experiment, learner, batch)
+            follow(learner.model.average, learner.model.network, experiment.average, (number - 1) * count + index)
+            sums += torch.tensor([loss, right, batch.known, len(batch.images)])
+            rate = float(sums[3]) / (time.perf_counter() - started)
+            left_s = (count * (experiment.epochs - number + 1) - index - 1) * float(sums[3]) / (index + 1) / rate
+            mean_loss, share = float(sums[0]) / (index + 1), float(sums[1] / sums[2])
+            whole = f"run ends in {left_s / 60:.0f} min"
+            bar.set_postfix_str(f"loss {mean_loss:.4f}, accuracy {share:.1%}, {rate:.1f} images/s, {whole}")
+            bar.update()
+    return mean_loss, share, rate
+
+
+def _rate(experiment: IdentityExperiment, data: PeopleData, number: int, index: int) -> float:
+    """The learning rate of a batch of an epoch."""
+    count = batches_in_epoch(experiment, data)
+    return experiment.learning_rate_at((number - 1) * count + index, experiment.epochs * count)

@@ -1,0 +1,72 @@
+"""Thresholds for wanted false match rates, over every impostor pair that the held-out people have.
+
+P pairs, M people, R rounds
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.similarity import OperatingPoint
+from training.evaluation import BOOTSTRAP_ROUNDS, Scores
+
+WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
+
+Owners = NDArray[np.int64]
+
+
+def operating_points(scores: Scores, left: Owners, right: Owners, split: str) -> tuple[OperatingPoint, ...]:
+    """Scores float64 (P,) of impostor pairs and the numbers of the people in them, (P,) each, from 0.
+
+    A rate that no threshold up to 1 keeps, or that so few pairs cannot show, has no point.
+    """
+    points = []
+    for name, max_fmr in WANTED.items():
+        threshold = lowest_threshold(scores, max_fmr)
+        if threshold is not None and max_fmr * len(scores) >= 1:
+            accepted = scores >= threshold
+            points.append(
+                OperatingPoint(
+                    name=name,
+                    max_fmr=max_fmr,
+                    threshold=threshold,
+                    fmr=float(accepted.mean()),
+                    interval=rate_interval(accepted, left, right),
+                    split=split,
+                    pairs=len(scores),
+                    people=len(np.unique(np.concatenate([left, right]))),
+                )
+            )
+    return tuple(points)
+
+
+def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
+    """Halfway between the highest score that must be refused and the next, or None where nothing up to 1 would do."""
+    allowed = int(max_fmr * len(scores))
+    if allowed >= len(scores):
+        return 0.0
+    ordered = np.sort(scores)
+    refused = ordered[len(scores) - 1 - allowed]
+    above = ordered[ordered > refused]
+    following = float(above[0]) if len(above) else 1.0
+    threshold = (float(refused) + following) / 2
+    return threshold if threshold > refused else (following if following > refused else None)
+
+
+def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners, seed: int = 0) -> tuple[float, float]:
+    """The 95% interval of a rate over pairs of people, from people drawn with replacement (Efron 1979).
+
+    A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
+    """
+    people = int(max(left.max(), right.max())) + 1
+    hits = _table(left[accepted], right[accepted], people)
+    pairs = _table(left, right, people)
+    drawn = np.random.default_rng(seed).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS).astype(float)
+    weight = ((drawn @ pairs) * drawn).sum(1)
+    rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
+    low, high = np.percentile(rates, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def _table(left: Owners, right: Owners, people: int) -> NDArray[np.float64]:
+    """(M, M): how many pairs two people have."""
+    return np.bincount(left * people + right, minlength=people**2).reshape(people, people).astype(float)

@@ -1,0 +1,54 @@
+"""Which pictures make up the batches of an epoch: some people with several pictures each, and people with one.
+
+N pictures of an epoch's batch
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchPlan:
+    """One batch: `people` int64 (M,) and `pictures` int64 (M, n) of them, `singles` int64 (S,) of people with one."""
+
+    people: Tensor
+    pictures: Tensor
+    singles: Tensor
+
+
+def plan_epoch(
+    several: Sequence[Tensor], single: Tensor, sizes: tuple[int, int, int], batches: int, draws: torch.Generator
+) -> Iterator[BatchPlan]:
+    """Yields so many batches; sizes: people in a batch, pictures of each, people with a single picture.
+
+    `several` has each person's pictures, `single` the pictures of those who have only one. Nobody is in a batch twice,
+    and nobody returns before all but a batch's remainder had their turn.
+    """
+    people, pictures, singles = sizes
+    chosen = _rounds(len(several), people, batches, draws)
+    alone = _rounds(len(single), singles, batches, draws)
+    for group, others in zip(chosen, alone, strict=True):
+        rows = [pick(several[person], pictures, draws) for person in group.tolist()]
+        yield BatchPlan(people=group, pictures=torch.stack(rows), singles=single[others])
+
+
+def pick(pictures: Tensor, count: int, draws: torch.Generator) -> Tensor:
+    """(n,) -> (count,) of them in random order, none twice where there are enough, all equally often where not."""
+    turns = -(-count // len(pictures))
+    return torch.cat([pictures[torch.randperm(len(pictures), generator=draws)] for _ in range(turns)])[:count]
+
+
+def _rounds(population: int, size: int, batches: int, draws: torch.Generator) -> Iterator[Tensor]:
+    """So many groups of `size` numbers below `population`, or of all of them where they are fewer."""
+    size = min(size, population)
+    given = 0
+    while given < batches:
+        order = torch.randperm(population, generator=draws)
+        groups = order.split(size) if size else [order] * batches
+        for group in groups:
+            if len(group) == size and given < batches:
+                given += 1
+                yield group
