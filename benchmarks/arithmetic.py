@@ -5,6 +5,7 @@ ReLU, pooling, and the comparison.
 """
 
 from model.network import KERNELS, NetworkConfig
+from model.residual import ResidualConfig
 
 
 def multiply_adds(config: NetworkConfig) -> dict[str, int]:
@@ -19,8 +20,23 @@ def multiply_adds(config: NetworkConfig) -> dict[str, int]:
     return counts
 
 
-def forward_flop(config: NetworkConfig) -> int:
-    """Floating-point operations that embed one picture."""
+def residual_multiply_adds(config: ResidualConfig) -> dict[str, int]:
+    """What one pass of a residual network over one picture costs, stage by stage; shortcuts are in their stage."""
+    side, before = (config.side_px + 1) // 2, config.channels[0]
+    counts = {"stem": side**2 * before * 9}
+    for number, (after, blocks) in enumerate(zip(config.channels, config.blocks, strict=True), 1):
+        side = side if number == 1 else (side + 1) // 2
+        kernels = 9 * (before + (2 * blocks - 1) * after) + (before if number > 1 else 0)
+        counts[f"stage {number}"] = side**2 * after * kernels
+        before = after
+    counts["fully connected"] = config.features * config.dimension
+    return counts
+
+
+def forward_flop(config: NetworkConfig | ResidualConfig) -> int:
+    """Floating-point operations that embed one picture, with its mirror image where both count."""
+    if isinstance(config, ResidualConfig):
+        return 2 * sum(residual_multiply_adds(config).values()) * (2 if config.flip_average else 1)
     return 2 * sum(multiply_adds(config).values())
 
 

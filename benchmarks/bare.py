@@ -13,9 +13,9 @@ from torch import Tensor
 
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.timing import Work, interleave
+from model.architecture import FaceNetwork
 from model.checkpoint import Header, load
 from model.device import select_device
-from model.network import SiameseNetwork
 from model.similarity import similarity
 
 
@@ -24,7 +24,7 @@ class BareNetwork:
     """A checkpoint's network on a device, laid out in memory as the service lays it out."""
 
     header: Header
-    network: SiameseNetwork
+    network: FaceNetwork
     device: torch.device
 
     def embedding(self, batch: int) -> Callable[[], Tensor]:

@@ -18,7 +18,7 @@ from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.device import select_device
 from training.album import Album
 from training.epoch import Learner, TrainingData, batches, new_learner, step
-from training.experiments import EXPERIMENTS, Experiment, find_experiment
+from training.experiments import EXPERIMENTS, Experiment, find_pairs_experiment
 from training.pairs import PairSet
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
@@ -107,7 +107,7 @@ def step_figures(experiment: Experiment, layout: torch.memory_format, seconds: S
 
 
 def _measure(options: argparse.Namespace) -> Figures:
-    experiment = find_experiment(options.experiment)
+    experiment = find_pairs_experiment(options.experiment)
     layout = torch.contiguous_format if options.default_layout else torch.channels_last
     return step_figures(
         experiment, layout, time_step(experiment, select_device(options.device), options.rounds, layout)

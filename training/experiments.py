@@ -133,3 +133,11 @@ def find_experiment(name: str) -> AnyExperiment:
     if name not in EXPERIMENTS:
         raise TrainingError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
+
+
+def find_pairs_experiment(name: str) -> Experiment:
+    """The experiment of that name, which learns from pairs. Raises TrainingError."""
+    experiment = find_experiment(name)
+    if not isinstance(experiment, Experiment):
+        raise TrainingError(f"{name}: learns from people, not from pairs")
+    return experiment

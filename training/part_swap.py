@@ -49,6 +49,8 @@ def swap_parts(faces: Tensor, masks: Tensor, virtual: int, draws: torch.Generato
     and all pictures of a virtual person have the same parts of the same two.
     """
     count = min(virtual, len(faces) // 2)
+    if count == 0:
+        return faces[:0]
     order = torch.randperm(len(faces), generator=draws)
     hosts, donors = faces[order[:count]], faces[order[count : 2 * count]]
     taken = torch.randint(1, 2 ** len(masks), (count,), generator=draws)

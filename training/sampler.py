@@ -44,11 +44,9 @@ def pick(pictures: Tensor, count: int, draws: torch.Generator) -> Tensor:
 def _rounds(population: int, size: int, batches: int, draws: torch.Generator) -> Iterator[Tensor]:
     """So many groups of `size` numbers below `population`, or of all of them where they are fewer."""
     size = min(size, population)
-    given = 0
-    while given < batches:
-        order = torch.randperm(population, generator=draws)
-        groups = order.split(size) if size else [order] * batches
-        for group in groups:
-            if len(group) == size and given < batches:
-                given += 1
-                yield group
+    in_a_round = population // size if size else batches
+    for number in range(batches):
+        if number % in_a_round == 0:
+            order = torch.randperm(population, generator=draws)
+        start = number % in_a_round * size
+        yield order[start : start + size]

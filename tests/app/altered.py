@@ -17,6 +17,7 @@ PATIENCE_S = 30
 def altered(checkpoint_path: Path, change: Callable[[SiameseNetwork], object]) -> Verifier:
     """The checkpoint's verifier after `change` was made to its network."""
     checkpoint = load(checkpoint_path)
+    assert isinstance(checkpoint.network, SiameseNetwork)
     with torch.no_grad():
         change(checkpoint.network)
     return Verifier(checkpoint, torch.device("cpu"))

@@ -5,17 +5,19 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.arithmetic import forward_flop, multiply_adds, step_flop
+from benchmarks.arithmetic import forward_flop, multiply_adds, residual_multiply_adds, step_flop
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
+from model.architecture import build
 from model.network import NetworkConfig, SiameseNetwork
+from model.residual import ResidualConfig
 from tests.conftest import TINY
 from training.experiments import EXPERIMENT_2
 
 
-def hooked_counts(config: NetworkConfig) -> list[int]:
+def hooked_counts(config: NetworkConfig | ResidualConfig) -> list[int]:
     """Multiply-adds of each layer that has a kernel or a matrix, from what really goes through it."""
     with torch.device("meta"):
-        built = SiameseNetwork(config)
+        built = build(config)
         picture = torch.empty(1, 1, config.side_px, config.side_px)
     counts: list[int] = []
 
@@ -43,6 +45,14 @@ def test_multiply_adds_of_experiment_2_are_those_counted_by_hand() -> None:
 @pytest.mark.parametrize("config", [EXPERIMENT_2.network, TINY, TINY.model_copy(update={"side_px": 80})])
 def test_multiply_adds_are_those_that_go_through_the_layers(config: NetworkConfig) -> None:
     assert list(multiply_adds(config).values()) == hooked_counts(config)
+
+
+@pytest.mark.parametrize("config", [ResidualConfig(), ResidualConfig(side_px=50, channels=(4, 4, 6, 8))])
+def test_operations_of_a_residual_network_are_those_that_go_through_the_layers(config: ResidualConfig) -> None:
+    assert forward_flop(config) == 2 * sum(hooked_counts(config))
+    plain = config.model_copy(update={"flip_average": False})
+    assert forward_flop(plain) == 2 * sum(hooked_counts(plain)) == forward_flop(config) / 2
+    assert list(residual_multiply_adds(plain)) == ["stem", *(f"stage {n}" for n in range(1, 5)), "fully connected"]
 
 
 def test_operations_are_those_that_torch_counts_forward_and_backward() -> None:

@@ -12,6 +12,7 @@ from benchmarks.arithmetic import forward_flop
 from benchmarks.bare import load_bare
 from benchmarks.machine import PRODUCT_FLOP
 from model.checkpoint import load as load_checkpoint
+from model.network import SiameseNetwork
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")
@@ -35,6 +36,7 @@ def test_network_figures_from_known_seconds(checkpoint_path: Path) -> None:
 def test_every_turn_embeds_about_as_many_pictures(checkpoint_path: Path) -> None:
     bare = load_bare(checkpoint_path, CPU)
     seen: list[int] = []
+    assert isinstance(bare.network, SiameseNetwork)
     bare.network.twin.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     network.time_batches(bare, [1, 4], rounds=1)
     assert seen == [1, 4, 1, 1, 1, 1, 4]

@@ -11,6 +11,7 @@ from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
 from model.crops import prepare
 from model.errors import CheckpointError, InferenceError
+from model.network import SiameseNetwork
 from model.preprocessing import Pixels, PreprocessingConfig, normalise, to_unit
 from model.similarity import similarity
 from model.verifier import Verifier
@@ -75,6 +76,7 @@ def test_the_same_picture_twice_gives_the_same_embedding(verifier: Verifier) -> 
 
 
 def test_identical_pictures_score_the_sigmoid_of_the_bias(verifier: Verifier, checkpoint: Checkpoint) -> None:
+    assert isinstance(checkpoint.network, SiameseNetwork)
     embeddings = verifier.embed(faces(4))
     expected = 1 / (1 + math.exp(-checkpoint.network.comparison.bias.item()))
     assert verifier.compare(embeddings, embeddings).tolist() == pytest.approx([expected] * 4, abs=1e-12)
@@ -108,6 +110,7 @@ def test_the_canary_tells_of_other_preprocessing(checkpoint: Checkpoint) -> None
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_broken_network_gives_no_answer(checkpoint: Checkpoint, value: float) -> None:
+    assert isinstance(checkpoint.network, SiameseNetwork)
     verifier = Verifier(checkpoint, CPU)
     sound = verifier.embed(faces(2))
     checkpoint.network.fully_connected.bias.fill_(value)

@@ -10,7 +10,7 @@ from model.errors import TrainingError
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from training.augmentation import Augmentation
-from training.experiments import EXPERIMENTS, Experiment, find_experiment
+from training.experiments import EXPERIMENTS, Experiment, find_experiment, find_pairs_experiment
 
 FULL = ("experiment-1", "experiment-2", "experiment-3", "experiment-4")
 COMMON = {"epochs": 20, "batch_pairs": 128, "learning_rate": 1e-4, "validation_fraction": 0.2, "split_seed": 0}
@@ -44,14 +44,18 @@ def test_an_experiment_is_as_decided(name: str) -> None:
 
 
 def test_all_share_one_split() -> None:
-    assert len({(find_experiment(name).split_seed, find_experiment(name).validation_fraction) for name in FULL}) == 1
+    experiments = [find_pairs_experiment(name) for name in FULL]
+    assert len({(experiment.split_seed, experiment.validation_fraction) for experiment in experiments}) == 1
 
 
 def test_the_names_are_those_of_the_table() -> None:
-    assert set(EXPERIMENTS) == {*FULL, "experiment-2-aligned", "grid-winner", "smoke"}
+    aligned = {"experiment-2-aligned", "experiment-5"}
+    assert set(EXPERIMENTS) == {*FULL, *aligned, "grid-winner", "smoke", "experiment-5-unaligned"}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
-    with pytest.raises(TrainingError, match="there is no experiment 'experiment-5'; there are experiment-1, "):
-        find_experiment("experiment-5")
+    with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):
+        find_experiment("experiment-0")
+    with pytest.raises(TrainingError, match="experiment-5: learns from people, not from pairs"):
+        find_pairs_experiment("experiment-5")
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -96,13 +100,13 @@ def steps(experiment: Experiment) -> list[float]:
 
 @pytest.mark.parametrize("name", FULL)
 def test_the_learning_rate_equals_step_lr(name: str) -> None:
-    experiment = find_experiment(name)
+    experiment = find_pairs_experiment(name)
     rates = [experiment.learning_rate_at(epoch) for epoch in range(1, 21)]
     assert rates == pytest.approx(steps(experiment), rel=1e-12)
     assert len(set(rates)) == (4 if experiment.decay_every_epochs else 1)
 
 
 def test_the_grid_winner_is_the_reference_s() -> None:
-    found = find_experiment("grid-winner")
+    found = find_pairs_experiment("grid-winner")
     assert (found.epochs, found.batch_pairs, found.learning_rate, found.patience_epochs) == (20, 64, 1e-4, 3)
     assert replace(found, name="experiment-4", batch_pairs=128, patience_epochs=5) == find_experiment("experiment-4")

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from model.checkpoint import Header, load
+from model.network import SiameseNetwork
 from model.preprocessing import PreprocessingConfig
 from model.similarity import similarity
 from tests.conftest import tiny_network
@@ -109,6 +110,7 @@ def test_the_threshold_comes_from_the_validation_pairs(result: Finished) -> None
     checkpoint = load(result.folder / "smoke.safetensors")
     scores, same = score_pairs(checkpoint.network, SMOKE.preprocessing, result.data.album, result.data.validation)
     threshold = result.header.threshold
+    assert isinstance(checkpoint.network, SiameseNetwork)
     identical = float(similarity(checkpoint.network.comparison.bias.detach()))
     assert threshold.value == best_threshold(scores, same, identical)
     assert (threshold.method, threshold.split) == ("highest accuracy", "validation")

@@ -1,0 +1,112 @@
+"""The residual network: its sizes, its embeddings, its mirror."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from model.residual import ResidualConfig, ResidualNetwork, initialise
+
+SLIM = ResidualConfig(side_px=32, channels=(4, 4, 6, 8), dimension=16)
+
+
+def network(config: ResidualConfig = SLIM, seed: int = 0) -> ResidualNetwork:
+    made = ResidualNetwork(config)
+    initialise(made, torch.Generator().manual_seed(seed))
+    return made
+
+
+def pictures(count: int, side_px: int = 32) -> Tensor:
+    return torch.randn(count, 1, side_px, side_px, generator=torch.Generator().manual_seed(1))
+
+
+def multiplications(config: ResidualConfig) -> int:
+    """Of one call of `embed`, from what really goes through the layers."""
+    with torch.device("meta"):
+        made, picture = ResidualNetwork(config).eval(), torch.empty(1, 1, config.side_px, config.side_px)
+    total = 0
+
+    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        total += output.numel() * layer.get_parameter("weight")[0].numel()
+
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    made.embed(picture)
+    return total
+
+
+def test_the_served_network_is_within_its_limits() -> None:
+    """At most 5 million parameters and 300 million multiplications for a face, with its mirror image."""
+    with torch.device("meta"):
+        parameters = sum(tensor.numel() for tensor in ResidualNetwork(ResidualConfig()).parameters())
+    assert parameters == 2_308_976
+    assert multiplications(ResidualConfig(flip_average=False)) == 57_630_720
+    assert multiplications(ResidualConfig()) == 2 * 57_630_720 <= 300_000_000
+
+
+@pytest.mark.parametrize("side_px", [16, 32, 33, 64, 70])
+def test_the_features_are_those_that_enter_the_fully_connected_layer(side_px: int) -> None:
+    config = SLIM.model_copy(update={"side_px": side_px})
+    assert network(config).trunk(pictures(2, side_px)).flatten(1).shape == (2, config.features)
+
+
+@pytest.mark.parametrize("flip_average", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_embeddings_have_unit_length(flip_average: bool, training: bool) -> None:
+    made = network(SLIM.model_copy(update={"flip_average": flip_average})).train(training)
+    embeddings = made.embed(pictures(5))
+    assert embeddings.shape == (5, 16)
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(5), atol=1e-6)
+
+
+def test_the_mirror_counts_in_evaluation_alone() -> None:
+    made, images = network().eval(), pictures(3)
+    straight, mirrored = made(images), made(images.flip(3))
+    for one, other, both in zip(straight, mirrored, made.embed(images), strict=True):
+        added = one + other
+        assert torch.allclose(both, added / added.norm(), atol=1e-6)
+    assert torch.allclose(made.embed(images), made.embed(images.flip(3)), atol=1e-6)
+    assert not torch.allclose(straight, mirrored, atol=1e-3)
+    plain = network(SLIM.model_copy(update={"flip_average": False})).eval()
+    assert torch.equal(plain.embed(images), plain(images))
+    made.train()
+    assert torch.equal(made.embed(images), made(images))
+
+
+def test_an_embedding_does_not_depend_on_its_batch() -> None:
+    made, images = network().eval(), pictures(6)
+    together = made.embed(images)
+    for index in range(6):
+        assert torch.allclose(made.embed(images[index : index + 1])[0], together[index], atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["cosine", "joint-bayesian"])
+def test_comparing_is_symmetric(head: str) -> None:
+    made = network(ResidualConfig.model_validate({**SLIM.model_dump(), "head": head})).eval()
+    left, right = made.embed(pictures(8)).chunk(2)
+    assert torch.equal(made.compare(left, right), made.compare(right, left))
+    assert made.compare(left, right).shape == (4,)
+
+
+def test_first_weights_come_from_their_generator() -> None:
+    first, again, other = network(), network(), network(seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(first.fully_connected.weight, other.fully_connected.weight)
+
+
+def test_every_parameter_has_a_gradient() -> None:
+    made = network().train()
+    made.embed(pictures(4)).square().mul(torch.arange(16)).sum().backward()
+    for name, parameter in made.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.abs().sum() > 0), name
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"side_px": 15}, {"dimension": 0}, {"head": "linear"}, {"kind": "siamese"}, {"batch_norm": True}]
+)
+def test_a_configuration_checks_itself(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ResidualConfig.model_validate({**SLIM.model_dump(), **wrong})

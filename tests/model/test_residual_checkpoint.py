@@ -1,0 +1,105 @@
+"""Checkpoints of residual networks, beside the older ones, whose digests must go on holding."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from model.architecture import build
+from model.checkpoint import Description, load, save
+from model.errors import CheckpointError
+from model.network import NetworkConfig, SiameseNetwork
+from model.preprocessing import PreprocessingConfig
+from model.residual import ResidualNetwork
+from model.similarity import OperatingPoint
+from model.verifier import Verifier
+from tests.conftest import TINY, describe
+from tests.model.checkpoints import edited, read_header, refused
+from tests.model.test_residual import SLIM, network
+
+POINT = OperatingPoint(
+    name="fmr_1e-2", max_fmr=0.01, threshold=0.7, fmr=0.009, interval=(0.005, 0.012), split="held", pairs=900, people=30
+)
+COSINE = SLIM.model_copy(update={"head": "cosine"})
+
+
+def description(points: tuple[OperatingPoint, ...] = (), threshold: float = 0.5) -> Description:
+    preprocessing = PreprocessingConfig(side_px=SLIM.side_px, standardised=True)
+    changes = {"network": SLIM, "preprocessing": preprocessing, "operating_points": points}
+    return describe(threshold=threshold).model_copy(update=changes)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "slim.safetensors"
+    save(path, network().eval(), description((POINT,)))
+    return path
+
+
+def test_it_comes_back_whole_and_serves(path: Path) -> None:
+    checkpoint = load(path)
+    assert checkpoint.header.network == SLIM
+    assert checkpoint.header.operating_points == (POINT,)
+    assert isinstance(checkpoint.network, ResidualNetwork)
+    assert not checkpoint.network.training
+    verifier = Verifier(checkpoint, torch.device("cpu"))
+    verifier.check_canary()
+    pixels = (torch.rand(4, 32, 32, generator=torch.Generator().manual_seed(3)) * 255).byte().numpy()
+    embeddings = verifier.embed(pixels)
+    assert embeddings.shape == (4, 16)
+    assert (verifier.compare(embeddings[:2], embeddings[2:]) == verifier.compare(embeddings[2:], embeddings[:2])).all()
+
+
+def test_the_head_is_part_of_the_embedding_s_digest_and_operating_points_are_not(path: Path, tmp_path: Path) -> None:
+    before = load(path).header
+    changed = network().eval()
+    changed.head.scale.fill_(2)
+    assert save(tmp_path / "a", changed, description((POINT,))).embedding_sha256 != before.embedding_sha256
+    bare = save(tmp_path / "b", network().eval(), description())
+    assert bare.embedding_sha256 == before.embedding_sha256
+    assert bare.checkpoint_sha256 != before.checkpoint_sha256
+
+
+def test_without_operating_points_a_header_is_as_it_was_before_there_were_any(checkpoint_path: Path) -> None:
+    header = read_header(checkpoint_path)
+    assert "operating_points" not in header
+    assert "kind" not in header["network"]
+    assert load(checkpoint_path).header.operating_points == ()
+    assert "operating_points" not in json.loads(load(checkpoint_path).header.model_dump_json())
+
+
+def test_an_edited_operating_point_is_noticed(path: Path, tmp_path: Path) -> None:
+    found = edited(path, tmp_path, lambda header: header["operating_points"][0].update(threshold=0.1))
+    refused(found, "the header does not match its digest")
+
+
+@pytest.mark.parametrize("kind", ["transformer", None, 7])
+def test_a_network_of_another_kind_is_refused(path: Path, tmp_path: Path, kind: object) -> None:
+    refused(edited(path, tmp_path, lambda header: header["network"].update(kind=kind)), "does not fit this version")
+
+
+def test_a_header_that_lost_its_kind_is_refused(path: Path, tmp_path: Path) -> None:
+    refused(edited(path, tmp_path, lambda header: header["network"].pop("kind")), "does not fit this version")
+
+
+def test_a_threshold_above_identical_pictures_is_refused(tmp_path: Path) -> None:
+    made = network(COSINE).eval()
+    made.head.bias.fill_(-2)
+    told = description(threshold=0.5).model_copy(update={"network": COSINE})
+    with pytest.raises(CheckpointError, match=r"lies above 0.268941, the similarity of two identical pictures"):
+        save(tmp_path / "a", made, told)
+
+
+def test_sides_must_agree() -> None:
+    with pytest.raises(ValidationError, match="disagree on side_px"):
+        Description(**{**dict(description()), "preprocessing": PreprocessingConfig()})
+
+
+@pytest.mark.parametrize("config", [TINY, SLIM])
+def test_each_configuration_builds_its_network(config: NetworkConfig) -> None:
+    with torch.device("meta"):
+        made = build(config)
+    assert isinstance(made, SiameseNetwork if config is TINY else ResidualNetwork)
+    assert made.config == config

@@ -1,0 +1,77 @@
+"""Thresholds at wanted false match rates, and intervals over people."""
+
+import numpy as np
+import pytest
+
+from training.evaluation import Scores
+from training.operating import Owners, lowest_threshold, operating_points, rate_interval
+
+PEOPLE, PICTURES = 14, 5
+
+
+def impostors() -> tuple[Scores, Owners, Owners]:
+    """All pairs of pictures of fourteen people; some people look more alike than others."""
+    draws = np.random.default_rng(0)
+    owner = np.repeat(np.arange(PEOPLE), PICTURES)
+    left, right = np.triu_indices(len(owner), 1)
+    left, right = left[owner[left] != owner[right]], right[owner[left] != owner[right]]
+    alike = draws.normal(0, 1, (PEOPLE, PEOPLE))[owner[left], owner[right]]
+    return 1 / (1 + np.exp(-(alike + draws.normal(0, 0.5, len(left))))), owner[left], owner[right]
+
+
+def test_no_lower_threshold_keeps_the_rate() -> None:
+    scores, left, right = impostors()
+    points = operating_points(scores, left, right, "held")
+    assert [(point.name, point.max_fmr) for point in points] == [
+        ("fmr_1e-1", 0.1),
+        ("fmr_1e-2", 0.01),
+        ("fmr_1e-3", 0.001),
+    ]
+    for point in points:
+        assert point.fmr == sum(score >= point.threshold for score in scores) / len(scores) <= point.max_fmr
+        lower = max(score for score in scores if score < point.threshold)
+        assert sum(score >= lower for score in scores) / len(scores) > point.max_fmr
+        assert (point.pairs, point.people, point.split) == (len(scores), PEOPLE, "held")
+        assert point.interval[0] <= point.fmr <= point.interval[1]
+    assert sorted(point.threshold for point in points) == [point.threshold for point in points]
+
+
+@pytest.mark.parametrize(
+    ("scores", "max_fmr", "expected"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], 0.5, 0.25),
+        ([0.1, 0.2, 0.3, 0.4], 0.25, 0.35),
+        ([0.1, 0.2, 0.3, 0.4], 0.1, 0.7),
+        ([0.1, 0.3, 0.3, 0.3], 0.5, 0.65),
+        ([0.1, 0.3, 0.3, 0.5], 0.5, 0.4),
+        ([0.1, 1.0], 0.1, None),
+        ([0.1, 0.2], 1.0, 0.0),
+    ],
+)
+def test_a_threshold_lies_between_two_scores(scores: list[float], max_fmr: float, expected: float | None) -> None:
+    assert lowest_threshold(np.array(scores), max_fmr) == pytest.approx(expected)
+
+
+def test_rates_that_so_few_pairs_cannot_show_have_no_point() -> None:
+    scores, left, right = impostors()
+    names = [point.name for point in operating_points(scores[::20], left[::20], right[::20], "held")]
+    assert names == ["fmr_1e-1", "fmr_1e-2"]
+
+
+def test_the_interval_equals_a_slow_bootstrap() -> None:
+    scores, left, right = impostors()
+    accepted = scores >= 0.8
+    draws = np.random.default_rng(0).multinomial(PEOPLE, [1 / PEOPLE] * PEOPLE, 1000)
+    rates = []
+    for counts in draws[:1000]:
+        weights = counts[left] * counts[right]
+        rates.append((weights * accepted).sum() / weights.sum())
+    assert rate_interval(accepted, left, right) == pytest.approx(tuple(np.percentile(rates, [2.5, 97.5])))
+
+
+def test_the_interval_is_wider_than_if_pairs_were_independent() -> None:
+    scores, left, right = impostors()
+    accepted = scores >= 0.8
+    low, high = rate_interval(accepted, left, right)
+    rate = accepted.mean()
+    assert high - low > 1.5 * 2 * 1.96 * float(np.sqrt(rate * (1 - rate) / len(scores)))
