@@ -49,8 +49,8 @@ def choose_rule(threshold: float | None, max_fmr: float | None, inference: Infer
         if isclose(point.max_fmr, max_fmr, rel_tol=1e-6):
             return Rule(threshold=point.threshold, operating_point=point.name)
     known = ", ".join(f"{point.max_fmr:g}" for point in inference.header.operating_points)
-    detail = f"this model is calibrated for a max_fmr of {known}" if known else "this model has no operating points"
-    raise Problem("invalid_field", f"{detail}; or send a threshold", "max_fmr")
+    points = f"its max_fmr are {known}; send one of these or" if known else "it has none; send"
+    raise Problem("invalid_field", f"the model has no such operating point: {points} a threshold", "max_fmr")
 
 
 def _number(parts: Parts, name: str) -> float | None:
