@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from itertools import islice
+from typing import TypeVar, cast
 
 import numpy as np
 
+from app.batching import Batcher, Timed
 from app.sighting import Choice, Sighting, see
 from app.telemetry import Metrics
 from model.faces import FaceFinder
@@ -18,17 +20,13 @@ from model.verifier import Embeddings, Verifier
 
 T = TypeVar("T")
 
-BATCH = 16
-"""Images that go through the network together; a crowd of faces in one request takes several rounds."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class Timed(Generic[T]):
-    """A result, and how long it waited for the network's thread and then took there."""
+class _Job:
+    """Images uint8 (H, W) to be embedded, and what is made of their embeddings (B, D), on the network's thread too."""
 
-    value: T
-    queue_s: float
-    inference_s: float
+    images: Sequence[Pixels]
+    finish: Callable[[Embeddings], object]
 
 
 class Inference:
@@ -43,6 +41,7 @@ class Inference:
         limits: ImageLimits,
         most_faces: int,
         decoders: int,
+        most_images: int,
     ) -> None:
         self.header = verifier.header
         self.device = verifier.device
@@ -51,7 +50,8 @@ class Inference:
         self._limits = limits
         self._most_faces = most_faces
         self._metrics = metrics
-        self._network = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+        self._most = most_images
+        self._network: Batcher[_Job, object] = Batcher(self._work, most=most_images, name="network")
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
     async def see(self, data: bytes, choice: Choice) -> Sighting:
@@ -61,34 +61,28 @@ class Inference:
 
     async def embed(self, images: Sequence[Pixels]) -> Timed[Embeddings]:
         """B images uint8 (H, W) -> float32 (B, D). Raises InferenceError."""
-
-        def work() -> Embeddings:
-            chunks = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
-            return np.concatenate([self._verifier.embed(np.stack(chunk)) for chunk in chunks])
-
-        return await self._on_network(work)
+        return await self._on_network(images, lambda embeddings: embeddings)
 
     async def compare(self, left: Embeddings, right: Embeddings) -> Timed[float]:
         """Two embeddings float32 (D,) -> their similarity. Raises InferenceError."""
-        return await self._on_network(lambda: float(self._verifier.compare(left[None], right[None])[0]))
+        return await self._on_network([], lambda _: float(self._verifier.compare(left[None], right[None])[0]))
 
     async def verify(self, left: Pixels, right: Pixels) -> Timed[float]:
-        """Two images uint8 (H, W) -> their similarity, exactly as embedding and comparing gives it."""
+        """Two images uint8 (H, W) -> their similarity, as embedding and comparing gives it. Raises InferenceError."""
 
-        def work() -> float:
-            embeddings = self._verifier.embed(np.stack([left, right]))
+        def finish(embeddings: Embeddings) -> float:
             return float(self._verifier.compare(embeddings[:1], embeddings[1:])[0])
 
-        return await self._on_network(work)
+        return await self._on_network([left, right], finish)
 
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score."""
-        await self._on_network(self._verifier.check_canary)
+        await self._on_network([], lambda _: self._verifier.check_canary())
 
     def close(self) -> None:
         """Ends the threads after what they have begun."""
         self._decoders.shutdown()
-        self._network.shutdown()
+        self._network.close()
 
     def _see(self, data: bytes, choice: Choice) -> Sighting:
         started = time.perf_counter()
@@ -99,15 +93,32 @@ class Inference:
             self._metrics.stage_seconds.labels("face").observe(sighting.face_s)
         return sighting
 
-    async def _on_network(self, work: Callable[[], T]) -> Timed[T]:
-        asked = time.perf_counter()
-
-        def timed() -> Timed[T]:
-            started = time.perf_counter()
-            value = work()
-            return Timed(value=value, queue_s=started - asked, inference_s=time.perf_counter() - started)
-
-        result = await asyncio.get_running_loop().run_in_executor(self._network, timed)
+    async def _on_network(self, images: Sequence[Pixels], finish: Callable[[Embeddings], T]) -> Timed[T]:
+        result = await self._network.run(_Job(images=images, finish=finish), size=len(images))
         self._metrics.stage_seconds.labels("queue").observe(result.queue_s)
-        self._metrics.stage_seconds.labels("inference").observe(result.inference_s)
-        return result
+        self._metrics.stage_seconds.labels("inference").observe(result.work_s)
+        if isinstance(result.value, Exception):
+            raise result.value
+        return cast("Timed[T]", result)
+
+    def _work(self, jobs: list[_Job]) -> list[object]:
+        """What each job asked for, or the exception that it ended in; a batch that fails is tried again job by job."""
+        images = [image for job in jobs for image in job.images]
+        try:
+            embeddings = iter(self._embed(images))
+            return [_finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
+        except Exception as error:
+            return [error] if len(jobs) == 1 else [self._work([job])[0] for job in jobs]
+
+    def _embed(self, images: Sequence[Pixels]) -> Iterator[Embeddings]:
+        """An embedding (D,) for each image, in passes of as many as a batch may have."""
+        self._metrics.batch_images.observe(len(images))
+        for start in range(0, len(images), self._most):
+            yield from self._verifier.embed(np.stack(images[start : start + self._most]))
+
+
+def _finish(job: _Job, embeddings: Embeddings) -> object:
+    try:
+        return job.finish(embeddings)
+    except Exception as error:
+        return error

@@ -75,6 +75,7 @@ def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
         most_faces=settings.max_faces,
         decoders=settings.decoders,
+        most_images=settings.max_batch,
     )
 
     @asynccontextmanager

@@ -121,7 +121,7 @@ async def verify(
             decode=_ms(decoded - decoding),
             face=_ms(max(left.face_s, right.face_s)),
             queue=_ms(result.queue_s),
-            inference=_ms(result.inference_s),
+            inference=_ms(result.work_s),
             total=_ms(time.perf_counter() - started),
         ),
         request_id=request_id,

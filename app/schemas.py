@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
+from model.architecture import AnyNetworkConfig
 from model.checkpoint import Metric, Provenance
-from model.network import NetworkConfig
 from model.photographs import Format
 from model.preprocessing import PreprocessingConfig
 from model.similarity import Decision, OperatingPoint, Threshold
@@ -323,7 +323,7 @@ class Info(BaseModel):
     checkpoint_sha256: str
     device: str
     dimension: int
-    network: NetworkConfig
+    network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
     operating_points: tuple[OperatingPoint, ...]

@@ -43,6 +43,9 @@ class Metrics:
             buckets=SECONDS,
             registry=self.registry,
         )
+        self.batch_images = Histogram(
+            "facepair_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
+        )
         self.model_info = Gauge(
             "facepair_model_info", "Always 1; the labels name the model that is served",
             ["name", "embedding_sha256", "device"], registry=self.registry,

@@ -47,7 +47,13 @@ def test_every_metric_is_documented_with_its_labels() -> None:
     metrics = Metrics()
     exposed = {
         metric._name: ", ".join(metric._labelnames)
-        for metric in (metrics.requests, metrics.request_seconds, metrics.stage_seconds, metrics.model_info)
+        for metric in (
+            metrics.requests,
+            metrics.request_seconds,
+            metrics.stage_seconds,
+            metrics.batch_images,
+            metrics.model_info,
+        )
     }
     assert documented == exposed
     assert {family.name for family in metrics.registry.collect()} == set(exposed)

@@ -1,0 +1,137 @@
+"""Jobs that wait are taken together; nobody pays for another's failure, leaving or delay."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.batching import Batcher, BatchError, DeadlinePassed
+
+pytestmark = pytest.mark.anyio
+
+
+class Worker:
+    """Doubles numbers; keeps the batches that it saw; waits at a gate while that is closed."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Event()
+
+    def __call__(self, jobs: list[int]) -> Sequence[int]:
+        self.begun.set()
+        self.gate.wait(10)
+        self.batches.append(jobs)
+        if 13 in jobs:
+            raise ValueError("unlucky")
+        return [2 * job for job in jobs if job != 99]
+
+
+@asynccontextmanager
+async def batcher_of(worker: Worker, most: int = 4) -> AsyncIterator[Batcher[int, int]]:
+    batcher: Batcher[int, int] = Batcher(worker, most=most, name="test")
+    try:
+        yield batcher
+    finally:
+        worker.gate.set()
+        batcher.close()
+
+
+async def begin(batcher: Batcher[int, int], worker: Worker, first: int = 0) -> "asyncio.Task[object]":
+    """A first job that the worker holds at its gate, so that all others wait."""
+    worker.gate.clear()
+    task: asyncio.Task[object] = asyncio.create_task(batcher.run(first))
+    await asyncio.to_thread(worker.begun.wait, 10)
+    return task
+
+
+async def waiting(batcher: Batcher[int, int], *jobs: int, size: int = 1) -> "list[asyncio.Task[object]]":
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(batcher.run(job, size=size)) for job in jobs]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_lone_job_goes_at_once() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        result = await batcher.run(5)
+    assert (result.value, result.jobs, worker.batches) == (10, 1, [[5]])
+
+
+async def test_what_waits_is_taken_together_up_to_the_most() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2, 3, 4, 5)
+        assert batcher.waiting == 5
+        worker.gate.set()
+        results = await asyncio.gather(first, *others)
+    assert worker.batches == [[0], [1, 2, 3, 4], [5]]
+    assert [result.value for result in results] == [0, 2, 4, 6, 8, 10]  # type: ignore[attr-defined]
+
+
+async def test_sizes_count_and_a_large_job_goes_alone() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2, size=3)
+        others += await waiting(batcher, 3, size=9)
+        worker.gate.set()
+        await asyncio.gather(first, *others)
+    assert worker.batches == [[0], [1], [2], [3]]
+
+
+async def test_a_caller_who_left_is_not_computed() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        left, stays = await waiting(batcher, 1, 2)
+        left.cancel()
+        worker.gate.set()
+        await asyncio.gather(first, stays)
+    assert worker.batches == [[0], [2]]
+
+
+async def test_a_job_past_its_deadline_is_not_computed() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        late = asyncio.create_task(batcher.run(1, deadline=time.perf_counter() - 1))
+        (other,) = await waiting(batcher, 2)
+        worker.gate.set()
+        with pytest.raises(DeadlinePassed):
+            await late
+        await asyncio.gather(first, other)
+    assert worker.batches == [[0], [2]]
+
+
+async def test_a_failing_batch_fails_its_own_callers_alone() -> None:
+    worker = Worker()
+    async with batcher_of(worker, most=2) as batcher:
+        first = await begin(batcher, worker)
+        one, unlucky, other = await waiting(batcher, 1, 13, 2)
+        worker.gate.set()
+        for task in (one, unlucky):
+            with pytest.raises(ValueError, match="unlucky"):
+                await task
+        assert [(await task).value for task in (first, other)] == [0, 4]  # type: ignore[attr-defined]
+
+
+async def test_a_wrong_number_of_results_is_an_error_and_no_hang() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        with pytest.raises(BatchError, match="0 results for 1 jobs"):
+            await batcher.run(99)
+        assert (await batcher.run(1)).value == 2
+
+
+async def test_after_closing_a_job_is_refused() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        pass
+    with pytest.raises(RuntimeError, match="shutdown"):
+        await batcher.run(1)
