@@ -45,7 +45,7 @@ def test_every_picture_is_changed_its_own_way() -> None:
     same = pictures(1).expand(40, -1, -1, -1)
     found = augment_batch(same, drawn(BatchAugmentation()))
     assert found.shape == same.shape
-    assert 0 <= float(found.min())
+    assert float(found.min()) >= 0
     assert float(found.max()) <= 1
     assert len(found.unique(dim=0)) == 40
 
@@ -131,5 +131,5 @@ def test_erased_boxes_lie_inside_and_are_as_many_as_wanted() -> None:
     assert 250 < int(erased.sum()) < 350
     assert float(sides[erased].min()) > 0.099
     assert float(sides[erased].max()) < 0.351
-    assert 0 <= float(boxes.min())
+    assert float(boxes.min()) >= 0
     assert float(boxes.max()) <= 1.0001
