@@ -15,6 +15,8 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
+UNSET = {"threads": "one a core", "detector": "the installed one"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 after an orderly end, 1 with one line on standard error if it cannot start."""
@@ -23,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings(flags)
         configure_logging(settings.log_level)
         verifier = open_verifier(settings)
+        app = create_app(settings, verifier)
     except FacepairError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, before there is a service that logs)
         return 1
@@ -32,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # uvicorn ends in order, then raises the signal once more: that must not make a status of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
-        create_app(settings, verifier),
+        app,
         host=settings.host,
         port=settings.port,
         http="httptools",
@@ -50,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m app", description="Serves face verification over HTTP. A flag wins over its variable."
     )
     for name, field in Settings.model_fields.items():
-        default = "one a core" if field.default is None else field.default
+        default = UNSET.get(name, field.default)
         parser.add_argument(
             f"--{name.replace('_', '-')}",
             metavar="VALUE",

@@ -1,4 +1,4 @@
-"""Where the work of a request is done: images decoded beside the event loop, the network on one thread of its own."""
+"""Where the work of a request is done: decoding and face finding on a few threads, the network on one of its own."""
 
 import asyncio
 import time
@@ -9,24 +9,17 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from app.sighting import Choice, Sighting, see
 from app.telemetry import Metrics
-from model.preprocessing import Format, ImageLimits, Pixels, decode, shrink
+from model.faces import FaceFinder
+from model.photographs import ImageLimits, decode
+from model.preprocessing import Pixels
 from model.verifier import Embeddings, Verifier
 
 T = TypeVar("T")
 
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An image as the network sees it, uint8 (H, W), and what the answer says of its file.
-
-    The decoded picture itself is let go: it may take megabytes, and a request may have many.
-    """
-
-    pixels: Pixels
-    format: Format
-    width_px: int
-    height_px: int
+BATCH = 16
+"""Images that go through the network together; a crowd of faces in one request takes several rounds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +34,39 @@ class Timed(Generic[T]):
 class Inference:
     """The verifier behind its thread, and the decoders. Closing it waits for what runs."""
 
-    def __init__(self, verifier: Verifier, limits: ImageLimits, decoders: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        finder: FaceFinder,
+        metrics: Metrics,
+        *,
+        limits: ImageLimits,
+        most_faces: int,
+        decoders: int,
+    ) -> None:
         self.header = verifier.header
         self.device = verifier.device
         self._verifier = verifier
+        self._finder = finder
         self._limits = limits
+        self._most_faces = most_faces
         self._metrics = metrics
         self._network = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
-    async def prepare(self, data: bytes) -> Prepared:
-        """The bytes of an image -> what the network sees. Raises ImageError."""
+    async def see(self, data: bytes, choice: Choice) -> Sighting:
+        """The bytes of an image -> what the network sees of it. Raises ImageError."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._prepare, data)
+        return await loop.run_in_executor(self._decoders, self._see, data, choice)
 
     async def embed(self, images: Sequence[Pixels]) -> Timed[Embeddings]:
         """B images uint8 (H, W) -> float32 (B, D). Raises InferenceError."""
-        return await self._on_network(lambda: self._verifier.embed(np.stack(images)))
+
+        def work() -> Embeddings:
+            chunks = (images[start : start + BATCH] for start in range(0, len(images), BATCH))
+            return np.concatenate([self._verifier.embed(np.stack(chunk)) for chunk in chunks])
+
+        return await self._on_network(work)
 
     async def compare(self, left: Embeddings, right: Embeddings) -> Timed[float]:
         """Two embeddings float32 (D,) -> their similarity. Raises InferenceError."""
@@ -81,18 +90,14 @@ class Inference:
         self._decoders.shutdown()
         self._network.shutdown()
 
-    def _prepare(self, data: bytes) -> Prepared:
+    def _see(self, data: bytes, choice: Choice) -> Sighting:
         started = time.perf_counter()
-        config = self.header.preprocessing
-        photograph = decode(data, config, self._limits)
-        prepared = Prepared(
-            pixels=shrink(photograph, config),
-            format=photograph.format,
-            width_px=photograph.width_px,
-            height_px=photograph.height_px,
-        )
+        photograph = decode(data, self.header.preprocessing, self._limits)
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
-        return prepared
+        sighting = see(photograph, choice, self.header, self._finder, self._most_faces)
+        if self.header.preprocessing.alignment:
+            self._metrics.stage_seconds.labels("face").observe(sighting.face_s)
+        return sighting
 
     async def _on_network(self, work: Callable[[], T]) -> Timed[T]:
         asked = time.perf_counter()

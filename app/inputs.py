@@ -1,14 +1,17 @@
 """What the routes read from a request, checked; whatever is wrong ends the request as a Problem."""
 
 import asyncio
+from collections.abc import Mapping
 
 from fastapi import Request
 from pydantic import ValidationError
 
 from app.embeddings import decode_embedding
-from app.inference import Inference, Prepared
+from app.inference import Inference
 from app.problems import Problem, from_domain
 from app.schemas import CompareRequest
+from app.settings import Settings
+from app.sighting import Choice, Sighting
 from app.uploads import read_body
 from model.errors import EmbeddingError, ImageError
 from model.verifier import Embeddings
@@ -16,6 +19,8 @@ from model.verifier import Embeddings
 # A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
 JSON_BYTES_PER_VALUE = 64
 JSON_BYTES_BESIDE = 4096
+CHOICES: dict[bytes, Choice] = {b"largest": "largest", b"center": "center", b"only": "only", b"none": "none"}
+CHOICES_OF_EMBED: dict[bytes, Choice] = {**CHOICES, b"all": "all"}
 ENCODINGS = {b"": "float", b"float": "float", b"base64": "base64"}
 
 
@@ -41,27 +46,57 @@ def parse_encoding(values: list[bytes] | None) -> str:
     return encoding
 
 
+def parse_choice(values: list[bytes] | None, inference: Inference, known: Mapping[bytes, Choice] = CHOICES) -> Choice:
+    """The part `face`, if blank "largest"; a model of whole pictures takes only "none". Raises Problem."""
+    text = _text(values)
+    if inference.header.preprocessing.alignment is None and text in (b"", b"none"):
+        return "none"
+    choice = known.get(text or b"largest")
+    if choice is None:
+        raise Problem("invalid_field", f"face is one of {', '.join(name.decode() for name in known)}", "face")
+    require_faces(inference, "face")
+    return choice
+
+
+def require_faces(inference: Inference, field: str | None = None) -> None:
+    """Raises Problem if the model that is served sees whole pictures."""
+    if inference.header.preprocessing.alignment is None:
+        raise Problem("whole_pictures", "this is for models that were trained on straightened faces", field)
+
+
+def name_images(images: list[bytes]) -> dict[str, bytes]:
+    """The repeated part `image`, each under the name that an error calls it by."""
+    return {f"image[{index}]": data for index, data in enumerate(images)}
+
+
+def require_few_faces(count: int, settings: Settings) -> None:
+    """Raises Problem if a request's images have more faces than it may ask for."""
+    if count > settings.max_faces:
+        detail = f"the images have {count} faces, and {settings.max_faces} may be asked for at once; send fewer images"
+        raise Problem("too_many_faces", detail, "image")
+
+
 def _text(values: list[bytes] | None) -> bytes:
     """A part that may come once; a browser sends an input that was left blank, too."""
     return values[0].strip() if values else b""
 
 
-async def prepare_images(inference: Inference, images: dict[str, bytes]) -> list[Prepared]:
-    """All images, decoded side by side; the first that cannot be used ends the request under its own name."""
+async def see_images(inference: Inference, images: dict[str, bytes], choice: Choice) -> list[Sighting]:
+    """All images, seen side by side; the first that cannot be used ends the request under its own name."""
 
-    async def one(field: str, data: bytes) -> Prepared:
+    async def one(field: str, data: bytes) -> Sighting:
         try:
-            return await inference.prepare(data)
+            return await inference.see(data, choice)
         except ImageError as error:
             raise from_domain(error, field) from error
 
     results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
-    prepared = []
+    sightings = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
-        prepared.append(result)
-    return prepared
+        sightings.append(result)
+    return sightings
 
 
 async def read_compare_request(request: Request, inference: Inference) -> CompareRequest:

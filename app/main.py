@@ -19,9 +19,11 @@ from app.settings import Settings
 from app.telemetry import Metrics, TelemetryMiddleware
 from model import __version__
 from model.checkpoint import load
+from model.crops import require_detector, shrink
 from model.device import select_device
 from model.errors import FacepairError
-from model.preprocessing import ImageLimits, prepare
+from model.faces import FaceFinder
+from model.photographs import ImageLimits, decode
 from model.verifier import Verifier
 
 # What nginx logs for a client that left; nobody receives it.
@@ -44,22 +46,36 @@ def open_verifier(settings: Settings) -> Verifier:
     return verifier
 
 
+def open_finder(settings: Settings, verifier: Verifier) -> FaceFinder:
+    """The face detector, which must be the one that the checkpoint was made with. Raises DetectorError."""
+    finder = FaceFinder(settings.detector)
+    require_detector(verifier.header.preprocessing, finder)
+    return finder
+
+
 def _warm_up(verifier: Verifier) -> None:
-    """One picture through decoding and the network, alone and as a pair: first calls are slow, and no caller's."""
+    """A picture through decoding, and the network alone and as a pair: first calls are slow, and no caller's."""
     file = io.BytesIO()
     Image.new("L", (64, 64)).save(file, "PNG")
-    pixels = prepare(file.getvalue(), verifier.header.preprocessing)
+    config = verifier.header.preprocessing
+    pixels = shrink(decode(file.getvalue(), config), config)
     for size in (1, 2):
         verifier.embed(np.stack([pixels] * size))
 
 
 def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
-    """The application around a verifier of `open_verifier`; its lifespan ends the threads."""
+    """The application around a verifier of `open_verifier`; its lifespan ends the threads. Raises DetectorError."""
     metrics = Metrics()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
-    limits = ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px)
-    inference = Inference(verifier, limits, settings.decoders, metrics)
+    inference = Inference(
+        verifier,
+        open_finder(settings, verifier),
+        metrics,
+        limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
+        most_faces=settings.max_faces,
+        decoders=settings.decoders,
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

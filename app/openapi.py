@@ -15,6 +15,13 @@ def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, 
 FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
 FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part image, once for each"}
 THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
+FACE: dict[str, Any] = {
+    "type": "string",
+    "enum": ["largest", "center", "only", "none"],
+    "default": "largest",
+    "description": "which face of each image; none: the picture is in the model's frame already",
+}
+FACE_OF_EMBED = FACE | {"enum": ["largest", "center", "only", "none", "all"]}
 ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
 COMPARE_BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CompareRequest.model_json_schema()}}}

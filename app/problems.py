@@ -38,6 +38,7 @@ KINDS = (
     Kind(
         status=409, code="foreign_embedding", title="Another model made this embedding", error=errors.ForeignEmbedding
     ),
+    Kind(status=409, code="whole_pictures", title="This model sees whole pictures and finds no faces"),
     Kind(status=413, code="too_many_bytes", title="The upload has too many bytes"),
     Kind(status=415, code="unsupported_content_type", title="This route does not take this content type"),
     Kind(
@@ -50,6 +51,10 @@ KINDS = (
     ),
     Kind(status=422, code="too_many_pixels", title="The image has too many pixels", error=errors.ImageTooLarge),
     Kind(status=422, code="image_too_small", title="The image is too small", error=errors.ImageTooSmall),
+    Kind(status=422, code="no_face", title="There is no face in the image", error=errors.NoFace),
+    Kind(status=422, code="several_faces", title="There are several faces in the image", error=errors.SeveralFaces),
+    Kind(status=422, code="too_many_faces", title="There are too many faces", error=errors.TooManyFaces),
+    Kind(status=422, code="face_too_small", title="The face is too small", error=errors.FaceTooSmall),
     Kind(status=500, code="internal_error", title="The service failed"),
     Kind(status=503, code="not_ready", title="The service is not ready"),
 )  # fmt: skip

@@ -9,16 +9,28 @@ from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from app.embeddings import encode_base64
-from app.inference import Inference, Prepared
-from app.inputs import parse_embedding, parse_encoding, parse_threshold, prepare_images, read_compare_request
-from app.openapi import COMPARE_BODY, ENCODING, FILE, FILES, THRESHOLD, multipart
+from app.inference import Inference
+from app.inputs import (
+    CHOICES_OF_EMBED,
+    name_images,
+    parse_choice,
+    parse_embedding,
+    parse_encoding,
+    parse_threshold,
+    read_compare_request,
+    require_faces,
+    require_few_faces,
+    see_images,
+)
+from app.openapi import COMPARE_BODY, ENCODING, FACE, FACE_OF_EMBED, FILE, FILES, THRESHOLD, multipart
 from app.problems import Problem, from_domain
+from app.reports import report_image, views_of
 from app.schemas import (
     Comparison,
+    Detection,
     Embedding,
     EmbeddingList,
     Health,
-    ImageReport,
     Info,
     Limits,
     ModelName,
@@ -79,7 +91,10 @@ work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
 
 
 @work_router.post(
-    "/verify", openapi_extra=multipart(["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD})
+    "/verify",
+    openapi_extra=multipart(
+        ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "face": FACE}
+    ),
 )
 async def verify(
     request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
@@ -87,10 +102,13 @@ async def verify(
     """Whether two photographs show the same person."""
     started = time.perf_counter()
     image = PartRule(max_bytes=settings.max_image_bytes, required=True)
-    parts = await read_parts(request, {"image1": image, "image2": image, "threshold": PartRule()})
+    rules = {"image1": image, "image2": image, "threshold": PartRule(), "face": PartRule()}
+    parts = await read_parts(request, rules)
     threshold = parse_threshold(parts.get("threshold"), inference)
+    choice = parse_choice(parts.get("face"), inference)
     decoding = time.perf_counter()
-    left, right = await prepare_images(inference, {"image1": parts["image1"][0], "image2": parts["image2"][0]})
+    images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
+    left, right = await see_images(inference, images, choice)
     decoded = time.perf_counter()
     result = await inference.verify(left.pixels, right.pixels)
     decision = decide(result.value, threshold)
@@ -99,10 +117,11 @@ async def verify(
         verified=decision == "same",
         similarity=result.value,
         threshold=threshold,
-        images=[_report("image1", left), _report("image2", right)],
+        images=[report_image("image1", left), report_image("image2", right)],
         model=_model(inference),
         timing_ms=Timing(
             decode=_ms(decoded - decoding),
+            face=_ms(max(left.face_s, right.face_s)),
             queue=_ms(result.queue_s),
             inference=_ms(result.inference_s),
             total=_ms(time.perf_counter() - started),
@@ -111,27 +130,53 @@ async def verify(
     )
 
 
-@work_router.post("/embed", openapi_extra=multipart(["image"], {"image": FILES, "encoding_format": ENCODING}))
+@work_router.post(
+    "/embed",
+    openapi_extra=multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED}),
+)
 async def embed(
     request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
 ) -> EmbeddingList:
-    """The embeddings of one or more images, to be stored and compared later."""
+    """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
     image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images)
-    parts = await read_parts(request, {"image": image, "encoding_format": PartRule()})
+    parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()})
     encoding = parse_encoding(parts.get("encoding_format"))
-    names = [f"image[{index}]" for index in range(len(parts["image"]))]
-    prepared = await prepare_images(inference, dict(zip(names, parts["image"], strict=True)))
-    embeddings = (await inference.embed([image.pixels for image in prepared])).value
+    choice = parse_choice(parts.get("face"), inference, CHOICES_OF_EMBED)
+    images = name_images(parts["image"])
+    sightings = await see_images(inference, images, choice)
+    views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
+    require_few_faces(len(views), settings)
+    embeddings = (await inference.embed([view.pixels for view in views])).value
     return EmbeddingList(
         data=[
-            Embedding(index=index, embedding=encode_base64(values) if encoding == "base64" else values.tolist())
-            for index, values in enumerate(embeddings)
+            Embedding(
+                index=index,
+                image=view.image,
+                face=view.face,
+                embedding=encode_base64(values) if encoding == "base64" else values.tolist(),
+            )
+            for index, (view, values) in enumerate(zip(views, embeddings, strict=True))
         ],
-        images=[_report(name, image) for name, image in zip(names, prepared, strict=True)],
+        images=[report_image(name, seen, choice) for name, seen in zip(images, sightings, strict=True)],
         model=_model(inference),
-        dimension=embeddings.shape[1],
+        dimension=inference.header.network.dimension,
         request_id=request_id,
     )
+
+
+@work_router.post("/detect", openapi_extra=multipart(["image"], {"image": FILES}))
+async def detect(
+    request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
+) -> Detection:
+    """Every face of one or more images, with what was measured of it; an image may have none."""
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images)
+    parts = await read_parts(request, {"image": image})
+    require_faces(inference)
+    images = name_images(parts["image"])
+    sightings = await see_images(inference, images, "any")
+    require_few_faces(sum(len(sighting.faces) for sighting in sightings), settings)
+    reports = [report_image(name, sighting, "any") for name, sighting in zip(images, sightings, strict=True)]
+    return Detection(images=reports, request_id=request_id)
 
 
 @work_router.post("/compare", openapi_extra=COMPARE_BODY)
@@ -204,10 +249,6 @@ async def metrics(found: WithMetrics) -> Response:
 
 def _model(inference: Inference) -> ModelName:
     return ModelName(name=inference.header.name, embedding_sha256=inference.header.embedding_sha256)
-
-
-def _report(field: str, image: Prepared) -> ImageReport:
-    return ImageReport(field=field, width=image.width_px, height=image.height_px, format=image.format)
 
 
 def _ms(seconds: float) -> float:

@@ -7,11 +7,37 @@ from pydantic.config import JsonDict
 
 from model.checkpoint import Metric, Provenance
 from model.network import NetworkConfig
-from model.preprocessing import Format, PreprocessingConfig
+from model.photographs import Format
+from model.preprocessing import PreprocessingConfig
 from model.similarity import Decision, Threshold
 
 DIGEST = "9f2c41d0" * 8
 MODEL_EXAMPLE: JsonDict = {"name": "experiment-2", "embedding_sha256": DIGEST}
+
+FACE_EXAMPLE: JsonDict = {
+    "index": 0,
+    "box": {"x": 76.1, "y": 61.9, "width": 98.2, "height": 131.0},
+    "landmarks": {
+        "right_eye": [103.4, 112.5],
+        "left_eye": [146.6, 112.5],
+        "nose": [125.0, 137.4],
+        "right_mouth": [106.7, 156.9],
+        "left_mouth": [143.3, 156.9],
+    },
+    "score": 0.93,
+    "quality": {"inter_eye_px": 43.2, "sharpness": 310.5, "brightness": 121.3, "roll_deg": 0.4, "yaw_deg": -3.1},
+    "warnings": [],
+}
+IMAGE_EXAMPLE: JsonDict = {
+    "field": "image1",
+    "width": 250,
+    "height": 250,
+    "format": "JPEG",
+    "faces_found": 1,
+    "face": FACE_EXAMPLE,
+    "faces": None,
+    "warnings": [],
+}
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
 
@@ -25,22 +51,65 @@ class ModelName(BaseModel):
     embedding_sha256: str
 
 
+class Box(BaseModel):
+    """Left and upper edge and size, in upright pixels of the image; it may reach beyond the image's edges."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class QualityReport(BaseModel):
+    """What was measured of a face. Sharpness (variance of the Laplacian) and brightness (0 to 255) are of what the
+    network sees; roll and yaw are estimated from the landmarks, in degrees.
+    """
+
+    inter_eye_px: float
+    sharpness: float
+    brightness: float
+    roll_deg: float
+    yaw_deg: float
+
+
+Point = tuple[float, float]
+
+
+class FaceReport(BaseModel):
+    """A face: `index` 0 is the largest of its image; landmarks are (x, y), right and left the person's own."""
+
+    index: int
+    box: Box
+    landmarks: dict[str, Point]
+    score: float
+    quality: QualityReport
+    warnings: list[str] = []
+
+
 class ImageReport(BaseModel):
-    """What was found in one uploaded image, after its orientation was applied."""
+    """What was found in one uploaded image, after its orientation was applied.
+
+    `face` is the one that was taken; `faces` has all of them where all were asked for; `warnings` are of the image and
+    the taken face. With a model of whole pictures, and with face=none, no face was looked for.
+    """
 
     field: str
     width: int
     height: int
     format: Format
+    faces_found: int | None = None
+    face: FaceReport | None = None
+    faces: list[FaceReport] | None = None
     warnings: list[str] = []
 
 
 class Timing(BaseModel):
-    """Milliseconds: until both images are decoded, with the wait for a free decoder; waiting for the network; the
-    network; the whole request.
+    """Milliseconds: until both images are decoded and their faces straightened, with the wait for a free decoder; of it
+    for the faces, the longer of the two; waiting for the network; the network; the whole request.
     """
 
     decode: float
+    face: float
     queue: float
     inference: float
     total: float
@@ -58,11 +127,11 @@ class Verification(BaseModel):
                     "similarity": 0.91,
                     "threshold": 0.1742,
                     "images": [
-                        {"field": "image1", "width": 250, "height": 250, "format": "JPEG", "warnings": []},
-                        {"field": "image2", "width": 250, "height": 250, "format": "JPEG", "warnings": []},
+                        IMAGE_EXAMPLE,
+                        {**IMAGE_EXAMPLE, "field": "image2"},
                     ],
                     "model": MODEL_EXAMPLE,
-                    "timing_ms": {"decode": 2.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
+                    "timing_ms": {"decode": 12.0, "face": 10.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
                     "request_id": "5b0e1c8f",
                 }
             ]
@@ -80,23 +149,25 @@ class Verification(BaseModel):
 
 
 class Embedding(BaseModel):
-    """One image's embedding: numbers, or float32 little-endian in base64."""
+    """An embedding: numbers, or float32 little-endian in base64; of which image, and which of its faces."""
 
     object: Literal["embedding"] = "embedding"
     index: int
+    image: int
+    face: int | None
     embedding: list[float] | str
 
 
 class EmbeddingList(BaseModel):
-    """The answer of /embed, in the order of the images."""
+    """The answer of /embed, in the order of the images and, with face=all, of each image's faces."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
                 {
                     "object": "list",
-                    "data": [{"object": "embedding", "index": 0, "embedding": [0.0, 0.25]}],
-                    "images": [{"field": "image[0]", "width": 250, "height": 250, "format": "JPEG", "warnings": []}],
+                    "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "embedding": [0.0, 0.25]}],
+                    "images": [{**IMAGE_EXAMPLE, "field": "image[0]"}],
                     "model": MODEL_EXAMPLE,
                     "dimension": 4096,
                     "request_id": "5b0e1c8f",
@@ -110,6 +181,24 @@ class EmbeddingList(BaseModel):
     images: list[ImageReport]
     model: ModelName
     dimension: int
+    request_id: str
+
+
+class Detection(BaseModel):
+    """The answer of /detect: every face of every image."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "images": [{**IMAGE_EXAMPLE, "field": "image[0]", "face": None, "faces": [FACE_EXAMPLE]}],
+                    "request_id": "5b0e1c8f",
+                }
+            ]
+        }
+    )
+
+    images: list[ImageReport]
     request_id: str
 
 
@@ -163,6 +252,7 @@ class Limits(BaseModel):
     max_pixels: int
     min_side_px: int
     max_images: int
+    max_faces: int
 
 
 class Info(BaseModel):
@@ -195,6 +285,7 @@ class Info(BaseModel):
                         "max_pixels": 50000000,
                         "min_side_px": 32,
                         "max_images": 16,
+                        "max_faces": 64,
                     },
                 }
             ]

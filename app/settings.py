@@ -33,6 +33,8 @@ class Settings(BaseModel):
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
     max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
+    max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one request to /embed or /detect")
+    detector: Path | None = Field(default=None, description="face detector file, if not the installed one")
     max_images: int = Field(default=16, ge=1, le=1024, description="most images in one request to /embed")
     keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
     grace_s: int = Field(default=8, ge=1, description="how long SIGTERM lets requests in progress go on")

@@ -31,10 +31,13 @@ from model.errors import CheckpointError
 from model.files import replacing
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
+from model.quality import QualityRanges
 from model.residual import ResidualConfig
 from model.similarity import OperatingPoint, Threshold, similarity
 
 METADATA_KEY = "facepair"
+LATER = {"trained_on", "operating_points"}
+"""Fields of Description that the first checkpoints did not have yet."""
 
 
 class Metric(BaseModel):
@@ -79,21 +82,22 @@ class Description(BaseModel):
     network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
+    trained_on: QualityRanges | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
+
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Fields added later are left out where they are empty, so that digests of older checkpoints still hold."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if name not in LATER or value}
 
     @model_validator(mode="after")
     def _sides_agree(self) -> Self:
         if self.network.side_px != self.preprocessing.side_px:
             raise ValueError("the network and the preprocessing disagree on side_px")
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_no_operating_points(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Left out where there are none, so that digests of older checkpoints still hold."""
-        values: dict[str, Any] = serialize(self)
-        return {name: value for name, value in values.items() if name != "operating_points" or value}
 
 
 class Header(Description):

@@ -6,11 +6,17 @@ FacepairError
 │   ├── UnsupportedImage       not JPEG, PNG or WebP
 │   ├── UndecodableImage       one of these, but truncated or damaged
 │   ├── ImageTooLarge          more pixels than the limit allows
-│   └── ImageTooSmall          a side shorter than the limit allows
+│   ├── ImageTooSmall          a side shorter than the limit allows
+│   └── FaceError              a picture whose face cannot be used
+│       ├── NoFace             no face was found
+│       ├── SeveralFaces       more than one, where only one may be
+│       ├── TooManyFaces       more than a request may have
+│       └── FaceTooSmall       too few pixels between the eyes
 ├── EmbeddingError             an embedding that cannot be compared
 │   ├── MalformedEmbedding     wrong length, or numbers that are not finite
 │   └── ForeignEmbedding       made by another model
 ├── CheckpointError            a checkpoint that is damaged, foreign or not fit to serve
+├── DetectorError              a face detector that is missing, damaged or not the one a checkpoint was made with
 ├── DeviceError                a device that was asked for and is not there
 ├── InferenceError             the network answered with numbers that are not finite
 ├── DataError                  training data that is missing or malformed
@@ -49,6 +55,26 @@ class ImageTooSmall(ImageError):
     """A side shorter than the limit allows."""
 
 
+class FaceError(ImageError):
+    """A picture whose face cannot be used."""
+
+
+class NoFace(FaceError):
+    """No face was found."""
+
+
+class SeveralFaces(FaceError):
+    """More than one face, where only one may be."""
+
+
+class TooManyFaces(FaceError):
+    """More faces than a request may have."""
+
+
+class FaceTooSmall(FaceError):
+    """Too few pixels between the eyes."""
+
+
 class EmbeddingError(FacepairError):
     """An embedding that cannot be compared."""
 
@@ -63,6 +89,10 @@ class ForeignEmbedding(EmbeddingError):
 
 class CheckpointError(FacepairError):
     """A checkpoint that is damaged, foreign or not fit to serve."""
+
+
+class DetectorError(FacepairError):
+    """A face detector that is missing, damaged, or not the one that a checkpoint was made with."""
 
 
 class DeviceError(FacepairError):

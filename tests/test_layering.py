@@ -50,7 +50,7 @@ def test_no_relative_imports_hide_from_these_tests() -> None:
 @pytest.mark.parametrize("room", ["model", "app"])
 def test_what_serving_imports_is_declared(room: str) -> None:
     declared = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[0].lower()
-    renamed = {"PIL": "pillow", "python_multipart": "python-multipart"}
+    renamed = {"PIL": "pillow", "cv2": "opencv-python-headless", "python_multipart": "python-multipart"}
     for path in files(room):
         for name in imported(path) - ROOMS - set(sys.stdlib_module_names) - {"starlette"}:
             wanted = renamed.get(name, name.replace("_", "-"))

@@ -12,7 +12,8 @@ from PIL import Image
 from app.embeddings import decode_embedding
 from model.checkpoint import load
 from tests.drawing import encode, portrait
-from training.album import ENDINGS, open_album
+from training.album import open_album
+from training.archive import ENDINGS
 from training.pairs import PairSet
 from training.scoring import embed_pictures, score_pairs
 

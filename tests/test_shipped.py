@@ -7,7 +7,8 @@ import pytest
 from app.main import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
-from training.album import find_images, open_album
+from training.album import open_album
+from training.archive import find_images
 from training.card import format_card
 from training.evaluation import accuracy
 from training.experiments import EXPERIMENT_2

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     gallery.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
     gallery.set_defaults(command=commands.gallery)
     prepare = subcommands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
+    prepare.add_argument("--align", action="store_true", help="straighten the face nearest each picture's centre")
     prepare.set_defaults(command=commands.prepare)
     for command in (run, evaluate, grid, gallery, prepare):
         _add_data_options(command)

@@ -1,17 +1,15 @@
-"""The pictures of a data set, prepared once: decoded and shrunk by the very code that serves, and kept in one file.
+"""The pictures of a data set, prepared once by the very code that serves, and kept in one file.
 
-N pictures, H W pixels
+N pictures, H W pixels, Q measures of quality
 """
 
-import gzip
 import hashlib
 import json
 import os
-import stat
-import tarfile
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -20,21 +18,40 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model.errors import DataError, ImageError
+from model.crops import choose, find_faces, require_detector, require_size, shrink, straighten
+from model.errors import DataError, FaceError, ImageError
+from model.faces import FaceFinder
 from model.files import replacing
-from model.preprocessing import Pixels, PreprocessingConfig, prepare
+from model.photographs import decode
+from model.preprocessing import Pixels, PreprocessingConfig
+from model.quality import Quality
+from training.archive import picture_files, picture_paths, status_of
 from training.pairs import Key
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+READ_AHEAD = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredFace:
+    """How many faces a picture has, and the quality of the one nearest its centre."""
+
+    count: int
+    quality: Quality
 
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """Prepared pictures: keys of length N, pixels uint8 (N, H, W), and a digest over both."""
+    """Prepared pictures: keys of length N, pixels uint8 (N, H, W), and a digest over both.
+
+    Where faces were straightened, `faces` has what was measured of each picture's, and `faceless` names the pictures
+    without one, which are not in the album.
+    """
 
     keys: list[Key]
     pixels: Tensor
     sha256: str
+    faces: list[MeasuredFace] = field(default_factory=list)
+    faceless: list[Key] = field(default_factory=list)
 
     def index(self) -> dict[Key, int]:
         """Where each picture is."""
@@ -47,7 +64,8 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig) -> Album:
     `source` is a folder with a folder for each person, or a .tgz of one. Raises DataError naming the file.
     """
     fingerprint = _fingerprint(source, config)
-    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}.npz"
+    kind = "-aligned" if config.alignment else ""
+    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint)
     if album is None:
         album = _prepare(source, config)
@@ -55,76 +73,76 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig) -> Album:
     return album
 
 
-def find_images(data: Path, name: str) -> Path:
-    """`data`/`name` as an unpacked folder or as an archive `name`.tgz. Raises DataError."""
-    for candidate in (data / name, data / f"{name}.tgz"):
-        if candidate.exists():
-            return candidate
-    raise DataError(f"{data}: has neither the folder {name} nor the archive {name}.tgz")
-
-
 def _prepare(source: Path, config: PreprocessingConfig) -> Album:
-    pictures: dict[Key, Pixels] = {}
-    for name, data in tqdm(_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1):
+    finder = FaceFinder() if config.alignment else None
+    if finder:
+        require_detector(config, finder)
+    pictures: dict[Key, _Picture | None] = {}
+    files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
+    for name, picture in _in_parallel(lambda data: _picture(data, config, finder), files, source):
         key = (name.parent.name, name.stem)
         if key in pictures:
             raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
-        try:
-            pictures[key] = prepare(data, config)
-        except ImageError as error:
-            raise DataError(f"{source}: {name}: {error}") from error
-    if not pictures:
-        raise DataError(f"{source}: has no pictures; expected a folder for each person with JPEG, PNG or WebP in it")
-    keys = sorted(pictures)
-    pixels = np.stack([pictures[key] for key in keys])
-    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=_digest(keys, pixels))
+        pictures[key] = picture
+    prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
+    if not prepared:
+        wanted = "JPEG, PNG or WebP with a face in it" if finder else "JPEG, PNG or WebP in it"
+        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
+    keys, pixels = list(prepared), np.stack([picture.pixels for picture in prepared.values()])
+    return Album(
+        keys=keys,
+        pixels=torch.from_numpy(pixels),
+        sha256=_digest(keys, pixels),
+        faces=[picture.face for picture in prepared.values() if picture.face],
+        faceless=sorted(key for key, picture in pictures.items() if picture is None),
+    )
 
 
-def _files(source: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every picture's path, of which the last two parts count, and its bytes."""
-    if source.is_dir():
-        for path in _picture_paths(source):
-            yield path, _read(path)
-        return
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    pixels: Pixels
+    face: MeasuredFace | None = None
+
+
+def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None) -> _Picture | None:
+    """One prepared picture, of the face nearest its centre if faces are wanted; None if it has none large enough."""
+    photograph = decode(data, config)
+    if finder is None:
+        return _Picture(pixels=shrink(photograph, config))
+    faces = find_faces(photograph, finder)
     try:
-        with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file and Path(member.name).suffix.lower() in ENDINGS:
-                    yield Path(member.name), file.read()
-            plain.read()  # to the end, where gzip checks that nothing is missing or damaged
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{source}: not a readable archive: {error}") from error
+        crop = straighten(photograph, faces[choose(faces, "center", photograph)], config, finder)
+        require_size(crop.quality)
+    except FaceError:
+        return None
+    return _Picture(pixels=crop.pixels, face=MeasuredFace(count=len(faces), quality=crop.quality))
 
 
-def _picture_paths(folder: Path) -> list[Path]:
-    """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
-    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
-    return [path for path in paths if stat.S_ISREG(_stat(path).st_mode)]
+def _in_parallel(
+    work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]], source: Path
+) -> Iterator[tuple[Path, _Picture | None]]:
+    """Each file's name and what the work makes of it, in order. Raises DataError for a picture that cannot be used."""
+    waiting: deque[tuple[Path, Future[_Picture | None]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for name, data in files:
+            waiting.append((name, threads.submit(work, data)))
+            if len(waiting) > READ_AHEAD:
+                yield _result(*waiting.popleft(), source)
+        while waiting:
+            yield _result(*waiting.popleft(), source)
 
 
-def _read(path: Path) -> bytes:
+def _result(name: Path, future: "Future[_Picture | None]", source: Path) -> tuple[Path, _Picture | None]:
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read, so repair or remove it: {error}")
+        return name, future.result()
+    except ImageError as error:
+        raise DataError(f"{source}: {name}: {error}") from error
 
 
 def _fingerprint(source: Path, config: PreprocessingConfig) -> str:
     """Changes when a file of the source or the preprocessing does; reads no pictures."""
-    files = _picture_paths(source) if source.is_dir() else [source]
-    found = [(path, _stat(path)) for path in files]
+    files = picture_paths(source) if source.is_dir() else [source]
+    found = [(path, status_of(path)) for path in files]
     stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
     return hashlib.sha256(json.dumps([stats, config.model_dump()]).encode()).hexdigest()
 
@@ -138,7 +156,14 @@ def _digest(keys: list[Key], pixels: Pixels) -> str:
 def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
     try:
         with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(file, keys=np.array(album.keys), pixels=album.pixels.numpy(), fingerprint=np.array(fingerprint))
+            np.savez(
+                file,
+                keys=np.array(album.keys),
+                pixels=album.pixels.numpy(),
+                faces=np.array([[face.count, *astuple(face.quality)] for face in album.faces], np.float64),
+                faceless=np.array(album.faceless, np.str_),
+                fingerprint=np.array(fingerprint),
+            )
     except OSError as error:
         raise DataError(f"{path}: cannot be saved, so choose another folder with --cache: {error}") from error
 
@@ -151,6 +176,14 @@ def _read_cache(path: Path, fingerprint: str) -> Album | None:
                 return None
             keys = [(str(person), str(stem)) for person, stem in stored["keys"]]
             pixels: Pixels = stored["pixels"]
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile):
+            faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
+            faceless = [(str(person), str(stem)) for person, stem in stored["faceless"]]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
-    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=_digest(keys, pixels))
+    sha256 = _digest(keys, pixels)
+    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=sha256, faces=faces, faceless=faceless)
+
+
+def _quality(values: Sequence[float]) -> Quality:
+    names = [each.name for each in fields(Quality)]
+    return Quality(**dict(zip(names, map(float, values), strict=True)))

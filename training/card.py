@@ -17,9 +17,11 @@ def format_card(header: Header) -> str:
     threshold, provenance = header.threshold, header.provenance
     rows = "\n".join(_row(metric) for metric in header.metrics)
     experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
+    trained_on = {"quality of the training faces": header.trained_on.model_dump_json()} if header.trained_on else {}
     facts = {
         "network": header.network.model_dump_json(),
         "preprocessing": header.preprocessing.model_dump_json(),
+        **trained_on,
         "experiment": json.dumps(experiment),
         "seed": provenance.seed,
         "epochs trained": provenance.epochs,

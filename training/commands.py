@@ -1,6 +1,7 @@
 """What each sub-command of `python -m training` does, given its parsed options."""
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +13,18 @@ from model.errors import DataError
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualNetwork
 from training import parallel
-from training.album import Album, find_images, open_album
+from training.album import Album, open_album
+from training.archive import find_images
 from training.card import format_card
 from training.course import AnyData
 from training.epoch import TrainingData, describe
-from training.experiments import GRID_WINNER, AnyExperiment, Experiment, find_experiment
+from training.experiments import ALIGNED, GRID_WINNER, AnyExperiment, Experiment, find_experiment
 from training.finished import read_run
 from training.gallery import write_gallery
 from training.grid import Grid, run_grid, winner
 from training.identity_experiment import IdentityExperiment
 from training.loop import METRICS_FILE, Trained, train, write_metrics
-from training.pairs import PairSet, read_pairs, require_both_kinds, resolve, split
+from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
 from training.people import pictures_of, read_people
 from training.people_data import PeopleData, describe_people, people_data
 from training.report import write_report
@@ -33,11 +35,17 @@ from training.state import Epoch
 
 def prepare(options: argparse.Namespace) -> None:
     """Fills the cache and checks the pair lists."""
-    album = _album(options, PreprocessingConfig())
+    album = _album(options, ALIGNED if options.align else PreprocessingConfig())
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
+    if options.align:
+        print(f"{len(album.faceless)} pictures left out, in which no face was found: {_names(album.faceless)}")
     for name in (options.train_pairs, options.test_pairs):
         pairs = _pairs(options, album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+
+
+def _names(keys: Sequence[Key]) -> str:
+    return ", ".join("/".join(key) for key in keys) or "none"
 
 
 def run(options: argparse.Namespace) -> None:

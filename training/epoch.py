@@ -38,6 +38,12 @@ class TrainingData:
     validation: PairSet
 
     @property
+    def trained_on(self) -> Tensor:
+        """int64 (N,): the pictures of the training."""
+        used: Tensor = torch.cat([self.training.left, self.training.right]).unique()
+        return used
+
+    @property
     def pairs_sha256(self) -> str:
         """A digest over the pairs of both parts, by the names of their pictures."""
         parts = [

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from model.alignment import Alignment
 from model.errors import TrainingError
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
@@ -51,8 +52,18 @@ class Experiment:
 PAPER = NetworkConfig(batch_norm=False, embedding_activation="sigmoid")
 NORMALISED = NetworkConfig(batch_norm=True, embedding_activation="relu")
 
+# The mean landmarks in the deep-funneled frame, of the first picture of each of peopleDevTrain's 4,038 people, and the
+# detector that found them: `python -m training template`.
+LFW_ALIGNMENT = Alignment(
+    template=((0.4136, 0.4501), (0.5864, 0.4501), (0.5, 0.5495), (0.4267, 0.6274), (0.5733, 0.6274)),
+    detector_sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+)
+ALIGNED = PreprocessingConfig(crop=0.6, draft_margin=10, alignment=LFW_ALIGNMENT)
+"""The face alone, without the background that a photograph has around it: 150 of the frame's 250 pixels."""
+
 EXPERIMENT_1 = Experiment(name="experiment-1", network=PAPER)
 EXPERIMENT_2 = Experiment(name="experiment-2", network=NORMALISED, augmentation=Augmentation())
+EXPERIMENT_2_ALIGNED = replace(EXPERIMENT_2, name="experiment-2-aligned", preprocessing=ALIGNED)
 EXPERIMENT_3 = replace(
     EXPERIMENT_2,
     name="experiment-3",
@@ -86,7 +97,9 @@ DEEP_FUNNELED_FACE = FaceParts(
 EXPERIMENT_5 = IdentityExperiment(
     name="experiment-5",
     network=ResidualConfig(),
-    preprocessing=PreprocessingConfig(side_px=64, crop=128 / 250, standardised=True),
+    preprocessing=PreprocessingConfig(
+        side_px=64, crop=128 / 250, standardised=True, draft_margin=16, alignment=LFW_ALIGNMENT
+    ),
     face=DEEP_FUNNELED_FACE,
 )
 EXPERIMENT_5_UNALIGNED = replace(
@@ -104,6 +117,7 @@ EXPERIMENTS: dict[str, AnyExperiment] = {
     for run in (
         EXPERIMENT_1,
         EXPERIMENT_2,
+        EXPERIMENT_2_ALIGNED,
         EXPERIMENT_3,
         EXPERIMENT_4,
         GRID_WINNER,

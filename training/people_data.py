@@ -37,6 +37,11 @@ class PeopleData:
         return torch.cat(alone) if alone else torch.empty(0, dtype=torch.int64)
 
     @property
+    def trained_on(self) -> Tensor:
+        """int64 (N,): the pictures of the training."""
+        return torch.cat(list(self.training.values()))
+
+    @property
     def pictures(self) -> int:
         """How many pictures are trained on."""
         return sum(map(len, self.training.values()))

@@ -16,6 +16,7 @@ from model.architecture import FaceNetwork
 from model.checkpoint import Description, Header, Metric, Provenance, round_to_storage, save
 from model.errors import TrainingError
 from model.files import replacing
+from model.quality import QualityRanges
 from model.residual import ResidualNetwork
 from model.similarity import OperatingPoint, Threshold, similarity
 from training.album import Album
@@ -71,6 +72,7 @@ def finish(
         network=experiment.network,
         preprocessing=experiment.preprocessing,
         threshold=threshold,
+        trained_on=_quality_ranges(data),
         operating_points=points,
         metrics=tuple(metrics),
         provenance=_provenance(experiment, trained, data, code),
@@ -153,6 +155,13 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
         rows = zip(pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist(), scores, strict=True)
         for left, right, same, score in rows:
             writer.writerow(["/".join(album.keys[left]), "/".join(album.keys[right]), int(same), float(score)])
+
+
+def _quality_ranges(data: AnyData) -> QualityRanges | None:
+    """Over the pictures that were trained on; None where faces were not looked for."""
+    if not data.album.faces:
+        return None
+    return QualityRanges.of([data.album.faces[number].quality for number in data.trained_on.tolist()])
 
 
 def _provenance(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:

@@ -8,7 +8,9 @@ from PIL import Image
 
 from app.inference import Inference
 from app.telemetry import Metrics
-from model.preprocessing import ImageLimits, PreprocessingConfig, prepare
+from model.crops import prepare
+from model.photographs import ImageLimits
+from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
 

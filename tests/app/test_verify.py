@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from app.settings import Settings
-from model.preprocessing import PreprocessingConfig, prepare
+from model.crops import prepare
+from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
 from tests.app.asking import ANNA, BERTA, pair, verify
 from tests.drawing import encode, portrait

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from model.crops import prepare
 from model.errors import ImageError, UnsupportedImage
-from model.preprocessing import ImageLimits, PreprocessingConfig, decode, prepare
+from model.photographs import ImageLimits, decode
+from model.preprocessing import PreprocessingConfig
 from tests.model.pictures import difference
 
 CONFIG = PreprocessingConfig()

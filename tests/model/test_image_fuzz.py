@@ -7,8 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from model.crops import shrink
 from model.errors import ImageError
-from model.preprocessing import ImageLimits, PreprocessingConfig, decode, shrink
+from model.photographs import ImageLimits, decode
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.model.pictures import several
 

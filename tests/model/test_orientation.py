@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.preprocessing import Pixels, PreprocessingConfig, decode
+from model.photographs import decode
+from model.preprocessing import Pixels, PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.model.pictures import difference, grey_values
 

@@ -8,7 +8,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.preprocessing import PreprocessingConfig, decode, normalise, prepare, shrink, to_unit
+from model.crops import prepare, shrink
+from model.photographs import decode
+from model.preprocessing import PreprocessingConfig, normalise, to_unit
 from tests.drawing import encode, portrait
 from tests.model.pictures import deep_png, difference, grey_values, several
 

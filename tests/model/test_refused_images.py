@@ -8,7 +8,8 @@ from typing import Literal
 import pytest
 
 from model.errors import EmptyImage, ImageError, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
-from model.preprocessing import ImageLimits, PreprocessingConfig, decode
+from model.photographs import ImageLimits, decode
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.model.pictures import SIGNATURE, chunk, png_header, several
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.preprocessing import PreprocessingConfig, decode
+from model.photographs import decode
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode
 from tests.model.pictures import deep_png
 

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.crops import prepare
 from model.errors import DataError
-from model.preprocessing import PreprocessingConfig, prepare
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
-from training.album import Album, find_images, open_album
+from training.album import Album, open_album
+from training.archive import find_images
 
 CONFIG = PreprocessingConfig(side_px=66)
 

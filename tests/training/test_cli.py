@@ -11,7 +11,8 @@ import pytest
 from app.main import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load
-from model.preprocessing import PreprocessingConfig, prepare
+from model.crops import prepare
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from training import commands
 from training.__main__ import _parser, _with_default, main

@@ -1,0 +1,59 @@
+"""What an answer says of the images it was asked about, and which of their faces are embedded."""
+
+from dataclasses import asdict, dataclass
+
+from app.schemas import Box, FaceReport, ImageReport, QualityReport
+from app.sighting import Choice, SeenFace, Sighting
+from model.faces import LANDMARKS
+from model.preprocessing import Pixels
+
+PLACES_PX = 1
+PLACES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """What the network sees, uint8 (H, W): of which image, and which of its faces if one was looked for."""
+
+    image: int
+    face: int | None
+    pixels: Pixels
+
+
+def views_of(number: int, sighting: Sighting) -> list[View]:
+    """What is embedded of an image: itself, or the faces asked for that have enough pixels."""
+    if sighting.whole is not None:
+        return [View(image=number, face=None, pixels=sighting.whole)]
+    return [View(image=number, face=face.index, pixels=face.pixels) for face in sighting.faces if face.usable]
+
+
+def report_image(field: str, sighting: Sighting, choice: Choice = "largest") -> ImageReport:
+    """An image with the face that was taken, or with all of them if all were asked for."""
+    faces = [_face(face) for face in sighting.faces]
+    every = choice in ("all", "any")
+    return ImageReport(
+        field=field,
+        width=sighting.width_px,
+        height=sighting.height_px,
+        format=sighting.format,
+        faces_found=sighting.faces_found,
+        face=None if every or not faces else faces[0],
+        faces=faces if every else None,
+        warnings=sighting.warnings,
+    )
+
+
+def _face(seen: SeenFace) -> FaceReport:
+    x, y, width, height = (round(value, PLACES_PX) for value in seen.face.box)
+    return FaceReport(
+        index=seen.index,
+        box=Box(x=x, y=y, width=width, height=height),
+        landmarks={name: _point(*point) for name, point in zip(LANDMARKS, seen.face.landmarks.tolist(), strict=True)},
+        score=round(seen.face.score, PLACES),
+        quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in asdict(seen.quality).items()}),
+        warnings=seen.warnings,
+    )
+
+
+def _point(x: float, y: float) -> tuple[float, float]:
+    return round(x, PLACES_PX), round(y, PLACES_PX)

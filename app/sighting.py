@@ -1,0 +1,126 @@
+"""What is seen in one uploaded image: the faces that were asked for, as the network takes them, and what is wrong.
+
+H W pixels
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from model.checkpoint import Header
+from model.crops import FaceChoice, choose, find_faces, require_size, shrink, straighten
+from model.errors import NoFace, TooManyFaces
+from model.faces import Face, FaceFinder
+from model.photographs import Format, Photograph
+from model.preprocessing import Pixels
+from model.quality import LEAST_INTER_EYE_PX, Quality, warnings_of
+
+Choice = FaceChoice | Literal["none", "all", "any"]
+"""As in the model, or the whole picture, or every face; "any" is every face, and none is no error."""
+
+NEARLY_AS_LARGE = 0.8
+NOT_LOOKED_FOR = "no face was looked for: the picture was taken to be in the model's frame already"
+ANOTHER_FACE = "another face is nearly as large as the one that was taken"
+BEYOND_THE_EDGE = "the face reaches beyond the picture's edge"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenFace:
+    """One face: which it is, the largest being 0; in upright pixels of the file; and as the network sees it (H, W)."""
+
+    index: int
+    face: Face
+    quality: Quality
+    pixels: Pixels
+    warnings: list[str]
+
+    @property
+    def usable(self) -> bool:
+        """Whether it has enough pixels to be embedded."""
+        return self.quality.inter_eye_px >= LEAST_INTER_EYE_PX
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighting:
+    """An image as the network sees it. The decoded picture is let go: it may take megabytes.
+
+    `whole` is the picture as it is, where no face was looked for; else `faces` has those asked for, of `faces_found`.
+    """
+
+    format: Format
+    width_px: int
+    height_px: int
+    whole: Pixels | None = None
+    faces: list[SeenFace]
+    faces_found: int | None = None
+    warnings: list[str]
+    face_s: float
+
+    @property
+    def pixels(self) -> Pixels:
+        """Of the one face that was asked for, or of the whole picture."""
+        return self.faces[0].pixels if self.whole is None else self.whole
+
+
+def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, most_faces: int) -> Sighting:
+    """What was asked for of a decoded photograph. Raises FaceError."""
+    config, started = header.preprocessing, time.perf_counter()
+    if config.alignment is None or choice == "none":
+        warnings = [NOT_LOOKED_FOR] if config.alignment else []
+        return _sighting(photograph, started, whole=shrink(photograph, config), faces=[], warnings=warnings)
+    found = find_faces(photograph, finder)
+    if choice in ("largest", "center", "only"):
+        taken = _seen(photograph, found, choose(found, choice, photograph), header, finder)
+        require_size(taken.quality)
+        warnings = taken.warnings + _rivals(found, taken.index)
+        return _sighting(photograph, started, faces=[taken], faces_found=len(found), warnings=warnings)
+    if not found and choice == "all":
+        raise NoFace("no face was found; send a picture with a face that is upright and not covered")
+    if len(found) > most_faces:
+        raise TooManyFaces(f"there are {len(found)} faces, and {most_faces} may be asked for at once; crop the picture")
+    faces = [_seen(photograph, found, index, header, finder) for index in range(len(found))]
+    return _sighting(photograph, started, faces=faces, faces_found=len(found), warnings=[])
+
+
+def _sighting(
+    photograph: Photograph,
+    started: float,
+    *,
+    faces: list[SeenFace],
+    warnings: list[str],
+    whole: Pixels | None = None,
+    faces_found: int | None = None,
+) -> Sighting:
+    return Sighting(
+        format=photograph.format,
+        width_px=photograph.width_px,
+        height_px=photograph.height_px,
+        whole=whole,
+        faces=faces,
+        faces_found=faces_found,
+        warnings=warnings,
+        face_s=time.perf_counter() - started,
+    )
+
+
+def _seen(photograph: Photograph, found: list[Face], index: int, header: Header, finder: FaceFinder) -> SeenFace:
+    config = header.preprocessing
+    assert config.alignment
+    crop = straighten(photograph, found[index], config, finder)
+    eyes = config.alignment.points(config.side_px, config.crop)[:2]
+    warnings = warnings_of(crop.quality, header.trained_on, float(eyes[1, 0] - eyes[0, 0]))
+    if _beyond(crop.face, photograph):
+        warnings.append(BEYOND_THE_EDGE)
+    return SeenFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
+
+
+def _beyond(face: Face, photograph: Photograph) -> bool:
+    x, y, width, height = face.box
+    margin = 0.1 * face.size_px
+    beyond_x = x < -margin or x + width > photograph.width_px + margin
+    return beyond_x or y < -margin or y + height > photograph.height_px + margin
+
+
+def _rivals(found: list[Face], taken: int) -> list[str]:
+    least = NEARLY_AS_LARGE * found[taken].size_px
+    return [ANOTHER_FACE] if any(face.size_px >= least for i, face in enumerate(found) if i != taken) else []

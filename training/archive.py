@@ -1,0 +1,62 @@
+"""The picture files of a data set: a folder with a folder for each person, or a .tgz of one."""
+
+import gzip
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from model.errors import DataError
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def find_images(data: Path, name: str) -> Path:
+    """`data`/`name` as an unpacked folder or as an archive `name`.tgz. Raises DataError."""
+    for candidate in (data / name, data / f"{name}.tgz"):
+        if candidate.exists():
+            return candidate
+    raise DataError(f"{data}: has neither the folder {name} nor the archive {name}.tgz")
+
+
+def picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every picture's path, of which the last two parts count, and its bytes."""
+    if source.is_dir():
+        for path in picture_paths(source):
+            yield path, _read(path)
+        return
+    try:
+        with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isfile() else None
+                if file and Path(member.name).suffix.lower() in ENDINGS:
+                    yield Path(member.name), file.read()
+            plain.read()  # to the end, where gzip checks that nothing is missing or damaged
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise DataError(f"{source}: not a readable archive: {error}") from error
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
+    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+    return [path for path in paths if stat.S_ISREG(status_of(path).st_mode)]
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def status_of(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read, so repair or remove it: {error}")

@@ -1,0 +1,120 @@
+"""How a checkpoint does on test pairs sent as a person would send them: scenes composed around each test picture.
+
+P pairs, H W pixels
+"""
+
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from model.checkpoint import Checkpoint
+from model.crops import choose, find_faces, require_size, shrink, straighten
+from model.errors import FaceError
+from model.faces import FaceFinder
+from model.photographs import decode
+from model.preprocessing import Pixels, PreprocessingConfig
+from training.album import Album
+from training.archive import picture_files
+from training.evaluation import Estimate, wilson
+from training.pairs import Key, Pair, PairSet
+from training.scenes import Kind, Scene, compose
+from training.scoring import score_pairs
+
+# The right face was taken if its landmarks' middle is this near to that of the frame, as a share of the frame's side.
+NEAR = 0.12
+OTHERS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class SceneResult:
+    """Of one kind of scene: pairs decided rightly, a pair without a face counting as wrong; pictures whose wanted face
+    was taken.
+    """
+
+    kind: str
+    accuracy: Estimate
+    pairs: int
+    found: int
+    pictures: int
+
+
+def measure_scenes(
+    checkpoint: Checkpoint,
+    pictures: Mapping[Key, bytes],
+    others: Sequence[bytes],
+    pairs: Sequence[Pair],
+    kind: Kind,
+    seed: int = 0,
+) -> SceneResult:
+    """Scores the pairs with each picture in a scene of its own; `others` are pictures of training people."""
+    finder, config = FaceFinder(), checkpoint.header.preprocessing
+    keys = sorted({key for pair in pairs for key in (pair.left, pair.right)})
+
+    def one(number: int) -> tuple[Pixels | None, bool]:
+        draws = np.random.default_rng([seed, number])
+        chosen = draws.choice(len(others), OTHERS, replace=False)
+        scene = compose(_open(pictures[keys[number]]), [_open(others[i]) for i in chosen], kind, draws)
+        return _seen(scene, config, finder)
+
+    with ThreadPoolExecutor() as threads:
+        progress = tqdm(threads.map(one, range(len(keys))), total=len(keys), desc=kind.name, unit=" pictures")
+        seen = dict(zip(keys, progress, strict=True))
+    return SceneResult(
+        kind=kind.name,
+        accuracy=wilson(_right(checkpoint, pairs, {key: pixels for key, (pixels, _) in seen.items()}), len(pairs)),
+        pairs=len(pairs),
+        found=sum(found for _, found in seen.values()),
+        pictures=len(seen),
+    )
+
+
+def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
+    """The files of those pictures that the source has."""
+    wanted = set(keys)
+    found = ((_key(path), data) for path, data in picture_files(source))
+    return {key: data for key, data in found if key in wanted}
+
+
+def _key(path: Path) -> Key:
+    return path.parent.name, path.stem
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data)).convert("RGB")
+
+
+def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:
+    """What the network sees of a scene, uint8 (H, W), as in the service; and whether it is the wanted face."""
+    photograph = decode(scene.data, config)
+    if config.alignment is None:
+        return shrink(photograph, config), False
+    faces = find_faces(photograph, finder)
+    try:
+        crop = straighten(photograph, faces[choose(faces, "largest", photograph)], config, finder)
+        require_size(crop.quality)
+    except FaceError:
+        return None, False
+    off = float(np.hypot(*(crop.face.landmarks.mean(axis=0) - np.array(scene.centre))))
+    return crop.pixels, off < NEAR * scene.frame_px
+
+
+def _right(checkpoint: Checkpoint, pairs: Sequence[Pair], seen: Mapping[Key, Pixels | None]) -> int:
+    """How many pairs are decided rightly at the checkpoint's threshold."""
+    found = {key: pixels for key, pixels in seen.items() if pixels is not None}
+    pixels = torch.from_numpy(np.stack(list(found.values())))
+    album, index = Album(keys=list(found), pixels=pixels, sha256=""), {key: i for i, key in enumerate(found)}
+    both = [pair for pair in pairs if pair.left in index and pair.right in index]
+    resolved = PairSet(
+        left=torch.tensor([index[pair.left] for pair in both]),
+        right=torch.tensor([index[pair.right] for pair in both]),
+        same=torch.tensor([float(pair.same) for pair in both]),
+    )
+    scores, same = score_pairs(checkpoint.network, checkpoint.header.preprocessing, album, resolved)
+    return int(((scores >= checkpoint.header.threshold.value) == same).sum())

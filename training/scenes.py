@@ -1,0 +1,141 @@
+"""Photographs as people take them, composed from the data set: a face somewhere among smaller ones, tilted, large.
+
+Each kind of scene shows the face of one test picture, the largest of the scene; the others are of training people.
+
+H W pixels; places are (x, y)
+"""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+from PIL.Image import Resampling, Transpose
+
+Place = tuple[float, float, float]
+"""Where something is pasted: the centre, and half the side."""
+
+ATTEMPTS = 200
+SIZE = (1000, 750)
+# The box in which Viola and Jones's detector found a face, as a share of LFW's frame, which is 2.2 times as wide.
+FACE = 1 / 2.2
+# What is pasted of a frame: its middle, with soft edges.
+PASTED = 0.76
+SOFT = 0.04
+OTHERS = (1, 3)
+ORIENTATIONS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_90,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_270,
+}
+"""How the pixels lie in a file of that EXIF orientation whose picture is upright."""
+LARGE = (4000, 3000)
+QUALITY = 92
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What is done to a picture: pasted into a scene or left alone, tilted, turned by EXIF, enlarged."""
+
+    name: str
+    composed: bool = True
+    most_tilt_deg: float = 0.0
+    turned: bool = False
+    large: bool = False
+
+
+KINDS = (
+    Kind(name="the picture itself", composed=False),
+    Kind(name="among smaller faces"),
+    Kind(name="and tilted by up to 30 degrees", most_tilt_deg=30.0),
+    Kind(name="and turned by EXIF", most_tilt_deg=30.0, turned=True),
+    Kind(name="and enlarged to 12 megapixels", most_tilt_deg=30.0, turned=True, large=True),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """A picture file, and where in the upright picture the middle of the wanted frame is; its side in pixels."""
+
+    data: bytes
+    centre: tuple[float, float]
+    frame_px: float
+
+
+def compose(picture: Image.Image, others: Sequence[Image.Image], kind: Kind, draws: np.random.Generator) -> Scene:
+    """A scene of that kind with the frame `picture` in it and some of `others`, all RGB."""
+    if not kind.composed:
+        width, height = picture.size
+        return Scene(data=_encode(picture, 1), centre=(width / 2, height / 2), frame_px=width)
+    canvas = _background(others[0])
+    face_px = draws.uniform(0.2, 0.6) * min(SIZE)
+    frame_px, tilt = face_px / FACE, draws.uniform(-1, 1) * kind.most_tilt_deg
+    taken: list[Place] = []
+    _paste(canvas, picture, frame_px, tilt, taken, draws)
+    for other in others[1 : 1 + int(draws.integers(OTHERS[0], OTHERS[1], endpoint=True))]:
+        _paste(canvas, other, draws.uniform(0.25, 0.6) * frame_px, draws.uniform(-15, 15), taken, draws)
+    x, y, _ = taken[0]
+    scale = LARGE[0] / SIZE[0] if kind.large else 1.0
+    if kind.large:
+        canvas = canvas.resize(LARGE, Resampling.BICUBIC)
+    orientation = int(draws.integers(2, 9)) if kind.turned else 1
+    return Scene(data=_encode(canvas, orientation), centre=(x * scale, y * scale), frame_px=frame_px * scale)
+
+
+def _background(picture: Image.Image) -> Image.Image:
+    """The colours of a picture without its shapes."""
+    return picture.resize((8, 6), Resampling.BOX).resize(SIZE, Resampling.BICUBIC)
+
+
+def _paste(
+    canvas: Image.Image,
+    frame: Image.Image,
+    frame_px: float,
+    tilt_deg: float,
+    taken: list[Place],
+    draws: np.random.Generator,
+) -> None:
+    """Pastes the middle of a frame where it covers no other, and takes that place; or nothing if there is no room."""
+    side = max(8, round(frame_px * PASTED))
+    place = _find_place(canvas.size, frame_px * FACE, side / 2, taken, draws)
+    if place is None:
+        return
+    taken.append(place)
+    margin = (1 - PASTED) / 2
+    box = (margin * frame.width, margin * frame.height, (1 - margin) * frame.width, (1 - margin) * frame.height)
+    part = frame.resize((side, side), Resampling.BICUBIC, box=box).rotate(tilt_deg, Resampling.BICUBIC, expand=True)
+    mask = _soft_square(side).rotate(tilt_deg, Resampling.BICUBIC, expand=True)
+    canvas.paste(part, (round(place[0] - part.width / 2), round(place[1] - part.height / 2)), mask)
+
+
+def _soft_square(side: int) -> Image.Image:
+    soft = max(1, round(SOFT * side))
+    mask = Image.new("L", (side, side), 0)
+    mask.paste(255, (2 * soft, 2 * soft, side - 2 * soft, side - 2 * soft))
+    return mask.filter(ImageFilter.GaussianBlur(soft))
+
+
+def _find_place(
+    size: tuple[int, int], face_px: float, half_px: float, taken: list[Place], draws: np.random.Generator
+) -> Place | None:
+    """The first of many drawn places where the face lies inside the picture and what is pasted covers nothing."""
+    low = 0.75 * face_px
+    for _ in range(ATTEMPTS):
+        x, y = (float(draws.uniform(low, side - low)) if side > 2 * low else side / 2 for side in size)
+        if all(max(abs(x - ox), abs(y - oy)) > half_px + other for ox, oy, other in taken):
+            return x, y, half_px
+    return None
+
+
+def _encode(image: Image.Image, orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = image.transpose(ORIENTATIONS[orientation]) if orientation in ORIENTATIONS else image
+    file = io.BytesIO()
+    stored.save(file, "JPEG", quality=QUALITY, exif=exif.tobytes())
+    return file.getvalue()
