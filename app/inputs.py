@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import isclose
 
 from fastapi import Request
 from pydantic import ValidationError
@@ -12,7 +14,7 @@ from app.problems import Problem, from_domain
 from app.schemas import CompareRequest
 from app.settings import Settings
 from app.sighting import Choice, Sighting
-from app.uploads import read_body
+from app.uploads import Parts, read_body
 from model.errors import EmbeddingError, ImageError
 from model.verifier import Embeddings
 
@@ -24,18 +26,45 @@ CHOICES_OF_EMBED: dict[bytes, Choice] = {**CHOICES, b"all": "all"}
 ENCODINGS = {b"": "float", b"float": "float", b"base64": "base64"}
 
 
-def parse_threshold(values: list[bytes] | None, inference: Inference) -> float:
-    """The part `threshold` if it was filled in, else the checkpoint's. Raises Problem."""
-    text = _text(values)
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """From which similarity the decision is "same", and the operating point's name if one was asked for."""
+
+    threshold: float
+    operating_point: str | None = None
+
+
+def parse_rule(parts: Parts, inference: Inference) -> Rule:
+    """The parts `threshold` and `max_fmr`, of which one may be filled in, else the checkpoint's. Raises Problem."""
+    return choose_rule(_number(parts, "threshold"), _number(parts, "max_fmr"), inference)
+
+
+def choose_rule(threshold: float | None, max_fmr: float | None, inference: Inference) -> Rule:
+    """A threshold, or the operating point of a false match rate, or the checkpoint's own. Raises Problem."""
+    if max_fmr is None:
+        return Rule(threshold=inference.header.threshold.value if threshold is None else threshold)
+    if threshold is not None:
+        raise Problem("invalid_field", "send threshold or max_fmr, not both", "max_fmr")
+    for point in inference.header.operating_points:
+        if isclose(point.max_fmr, max_fmr, rel_tol=1e-6):
+            return Rule(threshold=point.threshold, operating_point=point.name)
+    known = ", ".join(f"{point.max_fmr:g}" for point in inference.header.operating_points)
+    detail = f"this model is calibrated for a max_fmr of {known}" if known else "this model has no operating points"
+    raise Problem("invalid_field", f"{detail}; or send a threshold", "max_fmr")
+
+
+def _number(parts: Parts, name: str) -> float | None:
+    """A part that is a number from 0 to 1, or None where it was left blank. Raises Problem."""
+    text = _text(parts.get(name))
     if not text:
-        return inference.header.threshold.value
+        return None
     try:
-        threshold = float(text)
+        number = float(text)
     except ValueError:
-        threshold = float("nan")
-    if b"_" in text or not 0 <= threshold <= 1:  # Python reads 0_1 as 1
-        raise Problem("invalid_field", "threshold is a number from 0 to 1", "threshold")
-    return threshold
+        number = float("nan")
+    if b"_" in text or not 0 <= number <= 1:  # Python reads 0_1 as 1
+        raise Problem("invalid_field", f"{name} is a number from 0 to 1", name)
+    return number
 
 
 def parse_encoding(values: list[bytes] | None) -> str:

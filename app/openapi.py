@@ -15,6 +15,10 @@ def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, 
 FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
 FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part image, once for each"}
 THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
+MAX_FMR = {
+    "type": "number",
+    "description": "instead of threshold: the operating point calibrated for this false match rate, such as 0.01",
+}
 FACE: dict[str, Any] = {
     "type": "string",
     "enum": ["largest", "center", "only", "none"],

@@ -12,17 +12,19 @@ from app.embeddings import encode_base64
 from app.inference import Inference
 from app.inputs import (
     CHOICES_OF_EMBED,
+    Rule,
+    choose_rule,
     name_images,
     parse_choice,
     parse_embedding,
     parse_encoding,
-    parse_threshold,
+    parse_rule,
     read_compare_request,
     require_faces,
     require_few_faces,
     see_images,
 )
-from app.openapi import COMPARE_BODY, ENCODING, FACE, FACE_OF_EMBED, FILE, FILES, THRESHOLD, multipart
+from app.openapi import COMPARE_BODY, ENCODING, FACE, FACE_OF_EMBED, FILE, FILES, MAX_FMR, THRESHOLD, multipart
 from app.problems import Problem, from_domain
 from app.reports import report_image, views_of
 from app.schemas import (
@@ -93,7 +95,7 @@ work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
 @work_router.post(
     "/verify",
     openapi_extra=multipart(
-        ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "face": FACE}
+        ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE}
     ),
 )
 async def verify(
@@ -102,21 +104,17 @@ async def verify(
     """Whether two photographs show the same person."""
     started = time.perf_counter()
     image = PartRule(max_bytes=settings.max_image_bytes, required=True)
-    rules = {"image1": image, "image2": image, "threshold": PartRule(), "face": PartRule()}
-    parts = await read_parts(request, rules)
-    threshold = parse_threshold(parts.get("threshold"), inference)
+    options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
+    parts = await read_parts(request, {"image1": image, "image2": image, **options})
+    rule = parse_rule(parts, inference)
     choice = parse_choice(parts.get("face"), inference)
     decoding = time.perf_counter()
     images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
     left, right = await see_images(inference, images, choice)
     decoded = time.perf_counter()
     result = await inference.verify(left.pixels, right.pixels)
-    decision = decide(result.value, threshold)
     return Verification(
-        decision=decision,
-        verified=decision == "same",
-        similarity=result.value,
-        threshold=threshold,
+        **_decide(result.value, rule, inference),
         images=[report_image("image1", left), report_image("image2", right)],
         model=_model(inference),
         timing_ms=Timing(
@@ -188,14 +186,10 @@ async def compare(request: Request, inference: WithInference, request_id: WithRe
         raise from_domain(error, "embedding_sha256")
     left = parse_embedding(body.embedding1, "embedding1", inference)
     right = parse_embedding(body.embedding2, "embedding2", inference)
-    threshold = inference.header.threshold.value if body.threshold is None else body.threshold
+    rule = choose_rule(body.threshold, body.max_fmr, inference)
     similarity = (await inference.compare(left, right)).value
-    decision = decide(similarity, threshold)
     return Comparison(
-        decision=decision,
-        verified=decision == "same",
-        similarity=similarity,
-        threshold=threshold,
+        **_decide(similarity, rule, inference),
         model=_model(inference),
         request_id=request_id,
     )
@@ -214,6 +208,7 @@ async def info(settings: WithSettings, inference: WithInference) -> Info:
         network=header.network,
         preprocessing=header.preprocessing,
         threshold=header.threshold,
+        operating_points=header.operating_points,
         metrics=header.metrics,
         provenance=header.provenance,
         limits=Limits.model_validate(settings, from_attributes=True),
@@ -245,6 +240,19 @@ async def ready(inference: WithInference, request_id: WithRequestId) -> Health:
 async def metrics(found: WithMetrics) -> Response:
     """Prometheus metrics."""
     return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, Any]:
+    """What /verify and /compare both say of a similarity."""
+    decision, curve = decide(similarity, rule.threshold), inference.header.false_match_curve
+    return {
+        "decision": decision,
+        "verified": decision == "same",
+        "similarity": similarity,
+        "threshold": rule.threshold,
+        "operating_point": rule.operating_point,
+        "fmr_at_similarity": curve.rate_at(similarity) if curve else None,
+    }
 
 
 def _model(inference: Inference) -> ModelName:

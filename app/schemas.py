@@ -9,7 +9,7 @@ from model.checkpoint import Metric, Provenance
 from model.network import NetworkConfig
 from model.photographs import Format
 from model.preprocessing import PreprocessingConfig
-from model.similarity import Decision, Threshold
+from model.similarity import Decision, OperatingPoint, Threshold
 
 DIGEST = "9f2c41d0" * 8
 MODEL_EXAMPLE: JsonDict = {"name": "experiment-2", "embedding_sha256": DIGEST}
@@ -40,6 +40,11 @@ IMAGE_EXAMPLE: JsonDict = {
 }
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
+
+
+Rate = Annotated[
+    float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
+]
 
 
 class ModelName(BaseModel):
@@ -125,7 +130,9 @@ class Verification(BaseModel):
                     "decision": "same",
                     "verified": True,
                     "similarity": 0.91,
-                    "threshold": 0.1742,
+                    "threshold": 0.74,
+                    "operating_point": "fmr_1e-2",
+                    "fmr_at_similarity": 0.0021,
                     "images": [
                         IMAGE_EXAMPLE,
                         {**IMAGE_EXAMPLE, "field": "image2"},
@@ -142,6 +149,8 @@ class Verification(BaseModel):
     verified: bool
     similarity: Similarity
     threshold: Similarity
+    operating_point: str | None
+    fmr_at_similarity: Rate | None
     images: list[ImageReport]
     model: ModelName
     timing_ms: Timing
@@ -217,6 +226,7 @@ class CompareRequest(BaseModel):
     embedding2: list[float] | str
     embedding_sha256: str
     threshold: Similarity | None = None
+    max_fmr: Rate | None = None
 
 
 class Comparison(BaseModel):
@@ -229,7 +239,9 @@ class Comparison(BaseModel):
                     "decision": "different",
                     "verified": False,
                     "similarity": 0.12,
-                    "threshold": 0.1742,
+                    "threshold": 0.74,
+                    "operating_point": None,
+                    "fmr_at_similarity": 0.61,
                     "model": MODEL_EXAMPLE,
                     "request_id": "5b0e1c8f",
                 }
@@ -241,6 +253,8 @@ class Comparison(BaseModel):
     verified: bool
     similarity: Similarity
     threshold: Similarity
+    operating_point: str | None
+    fmr_at_similarity: Rate | None
     model: ModelName
     request_id: str
 
@@ -270,6 +284,18 @@ class Info(BaseModel):
                     "network": {"batch_norm": True, "embedding_activation": "relu"},
                     "preprocessing": {"side_px": 105},
                     "threshold": {"value": 0.1742, "method": "highest accuracy", "split": "validation", "pairs": 440},
+                    "operating_points": [
+                        {
+                            "name": "fmr_1e-2",
+                            "max_fmr": 0.01,
+                            "threshold": 0.74,
+                            "fmr": 0.01,
+                            "interval": [0.008, 0.012],
+                            "split": "held-out people",
+                            "pairs": 500000,
+                            "people": 600,
+                        }
+                    ],
                     "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.723, "pairs": 1000}],
                     "provenance": {
                         "experiment": "experiment-2",
@@ -300,6 +326,7 @@ class Info(BaseModel):
     network: NetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
+    operating_points: tuple[OperatingPoint, ...]
     metrics: tuple[Metric, ...]
     provenance: Provenance
     limits: Limits

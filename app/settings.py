@@ -29,7 +29,7 @@ class Settings(BaseModel):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
     threads: int | None = Field(default=None, ge=1, description="CPU threads of the network; one a core if not set")
-    decoders: int = Field(default=2, ge=1, le=256, description="images decoded at the same time")
+    decoders: int = Field(default=2, ge=1, le=256, description="images decoded and searched for faces at once")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
     max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model.checkpoint import Header
-from model.crops import FaceChoice, choose, find_faces, require_size, shrink, straighten
-from model.errors import NoFace, TooManyFaces
+from model.crops import FaceChoice, choose, find_faces, require_face, require_size, shrink, straighten
+from model.errors import TooManyFaces
 from model.faces import Face, FaceFinder
 from model.photographs import Format, Photograph
 from model.preprocessing import Pixels
@@ -74,8 +74,8 @@ def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFind
         require_size(taken.quality)
         warnings = taken.warnings + _rivals(found, taken.index)
         return _sighting(photograph, started, faces=[taken], faces_found=len(found), warnings=warnings)
-    if not found and choice == "all":
-        raise NoFace("no face was found; send a picture with a face that is upright and not covered")
+    if choice == "all":
+        require_face(found)
     if len(found) > most_faces:
         raise TooManyFaces(f"there are {len(found)} faces, and {most_faces} may be asked for at once; crop the picture")
     faces = [_seen(photograph, found, index, header, finder) for index in range(len(found))]

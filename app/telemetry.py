@@ -38,7 +38,7 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "facepair_stage_seconds",
-            "Time in decode, queue and inference",
+            "Time in decode, face, queue and inference",
             ["stage"],
             buckets=SECONDS,
             registry=self.registry,

@@ -33,10 +33,10 @@ from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.quality import QualityRanges
 from model.residual import ResidualConfig
-from model.similarity import OperatingPoint, Threshold, similarity
+from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
 
 METADATA_KEY = "facepair"
-LATER = {"trained_on", "operating_points"}
+LATER = {"trained_on", "operating_points", "false_match_curve"}
 """Fields of Description that the first checkpoints did not have yet."""
 
 
@@ -84,6 +84,7 @@ class Description(BaseModel):
     threshold: Threshold
     trained_on: QualityRanges | None = None
     operating_points: tuple[OperatingPoint, ...] = ()
+    false_match_curve: FalseMatchCurve | None = None
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
 

@@ -79,14 +79,19 @@ def find_faces(photograph: Photograph, finder: FaceFinder) -> list[Face]:
 
 def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int:
     """The index of one of the faces, which come the largest first. Raises NoFace or SeveralFaces."""
-    if not faces:
-        raise NoFace("no face was found; send a picture with a face that is upright and not covered")
+    require_face(faces)
     if choice == "only" and len(faces) > 1:
         raise SeveralFaces(f"there are {len(faces)} faces where only one may be; send a picture of one person")
     if choice != "center":
         return 0
     centre = np.array(photograph.grey.size) / 2
     return int(np.argmin([np.hypot(*(face.landmarks.mean(axis=0) - centre)) for face in faces]))
+
+
+def require_face(faces: list[Face]) -> None:
+    """Raises NoFace if there is none."""
+    if not faces:
+        raise NoFace("no face was found; send a picture with a face that is upright and not covered")
 
 
 def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:

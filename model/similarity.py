@@ -3,9 +3,10 @@
 B batch
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 Decision = Literal["same", "different"]
@@ -38,6 +39,39 @@ class OperatingPoint(BaseModel):
     split: str
     pairs: int = Field(gt=0)
     people: int = Field(gt=1)
+
+
+class FalseMatchCurve(BaseModel):
+    """The false match rate at each of some thresholds, over `pairs` impostor pairs of `people` people.
+
+    Thresholds rise, rates fall; the last rate is the lowest that so many pairs can show.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    thresholds: tuple[float, ...] = Field(min_length=2)
+    rates: tuple[float, ...] = Field(min_length=2)
+    split: str
+    pairs: int = Field(gt=0)
+    people: int = Field(gt=1)
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if len(self.thresholds) != len(self.rates):
+            raise ValueError("a curve has as many rates as thresholds")
+        if list(self.thresholds) != sorted(set(self.thresholds)) or min(self.rates) <= 0:
+            raise ValueError("a curve's thresholds rise and its rates are positive")
+        if list(self.rates) != sorted(self.rates, reverse=True):
+            raise ValueError("a curve's rates fall")
+        return self
+
+    def rate_at(self, value: float) -> float:
+        """The share of impostor pairs that are at least as similar, interpolated in the rate's logarithm.
+
+        Beyond the last threshold it is the last rate, of which the true one is not known to be lower.
+        """
+        logarithms = np.log(self.rates)
+        return float(np.exp(np.interp(value, self.thresholds, logarithms)))
 
 
 def similarity(logits: Tensor) -> Tensor:

@@ -13,15 +13,22 @@ from app.main import create_app, open_verifier
 from app.settings import Settings, read_settings
 from model.canary import canary_pair
 from model.checkpoint import Description, Provenance, save
+from model.faces import FaceFinder
 from model.network import NetworkConfig, SiameseNetwork, initialise
 from model.preprocessing import PreprocessingConfig
+from model.quality import QualityRanges, Range
 from model.similarity import Threshold
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
+from training.experiments import ALIGNED
 
 TINY = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
 PEOPLE = 6
 PICTURES = 3
+# Every drawn head is within these as it is, and beyond them when it is blurred, darkened or lightened.
+DRAWN_RANGES = QualityRanges(
+    sharpness=Range(low=60, high=2000), brightness=Range(low=70, high=190), yaw_deg=Range(low=-25, high=25)
+)
 
 
 def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
@@ -38,12 +45,19 @@ def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
     return network.eval()
 
 
-def describe(config: NetworkConfig = TINY, threshold: float = 0.5, name: str = "tiny") -> Description:
+def describe(
+    config: NetworkConfig = TINY,
+    threshold: float = 0.5,
+    name: str = "tiny",
+    preprocessing: PreprocessingConfig | None = None,
+    trained_on: QualityRanges | None = None,
+) -> Description:
     """What a checkpoint of a tiny network says of itself."""
     return Description(
         name=name,
         network=config,
-        preprocessing=PreprocessingConfig(),
+        preprocessing=preprocessing or PreprocessingConfig(),
+        trained_on=trained_on,
         threshold=Threshold(value=threshold, method="given", split="none", pairs=0),
         provenance=Provenance(
             experiment="tiny", seed=0, epochs=0, data_sha256="", code_version="", torch_version="", created_utc=""
@@ -85,6 +99,39 @@ async def client(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.
     """A client of the application with default settings."""
     async with client_of(settings, verifier) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def aligned_checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound checkpoint of a network that sees straightened faces."""
+    path = tmp_path_factory.mktemp("weights") / "aligned.safetensors"
+    save(path, tiny_network(), describe(name="aligned", preprocessing=ALIGNED, trained_on=DRAWN_RANGES))
+    return path
+
+
+@pytest.fixture(scope="session")
+def aligned_settings(aligned_checkpoint_path: Path) -> Settings:
+    """The service's settings for that checkpoint."""
+    return read_settings({"weights": aligned_checkpoint_path, "device": "cpu"}, environment={})
+
+
+@pytest.fixture(scope="session")
+def aligned_verifier(aligned_settings: Settings) -> Verifier:
+    """That checkpoint, loaded and warm."""
+    return open_verifier(aligned_settings)
+
+
+@pytest.fixture
+async def aligned_client(aligned_settings: Settings, aligned_verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application that finds faces."""
+    async with client_of(aligned_settings, aligned_verifier) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def finder() -> FaceFinder:
+    """The installed detector."""
+    return FaceFinder()
 
 
 @pytest.fixture

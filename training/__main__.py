@@ -1,4 +1,4 @@
-"""`python -m training`: prepare the pictures, run an experiment, evaluate a checkpoint."""
+"""`python -m training`: the sub-commands and their options."""
 
 import argparse
 import os
@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     run.set_defaults(command=commands.run)
     evaluate = subcommands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     evaluate.add_argument("checkpoint", type=Path)
+    evaluate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     evaluate.set_defaults(command=commands.evaluate)
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
@@ -66,7 +67,12 @@ def _parser() -> argparse.ArgumentParser:
     prepare = subcommands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
     prepare.add_argument("--align", action="store_true", help="straighten the face nearest each picture's centre")
     prepare.set_defaults(command=commands.prepare)
-    for command in (run, evaluate, grid, gallery, prepare):
+    template = subcommands.add_parser("template", help="measure where faces stand, on training people")
+    template.set_defaults(command=commands.template)
+    scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
+    scenes.add_argument("checkpoint", type=Path)
+    scenes.set_defaults(command=commands.scenes)
+    for command in (run, evaluate, grid, gallery, prepare, template, scenes):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
     for command in (run, evaluate, grid):

@@ -6,10 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from model.checkpoint import Header, load
 from model.device import select_device
 from model.errors import DataError
+from model.faces import LANDMARKS, FaceFinder
+from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualNetwork
 from training import parallel
@@ -27,10 +30,13 @@ from training.loop import METRICS_FILE, Trained, train, write_metrics
 from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
 from training.people import pictures_of, read_people
 from training.people_data import PeopleData, describe_people, people_data
+from training.photographs import format_scenes, measure_scenes, read_pictures
 from training.report import write_report
 from training.result import code_version, finish, format_metrics, measure
+from training.scenes import KINDS
 from training.scoring import score_pairs
 from training.state import Epoch
+from training.template import measure_template
 
 
 def prepare(options: argparse.Namespace) -> None:
@@ -42,6 +48,33 @@ def prepare(options: argparse.Namespace) -> None:
     for name in (options.train_pairs, options.test_pairs):
         pairs = _pairs(options, album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+
+
+def template(options: argparse.Namespace) -> None:
+    """Prints the mean landmarks of the people of a list, from each one's first picture."""
+    people = read_people(options.data / options.train_people)
+    config = ALIGNED.model_copy(update={"alignment": None})
+    first = {(person, f"{person}_0001") for person in people}
+    files = read_pictures(find_images(options.data, options.images), first)
+    photographs = (decode(data, config) for data in tqdm(files.values(), unit=" pictures"))
+    found = measure_template(photographs, FaceFinder())
+    print(f"{len(files)} pictures of {options.train_people}, in shares of the frame's side:")
+    print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(LANDMARKS, found, strict=True)))
+
+
+def scenes(options: argparse.Namespace) -> None:
+    """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    checkpoint = load(options.checkpoint)
+    pairs = read_pairs(options.data / options.test_pairs)
+    others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
+    wanted = {key for pair in pairs for key in (pair.left, pair.right)}
+    files = read_pictures(find_images(options.data, options.images), wanted | set(others))
+    crowd = [files[key] for key in others]
+    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
+    for kind in KINDS:
+        print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
 
 
 def _names(keys: Sequence[Key]) -> str:
@@ -115,20 +148,22 @@ def _describe(data: AnyData) -> str:
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint."""
+    """Scores the test pairs with a checkpoint, and says which cannot be scored."""
     device = _device(options)
     checkpoint = load(options.checkpoint)
     header = checkpoint.header
     album = _album(options, header.preprocessing)
-    test = _test_pairs(options, album)
+    test = _test_pairs(options, album, skip=options.skip_missing)
     scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
-    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs}")
+    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs} of {options.images}")
+    if album.faceless:
+        print(f"no face was found in {len(album.faceless)} pictures: {_names(album.faceless)}")
     calibrated = isinstance(checkpoint.network, ResidualNetwork)
     print(format_metrics(measure("test", scores, same, header.threshold.value, calibrated=calibrated)))
 
 
-def _test_pairs(options: argparse.Namespace, album: Album) -> PairSet:
-    pairs = _pairs(options, album, options.test_pairs)
+def _test_pairs(options: argparse.Namespace, album: Album, *, skip: bool = False) -> PairSet:
+    pairs = _pairs(options, album, options.test_pairs, skip=skip)
     require_both_kinds(options.data / options.test_pairs, pairs, "test")
     return pairs
 
@@ -175,6 +210,11 @@ def _album(options: argparse.Namespace, config: PreprocessingConfig) -> Album:
     return open_album(find_images(options.data, options.images), options.cache, config)
 
 
-def _pairs(options: argparse.Namespace, album: Album, name: str) -> PairSet:
-    path = options.data / name
-    return resolve(path, read_pairs(path), album.index())
+def _pairs(options: argparse.Namespace, album: Album, name: str, *, skip: bool = False) -> PairSet:
+    path, index = options.data / name, album.index()
+    pairs = read_pairs(path)
+    if skip:
+        there = [pair for pair in pairs if pair.left in index and pair.right in index]
+        print(f"{len(pairs) - len(there)} of {len(pairs)} pairs left out, whose pictures are not there")
+        pairs = there
+    return resolve(path, pairs, index)

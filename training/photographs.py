@@ -75,6 +75,15 @@ def measure_scenes(
     )
 
 
+def format_scenes(result: SceneResult) -> str:
+    """One line for a terminal."""
+    share = result.accuracy
+    return (
+        f"{result.kind:<34} accuracy {share.value:.4f}  95% {share.low:.4f} to {share.high:.4f}  n={result.pairs}  "
+        f"wanted face taken in {result.found} of {result.pictures}"
+    )
+
+
 def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
     """The files of those pictures that the source has."""
     wanted = set(keys)

@@ -1,0 +1,92 @@
+"""`python -m benchmarks.faces`: what finding and straightening a face costs, beside decoding and the network."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import torch
+from tests.faces import Placed, scene
+
+from benchmarks.bare import load_bare
+from benchmarks.command import add_weights, new_parser, run_benchmark
+from benchmarks.record import Figures, Row
+from benchmarks.timing import Work, interleave
+from model.crops import find_faces, straighten
+from model.faces import FaceFinder
+from model.photographs import decode
+from tests.drawing import encode
+from training.experiments import EXPERIMENT_5
+
+SIZES = {"1 megapixel": (1200, 900), "12 megapixels": (4000, 3000)}
+OTHER_FACES = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = new_parser("faces", "benchmarks.faces", "Times decoding, face finding and straightening.", rounds=30)
+    add_weights(parser)
+    return run_benchmark(parser, arguments, _measure)
+
+
+def photograph(size: tuple[int, int]) -> bytes:
+    """A JPEG of that size with a drawn face of a third of its height, tilted by 10 degrees, and two smaller ones."""
+    width, height = size
+    heads = [Placed(person=1, at=(0.4 * width, 0.5 * height), inter_eye_px=0.15 * height, tilt_deg=10)]
+    heads += [
+        Placed(person=2 + number, at=((0.75 + 0.15 * number) * width, 0.3 * height), inter_eye_px=0.05 * height)
+        for number in range(OTHER_FACES)
+    ]
+    return encode(scene(*heads, size=size), "JPEG", quality=90)
+
+
+def face_works(data: bytes, finder: FaceFinder) -> dict[str, Work]:
+    """The steps of one photograph, each given what the step before it makes."""
+    config = EXPERIMENT_5.preprocessing
+    decoded = decode(data, config)
+    faces = find_faces(decoded, finder)
+    return {
+        "decode": Work(run=lambda: decode(data, config)),
+        "find": Work(run=lambda: find_faces(decoded, finder)),
+        "straighten": Work(run=lambda: straighten(decoded, faces[0], config, finder)),
+    }
+
+
+def face_figures(embed: Callable[[], object], rounds: int, sizes: dict[str, tuple[int, int]]) -> Figures:
+    """The table has a row for each size of photograph; all steps take turns with the network on one picture."""
+    finder, cpu = FaceFinder(), torch.device("cpu")
+    works = {"network": Work(run=embed)}
+    for name, size in sizes.items():
+        works |= {f"{step} {name}": work for step, work in face_works(photograph(size), finder).items()}
+    seconds = interleave(works, rounds, cpu)
+    return Figures(
+        summary={"detector_sha256": finder.sha256, "threads_of_each_step": 1, "rounds": rounds},
+        table=[_row(name, seconds) for name in sizes],
+    )
+
+
+def _row(name: str, seconds: dict[str, list[float]]) -> Row:
+    faces = [a + b for a, b in zip(seconds[f"find {name}"], seconds[f"straighten {name}"], strict=True)]
+    network = seconds["network"]
+    return {
+        "photograph": name,
+        **{f"{step}_ms": 1000 * median(seconds[f"{step} {name}"]) for step in ("decode", "find", "straighten")},
+        "faces_ms": 1000 * median(faces),
+        "faces_ms_low": 1000 * min(faces),
+        "network_ms": 1000 * median(network),
+        "faces_to_network": median(a / b for a, b in zip(faces, network, strict=True)),
+    }
+
+
+def _measure(options: argparse.Namespace) -> Figures:
+    bare = load_bare(options.weights, torch.device("cpu"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return face_figures(bare.embedding(1), options.rounds, SIZES)
+    finally:
+        torch.set_num_threads(threads)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
