@@ -10,15 +10,16 @@ from model.checkpoint import round_to_storage
 from model.heads import JointBayesianHead
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualNetwork
-from model.similarity import OperatingPoint, similarity
+from model.similarity import FalseMatchCurve, OperatingPoint, similarity
 from training.calibration import platt
 from training.joint_bayesian import fit_joint_bayesian, scatter
-from training.operating import operating_points
+from training.operating import false_match_curve, operating_points
 from training.people import impostor_pairs, owners
 from training.people_data import PeopleData
 from training.scoring import embed_all, raw_scores
 
 CHUNK = 16_384
+SPLIT = "held-out people"
 
 
 def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData) -> None:
@@ -34,19 +35,18 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
     network.head.bias.fill_(bias)
 
 
-def held_out_points(
+def held_out_rates(
     network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData
-) -> tuple[OperatingPoint, ...]:
-    """The operating points over every impostor pair of the people held out."""
+) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve]:
+    """The operating points and the false match rates over every impostor pair of the people held out."""
     left, right = impostor_pairs(data.held_out)
     pictures, people = owners(data.held_out)
     place = torch.zeros(len(data.album.keys), dtype=torch.int64)
     place[pictures] = torch.arange(len(pictures))
     embeddings = embed_all(network, config, data.album.pixels[pictures])
-    scores = _similarities(network, embeddings, place[left], place[right])
-    return operating_points(
-        scores.cpu().numpy(), people[place[left]].numpy(), people[place[right]].numpy(), "held-out people"
-    )
+    scores = _similarities(network, embeddings, place[left], place[right]).cpu().numpy()
+    strangers = people[place[left]].numpy(), people[place[right]].numpy()
+    return operating_points(scores, *strangers, SPLIT), false_match_curve(scores, *strangers, SPLIT)
 
 
 @torch.no_grad()

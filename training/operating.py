@@ -6,10 +6,12 @@ P pairs, M people, R rounds
 import numpy as np
 from numpy.typing import NDArray
 
-from model.similarity import OperatingPoint
+from model.similarity import FalseMatchCurve, OperatingPoint
 from training.evaluation import BOOTSTRAP_ROUNDS, Scores
 
 WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
+
+STEPS_A_DECADE = 8
 
 Owners = NDArray[np.int64]
 
@@ -37,6 +39,22 @@ def operating_points(scores: Scores, left: Owners, right: Owners, split: str) ->
                 )
             )
     return tuple(points)
+
+
+def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchCurve:
+    """The rate at thresholds from the lowest score, where all are accepted, to the highest; evenly in its logarithm."""
+    ordered, count = np.sort(scores), len(scores)
+    steps = max(2, round(STEPS_A_DECADE * np.log10(count)) + 1)
+    accepted = np.geomspace(1, count, steps).round().astype(int)
+    thresholds = np.unique(ordered[count - accepted])
+    rates = (count - np.searchsorted(ordered, thresholds)) / count
+    return FalseMatchCurve(
+        thresholds=tuple(thresholds.tolist()),
+        rates=tuple(rates.tolist()),
+        split=split,
+        pairs=len(scores),
+        people=len(np.unique(np.concatenate([left, right]))),
+    )
 
 
 def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:

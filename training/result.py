@@ -18,7 +18,7 @@ from model.errors import TrainingError
 from model.files import replacing
 from model.quality import QualityRanges
 from model.residual import ResidualNetwork
-from model.similarity import OperatingPoint, Threshold, similarity
+from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
 from training.album import Album
 from training.calibration import calibration_error
 from training.card import format_card
@@ -37,7 +37,7 @@ from training.evaluation import (
     squared_error,
 )
 from training.experiments import AnyExperiment
-from training.head import fit_head, held_out_points
+from training.head import fit_head, held_out_rates
 from training.loop import Trained
 from training.pairs import PairSet
 from training.people_data import PeopleData
@@ -59,7 +59,7 @@ def finish(
     """
     network = trained.network
     round_to_storage(network)
-    points = _fit(experiment, network, data)
+    points, curve = _fit(experiment, network, data)
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
     threshold = choose_threshold(network, scores, same)
     calibrated = isinstance(network, ResidualNetwork)
@@ -74,6 +74,7 @@ def finish(
         threshold=threshold,
         trained_on=_quality_ranges(data),
         operating_points=points,
+        false_match_curve=curve,
         metrics=tuple(metrics),
         provenance=_provenance(experiment, trained, data, code),
     )
@@ -94,12 +95,14 @@ def _write_beside(folder: Path, header: Header) -> None:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
 
 
-def _fit(experiment: AnyExperiment, network: FaceNetwork, data: AnyData) -> tuple[OperatingPoint, ...]:
+def _fit(
+    experiment: AnyExperiment, network: FaceNetwork, data: AnyData
+) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]:
     """What is left to fit of a network that learned from people; nothing of one that learned from pairs."""
     if not isinstance(network, ResidualNetwork) or not isinstance(data, PeopleData):
-        return ()
+        return (), None
     fit_head(network, experiment.preprocessing, data)
-    return held_out_points(network, experiment.preprocessing, data)
+    return held_out_rates(network, experiment.preprocessing, data)
 
 
 def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.similarity import Threshold, decide, similarity
+from model.similarity import FalseMatchCurve, Threshold, decide, similarity
 
 
 def test_similarity_is_the_sigmoid() -> None:
@@ -51,3 +51,28 @@ def test_a_threshold_does_not_change() -> None:
     threshold = Threshold(value=0.5, method="given", split="none", pairs=0)
     with pytest.raises(ValidationError):
         threshold.value = 0.6  # type: ignore[misc]
+
+
+def curve(**changes: object) -> FalseMatchCurve:
+    values = {"thresholds": (0.1, 0.5, 0.9), "rates": (1.0, 0.1, 0.001), "split": "held", "pairs": 1000, "people": 50}
+    return FalseMatchCurve.model_validate(values | changes)
+
+
+@pytest.mark.parametrize(("value", "rate"), [(0.0, 1.0), (0.1, 1.0), (0.5, 0.1), (0.7, 0.01), (0.9, 0.001), (1, 0.001)])
+def test_a_rate_is_interpolated_in_its_logarithm(value: float, rate: float) -> None:
+    assert curve().rate_at(value) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"thresholds": (0.1, 0.9, 0.5)},
+        {"rates": (0.1, 1.0, 0.001)},
+        {"rates": (1.0, 0.1, 0.0)},
+        {"rates": (1.0, 0.1)},
+        {"thresholds": (0.1,), "rates": (1.0,)},
+    ],
+)
+def test_what_is_no_curve_is_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        curve(**changes)

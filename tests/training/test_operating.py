@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.evaluation import Scores
-from training.operating import Owners, lowest_threshold, operating_points, rate_interval
+from training.operating import Owners, false_match_curve, lowest_threshold, operating_points, rate_interval
 
 PEOPLE, PICTURES = 14, 5
 
@@ -75,3 +75,17 @@ def test_the_interval_is_wider_than_if_pairs_were_independent() -> None:
     low, high = rate_interval(accepted, left, right)
     rate = accepted.mean()
     assert high - low > 1.5 * 2 * 1.96 * float(np.sqrt(rate * (1 - rate) / len(scores)))
+
+
+def test_the_curve_has_the_share_of_pairs_at_or_above_each_threshold() -> None:
+    scores, left, right = impostors()
+    scores = np.round(scores, 2)  # many ties
+    curve = false_match_curve(scores, left, right, "held")
+    assert curve.rates == tuple(float((scores >= threshold).mean()) for threshold in curve.thresholds)
+    assert (curve.rates[0], curve.rates[-1]) == (1.0, float((scores == scores.max()).mean()))
+    assert (curve.pairs, curve.people) == (len(scores), PEOPLE)
+
+
+def test_the_curve_of_two_scores_has_two_points() -> None:
+    curve = false_match_curve(np.array([0.2, 0.7]), np.array([0, 0]), np.array([1, 2]), "held")
+    assert (curve.thresholds, curve.rates) == ((0.2, 0.7), (1.0, 0.5))
