@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
-from tests.faces import Placed, scene
 
 from benchmarks.bare import load_bare
 from benchmarks.command import add_weights, new_parser, run_benchmark
@@ -16,6 +15,7 @@ from model.crops import find_faces, straighten
 from model.faces import FaceFinder
 from model.photographs import decode
 from tests.drawing import encode
+from tests.faces import Placed, scene
 from training.experiments import EXPERIMENT_5
 
 SIZES = {"1 megapixel": (1200, 900), "12 megapixels": (4000, 3000)}
