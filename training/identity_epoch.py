@@ -1,22 +1,16 @@
-"""One epoch of a run that learns from people: batches, steps, the moving average, validation.
-
-B pictures in a batch, H W pixels, D embedding
-"""
+"""One epoch of a run that learns from people: steps, the moving average, validation."""
 
 import time
-from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from model.errors import TrainingError
-from model.preprocessing import normalise, to_unit
 from model.residual import ResidualNetwork, initialise
 from training import parallel
-from training.batch_augmentation import augment_batch, draw_batch
 from training.calibration import platt
 from training.epoch import require_finite
 from training.evaluation import (
@@ -26,12 +20,11 @@ from training.evaluation import (
     cross_entropy,
     squared_error,
 )
+from training.identity_batches import Batch, batches_in_epoch, identity_batches
 from training.identity_experiment import IdentityExperiment
 from training.losses import Classifier, large_margin_cosine, supervised_contrastive
 from training.moving_average import follow
-from training.part_swap import masks_of, swap_parts
 from training.people_data import PeopleData
-from training.sampler import BatchPlan, plan_epoch
 from training.scoring import raw_scores
 from training.seeds import generator_for
 from training.state import Epoch
@@ -56,18 +49,6 @@ class IdentityLearner:
     device: torch.device
 
 
-@dataclass(frozen=True, kw_only=True)
-class Batch:
-    """Pictures float32 (B, 1, H, W), normalised and channels_last; labels int64 (B,), one number for each person.
-
-    The first `known` pictures are of people whom the classifier knows, by their numbers.
-    """
-
-    images: Tensor
-    labels: Tensor
-    known: int
-
-
 def new_identity_learner(experiment: IdentityExperiment, data: PeopleData, device: torch.device) -> IdentityLearner:
     """A network and a classifier with the experiment's first weights, and their optimiser. Raises TrainingError."""
     if parallel.world_size() > 1:
@@ -83,11 +64,6 @@ def new_identity_learner(experiment: IdentityExperiment, data: PeopleData, devic
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
     return IdentityLearner(model=model, optimizer=optimizer, device=device)
-
-
-def batches_in_epoch(experiment: IdentityExperiment, data: PeopleData) -> int:
-    """As many as it takes for the pictures of people with several to be as many as all that are trained on."""
-    return max(1, round(data.pictures / (experiment.people * experiment.pictures)))
 
 
 def run_identity_epoch(
@@ -135,37 +111,6 @@ def identity_step(experiment: IdentityExperiment, learner: IdentityLearner, batc
     loss.backward()
     learner.optimizer.step()
     return value, int((cosines.argmax(1) == known).sum())
-
-
-def identity_batches(
-    experiment: IdentityExperiment, data: PeopleData, epoch: int, device: torch.device
-) -> Iterator[Batch]:
-    """The batches of an epoch: people with several pictures, virtual people made of these, single pictures twice."""
-    sizes = (experiment.people, experiment.pictures, experiment.singles)
-    draws = generator_for(experiment.seed, "people", epoch)
-    changes = generator_for(experiment.seed, "augment", epoch)
-    swaps = generator_for(experiment.seed, "swap", epoch)
-    masks = masks_of(experiment.face, experiment.preprocessing.side_px)
-    for plan in plan_epoch(data.several, data.single, sizes, batches_in_epoch(experiment, data), draws):
-        images, labels = _assemble(experiment, data, plan, masks, swaps)
-        images = augment_batch(images, draw_batch(len(images), experiment.augmentation, changes))
-        images = normalise(images.to(device), experiment.preprocessing)
-        images = images.contiguous(memory_format=torch.channels_last)
-        yield Batch(images=images, labels=labels.to(device), known=plan.pictures.numel())
-
-
-def _assemble(
-    experiment: IdentityExperiment, data: PeopleData, plan: BatchPlan, masks: Tensor, swaps: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Pictures float32 (B, 1, H, W), 0..1, and labels (B,): the known, the virtual, both views of the singles."""
-    people, pictures = plan.pictures.shape
-    known = to_unit(data.album.pixels[plan.pictures.flatten()])
-    virtual = swap_parts(known.unflatten(0, (people, pictures)), masks, experiment.virtual, swaps)
-    singles = to_unit(data.album.pixels[plan.singles])
-    others = len(data.several) + torch.arange(len(virtual) + len(singles))
-    made_up, alone = others[: len(virtual)], others[len(virtual) :]
-    labels = [plan.people.repeat_interleave(pictures), made_up.repeat_interleave(pictures), alone, alone]
-    return torch.cat([known, virtual.flatten(0, 1), singles, singles]), torch.cat(labels)
 
 
 def _train(

@@ -20,12 +20,8 @@ from training.batch_augmentation import BatchAugmentation
 from training.commands import _describe
 from training.course import begin_course
 from training.experiments import EXPERIMENTS
-from training.identity_epoch import (
-    batches_in_epoch,
-    identity_batches,
-    identity_step,
-    new_identity_learner,
-)
+from training.identity_batches import batches_in_epoch, identity_batches
+from training.identity_epoch import identity_step, new_identity_learner
 from training.identity_experiment import IdentityExperiment
 from training.loop import Trained, read_metrics, train
 from training.pairs import read_pairs, resolve

@@ -137,7 +137,7 @@ def test_the_facts_of_view_1(lfw: Path) -> None:
     assert people["George_W_Bush"] == 530
     assert not people.keys() & read_people(lfw / "peopleDevTest.txt").keys()
     firsts = torch.tensor([0, *people.values()]).cumsum(0).tolist()
-    numbered = {name: torch.arange(a, b) for name, a, b in zip(people, firsts, firsts[1:], strict=True)}
+    numbered = {name: torch.arange(a, b) for name, a, b in zip(people, firsts[:-1], firsts[1:], strict=True)}
     training, held = hold_out(numbered, HoldOut())
     assert (len(training), len(held)) == (3432, 606)
     assert max(len(pictures) for pictures in held.values()) <= 100
