@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import uvicorn
 
+from app.draining import Drain, Server
 from app.main import create_app, open_verifier
 from app.settings import PREFIX, Settings, read_settings
 from app.telemetry import configure_logging
@@ -24,8 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(flags)
         configure_logging(settings.log_level)
+        drain = Drain()
         verifier = open_verifier(settings)
-        app = create_app(settings, verifier)
+        app = create_app(settings, verifier, drain)
     except FacepairError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, before there is a service that logs)
         return 1
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logger.info("model loaded", extra={"fields": fields})
     # uvicorn ends in order, then raises the signal once more: that must not make a status of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -45,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         access_log=False,
         server_header=False,
     )
+    Server(config, drain, settings.drain_s).run()
     return 0
 
 

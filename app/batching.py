@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import inf
 from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
@@ -38,7 +39,7 @@ class _Waiting(Generic[Job, Result]):
     job: Job
     size: int
     asked: float
-    deadline: float | None
+    deadline: float
     future: "asyncio.Future[Timed[Result]]" = field(repr=False)
 
 
@@ -58,7 +59,7 @@ class Batcher(Generic[Job, Result]):
         """The sum of the sizes of the jobs that no batch has taken yet."""
         return sum(each.size for each in self._waiting)
 
-    async def run(self, job: Job, *, size: int = 1, deadline: float | None = None) -> Timed[Result]:
+    async def run(self, job: Job, *, size: int = 1, deadline: float = inf) -> Timed[Result]:
         """A job's result. `deadline` is a moment of `time.perf_counter`.
 
         Raises DeadlinePassed if the job was not begun by then, BatchError, or what the work raised for its batch. A job
@@ -96,7 +97,7 @@ class Batcher(Generic[Job, Result]):
             each = self._waiting.popleft()
             if each.future.done():
                 continue
-            if each.deadline is not None and time.perf_counter() > each.deadline:
+            if time.perf_counter() > each.deadline:
                 each.future.set_exception(DeadlinePassed())
                 continue
             batch.append(each)

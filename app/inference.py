@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from math import inf
 from typing import TypeVar, cast
 
 import numpy as np
 
-from app.batching import Batcher, Timed
+from app.batching import Batcher, DeadlinePassed, Timed
 from app.sighting import Choice, Sighting, see
 from app.telemetry import Metrics
 from model.faces import FaceFinder
@@ -54,38 +55,49 @@ class Inference:
         self._network: Batcher[_Job, object] = Batcher(self._work, most=most_images, name="network")
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
-    async def see(self, data: bytes, choice: Choice) -> Sighting:
-        """The bytes of an image -> what the network sees of it. Raises ImageError."""
+    async def see(self, data: bytes, choice: Choice, deadline: float = inf) -> Sighting:
+        """The bytes of an image -> what the network sees of it. Raises ImageError, or DeadlinePassed if it was not
+        begun by then, a moment of `time.perf_counter`.
+        """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._see, data, choice)
+        return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline)
 
-    async def embed(self, images: Sequence[Pixels]) -> Timed[Embeddings]:
-        """B images uint8 (H, W) -> float32 (B, D). Raises InferenceError."""
-        return await self._on_network(images, lambda embeddings: embeddings)
+    async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
+        """B images uint8 (H, W) -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
+        return await self._on_network(images, lambda embeddings: embeddings, deadline)
 
-    async def compare(self, left: Embeddings, right: Embeddings) -> Timed[float]:
-        """Two embeddings float32 (D,) -> their similarity. Raises InferenceError."""
-        return await self._on_network([], lambda _: float(self._verifier.compare(left[None], right[None])[0]))
+    async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[float]:
+        """Two embeddings float32 (D,) -> their similarity. Raises InferenceError or DeadlinePassed."""
 
-    async def verify(self, left: Pixels, right: Pixels) -> Timed[float]:
-        """Two images uint8 (H, W) -> their similarity, as embedding and comparing gives it. Raises InferenceError."""
+        def finish(_: Embeddings) -> float:
+            return float(self._verifier.compare(left[None], right[None])[0])
+
+        return await self._on_network([], finish, deadline)
+
+    async def verify(self, left: Pixels, right: Pixels, deadline: float = inf) -> Timed[float]:
+        """Two images uint8 (H, W) -> their similarity, as embedding and comparing gives it.
+
+        Raises InferenceError or DeadlinePassed.
+        """
 
         def finish(embeddings: Embeddings) -> float:
             return float(self._verifier.compare(embeddings[:1], embeddings[1:])[0])
 
-        return await self._on_network([left, right], finish)
+        return await self._on_network([left, right], finish, deadline)
 
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score."""
-        await self._on_network([], lambda _: self._verifier.check_canary())
+        await self._on_network([], lambda _: self._verifier.check_canary(), inf)
 
     def close(self) -> None:
         """Ends the threads after what they have begun."""
         self._decoders.shutdown()
         self._network.close()
 
-    def _see(self, data: bytes, choice: Choice) -> Sighting:
+    def _see(self, data: bytes, choice: Choice, deadline: float) -> Sighting:
         started = time.perf_counter()
+        if started > deadline:
+            raise DeadlinePassed
         photograph = decode(data, self.header.preprocessing, self._limits)
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
         sighting = see(photograph, choice, self.header, self._finder, self._most_faces)
@@ -93,8 +105,10 @@ class Inference:
             self._metrics.stage_seconds.labels("face").observe(sighting.face_s)
         return sighting
 
-    async def _on_network(self, images: Sequence[Pixels], finish: Callable[[Embeddings], T]) -> Timed[T]:
-        result = await self._network.run(_Job(images=images, finish=finish), size=len(images))
+    async def _on_network(
+        self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float
+    ) -> Timed[T]:
+        result = await self._network.run(_Job(images=images, finish=finish), size=len(images), deadline=deadline)
         self._metrics.stage_seconds.labels("queue").observe(result.queue_s)
         self._metrics.stage_seconds.labels("inference").observe(result.work_s)
         if isinstance(result.value, Exception):

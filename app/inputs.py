@@ -8,6 +8,7 @@ from math import isclose
 from fastapi import Request
 from pydantic import ValidationError
 
+from app.admission import Turn
 from app.embeddings import decode_embedding
 from app.inference import Inference
 from app.problems import Problem, from_domain
@@ -110,12 +111,12 @@ def _text(values: list[bytes] | None) -> bytes:
     return values[0].strip() if values else b""
 
 
-async def see_images(inference: Inference, images: dict[str, bytes], choice: Choice) -> list[Sighting]:
+async def see_images(inference: Inference, images: dict[str, bytes], choice: Choice, deadline: float) -> list[Sighting]:
     """All images, seen side by side; the first that cannot be used ends the request under its own name."""
 
     async def one(field: str, data: bytes) -> Sighting:
         try:
-            return await inference.see(data, choice)
+            return await inference.see(data, choice, deadline)
         except ImageError as error:
             raise from_domain(error, field) from error
 
@@ -128,9 +129,9 @@ async def see_images(inference: Inference, images: dict[str, bytes], choice: Cho
     return sightings
 
 
-async def read_compare_request(request: Request, inference: Inference) -> CompareRequest:
+async def read_compare_request(request: Request, inference: Inference, turn: Turn) -> CompareRequest:
     limit = JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * inference.header.network.dimension
-    body = await read_body(request, limit, "application/json")
+    body = await read_body(request, limit, "application/json", turn)
     try:
         return CompareRequest.model_validate_json(body)
     except ValidationError as error:

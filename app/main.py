@@ -12,6 +12,9 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.admission import Admission
+from app.batching import DeadlinePassed
+from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.problems import Problem, from_domain, respond
 from app.routes import router, work_router
@@ -63,7 +66,7 @@ def _warm_up(verifier: Verifier) -> None:
         verifier.embed(np.stack([pixels] * size))
 
 
-def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
+def create_app(settings: Settings, verifier: Verifier, drain: Drain | None = None) -> FastAPI:
     """The application around a verifier of `open_verifier`; its lifespan ends the threads. Raises DetectorError."""
     metrics = Metrics()
     header = verifier.header
@@ -95,18 +98,24 @@ def create_app(settings: Settings, verifier: Verifier) -> FastAPI:
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
+    app.state.admission = Admission(settings.queue, settings.deadline_s, metrics)
+    app.state.drain = drain = drain or Drain()
     app.include_router(router)
     app.include_router(work_router)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(ClientDisconnect, _answer_nobody)
+    app.add_exception_handler(DeadlinePassed, _answer_late)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
+    app.add_middleware(ClosingMiddleware, drain=drain)
     return app
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
+    if error.kind.status in (429, 504):
+        request.app.state.metrics.refusals.labels(error.kind.code).inc()
     return respond(error, request.state.request_id)
 
 
@@ -126,6 +135,11 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     else:
         problem = Problem("not_found", "see /docs for the paths that there are")
     return respond(problem, request.state.request_id, error.headers)
+
+
+async def _answer_late(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)
+    problem = Problem("deadline_passed", "the replica was too busy to begin in time; send the request again")
+    return await _answer_problem(request, problem)
 
 
 async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)

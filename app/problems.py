@@ -55,8 +55,10 @@ KINDS = (
     Kind(status=422, code="several_faces", title="There are several faces in the image", error=errors.SeveralFaces),
     Kind(status=422, code="too_many_faces", title="There are too many faces", error=errors.TooManyFaces),
     Kind(status=422, code="face_too_small", title="The face is too small", error=errors.FaceTooSmall),
+    Kind(status=429, code="queue_full", title="The replica is as busy as it may be"),
     Kind(status=500, code="internal_error", title="The service failed"),
     Kind(status=503, code="not_ready", title="The service is not ready"),
+    Kind(status=504, code="deadline_passed", title="The request took too long"),
 )  # fmt: skip
 BY_CODE = {kind.code: kind for kind in KINDS}
 BY_ERROR = {kind.error: kind for kind in KINDS if kind.error}

@@ -3,11 +3,14 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from app.admission import Turn
+from app.draining import Drain
 from app.embeddings import encode_base64
 from app.inference import Inference
 from app.inputs import (
@@ -24,6 +27,7 @@ from app.inputs import (
     require_few_faces,
     see_images,
 )
+from app.leaving import unless_left
 from app.openapi import COMPARE_BODY, ENCODING, FACE, FACE_OF_EMBED, FILE, FILES, MAX_FMR, THRESHOLD, multipart
 from app.problems import Problem, from_domain
 from app.reports import report_image, views_of
@@ -67,6 +71,16 @@ def _metrics(request: Request) -> Metrics:
     return metrics
 
 
+def _drain(request: Request) -> Drain:
+    drain: Drain = request.app.state.drain
+    return drain
+
+
+def _turn(request: Request) -> Iterator[Turn]:
+    with request.app.state.admission.turn() as turn:
+        yield turn
+
+
 def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
@@ -80,6 +94,8 @@ def _no_query(request: Request) -> None:
 WithSettings = Annotated[Settings, Depends(_settings)]
 WithInference = Annotated[Inference, Depends(_inference)]
 WithMetrics = Annotated[Metrics, Depends(_metrics)]
+WithTurn = Annotated[Turn, Depends(_turn)]
+WithDrain = Annotated[Drain, Depends(_drain)]
 WithRequestId = Annotated[str, Depends(_request_id)]
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -99,20 +115,20 @@ work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
     ),
 )
 async def verify(
-    request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
+    request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
 ) -> Verification:
     """Whether two photographs show the same person."""
     started = time.perf_counter()
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True)
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
     options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
-    parts = await read_parts(request, {"image1": image, "image2": image, **options})
+    parts = await read_parts(request, {"image1": image, "image2": image, **options}, turn)
     rule = parse_rule(parts, inference)
     choice = parse_choice(parts.get("face"), inference)
     decoding = time.perf_counter()
     images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
-    left, right = await see_images(inference, images, choice)
+    left, right = await unless_left(request, see_images(inference, images, choice, turn.deadline))
     decoded = time.perf_counter()
-    result = await inference.verify(left.pixels, right.pixels)
+    result = await unless_left(request, inference.verify(left.pixels, right.pixels, turn.deadline))
     return Verification(
         **_decide(result.value, rule, inference),
         images=[report_image("image1", left), report_image("image2", right)],
@@ -133,18 +149,19 @@ async def verify(
     openapi_extra=multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED}),
 )
 async def embed(
-    request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
+    request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
 ) -> EmbeddingList:
     """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images)
-    parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()})
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
+    parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()}, turn)
     encoding = parse_encoding(parts.get("encoding_format"))
     choice = parse_choice(parts.get("face"), inference, CHOICES_OF_EMBED)
     images = name_images(parts["image"])
-    sightings = await see_images(inference, images, choice)
+    sightings = await unless_left(request, see_images(inference, images, choice, turn.deadline))
     views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
     require_few_faces(len(views), settings)
-    embeddings = (await inference.embed([view.pixels for view in views])).value
+    pixels = [view.pixels for view in views]
+    embeddings = (await unless_left(request, inference.embed(pixels, turn.deadline))).value
     return EmbeddingList(
         data=[
             Embedding(
@@ -164,30 +181,30 @@ async def embed(
 
 @work_router.post("/detect", openapi_extra=multipart(["image"], {"image": FILES}))
 async def detect(
-    request: Request, settings: WithSettings, inference: WithInference, request_id: WithRequestId
+    request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
 ) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images)
-    parts = await read_parts(request, {"image": image})
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
+    parts = await read_parts(request, {"image": image}, turn)
     require_faces(inference)
     images = name_images(parts["image"])
-    sightings = await see_images(inference, images, "any")
+    sightings = await unless_left(request, see_images(inference, images, "any", turn.deadline))
     require_few_faces(sum(len(sighting.faces) for sighting in sightings), settings)
     reports = [report_image(name, sighting, "any") for name, sighting in zip(images, sightings, strict=True)]
     return Detection(images=reports, request_id=request_id)
 
 
 @work_router.post("/compare", openapi_extra=COMPARE_BODY)
-async def compare(request: Request, inference: WithInference, request_id: WithRequestId) -> Comparison:
+async def compare(request: Request, inference: WithInference, turn: WithTurn, request_id: WithRequestId) -> Comparison:
     """The decision of /verify for two stored embeddings."""
-    body = await read_compare_request(request, inference)
+    body = await read_compare_request(request, inference, turn)
     if body.embedding_sha256 != inference.header.embedding_sha256:
         error = ForeignEmbedding("these embeddings are of another model than the one served; embed the images again")
         raise from_domain(error, "embedding_sha256")
     left = parse_embedding(body.embedding1, "embedding1", inference)
     right = parse_embedding(body.embedding2, "embedding2", inference)
     rule = choose_rule(body.threshold, body.max_fmr, inference)
-    similarity = (await inference.compare(left, right)).value
+    similarity = (await unless_left(request, inference.compare(left, right, turn.deadline))).value
     return Comparison(
         **_decide(similarity, rule, inference),
         model=_model(inference),
@@ -226,8 +243,10 @@ async def live() -> Health:
 
 @router.get("/health/ready")
 @router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
-async def ready(inference: WithInference, request_id: WithRequestId) -> Health:
-    """Whether the network answers, and scores the canary pair as recorded."""
+async def ready(inference: WithInference, drain: WithDrain, request_id: WithRequestId) -> Health:
+    """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
+    if drain.begun:
+        raise Problem("not_ready", "the replica is leaving; ask another")
     try:
         await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
     except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica

@@ -46,6 +46,10 @@ class Metrics:
         self.batch_images = Histogram(
             "facepair_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
         )
+        self.images_in_progress = Gauge(
+            "facepair_images_in_progress", "Images that requests have in the replica", registry=self.registry
+        )
+        self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
         self.model_info = Gauge(
             "facepair_model_info", "Always 1; the labels name the model that is served",
             ["name", "embedding_sha256", "device"], registry=self.registry,

@@ -1,6 +1,8 @@
 """Request bodies in memory, under limits that hold while the bytes stream in. Nothing touches a disk."""
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -8,6 +10,7 @@ from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from app.admission import Turn
 from app.problems import Problem
 
 if TYPE_CHECKING:
@@ -20,11 +23,12 @@ OVERHEAD_BYTES = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class PartRule:
-    """A part that a route takes: how many bytes it may have, and how often it may come."""
+    """A part that a route takes: how many bytes it may have, how often it may come, and whether it is an image."""
 
     max_bytes: int = MAX_FIELD_BYTES
     required: bool = False
     most: int = 1
+    image: bool = False
 
 
 @dataclass
@@ -37,8 +41,8 @@ class _Part:
 Parts = dict[str, list[bytes]]
 
 
-async def read_parts(request: Request, rules: Mapping[str, PartRule]) -> Parts:
-    """The parts of a multipart/form-data body by name. Raises Problem.
+async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn) -> Parts:
+    """The parts of a multipart/form-data body by name; the turn counts the images. Raises Problem.
 
     Before it does, the rest of a body of legal size is read and dropped, so that the client finds an answer and not
     a closed connection.
@@ -51,29 +55,46 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule]) -> Parts:
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
         if not options.get(b"boundary"):
             raise Problem("malformed_multipart", "the Content-Type header names no boundary")
-        collector = _Collector(rules)
-        await _feed(stream, collector, options[b"boundary"], limit)
+        collector = _Collector(rules, turn)
+        async with _in_time(turn):
+            await _feed(stream, collector, options[b"boundary"], limit)
         return collector.finish()
     except Problem:
-        await _drain(stream, limit)
+        await _drain(stream, limit, turn)
         raise
 
 
-async def read_body(request: Request, limit_bytes: int, content_type: str) -> bytes:
-    """A whole body of one content type. Raises Problem."""
+@asynccontextmanager
+async def _in_time(turn: Turn) -> AsyncIterator[None]:
+    """Raises Problem if the client has not sent its body by the deadline."""
+    try:
+        async with asyncio.timeout(turn.left_s()):
+            yield
+    except TimeoutError as error:
+        raise Problem("deadline_passed", "the body did not arrive in time") from error
+
+
+async def read_body(request: Request, limit_bytes: int, content_type: str, turn: Turn) -> bytes:
+    """A whole body of one content type, which counts as one image. Raises Problem."""
     stream = request.stream()
     try:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
             raise Problem("unsupported_content_type", f"send {content_type}")
-        body = bytearray()
-        async for chunk in stream:
-            if len(body) + len(chunk) > limit_bytes:
-                raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
-            body += chunk
-        return bytes(body)
+        turn.take()
+        async with _in_time(turn):
+            return await _collect(stream, limit_bytes)
     except Problem:
-        await _drain(stream, limit_bytes)
+        await _drain(stream, limit_bytes, turn)
         raise
+
+
+async def _collect(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in stream:
+        if len(body) + len(chunk) > limit_bytes:
+            raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
+        body += chunk
+    return bytes(body)
 
 
 async def _feed(
@@ -94,19 +115,23 @@ async def _feed(
         raise Problem("malformed_multipart", "the body ends before its closing boundary")
 
 
-async def _drain(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> None:
+async def _drain(stream: AsyncGenerator[bytes, None], limit_bytes: int, turn: Turn) -> None:
+    """Drops the rest of a body, as far as it is of legal size and comes in time."""
     dropped = 0
-    async for chunk in stream:
-        dropped += len(chunk)
-        if dropped > limit_bytes:
-            return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(turn.left_s()):
+            async for chunk in stream:
+                dropped += len(chunk)
+                if dropped > limit_bytes:
+                    return
 
 
 class _Collector:
     """Takes the parser's events and holds every part to its rule as soon as it can be judged."""
 
-    def __init__(self, rules: Mapping[str, PartRule]) -> None:
+    def __init__(self, rules: Mapping[str, PartRule], turn: Turn) -> None:
         self._rules = rules
+        self._turn = turn
         self._parts: list[_Part] = []
         self._header_name = bytearray()
         self._header_value = bytearray()
@@ -159,6 +184,8 @@ class _Collector:
         if sum(part.name == name for part in self._parts) >= rule.most:
             code, what = ("duplicate_part", "once") if rule.most == 1 else ("too_many_images", f"{rule.most} times")
             raise Problem(code, f"the part {name} may be given {what}", name)
+        if rule.image:
+            self._turn.take()
         self._parts.append(_Part(name, rule))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:

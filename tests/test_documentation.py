@@ -52,6 +52,8 @@ def test_every_metric_is_documented_with_its_labels() -> None:
             metrics.request_seconds,
             metrics.stage_seconds,
             metrics.batch_images,
+            metrics.images_in_progress,
+            metrics.refusals,
             metrics.model_info,
         )
     }

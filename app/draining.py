@@ -1,0 +1,59 @@
+"""Leaving in an order that suits a balancer.
+
+On SIGTERM readiness turns 503 at once, while the listener stays open and requests are served, so that a balancer sees
+it before a connection is refused; answers close their connections. When the time for that is over the listener
+closes, and what is in progress has the grace to end. A second signal ends the process without either.
+"""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from types import FrameType
+
+import uvicorn
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+@dataclass
+class Drain:
+    """Whether the replica is leaving: set by the server, read by the application."""
+
+    begun: bool = False
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, but SIGTERM drains first; SIGINT, a person's Ctrl-C, does not."""
+
+    def __init__(self, config: uvicorn.Config, drain: Drain, drain_s: float) -> None:
+        super().__init__(config)
+        self._drain = drain
+        self._drain_s = drain_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by a signal, between two steps of the event loop."""
+        if self._drain.begun:
+            self.force_exit = True
+        if self._drain.begun or sig == signal.SIGINT or not self._drain_s:
+            self._drain.begun = True
+            super().handle_exit(sig, frame)
+            return
+        self._drain.begun = True
+        loop, leave = asyncio.get_running_loop(), super().handle_exit
+        loop.call_soon_threadsafe(lambda: loop.call_later(self._drain_s, leave, sig, frame))
+
+
+class ClosingMiddleware:
+    """While the replica drains, each answer closes its connection, and the next request goes to another replica."""
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._drain.begun:
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive, send_and_close if scope["type"] == "http" else send)

@@ -1,0 +1,131 @@
+"""A replica that has enough to do says so, one that leaves lets others know, and nobody waits for ever."""
+
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.asking import ANNA, BERTA, JSON, MULTIPART, check_problem, files, multipart, pair
+from tests.app.service import HOST, PATIENCE_S, Service, serving
+
+BODY = multipart(("image1", ANNA), ("image2", BERTA))
+DEADLINE_S = 3
+
+
+@pytest.fixture(scope="module")
+def service(checkpoint_path: Path) -> Iterator[Service]:
+    """A service that takes on two images at a time."""
+    flags = ("--max-images", "2", "--queue", "2", "--deadline-s", str(DEADLINE_S))
+    with serving(checkpoint_path, *flags) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def uploading(service: Service, images: int) -> Iterator[socket.socket]:
+    """A connection on which so many images have begun to arrive, and no more comes."""
+    fields = [f"{name}: {value}" for name, value in {**MULTIPART, "Host": "test", "Content-Length": len(BODY)}.items()]
+    sent = BODY.index(BERTA) + 1 if images == 2 else BODY.index(ANNA) + 1
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as connection:
+        connection.sendall("\r\n".join(["POST /verify HTTP/1.1", *fields, "\r\n"]).encode() + BODY[:sent])
+        _wait_until(service, images)
+        yield connection
+
+
+def _wait_until(service: Service, images: int) -> None:
+    """Until the replica counts so many images in progress."""
+    ends = time.monotonic() + PATIENCE_S
+    while f"facepair_images_in_progress {float(images)}" not in httpx.get(f"{service.url}/metrics").text:
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["/verify", "/embed"])
+def test_a_full_replica_refuses_images(service: Service, client: httpx.Client, path: str) -> None:
+    sent = pair() if path == "/verify" else files(("image", ANNA))
+    with uploading(service, 2):
+        answer = client.post(path, files=sent)
+        check_problem(answer, 429, "queue_full")
+        assert answer.headers["retry-after"] == "1"
+    _wait_until(service, 0)
+    assert client.post(path, files=sent).status_code == 200
+
+
+def test_a_full_replica_refuses_comparisons(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 2):
+        check_problem(client.post("/compare", content=b"{}", headers=JSON), 429, "queue_full")
+
+
+def test_a_pair_that_fits_by_half_is_refused_and_gives_its_half_back(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 1):
+        check_problem(client.post("/verify", files=pair()), 429, "queue_full")
+        assert client.post("/embed", files=files(("image", ANNA))).status_code == 200
+    _wait_until(service, 0)
+
+
+def test_a_large_upload_is_refused_with_an_answer_and_no_reset(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 2):
+        for _ in range(5):
+            check_problem(client.post("/verify", files=pair(bytes(5_000_000), bytes(5_000_000))), 429, "queue_full")
+
+
+def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 2):
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health/ready").status_code == 200
+        client.post("/verify", files=pair())
+        assert 'facepair_refusals_total{reason="queue_full"}' in client.get("/metrics").text
+
+
+def test_an_upload_past_its_deadline_is_answered_and_makes_room(service: Service) -> None:
+    with uploading(service, 2) as connection:
+        connection.settimeout(PATIENCE_S)
+        head, body = connection.recv(65536), connection.recv(65536)
+        assert head.startswith(b"HTTP/1.1 504 ")
+        assert b'"deadline_passed"' in head + body
+        _wait_until(service, 0)
+
+
+def test_a_replica_that_leaves_says_so_and_serves_on(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--drain-s", "2") as service, httpx.Client(base_url=service.url) as client:
+        assert client.get("/health/ready").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        answer = _wait_until_not_ready(client)
+        check_problem(answer, 503, "not_ready")
+        assert client.get("/health/live").status_code == 200
+        served = httpx.post(f"{service.url}/verify", files=pair())  # over a new connection
+        assert (served.status_code, served.headers["connection"]) == (200, "close")
+        assert service.process.wait(PATIENCE_S) == 0
+
+
+def _wait_until_not_ready(client: httpx.Client) -> httpx.Response:
+    ends = time.monotonic() + PATIENCE_S
+    while (answer := client.get("/health/ready")).status_code == 200:
+        assert time.monotonic() < ends
+    return answer
+
+
+def test_a_second_signal_ends_the_drain(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--drain-s", "60", "--grace-s", "60") as service:
+        with httpx.Client(base_url=service.url) as client:
+            service.process.send_signal(signal.SIGTERM)
+            _wait_until_not_ready(client)
+        with uploading(service, 1):
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(PATIENCE_S) == 0
+
+
+def test_ctrl_c_does_not_wait(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--drain-s", "60") as service:
+        service.process.send_signal(signal.SIGINT)
+        service.process.wait(PATIENCE_S)
