@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
+from PIL import Image
 
 from benchmarks.bare import PairRate, measure_pairs
 from benchmarks.client import Load, load, verify_request
@@ -19,7 +20,8 @@ from benchmarks.record import Figures, Row
 from benchmarks.service import serving
 from benchmarks.timing import spread
 from model.checkpoint import load as load_checkpoint
-from tests.drawing import encode, portrait
+from tests.drawing import encode
+from tests.faces import Placed, scene
 
 CONNECTIONS = (1, 4, 16)
 PEOPLE = 8
@@ -59,12 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def drawn_requests() -> list[bytes]:
     """Requests with two drawn photographs of one person or of two, as large as LFW's in pixels and in bytes."""
     images = [
-        [encode(portrait(person, picture, (250, 250)), "JPEG", quality=95) for picture in (1, 2)]
-        for person in range(PEOPLE)
+        [encode(_photograph(person, tilt_deg), "JPEG", quality=95) for tilt_deg in (-4, 4)] for person in range(PEOPLE)
     ]
     same = [verify_request(*pair) for pair in images]
     different = [verify_request(images[i][0], images[(i + 1) % PEOPLE][1]) for i in range(PEOPLE)]
     return same + different
+
+
+def _photograph(person: int, tilt_deg: float) -> Image.Image:
+    return scene(Placed(person=person, at=(125, 112), inter_eye_px=43, tilt_deg=tilt_deg), size=(250, 250))
 
 
 async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measured:
