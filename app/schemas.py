@@ -240,7 +240,7 @@ class Comparison(BaseModel):
                     "verified": False,
                     "similarity": 0.12,
                     "threshold": 0.74,
-                    "operating_point": None,
+                    "operating_point": "fmr_1e-2",
                     "fmr_at_similarity": 0.61,
                     "model": MODEL_EXAMPLE,
                     "request_id": "5b0e1c8f",

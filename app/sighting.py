@@ -7,10 +7,13 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from model.alignment import fit
 from model.checkpoint import Header
 from model.crops import FaceChoice, choose, find_faces, require_face, require_size, shrink, straighten
 from model.errors import TooManyFaces
-from model.faces import Face, FaceFinder
+from model.faces import Face, FaceFinder, Points
 from model.photographs import Format, Photograph
 from model.preprocessing import Pixels
 from model.quality import LEAST_INTER_EYE_PX, Quality, warnings_of
@@ -19,6 +22,7 @@ Choice = FaceChoice | Literal["none", "all", "any"]
 """As in the model, or the whole picture, or every face; "any" is every face, and none is no error."""
 
 NEARLY_AS_LARGE = 0.8
+FACE_OF_CROP = 0.7
 NOT_LOOKED_FOR = "no face was looked for: the picture was taken to be in the model's frame already"
 ANOTHER_FACE = "another face is nearly as large as the one that was taken"
 BEYOND_THE_EDGE = "the face reaches beyond the picture's edge"
@@ -109,16 +113,17 @@ def _seen(photograph: Photograph, found: list[Face], index: int, header: Header,
     crop = straighten(photograph, found[index], config, finder)
     eyes = config.alignment.points(config.side_px, config.crop)[:2]
     warnings = warnings_of(crop.quality, header.trained_on, float(eyes[1, 0] - eyes[0, 0]))
-    if _beyond(crop.face, photograph):
+    if _beyond(crop.face, photograph, config.alignment.points(1, config.crop)):
         warnings.append(BEYOND_THE_EDGE)
     return SeenFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
 
 
-def _beyond(face: Face, photograph: Photograph) -> bool:
-    x, y, width, height = face.box
-    margin = 0.1 * face.size_px
-    beyond_x = x < -margin or x + width > photograph.width_px + margin
-    return beyond_x or y < -margin or y + height > photograph.height_px + margin
+def _beyond(face: Face, photograph: Photograph, template: Points) -> bool:
+    """Whether the middle of what the network sees, where the face is, lies in part outside the picture."""
+    margin = (1 - FACE_OF_CROP) / 2
+    corners = np.array([[x, y] for x in (margin, 1 - margin) for y in (margin, 1 - margin)])
+    placed = fit(template, face.landmarks)(corners)
+    return bool((placed < 0).any() or (placed > [photograph.width_px, photograph.height_px]).any())
 
 
 def _rivals(found: list[Face], taken: int) -> list[str]:

@@ -31,6 +31,8 @@ OVERLAP = 0.3
 MOST_FACES = 1000
 # A picture is searched at this length of its longer side; only if it has no face there, at the next.
 LONGER_SIDES_PX = (448, 896, 192)
+LEAST_SIDE_PX = 64
+"""Below 33 pixels OpenCV's detector reads memory that is not the picture's and finds faces there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,25 +74,25 @@ class FaceFinder:
 
     def find(self, grey: Pixels) -> list[Face]:
         """uint8 (H, W) -> every face, the largest first; in pixels of that picture, perhaps beyond its edges."""
-        longer = max(grey.shape)
-        for side in LONGER_SIDES_PX:
-            if side == LONGER_SIDES_PX[0] or side < longer:
-                faces = self._search(grey, min(1.0, side / longer))
-                if faces:
-                    return sorted(faces, key=lambda face: face.size_px, reverse=True)
+        scales = dict.fromkeys(min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
+        for scale in scales:
+            if faces := self._search(grey, scale):
+                return sorted(faces, key=lambda face: face.size_px, reverse=True)
         return []
 
     def _search(self, grey: Pixels, scale: float) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
+        lower, right = (max(0, LEAST_SIDE_PX - side) for side in (height, width))
+        small = cv2.copyMakeBorder(small, 0, lower, 0, right, cv2.BORDER_CONSTANT)
         detector = self._detector()
-        detector.setInputSize((width, height))
+        detector.setInputSize((small.shape[1], small.shape[0]))
         _, rows = detector.detect(cv2.merge([small, small, small]))
         if rows is None:
             return []
         stretch = np.array([grey.shape[1] / width, grey.shape[0] / height])
         faces = [_face(row, stretch) for row in rows.astype(np.float64) if np.isfinite(row).all()]
-        return [face for face in faces if face.inter_eye_px >= 1]
+        return [face for face in faces if face.inter_eye_px >= 1 and min(face.box[2:]) > 0]
 
     def _detector(self) -> cv2.FaceDetectorYN:
         if not hasattr(self._of_thread, "detector"):

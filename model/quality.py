@@ -18,8 +18,8 @@ LEAST_INTER_EYE_PX = 10.0
 """A face with its eyes closer together is an error."""
 FINE_ENOUGH = 0.8
 """A face with less than this share of the pixels that the network sees is worth a warning."""
-MOST_ROLL_DEG = 35.0
-"""Beyond this the detector begins to miss faces, and to place landmarks less surely."""
+MOST_ROLL_DEG = 30.0
+"""Beyond this the detector begins to miss faces, and to take them for more upright than they are."""
 
 # How far the tip of the nose stands out before the eyes, in distances between the eyes: 35 mm of 63 mm in an adult.
 NOSE_DEPTH = 0.55

@@ -27,7 +27,7 @@ PEOPLE = 6
 PICTURES = 3
 # Every drawn head is within these as it is, and beyond them when it is blurred, darkened or lightened.
 DRAWN_RANGES = QualityRanges(
-    sharpness=Range(low=60, high=2000), brightness=Range(low=70, high=190), yaw_deg=Range(low=-25, high=25)
+    sharpness=Range(low=40, high=2000), brightness=Range(low=70, high=190), yaw_deg=Range(low=-25, high=25)
 )
 
 

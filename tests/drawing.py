@@ -5,6 +5,18 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.Image import Transpose
+
+# How an upright picture lies in a file of each EXIF orientation.
+LYING = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_90,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_270,
+}
 
 
 def portrait(person: int, picture: int = 1, size: tuple[int, int] = (160, 160)) -> Image.Image:
@@ -33,3 +45,10 @@ def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
+
+
+def encode_lying(image: Image.Image, orientation: int, kind: str = "PNG", **options: Any) -> bytes:
+    """The bytes of a file whose EXIF says how to turn it so that it becomes the picture."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encode(image.transpose(LYING[orientation]), kind, exif=exif, **options)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from app.embeddings import decode_embedding
 from model.checkpoint import load
-from tests.drawing import encode, portrait
+from tests.drawing import encode, encode_lying, portrait
+from tests.faces import beheld, scene
 from training.album import open_album
 from training.archive import ENDINGS
 from training.pairs import PairSet
@@ -93,6 +94,38 @@ async def ask(
 
 async def test_drawn_pictures(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
     await assert_parity(client, files(), checkpoint_path, tmp_path)
+
+
+def photographs() -> dict[str, bytes]:
+    """Drawn faces as a person would send them; in each the largest is also the one nearest the centre."""
+    tilted = scene(beheld(0, tilt_deg=20), beheld(3, 560, 90, 24))
+    large = scene(beheld(1)).resize((2400, 1800))
+    return {
+        "plain.png": encode(scene(beheld(0))),
+        "tilted.jpg": encode(tilted, "JPEG"),
+        "crowd.webp": encode(scene(beheld(2), beheld(3, 80, 100, 30)), "WEBP"),
+        "turned6.jpg": encode_lying(tilted, 6, "JPEG"),
+        "turned8.png": encode_lying(scene(beheld(4)), 8),
+        "large.jpeg": encode(large, "JPEG"),
+        "grey.png": encode(scene(beheld(5)).convert("L")),
+    }
+
+
+async def test_photographs_with_faces(
+    aligned_client: httpx.AsyncClient, aligned_checkpoint_path: Path, tmp_path: Path
+) -> None:
+    await assert_parity(aligned_client, photographs(), aligned_checkpoint_path, tmp_path)
+
+
+async def test_a_picture_without_a_face_is_left_out_where_the_service_refuses_it(
+    aligned_client: httpx.AsyncClient, aligned_checkpoint_path: Path, tmp_path: Path
+) -> None:
+    pictures = {"face.png": photographs()["plain.png"], "none.png": encode(portrait(1))}
+    config = load(aligned_checkpoint_path).header.preprocessing
+    album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
+    assert (album.keys, album.faceless) == ([("face_png", "face")], [("none_png", "none")])
+    answer = await aligned_client.post("/embed", files={"image": pictures["none.png"]})
+    assert answer.json()["code"] == "no_face"
 
 
 async def test_a_pair_scores_alike(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:

@@ -1,52 +1,73 @@
-"""The checkpoint in the repository: sound, described by its card, and as good as that says."""
+"""The checkpoints in the repository: sound, described by their cards, and as good as these say."""
 
 from pathlib import Path
 
 import pytest
 
-from app.main import open_verifier
+from app.main import create_app, open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
 from training.album import open_album
 from training.archive import find_images
 from training.card import format_card
 from training.evaluation import accuracy
-from training.experiments import EXPERIMENT_2
+from training.experiments import EXPERIMENT_2, EXPERIMENT_5, EXPERIMENTS
 from training.pairs import read_pairs, resolve, split
 from training.scoring import score_pairs
 
+WEIGHTS = sorted(SHIPPED.parent.glob("*.safetensors"))
+
+
+@pytest.fixture(scope="module", params=WEIGHTS, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    found: Path = request.param
+    return found
+
 
 @pytest.fixture(scope="module")
-def header() -> Header:
-    return load(SHIPPED).header
+def header(path: Path) -> Header:
+    return load(path).header
 
 
 def figure(header: Header, name: str, split_name: str) -> float:
     return next(m.value for m in header.metrics if (m.name, m.split) == (name, split_name))
 
 
-def test_its_card_is_what_its_header_says(header: Header) -> None:
-    assert SHIPPED.with_suffix(".md").read_text() == format_card(header)
+def test_the_reproduction_and_the_flagship_are_shipped() -> None:
+    assert {EXPERIMENT_2.name, EXPERIMENT_5.name} <= {path.stem for path in WEIGHTS}
+    assert SHIPPED.stem == EXPERIMENT_5.name
 
 
-def test_it_is_the_network_of_experiment_2_trained_on_a_clean_commit(header: Header) -> None:
-    assert header.name == EXPERIMENT_2.name
-    assert header.network == EXPERIMENT_2.network
-    assert header.preprocessing == EXPERIMENT_2.preprocessing
+def test_its_card_is_what_its_header_says(path: Path, header: Header) -> None:
+    assert path.with_suffix(".md").read_text() == format_card(header)
+
+
+def test_it_is_an_experiment_s_network_trained_on_a_clean_commit(path: Path, header: Header) -> None:
+    experiment = EXPERIMENTS[path.stem]
+    assert header.name == experiment.name
+    assert header.network == experiment.network
+    assert header.preprocessing == experiment.preprocessing
     assert not header.provenance.code_version.endswith("-dirty")
 
 
-def test_it_is_small_enough_to_ship() -> None:
-    assert SHIPPED.stat().st_size < 90_000_000
+def test_it_is_small_enough_to_ship(path: Path) -> None:
+    assert path.stat().st_size < 90_000_000
 
 
-def test_the_service_opens_it() -> None:
-    verifier = open_verifier(read_settings({"device": "cpu"}, environment={}))
-    assert verifier.header.name == "experiment-2"
+def test_the_service_opens_it(path: Path) -> None:
+    settings = read_settings({"device": "cpu", "weights": path}, environment={})
+    verifier = open_verifier(settings)
+    assert verifier.header.name == path.stem
+    create_app(settings, verifier).state.inference.close()
 
 
-def test_it_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path, header: Header) -> None:
-    checkpoint = load(SHIPPED)
+def test_the_service_opens_the_flagship_unless_told_otherwise() -> None:
+    assert read_settings({}, environment={}).weights == SHIPPED
+
+
+def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> None:
+    checkpoint = load(SHIPPED.with_stem(EXPERIMENT_2.name))
+    header = checkpoint.header
     album = open_album(find_images(lfw, "lfw-deepfunneled"), lfw_cache, header.preprocessing)
     assert album.sha256 == header.provenance.data_sha256
     path = lfw / "pairsDevTrain.txt"

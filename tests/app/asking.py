@@ -18,6 +18,8 @@ FILE_NAME = f"{SECRET}NAME.jpg"
 PROBLEM_KEYS = {"type", "title", "status", "detail", "code", "field", "request_id"}
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=edge"}
 JSON = {"Content-Type": "application/json"}
+# Of an image of which a model of whole pictures sees no faces.
+NO_FACES: dict[str, Any] = {"faces_found": None, "face": None, "faces": None, "warnings": []}
 
 Files = list[tuple[str, tuple[str, bytes]]]
 
@@ -45,6 +47,14 @@ async def embed(client: httpx.AsyncClient, *images: bytes, **fields: str) -> dic
     assert response.status_code == 200
     answer: dict[str, Any] = response.json()
     return answer
+
+
+async def detect(client: httpx.AsyncClient, *images: bytes) -> list[dict[str, Any]]:
+    """What /detect says of the images."""
+    response = await client.post("/detect", files=files(*(("image", image) for image in images)))
+    assert response.status_code == 200, response.text
+    reports: list[dict[str, Any]] = response.json()["images"]
+    return reports
 
 
 async def compare_request(client: httpx.AsyncClient, encoding: str = "float") -> dict[str, Any]:

@@ -33,7 +33,10 @@ LIMITS = {"max_image_bytes": 20_000, "max_pixels": 250_000, "min_side_px": 40, "
 TOO_MANY_BYTES = ANNA + bytes(20_000)
 NOT_THRESHOLDS = (SECRET, "nan", "-nan", "inf", "-0.001", "1.001", "1e400", "0,5", "0x1", "0_1", "\0", "½")
 # Rows that no request can bring about: test_telemetry.py and test_health.py have them.
-NOT_THE_CALLERS = {"internal_error", "not_ready"}
+NOT_THE_CALLERS = {"internal_error", "not_ready", "queue_full", "deadline_passed"}
+# Rows of faces: test_faces_bad_input.py has those of a model that finds them, test_whole_pictures.py that of one that
+# does not.
+OF_FACES = {"no_face", "several_faces", "too_many_faces", "face_too_small", "whole_pictures"}
 # test_compare_bad_input.py has more of these.
 EMBEDDING = {"embedding1": [], "embedding2": [], "embedding_sha256": SECRET}
 
@@ -119,7 +122,7 @@ CASES = [
     Case("unknown path", 404, "not_found", None, f"/{SECRET}", "GET"),
     Case("upload to unknown path", 404, "not_found", None, f"/{FILE_NAME}", request={"files": pair()}),
     *(Case(f"query to {path}", 400, "unexpected_query", None, f"{path}?threshold={SECRET}", request={"files": pair()})
-      for path in ("/verify", "/embed", "/compare")),
+      for path in ("/verify", "/embed", "/detect", "/compare")),
     *(Case(f"{method} {path}", 405, "method_not_allowed", None, path, method)
       for method, path in (("GET", "/verify"), ("PUT", "/embed"), ("DELETE", "/compare"), ("POST", "/info"),
                            ("PATCH", "/health/live"), ("OPTIONS", "/verify"))),
@@ -153,5 +156,5 @@ async def test_a_wrong_method_is_told_the_right_one(client: httpx.AsyncClient) -
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    assert {case.code for case in CASES} | NOT_THE_CALLERS | {"malformed_embedding"} == set(BY_CODE)
+    assert {case.code for case in CASES} | NOT_THE_CALLERS | OF_FACES | {"malformed_embedding"} == set(BY_CODE)
     assert all(BY_CODE[case.code].status == case.status for case in CASES)

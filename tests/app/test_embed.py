@@ -23,7 +23,9 @@ async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient
     assert answer["dimension"] == TINY.dimension
     assert answer["model"] == {"name": "tiny", "embedding_sha256": verifier.header.embedding_sha256}
     [item] = answer["data"]
-    assert (item["object"], item["index"], len(item["embedding"])) == ("embedding", 0, TINY.dimension)
+    assert set(item) == {"object", "index", "image", "face", "embedding"}
+    assert (item["object"], item["index"], item["image"], item["face"]) == ("embedding", 0, 0, None)
+    assert len(item["embedding"]) == TINY.dimension
 
 
 async def test_embeds_as_the_network_does_bit_for_bit(client: httpx.AsyncClient, verifier: Verifier) -> None:

@@ -7,12 +7,15 @@ import pytest
 from PIL import Image
 
 from app.inference import Inference
-from app.telemetry import Metrics
+from app.main import create_app
+from app.settings import Settings
+from app.sighting import Sighting
 from model.crops import prepare
-from model.photographs import ImageLimits
 from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
+from tests.faces import beheld, scene
+from training.experiments import ALIGNED
 
 pytestmark = pytest.mark.anyio
 
@@ -36,15 +39,32 @@ def test_the_walk_finds_a_picture() -> None:
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-async def test_the_decoded_picture_is_let_go(verifier: Verifier, form: str) -> None:
+async def test_the_decoded_picture_is_let_go(settings: Settings, verifier: Verifier, form: str) -> None:
     data = encode(portrait(1, size=(200, 150)), form)
-    inference = Inference(verifier, ImageLimits(), 1, Metrics())
+    sighting = await see(settings, verifier, data)
+    assert (sighting.format, sighting.width_px, sighting.height_px) == (form, 200, 150)
+    assert np.array_equal(sighting.pixels, prepare(data, PreprocessingConfig()))
+    assert_let_go(sighting)
+
+
+async def test_the_decoded_picture_of_a_face_is_let_go(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
+    data = encode(scene(beheld(0), beheld(1, 100, 100, 30)))
+    sighting = await see(aligned_settings, aligned_verifier, data)
+    assert np.array_equal(sighting.pixels, prepare(data, ALIGNED))
+    assert_let_go(sighting)
+
+
+async def see(settings: Settings, verifier: Verifier, data: bytes) -> Sighting:
+    inference: Inference = create_app(settings, verifier).state.inference
     try:
-        prepared = await inference.prepare(data)
+        return await inference.see(data, "largest")
     finally:
         inference.close()
-    assert (prepared.format, prepared.width_px, prepared.height_px) == (form, 200, 150)
-    assert np.array_equal(prepared.pixels, prepare(data, PreprocessingConfig()))
-    kept = reachable(prepared)
-    assert any(each is prepared.pixels for each in kept)
+
+
+def assert_let_go(sighting: Sighting) -> None:
+    kept = reachable(sighting)
+    assert any(each is sighting.pixels for each in kept)
     assert not [each for each in kept if isinstance(each, Image.Image)]
+    arrays = [each for each in kept if isinstance(each, np.ndarray)]
+    assert sum(each.nbytes for each in arrays) < 2 * sighting.pixels.nbytes

@@ -24,6 +24,7 @@ MODELS = {
 WHOLE_ANSWERS = {
     ("/verify", "post"): "Verification",
     ("/embed", "post"): "EmbeddingList",
+    ("/detect", "post"): "Detection",
     ("/compare", "post"): "Comparison",
     ("/info", "get"): "Info",
     ("/health/live", "get"): "Health",
@@ -49,7 +50,7 @@ async def test_info_describes_the_checkpoint(client: httpx.AsyncClient, verifier
 
 
 async def test_info_states_the_limits_that_hold(settings: Settings, verifier: Verifier) -> None:
-    limits = {"max_image_bytes": 2048, "max_pixels": 4096, "min_side_px": 33, "max_images": 3}
+    limits = {"max_image_bytes": 2048, "max_pixels": 4096, "min_side_px": 33, "max_images": 3, "max_faces": 5}
     async with client_of(settings.model_copy(update=limits), verifier) as client:
         assert (await client.get("/info")).json()["limits"] == limits
 
@@ -61,9 +62,13 @@ async def test_the_info_says_nothing_of_the_machine(client: httpx.AsyncClient, s
 
 
 @pytest.mark.parametrize(
-    ("path", "required", "optional"), [("/verify", {"image1", "image2"}, {"threshold"}),
-                                       ("/embed", {"image"}, {"encoding_format"})]
-)  # fmt: skip
+    ("path", "required", "optional"),
+    [
+        ("/verify", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
+        ("/embed", {"image"}, {"encoding_format", "face"}),
+        ("/detect", {"image"}, set()),
+    ],
+)
 async def test_the_multipart_bodies_are_documented(
     openapi: dict[str, Any], path: str, required: set[str], optional: set[str]
 ) -> None:
@@ -74,8 +79,9 @@ async def test_the_multipart_bodies_are_documented(
     assert set(schema["properties"]) == required | optional
 
 
-async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any]) -> None:
-    content = openapi["paths"]["/embed"]["post"]["requestBody"]["content"]
+@pytest.mark.parametrize("path", ["/embed", "/detect"])
+async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], path: str) -> None:
+    content = openapi["paths"][path]["post"]["requestBody"]["content"]
     image = content["multipart/form-data"]["schema"]["properties"]["image"]
     assert (image["type"], image["items"]["format"]) == ("array", "binary")
 

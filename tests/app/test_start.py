@@ -4,7 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint import save
 from tests.app.service import start_in_vain
+from tests.conftest import describe, tiny_network
+from training.experiments import ALIGNED, LFW_ALIGNMENT
 
 
 @pytest.fixture
@@ -46,3 +49,17 @@ def test_with_a_gpu_that_is_not_there(checkpoint_path: Path) -> None:
 def test_with_an_unknown_variable(checkpoint_path: Path) -> None:
     line = refuses("--weights", str(checkpoint_path), FACEPAIR_THRESHOLD="0.5")
     assert "FACEPAIR_THRESHOLD is not a setting" in line
+
+
+def test_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> None:
+    foreign = LFW_ALIGNMENT.model_copy(update={"detector_sha256": "0" * 64})
+    path = tmp_path / "foreign.safetensors"
+    save(path, tiny_network(), describe(preprocessing=ALIGNED.model_copy(update={"alignment": foreign})))
+    line = refuses("--device", "cpu", "--weights", str(path))
+    assert "the face detector has digest" in line
+    assert "0" * 12 in line
+
+
+def test_without_its_detector(aligned_checkpoint_path: Path, tmp_path: Path) -> None:
+    missing = tmp_path / "missing.onnx"
+    assert str(missing) in refuses("--weights", str(aligned_checkpoint_path), FACEPAIR_DETECTOR=str(missing))

@@ -11,7 +11,7 @@ from app.settings import Settings
 from model.crops import prepare
 from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
-from tests.app.asking import ANNA, BERTA, pair, verify
+from tests.app.asking import ANNA, BERTA, NO_FACES, pair, verify
 from tests.drawing import encode, portrait
 
 pytestmark = pytest.mark.anyio
@@ -20,11 +20,12 @@ pytestmark = pytest.mark.anyio
 async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient, verifier: Verifier) -> None:
     answer = await verify(client, encode(portrait(1, size=(160, 120)), "JPEG"), BERTA)
     assert set(answer) == {
-        "decision", "verified", "similarity", "threshold", "images", "model", "timing_ms", "request_id",
+        "decision", "verified", "similarity", "threshold", "operating_point", "fmr_at_similarity", "images", "model",
+        "timing_ms", "request_id",
     }  # fmt: skip
     assert answer["images"] == [
-        {"field": "image1", "width": 160, "height": 120, "format": "JPEG", "warnings": []},
-        {"field": "image2", "width": 160, "height": 160, "format": "PNG", "warnings": []},
+        {"field": "image1", "width": 160, "height": 120, "format": "JPEG", **NO_FACES},
+        {"field": "image2", "width": 160, "height": 160, "format": "PNG", **NO_FACES},
     ]
     assert answer["model"] == {"name": "tiny", "embedding_sha256": verifier.header.embedding_sha256}
     assert answer["threshold"] == 0.5
@@ -33,8 +34,9 @@ async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient
 
 async def test_timings_are_parts_of_the_whole(client: httpx.AsyncClient) -> None:
     timing = (await verify(client))["timing_ms"]
-    assert set(timing) == {"decode", "queue", "inference", "total"}
+    assert set(timing) == {"decode", "face", "queue", "inference", "total"}
     rounding = 0.02
+    assert 0 <= timing["face"] <= timing["decode"] + rounding
     assert 0 < timing["decode"] + timing["queue"] + timing["inference"] <= timing["total"] + rounding
 
 

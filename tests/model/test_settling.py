@@ -1,0 +1,78 @@
+"""A face gets the same landmarks, and the network sees the same, wherever, however large and however tilted it is."""
+
+import numpy as np
+import pytest
+from PIL.Image import Resampling
+
+from model.crops import find_faces, prepare, settle, straighten
+from model.faces import FaceFinder, Points
+from model.photographs import decode
+from model.preprocessing import PreprocessingConfig
+from tests.drawing import encode
+from tests.faces import Placed, beheld, scene
+from tests.model.pictures import difference
+from training.experiments import ALIGNED, LFW_ALIGNMENT
+
+# How far a landmark may be from where it was drawn, and from where it is when the same face stands elsewhere, in
+# distances between the eyes; and how much the straightened pictures may differ, in levels of 255.
+BOUND = 0.15
+APART = 0.1
+LEVELS = 8.0
+ELSEWHERE = {
+    "shifted": beheld(0, 433, 171),
+    "larger": beheld(0, 330, 230, inter_eye_px=84),
+    "smaller": beheld(0, inter_eye_px=36),
+    "tilted right": beheld(0, tilt_deg=20),
+    "tilted left": beheld(0, tilt_deg=-20),
+    "all of it": beheld(0, 200, 260, inter_eye_px=75, tilt_deg=-20),
+}
+
+
+def upright(points: Points, placed: Placed) -> Points:
+    """Points of a scene in distances between the eyes, from the point between them, as if the head stood upright."""
+    angle = np.radians(placed.tilt_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    found: Points = (points - placed.at) @ turn / placed.inter_eye_px
+    return found
+
+
+def settled(placed: Placed, finder: FaceFinder) -> Points:
+    photograph = decode(encode(scene(placed)), ALIGNED)
+    [face] = find_faces(photograph, finder)
+    return upright(settle(photograph, face, LFW_ALIGNMENT, finder), placed)
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_landmarks_settle_where_they_were_drawn(finder: FaceFinder, name: str) -> None:
+    placed = ELSEWHERE[name]
+    drawn = upright(placed.landmarks, placed)
+    assert np.abs(settled(placed, finder) - drawn).max() < BOUND
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_landmarks_settle_at_the_same_place_of_the_face(finder: FaceFinder, name: str) -> None:
+    assert np.abs(settled(ELSEWHERE[name], finder) - settled(beheld(0), finder)).max() < APART
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_the_network_sees_the_same(finder: FaceFinder, name: str) -> None:
+    first = prepare(encode(scene(beheld(0))), ALIGNED, finder=finder)
+    assert difference(prepare(encode(scene(ELSEWHERE[name])), ALIGNED, finder=finder), first) < LEVELS
+
+
+def test_two_people_differ_more_than_that(finder: FaceFinder) -> None:
+    one, other = (prepare(encode(scene(beheld(person))), ALIGNED, finder=finder) for person in (0, 4))
+    assert difference(one, other) > 2 * LEVELS
+
+
+def test_what_is_said_of_a_crop_is_in_pixels_of_the_file(finder: FaceFinder) -> None:
+    large = scene(beheld(0)).resize((3200, 2400), Resampling.BICUBIC)
+    photograph = decode(encode(large, "JPEG", quality=92), PreprocessingConfig(alignment=LFW_ALIGNMENT))
+    assert photograph.grey.width < 3200
+    crop = straighten(photograph, find_faces(photograph, finder)[0], ALIGNED, finder)
+    placed = beheld(0, 1600, 1100, 300)
+    assert np.abs(upright(crop.face.landmarks, placed) - upright(placed.landmarks, placed)).max() < BOUND
+    assert crop.quality.inter_eye_px == pytest.approx(300, rel=0.1)
+    x, y, width, height = crop.face.box
+    assert x < 1450 < 1750 < x + width < 3200
+    assert y < 1100 < 1400 < y + height < 2400
