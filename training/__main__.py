@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import FacepairError
-from training import commands
+from training import commands, measuring
 from training.experiments import EXPERIMENTS
 
 
@@ -49,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = subcommands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
-    evaluate.set_defaults(command=commands.evaluate)
+    evaluate.set_defaults(command=measuring.evaluate)
+    all_pairs = subcommands.add_parser("all-pairs", help="error rates over every pair of the people of a list")
+    all_pairs.add_argument("checkpoint", type=Path)
+    all_pairs.add_argument("--people", default="peopleDevTest.txt", help="in the data folder, the list of people")
+    all_pairs.add_argument("--out", type=Path, help="file for the figures, such as RUN/all-pairs.json")
+    all_pairs.set_defaults(command=measuring.all_pairs)
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
     card.set_defaults(command=commands.card)
@@ -72,10 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
     scenes.set_defaults(command=commands.scenes)
-    for command in (run, evaluate, grid, gallery, prepare, template, scenes):
+    for command in (run, evaluate, all_pairs, grid, gallery, prepare, template, scenes):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
-    for command in (run, evaluate, grid):
+    for command in (run, evaluate, all_pairs, grid):
         command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser
 

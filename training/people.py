@@ -5,7 +5,7 @@ A list begins with how many people it has (the line may be absent), then has `NA
 N pictures, P pairs
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -50,16 +50,23 @@ def read_people(path: Path) -> dict[str, int]:
     return people
 
 
-def pictures_of(path: Path, people: Mapping[str, int], keys: Sequence[Key]) -> dict[str, Tensor]:
-    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says."""
+def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, Tensor]:
+    """Each person's pictures in an album, as many as there are; whoever has none is left out."""
     found: dict[str, list[int]] = {name: [] for name in people}
     for index, (name, _) in enumerate(keys):
         if name in found:
             found[name].append(index)
+    return {name: torch.tensor(indices) for name, indices in found.items() if indices}
+
+
+def pictures_of(path: Path, people: Mapping[str, int], keys: Sequence[Key]) -> dict[str, Tensor]:
+    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says."""
+    found = pictures_at_hand(people, keys)
     for name, count in people.items():
-        if len(found[name]) != count:
-            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {len(found[name])}")
-    return {name: torch.tensor(indices) for name, indices in found.items()}
+        there = len(found.get(name, ()))
+        if there != count:
+            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}")
+    return found
 
 
 def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
