@@ -55,6 +55,12 @@ def _parser() -> argparse.ArgumentParser:
     all_pairs.add_argument("--people", default="peopleDevTest.txt", help="in the data folder, the list of people")
     all_pairs.add_argument("--out", type=Path, help="file for the figures, such as RUN/all-pairs.json")
     all_pairs.set_defaults(command=measuring.all_pairs)
+    calibrate = subcommands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
+    calibrate.add_argument("checkpoint", type=Path)
+    calibrate.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
+    calibrate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
+    calibrate.add_argument("--out", type=Path, required=True, help="the new checkpoint")
+    calibrate.set_defaults(command=measuring.calibrate)
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
     card.set_defaults(command=commands.card)
@@ -77,10 +83,10 @@ def _parser() -> argparse.ArgumentParser:
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
     scenes.set_defaults(command=commands.scenes)
-    for command in (run, evaluate, all_pairs, grid, gallery, prepare, template, scenes):
+    for command in (run, evaluate, all_pairs, calibrate, grid, gallery, prepare, template, scenes):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
-    for command in (run, evaluate, all_pairs, grid):
+    for command in (run, evaluate, all_pairs, calibrate, grid):
         command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser
 

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from model.checkpoint import load
+from model.checkpoint import load, save
 from model.errors import DataError
 from model.files import replacing
 from model.residual import ResidualNetwork
 from training.album import Album
 from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
 from training.evaluation import Labels, Scores
-from training.options import album_of, device_of, names_of, pairs_to_test
+from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test
 from training.pairs import PairSet
 from training.people import owners, pictures_at_hand, read_people
+from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.resampling import figures_over_people, numbered
-from training.result import format_metrics, measure
+from training.result import code_version, format_metrics, measure
 from training.scoring import embed_all, score_pairs
 
 
@@ -73,6 +74,30 @@ def all_pairs(options: argparse.Namespace) -> None:
     )
     print(format_rates(rates))
     write_json(options.out, rates)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
+    if options.out.exists() and options.out.samefile(options.checkpoint):
+        raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    header, network = checkpoint.header, checkpoint.network.to(device)
+    album = album_of(options, header.preprocessing)
+    if options.pairs:
+        pairs = pairs_of(options, album, options.pairs, skip=options.skip_missing)
+        sample = sample_of_list(network, header.preprocessing, album, pairs)
+    else:
+        sample = sample_of_people(network, header.preprocessing, album)
+    description = recalibrated(header, network, sample, album.sha256, code_version())
+    written = save(options.out, network, description)
+    print(format_metrics([metric for metric in written.metrics if metric.split == SPLIT]))
+    for point in written.operating_points:
+        print(
+            f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%} of {point.pairs:,} impostor pairs"
+        )
+    print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {options.out}")
+    print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
 
 
 def write_json(path: Path | None, found: BaseModel) -> None:
