@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     calibrate.add_argument("--out", type=Path, required=True, help="the new checkpoint")
     calibrate.set_defaults(command=measuring.calibrate)
+    errors = subcommands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
+    errors.add_argument("run", type=Path, help="folder of a finished run")
+    errors.set_defaults(command=measuring.errors)
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
     card.set_defaults(command=commands.card)
@@ -83,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
     scenes.set_defaults(command=commands.scenes)
-    for command in (run, evaluate, all_pairs, calibrate, grid, gallery, prepare, template, scenes):
+    for command in (run, evaluate, all_pairs, calibrate, errors, grid, gallery, prepare, template, scenes):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
     for command in (run, evaluate, all_pairs, calibrate, grid):

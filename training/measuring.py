@@ -11,7 +11,10 @@ from model.files import replacing
 from model.residual import ResidualNetwork
 from training.album import Album
 from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
+from training.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.evaluation import Labels, Scores
+from training.experiments import ALIGNED
+from training.finished import read_run
 from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test
 from training.pairs import PairSet
 from training.people import owners, pictures_at_hand, read_people
@@ -98,6 +101,18 @@ def calibrate(options: argparse.Namespace) -> None:
         )
     print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {options.out}")
     print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
+
+
+def errors(options: argparse.Namespace) -> None:
+    """Where a finished run is wrong, by what can be measured of the faces of its test pairs."""
+    found = read_run(options.run)
+    config = found.header.preprocessing
+    album = album_of(options, config if config.alignment else ALIGNED)
+    if all(name not in set(map("/".join, album.keys)) for pair in found.pairs for name in pair):
+        raise DataError(f"{options.images}: has none of the run's pictures; name its data with --data and --images")
+    analysis = analyse(found, album)
+    print(format_errors(analysis))
+    write_json(options.run / ERRORS_FILE, analysis)
 
 
 def write_json(path: Path | None, found: BaseModel) -> None:

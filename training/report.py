@@ -7,14 +7,14 @@ without the pictures.
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from model.errors import DataError
 from model.files import replacing
 from training.curves import draw_curves
-from training.evaluation import Labels, Scores, area_under_roc, roc
+from training.evaluation import area_under_roc, roc
 from training.finished import Run, read_run
+from training.ranking import hardest
 from training.reference import REFERENCES
 from training.result import SCORES_FILE
 from training.tables import table_beside, table_grid, table_rates
@@ -69,20 +69,6 @@ def _report(runs: dict[str, Run], findings: str, grid: str) -> str:
         *(_hardest(name, run) for name, run in runs.items()),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def hardest(scores: Scores, same: Labels, threshold: float, count: int) -> dict[str, list[int]]:
-    """Indices of pairs by kind: right or wrong, of one person or two, surest or narrowest; `count` of each."""
-    margins = np.abs(scores - threshold)
-    right = (scores >= threshold) == same
-    kinds = {}
-    for verdict, wanted in (("wrong", ~right), ("right", right)):
-        for label, of in (("one person", same), ("two people", ~same)):
-            found = np.flatnonzero(wanted & of)
-            ordered = found[np.argsort(margins[found], kind="stable")]
-            kinds[f"{verdict}, {label}, surest"] = ordered[::-1][:count].tolist()
-            kinds[f"{verdict}, {label}, narrowest"] = ordered[:count].tolist()
-    return kinds
 
 
 def _hardest(name: str, run: Run) -> str:

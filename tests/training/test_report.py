@@ -16,8 +16,9 @@ from training.finished import read_run
 from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
 from training.grid import POINTS_FILE, Grid, derive, write_points
 from training.pairs import read_pairs, resolve
+from training.ranking import hardest
 from training.reference import REFERENCES
-from training.report import FINDINGS_FILE, hardest, write_report
+from training.report import FINDINGS_FILE, write_report
 from training.result import finish
 
 
