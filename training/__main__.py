@@ -70,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
     grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
     grid.set_defaults(command=commands.grid, no_test=False)
-    report = subcommands.add_parser("report", help="one report of all runs beside the reference's figures")
+    report = subcommands.add_parser("report", help="reports of all runs beside the reference and others")
     report.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     report.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
     report.set_defaults(command=commands.report)

@@ -18,6 +18,7 @@ from training.evaluation import Estimate
 from training.operating import Owners
 from training.resampling import draw_people
 
+ALL_PAIRS_FILE = "all-pairs.json"
 Logits = NDArray[np.float32]
 
 BLOCK = 256

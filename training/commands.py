@@ -124,8 +124,9 @@ def _describe(data: AnyData) -> str:
 
 
 def report(options: argparse.Namespace) -> None:
-    """Writes the report of all runs."""
-    print(f"wrote {write_report(options.results, options.out)}")
+    """Writes the reports of all runs."""
+    for page in write_report(options.results, options.out):
+        print(f"wrote {page}")
 
 
 def gallery(options: argparse.Namespace) -> None:

@@ -8,7 +8,6 @@ from math import comb
 
 import numpy as np
 
-from model.errors import DataError
 from training.evaluation import Labels
 from training.finished import Run
 
@@ -35,12 +34,12 @@ def mcnemar(first_right: Labels, second_right: Labels) -> McNemar:
     return McNemar(pairs=len(first_right), first_only=first, second_only=second, p_value=p_value)
 
 
-def compare_runs(first: Run, second: Run) -> McNemar:
-    """Each at its own threshold, over the test pairs that both scored. Raises DataError if there are none."""
+def compare_runs(first: Run, second: Run) -> McNemar | None:
+    """Each at its own threshold, over the test pairs that both scored; None if there are none."""
     ours, theirs = _right(first), _right(second)
     both = sorted(ours.keys() & theirs.keys())
     if not both:
-        raise DataError(f"{first.header.name} and {second.header.name} were tested on no common pair")
+        return None
     return mcnemar(np.array([ours[pair] for pair in both]), np.array([theirs[pair] for pair in both]))
 
 
