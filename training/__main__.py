@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import FacepairError
-from training import commands, measuring
+from training import commands, measuring, view2_command
 from training.experiments import EXPERIMENTS
 
 
@@ -64,6 +64,14 @@ def _parser() -> argparse.ArgumentParser:
     errors = subcommands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
     errors.add_argument("run", type=Path, help="folder of a finished run")
     errors.set_defaults(command=measuring.errors)
+    view2 = subcommands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
+    view2.add_argument("experiment", help="one that learns from people")
+    view2.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
+    view2.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
+    view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
+    view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
+    view2.add_argument("--seed", type=int, help="another seed than the experiment's")
+    view2.set_defaults(command=view2_command.view2)
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
     card.set_defaults(command=commands.card)
@@ -86,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
     scenes.set_defaults(command=commands.scenes)
-    for command in (run, evaluate, all_pairs, calibrate, errors, grid, gallery, prepare, template, scenes):
+    for command in (run, evaluate, all_pairs, calibrate, errors, view2, grid, gallery, prepare, template, scenes):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
-    for command in (run, evaluate, all_pairs, calibrate, grid):
+    for command in (run, evaluate, all_pairs, calibrate, view2, grid):
         command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser
 

@@ -1,13 +1,9 @@
 """What the sub-commands of `python -m training` do that measure a finished checkpoint, given their parsed options."""
 
 import argparse
-from pathlib import Path
-
-from pydantic import BaseModel
 
 from model.checkpoint import load, save
 from model.errors import DataError
-from model.files import replacing
 from model.residual import ResidualNetwork
 from training.album import Album
 from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
@@ -15,7 +11,7 @@ from training.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.evaluation import Labels, Scores
 from training.experiments import ALIGNED
 from training.finished import read_run
-from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test
+from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, write_json
 from training.pairs import PairSet
 from training.people import owners, pictures_at_hand, read_people
 from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
@@ -113,15 +109,3 @@ def errors(options: argparse.Namespace) -> None:
     analysis = analyse(found, album)
     print(format_errors(analysis))
     write_json(options.run / ERRORS_FILE, analysis)
-
-
-def write_json(path: Path | None, found: BaseModel) -> None:
-    """Writes what was measured, where a file is named. Raises DataError."""
-    if path is None:
-        return
-    try:
-        with replacing(path) as partial:
-            partial.write_text(found.model_dump_json(indent=1) + "\n")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error}") from error
-    print(f"wrote {path}")

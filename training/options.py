@@ -6,11 +6,14 @@ Every function raises the error, in one line, that a user needs to see.
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import torch
+from pydantic import BaseModel
 
 from model.device import select_device
 from model.errors import DataError
+from model.files import replacing
 from model.preprocessing import PreprocessingConfig
 from training.album import Album, open_album
 from training.archive import find_images
@@ -75,6 +78,18 @@ def data_of(options: argparse.Namespace, experiment: AnyExperiment, album: Album
     training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
     require_both_kinds(path, validation, "validate")
     return TrainingData(album=album, training=training, validation=validation)
+
+
+def write_json(path: Path | None, found: BaseModel) -> None:
+    """Writes what was measured, where a file is named, and says so. Raises DataError."""
+    if path is None:
+        return
+    try:
+        with replacing(path) as partial:
+            partial.write_text(found.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error}") from error
+    print(f"wrote {path}")
 
 
 def names_of(keys: Sequence[Key]) -> str:
