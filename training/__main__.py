@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import FacepairError
-from training import commands
+from training import commands, measuring, view2_command
 from training.experiments import EXPERIMENTS
 
 
@@ -49,14 +49,36 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = subcommands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
-    evaluate.set_defaults(command=commands.evaluate)
+    evaluate.set_defaults(command=measuring.evaluate)
+    all_pairs = subcommands.add_parser("all-pairs", help="error rates over every pair of the people of a list")
+    all_pairs.add_argument("checkpoint", type=Path)
+    all_pairs.add_argument("--people", default="peopleDevTest.txt", help="in the data folder, the list of people")
+    all_pairs.add_argument("--out", type=Path, help="file for the figures, such as RUN/all-pairs.json")
+    all_pairs.set_defaults(command=measuring.all_pairs)
+    calibrate = subcommands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
+    calibrate.add_argument("checkpoint", type=Path)
+    calibrate.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
+    calibrate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
+    calibrate.add_argument("--out", type=Path, required=True, help="the new checkpoint")
+    calibrate.set_defaults(command=measuring.calibrate)
+    errors = subcommands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
+    errors.add_argument("run", type=Path, help="folder of a finished run")
+    errors.set_defaults(command=measuring.errors)
+    view2 = subcommands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
+    view2.add_argument("experiment", help="one that learns from people")
+    view2.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
+    view2.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
+    view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
+    view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
+    view2.add_argument("--seed", type=int, help="another seed than the experiment's")
+    view2.set_defaults(command=view2_command.view2)
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
     card.set_defaults(command=commands.card)
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
     grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
     grid.set_defaults(command=commands.grid, no_test=False)
-    report = subcommands.add_parser("report", help="one report of all runs beside the reference's figures")
+    report = subcommands.add_parser("report", help="reports of all runs beside the reference and others")
     report.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     report.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
     report.set_defaults(command=commands.report)
@@ -72,10 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
     scenes.set_defaults(command=commands.scenes)
-    for command in (run, evaluate, grid, gallery, prepare, template, scenes):
+    for command in (run, evaluate, all_pairs, calibrate, errors, view2, grid, gallery, prepare, template, scenes):
         _add_data_options(command)
         command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
-    for command in (run, evaluate, grid):
+    for command in (run, evaluate, all_pairs, calibrate, view2, grid):
         command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     return parser
 

@@ -69,7 +69,7 @@ def _operating_points(points: tuple[OperatingPoint, ...]) -> str:
     return f"""
 ## Operating points
 
-Thresholds for a false match rate of at most so much, over every impostor pair of the {points[0].people} people of
+Thresholds for a false match rate of at most so much, over impostor pairs of the {points[0].people} people of
 {points[0].split}; the interval is a bootstrap's over people.
 
 | name | threshold | false match rate | 95% interval | impostor pairs |

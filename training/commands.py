@@ -1,7 +1,6 @@
 """What each sub-command of `python -m training` does, given its parsed options."""
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,44 +8,39 @@ import torch
 from tqdm import tqdm
 
 from model.checkpoint import Header, load
-from model.device import select_device
-from model.errors import DataError
 from model.faces import LANDMARKS, FaceFinder
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
-from model.residual import ResidualNetwork
 from training import parallel
-from training.album import Album, open_album
 from training.archive import find_images
 from training.card import format_card
 from training.course import AnyData
-from training.epoch import TrainingData, describe
-from training.experiments import ALIGNED, GRID_WINNER, AnyExperiment, Experiment, find_experiment
+from training.epoch import describe
+from training.experiments import ALIGNED, GRID_WINNER, AnyExperiment, Experiment
 from training.finished import read_run
 from training.gallery import write_gallery
 from training.grid import Grid, run_grid, winner
-from training.identity_experiment import IdentityExperiment
 from training.loop import METRICS_FILE, Trained, train, write_metrics
-from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
-from training.people import pictures_of, read_people
-from training.people_data import PeopleData, describe_people, people_data
+from training.options import album_of, data_of, device_of, experiment_of, names_of, pairs_of, pairs_to_test
+from training.pairs import PairSet, read_pairs
+from training.people import read_people
+from training.people_data import PeopleData, describe_people
 from training.photographs import format_scenes, measure_scenes, read_pictures
 from training.report import write_report
-from training.result import code_version, finish, format_metrics, measure
+from training.result import code_version, finish, format_metrics
 from training.scenes import KINDS
-from training.scoring import score_pairs
 from training.state import Epoch
 from training.template import measure_template
 
 
 def prepare(options: argparse.Namespace) -> None:
     """Fills the cache and checks the pair lists."""
-    album = _album(options, ALIGNED if options.align else PreprocessingConfig())
+    album = album_of(options, ALIGNED if options.align else PreprocessingConfig())
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if options.align:
-        print(f"{len(album.faceless)} pictures left out, in which no face was found: {_names(album.faceless)}")
+        print(f"{len(album.faceless)} pictures left out, in which no face was found: {names_of(album.faceless)}")
     for name in (options.train_pairs, options.test_pairs):
-        pairs = _pairs(options, album, name)
+        pairs = pairs_of(options, album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
 
 
@@ -77,15 +71,11 @@ def scenes(options: argparse.Namespace) -> None:
         print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
 
 
-def _names(keys: Sequence[Key]) -> str:
-    return ", ".join("/".join(key) for key in keys) or "none"
-
-
 def run(options: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = code_version()  # before hours of training in which the files may change
-    experiment = _experiment(options)
-    device = parallel.local_device(_device(options))
+    experiment = experiment_of(options)
+    device = parallel.local_device(device_of(options))
     folder = options.out or Path("runs") / experiment.name
     with parallel.process_group(device):
         data, test = _training_data(options, experiment)
@@ -99,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
 
 def grid(options: argparse.Namespace) -> None:
     """Runs the trajectories, going on where the last call stopped, derives all points, tests the best one."""
-    code, device, plan = code_version(), _device(options), Grid()
+    code, device, plan = code_version(), device_of(options), Grid()
     data, test = _training_data(options, plan.base)
     kept: dict[str, Trained] = {}
 
@@ -122,61 +112,27 @@ def _training_data(options: argparse.Namespace, experiment: AnyExperiment) -> tu
     """A run's data, and its test pairs unless they are not wanted; of several processes the first fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()
-    album = _album(options, experiment.preprocessing)
+    album = album_of(options, experiment.preprocessing)
     if parallel.rank() == 0:
         parallel.wait_for_all()
-    data = _data(options, experiment, album)
-    return data, None if options.no_test else _test_pairs(options, album)
-
-
-def _data(options: argparse.Namespace, experiment: AnyExperiment, album: Album) -> AnyData:
-    """The pairs of a list, or the people of one, trained on and validated on."""
-    if isinstance(experiment, IdentityExperiment):
-        path = options.data / options.train_people
-        data = people_data(album, pictures_of(path, read_people(path), album.keys), experiment.held_out)
-        require_both_kinds(path, data.validation, "validate")
-        return data
-    path = options.data / options.train_pairs
-    pairs = _pairs(options, album, options.train_pairs)
-    training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
-    require_both_kinds(path, validation, "validate")
-    return TrainingData(album=album, training=training, validation=validation)
+    data = data_of(options, experiment, album)
+    return data, None if options.no_test else pairs_to_test(options, album)
 
 
 def _describe(data: AnyData) -> str:
     return describe_people(data) if isinstance(data, PeopleData) else describe(data)
 
 
-def evaluate(options: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint, and says which cannot be scored."""
-    device = _device(options)
-    checkpoint = load(options.checkpoint)
-    header = checkpoint.header
-    album = _album(options, header.preprocessing)
-    test = _test_pairs(options, album, skip=options.skip_missing)
-    scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
-    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs} of {options.images}")
-    if album.faceless:
-        print(f"no face was found in {len(album.faceless)} pictures: {_names(album.faceless)}")
-    calibrated = isinstance(checkpoint.network, ResidualNetwork)
-    print(format_metrics(measure("test", scores, same, header.threshold.value, calibrated=calibrated)))
-
-
-def _test_pairs(options: argparse.Namespace, album: Album, *, skip: bool = False) -> PairSet:
-    pairs = _pairs(options, album, options.test_pairs, skip=skip)
-    require_both_kinds(options.data / options.test_pairs, pairs, "test")
-    return pairs
-
-
 def report(options: argparse.Namespace) -> None:
-    """Writes the report of all runs."""
-    print(f"wrote {write_report(options.results, options.out)}")
+    """Writes the reports of all runs."""
+    for page in write_report(options.results, options.out):
+        print(f"wrote {page}")
 
 
 def gallery(options: argparse.Namespace) -> None:
     """Writes the gallery of a run."""
     found = read_run(options.run)
-    write_gallery(options.out, found, _album(options, found.header.preprocessing))
+    write_gallery(options.out, found, album_of(options, found.header.preprocessing))
     print(f"wrote {options.out}; it holds pictures of the data set")
 
 
@@ -189,32 +145,3 @@ def _report(header: Header, folder: Path) -> None:
     path = folder / f"{header.name}.safetensors"
     print(format_metrics(header.metrics))
     print(f"threshold {header.threshold.value:.4f}; wrote {path}; serve it with: python -m app --weights {path}")
-
-
-def _experiment(options: argparse.Namespace) -> AnyExperiment:
-    experiment = find_experiment(options.experiment)
-    if options.seed in (None, experiment.seed):
-        return experiment
-    return replace(experiment, seed=options.seed, name=f"{experiment.name}-seed{options.seed}")
-
-
-def _device(options: argparse.Namespace) -> torch.device:
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    return select_device(options.device)
-
-
-def _album(options: argparse.Namespace, config: PreprocessingConfig) -> Album:
-    if not options.data.is_dir():
-        raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
-    return open_album(find_images(options.data, options.images), options.cache, config)
-
-
-def _pairs(options: argparse.Namespace, album: Album, name: str, *, skip: bool = False) -> PairSet:
-    path, index = options.data / name, album.index()
-    pairs = read_pairs(path)
-    if skip:
-        there = [pair for pair in pairs if pair.left in index and pair.right in index]
-        print(f"{len(pairs) - len(there)} of {len(pairs)} pairs left out, whose pictures are not there")
-        pairs = there
-    return resolve(path, pairs, index)

@@ -18,7 +18,7 @@ from model.files import replacing
 from model.preprocessing import Pixels
 from training.album import Album
 from training.finished import Run
-from training.report import hardest
+from training.ranking import hardest
 
 COUNT = 12
 BRIGHTNESS_APART = 40.0

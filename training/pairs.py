@@ -51,17 +51,22 @@ class PairSet:
 
 def read_pairs(path: Path) -> list[Pair]:
     """Reads a pair list. Raises DataError with file and line."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a pair list: {error}") from error
+    lines = read_lines(path, "a pair list")
     count = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
     first = 0 if count is None else 1
-    pairs = [_pair(path, number, line) for number, line in enumerate(lines[first:], first + 1) if line.strip()]
+    pairs = [parse_pair(path, number, line) for number, line in enumerate(lines[first:], first + 1) if line.strip()]
     if not pairs:
         raise DataError(f"{path}: the list has no pairs")
     _check_count(path, pairs, count)
     return pairs
+
+
+def read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a list. Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as {what}: {error}") from error
 
 
 def resolve(path: Path, pairs: Sequence[Pair], index: dict[Key, int]) -> PairSet:
@@ -99,7 +104,8 @@ def shared_people(training: PairSet, validation: PairSet, keys: Sequence[Key]) -
     return sum(keys[left][0] in known or keys[right][0] in known for left, right in sides)
 
 
-def _pair(path: Path, number: int, line: str) -> Pair:
+def parse_pair(path: Path, number: int, line: str) -> Pair:
+    """A line of a pair list, of that number. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
         case [person, left, right]:
             return Pair(left=_key(person, left), right=_key(person, right), line=number)

@@ -5,7 +5,7 @@ A list begins with how many people it has (the line may be absent), then has `NA
 N pictures, P pairs
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model.errors import DataError
-from training.pairs import Key, PairSet
+from training.pairs import Key, PairSet, read_lines
 
 People = Mapping[str, Tensor]
 """Who has which pictures: int64 (N,), indices into an album."""
@@ -32,16 +32,13 @@ class HoldOut:
 
 def read_people(path: Path) -> dict[str, int]:
     """Reads a list of people: how many pictures each has. Raises DataError with file and line."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read as a list of people: {error}") from error
+    lines = read_lines(path, "a list of people")
     announced = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
     first = 0 if announced is None else 1
     people: dict[str, int] = {}
     for number, line in enumerate(lines[first:], first + 1):
         if line.strip():
-            name, count = _person(path, number, line)
+            name, count = parse_person(path, number, line)
             if name in people:
                 raise DataError(f"{path}:{number}: {name} is on the list twice")
             people[name] = count
@@ -50,16 +47,23 @@ def read_people(path: Path) -> dict[str, int]:
     return people
 
 
-def pictures_of(path: Path, people: Mapping[str, int], keys: Sequence[Key]) -> dict[str, Tensor]:
-    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says."""
+def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, Tensor]:
+    """Each person's pictures in an album, as many as there are; whoever has none is left out."""
     found: dict[str, list[int]] = {name: [] for name in people}
     for index, (name, _) in enumerate(keys):
         if name in found:
             found[name].append(index)
+    return {name: torch.tensor(indices) for name, indices in found.items() if indices}
+
+
+def pictures_of(path: Path, people: Mapping[str, int], keys: Sequence[Key]) -> dict[str, Tensor]:
+    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says."""
+    found = pictures_at_hand(people, keys)
     for name, count in people.items():
-        if len(found[name]) != count:
-            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {len(found[name])}")
-    return {name: torch.tensor(indices) for name, indices in found.items()}
+        there = len(found.get(name, ()))
+        if there != count:
+            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}")
+    return found
 
 
 def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -106,7 +110,8 @@ def _some_pairs(pictures: Tensor, most: int, draws: torch.Generator) -> list[tup
     return [pairs[i] for i in torch.randperm(len(pairs), generator=draws)[:most].tolist()]
 
 
-def _person(path: Path, number: int, line: str) -> tuple[str, int]:
+def parse_person(path: Path, number: int, line: str) -> tuple[str, int]:
+    """A line of a list of people, of that number. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
         case [name, count] if name and count.isdecimal() and int(count) > 0:
             return name, int(count)

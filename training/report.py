@@ -1,4 +1,4 @@
-"""One report of all runs, beside the reference: tables, curves, ROC, the hardest pairs by name.
+"""The reports of all runs: the reference's experiments beside it, and accuracy beside published systems.
 
 It reads what runs leave behind (`result.json`, `metrics.jsonl`, `test-scores.csv`), so it can be made again anywhere
 without the pictures.
@@ -7,42 +7,53 @@ without the pictures.
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from model.errors import DataError
 from model.files import replacing
+from training.accuracy_page import write_accuracy
+from training.accuracy_tables import BASELINE
 from training.curves import draw_curves
-from training.evaluation import Labels, Scores, area_under_roc, roc
+from training.evaluation import area_under_roc, roc
+from training.experiments import SMOKE
 from training.finished import Run, read_run
+from training.ranking import hardest
 from training.reference import REFERENCES
-from training.result import SCORES_FILE
+from training.result import RESULT_FILE, SCORES_FILE
 from training.tables import table_beside, table_grid, table_rates
 
 FINDINGS_FILE = "findings.md"
 HARDEST = 5
+REFERENCE_NAMES = {reference.name for reference in REFERENCES}
 
 
-def write_report(results: Path, out: Path) -> Path:
-    """Writes `reproduction.md` and its pictures into `out` from the runs in `results`, one folder each.
+def write_report(results: Path, out: Path) -> list[Path]:
+    """Writes two pages and their pictures into `out` from the runs in `results`, one folder each.
 
-    Runs that were not tested are left out. Raises DataError or TrainingError.
+    `reproduction.md` has the reference's experiments, `accuracy.md` Experiment 2 again and all others. Runs that are
+    not finished or were not tested are left out, and a page without runs. Raises DataError or TrainingError.
     """
-    tested = [path.parent for path in sorted(results.glob(f"*/{SCORES_FILE}"))]
+    tested = [path.parent for path in sorted(results.glob(f"*/{SCORES_FILE}")) if (path.parent / RESULT_FILE).exists()]
     if not tested:
         raise DataError(f"{results}: has no folder with a {SCORES_FILE}; runs leave one in runs/NAME")
     runs = {folder.name: read_run(folder) for folder in tested}
+    repeated = {name: run for name, run in runs.items() if name in REFERENCE_NAMES}
+    others = {name: run for name, run in runs.items() if name not in REFERENCE_NAMES - {BASELINE} | {SMOKE.name}}
     try:
-        for name, run in runs.items():
-            draw_curves(out / f"curves-{name}.png", name, run.history)
-        _draw_roc(out / "roc.png", list(runs.values()))
-        findings = results / FINDINGS_FILE
-        text = _report(runs, findings.read_text() if findings.exists() else "", table_grid(results))
-        path = out / "reproduction.md"
-        with replacing(path) as partial:
-            partial.write_text(text)
+        pages = [_write_reproduction(results, out, repeated)] if repeated else []
+        return pages + ([write_accuracy(results, out, others)] if others else [])
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
+
+
+def _write_reproduction(results: Path, out: Path, runs: dict[str, Run]) -> Path:
+    for name, run in runs.items():
+        draw_curves(out / f"curves-{name}.png", name, run.history)
+    _draw_roc(out / "roc.png", list(runs.values()))
+    findings = results / FINDINGS_FILE
+    path = out / "reproduction.md"
+    with replacing(path) as partial:
+        partial.write_text(_report(runs, findings.read_text() if findings.exists() else "", table_grid(results)))
     return path
 
 
@@ -69,20 +80,6 @@ def _report(runs: dict[str, Run], findings: str, grid: str) -> str:
         *(_hardest(name, run) for name, run in runs.items()),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def hardest(scores: Scores, same: Labels, threshold: float, count: int) -> dict[str, list[int]]:
-    """Indices of pairs by kind: right or wrong, of one person or two, surest or narrowest; `count` of each."""
-    margins = np.abs(scores - threshold)
-    right = (scores >= threshold) == same
-    kinds = {}
-    for verdict, wanted in (("wrong", ~right), ("right", right)):
-        for label, of in (("one person", same), ("two people", ~same)):
-            found = np.flatnonzero(wanted & of)
-            ordered = found[np.argsort(margins[found], kind="stable")]
-            kinds[f"{verdict}, {label}, surest"] = ordered[::-1][:count].tolist()
-            kinds[f"{verdict}, {label}, narrowest"] = ordered[:count].tolist()
-    return kinds
 
 
 def _hardest(name: str, run: Run) -> str:

@@ -169,7 +169,7 @@ def _quality_ranges(data: AnyData) -> QualityRanges | None:
 
 def _provenance(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:
     return Provenance(
-        experiment=json.dumps({**asdict(experiment), "network": None, "preprocessing": None}),
+        experiment=as_json(experiment),
         seed=experiment.seed,
         epochs=trained.epoch,
         data_sha256=data.album.sha256,
@@ -180,6 +180,11 @@ def _provenance(experiment: AnyExperiment, trained: Trained, data: AnyData, code
         torch_version=str(torch.__version__),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def as_json(experiment: AnyExperiment) -> str:
+    """An experiment as a checkpoint's provenance has it; network and preprocessing stand elsewhere in the header."""
+    return json.dumps({**asdict(experiment), "network": None, "preprocessing": None})
 
 
 def code_version() -> str:

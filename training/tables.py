@@ -16,9 +16,8 @@ def table_beside(runs: dict[str, Run], references: dict[str, Reference]) -> str:
         "| test accuracy at 0.5 | at the validation threshold | minutes |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    for name in [*references, *(name for name in runs if name not in references)]:
-        if name in references:
-            lines.append(_reference_row(references[name]))
+    for name, reference in references.items():
+        lines.append(_reference_row(reference))
         if name in runs:
             lines.append(_own_row(runs[name]))
     return "\n".join(lines)

@@ -38,11 +38,16 @@ def draw_people(folder: Path) -> Path:
         for picture in range(1, count + 1):
             path = folder / "people" / name / f"{name}_{picture:04d}.png"
             path.write_bytes(encode(portrait(person, picture)))
+    write_lists(folder)
+    return folder
+
+
+def write_lists(folder: Path) -> None:
+    """The list of all drawn people, and one of test pairs."""
     rows = [f"Person_{person}\t{count}" for person, count in enumerate(PICTURES)]
     (folder / "people.txt").write_text("\n".join([str(len(rows)), *rows]) + "\n")
     pairs = ["Person_0\t1\t2", "Person_2\t1\t3", "Person_0\t1\tPerson_1\t1", "Person_2\t2\tPerson_3\t1"]
     (folder / "test.txt").write_text("\n".join(["2", *pairs]) + "\n")
-    return folder
 
 
 def album_of(folder: Path, cache: Path) -> Album:

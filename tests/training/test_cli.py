@@ -101,12 +101,17 @@ def test_run_leaves_everything_in_its_folder(user: User) -> None:
 def test_evaluate_repeats_the_test_figures_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(user.arguments("evaluate", str(user.checkpoint), "--device", "cpu")) == 0
     title, *lines = capsys.readouterr().out.splitlines()
+    heading = lines.index("intervals over the 6 people of these pairs:")
+    lines, over_people = lines[:heading], lines[heading + 1 :]
     header = load(user.checkpoint).header
-    assert title == f"smoke at its threshold {header.threshold.value:.4f} on test.txt"
+    assert title == f"smoke at its threshold {header.threshold.value:.4f} on test.txt of people"
     tested = [metric for metric in header.metrics if metric.split == "test"]
     for metric, line in zip(tested, lines, strict=True):
         assert line.startswith(f"test        {metric.name:<22} {metric.value:.4f}")
         assert line.endswith("n=12")
+    with_interval = [metric for metric in tested if metric.interval]
+    for metric, line in zip(with_interval, over_people, strict=True):
+        assert line.startswith(f"{metric.name:<34} {metric.value:.4f}  95% ")
 
 
 def test_card_prints_the_card_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,9 @@ from training.finished import read_run
 from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
 from training.grid import POINTS_FILE, Grid, derive, write_points
 from training.pairs import read_pairs, resolve
+from training.ranking import hardest
 from training.reference import REFERENCES
-from training.report import FINDINGS_FILE, hardest, write_report
+from training.report import FINDINGS_FILE, write_report
 from training.result import finish
 
 
@@ -33,6 +34,10 @@ def results(people: Path, data: TrainingData, tmp_path_factory: pytest.TempPathF
     return folder
 
 
+def reproduction(results: Path, out: Path) -> str:
+    return write_report(results, out)[0].read_text()
+
+
 def test_a_run_is_read_back(results: Path, people: Path) -> None:
     found = read_run(results / "experiment-2")
     assert len(found.scores) == len(read_pairs(people / "test.txt"))
@@ -44,7 +49,7 @@ def test_a_run_is_read_back(results: Path, people: Path) -> None:
 
 def test_the_report_stands_beside_the_reference(results: Path, tmp_path: Path) -> None:
     (results / FINDINGS_FILE).write_text("## What agrees\n\nNothing yet.\n")
-    text = write_report(results, tmp_path).read_text()
+    text = reproduction(results, tmp_path)
     for reference in REFERENCES:
         assert reference.system in text
         assert f"{reference.test_accuracy:.2%}" in text
@@ -69,7 +74,7 @@ def test_runs_that_were_not_tested_are_left_out(results: Path, tmp_path: Path) -
     shutil.copytree(results / "experiment-2", copy / "experiment-2")
     shutil.copytree(results / "experiment-2", copy / "untested")
     (copy / "untested" / "test-scores.csv").unlink()
-    assert "untested" not in write_report(copy, tmp_path / "out").read_text()
+    assert "untested" not in reproduction(copy, tmp_path / "out")
 
 
 def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> None:
@@ -78,7 +83,7 @@ def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> N
     row = read_run(results / "experiment-2").history[0]
     trajectory = Grid().trajectories()[0]
     write_points(copy / "grid" / POINTS_FILE, [derive(point, [row] * 30) for point in Grid().points(trajectory)])
-    text = write_report(copy, tmp_path / "out").read_text()
+    text = reproduction(copy, tmp_path / "out")
     assert len(re.findall(r"^\| 64 \| 0\.0001 \|", text, re.MULTILINE)) == 9
 
 

@@ -1,0 +1,155 @@
+"""New thresholds for the same network, from pictures of one's own: `python -m training calibrate`."""
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.checkpoint import Checkpoint, Metric, load, save
+from model.preprocessing import PreprocessingConfig
+from model.residual import ResidualConfig, ResidualNetwork, initialise
+from model.similarity import Threshold
+from tests.conftest import describe, tiny_network
+from tests.training.small_faces import draw_faces
+from tests.training.small_people import PICTURES
+from training.__main__ import main
+from training.album import open_album
+from training.experiments import ALIGNED
+from training.pairs import read_pairs, resolve
+from training.recalibration import some_people
+from training.scoring import score_pairs
+
+OLD = (
+    Metric(name="accuracy at threshold", split="test", value=0.9, pairs=1000),
+    Metric(name="area under ROC", split="test", value=0.95, pairs=1000),
+)
+LOW = Threshold(value=0.01, method="given", split="none", pairs=0)
+NETWORKS = ["siamese", "aligned", "residual"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_faces(tmp_path_factory.mktemp("drawn"))
+
+
+def save_one(path: Path, kind: str) -> Checkpoint:
+    """A checkpoint of either network, of whole pictures or of straightened faces, with figures of an old threshold."""
+    if kind == "residual":
+        config = ResidualConfig(side_px=32, channels=(4, 4, 6, 8), dimension=16, head="cosine")
+        network = ResidualNetwork(config)
+        initialise(network, torch.Generator().manual_seed(0))
+        preprocessing = PreprocessingConfig(side_px=32, crop=0.8, standardised=True)
+        changed = {"network": config, "preprocessing": preprocessing, "metrics": OLD, "threshold": LOW}
+        save(path, network.eval(), describe().model_copy(update=changed))
+        return load(path)
+    preprocessing = ALIGNED if kind == "aligned" else PreprocessingConfig()
+    changed = {"preprocessing": preprocessing, "metrics": OLD, "threshold": LOW}
+    save(path, tiny_network(), describe().model_copy(update=changed))
+    return load(path)
+
+
+def arguments(folder: Path, tmp_path: Path, *more: str) -> list[str]:
+    return ["calibrate", str(tmp_path / "old.safetensors"), "--data", str(folder), "--images", "people", "--cache",
+            str(tmp_path / "cache"), "--device", "cpu", "--out", str(tmp_path / "new.safetensors"), *more]  # fmt: skip
+
+
+def write_list(path: Path, people: Literal["one", "two", "both"]) -> None:
+    rows = [
+        f"Person_{p}\t{a}\t{b}" for p, n in enumerate(PICTURES) for a in range(1, n + 1) for b in range(a + 1, n + 1)
+    ]
+    if people == "two":
+        rows = []
+    if people != "one":
+        rows += [f"Person_{a}\t1\tPerson_{b}\t1" for a in range(10) for b in range(a + 1, 10)]
+    path.write_text("\n".join(rows) + "\n")
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_stored_embeddings_stay_valid(folder: Path, tmp_path: Path, kind: str) -> None:
+    old = save_one(tmp_path / "old.safetensors", kind)
+    assert main(arguments(folder, tmp_path)) == 0
+    new = load(tmp_path / "new.safetensors")
+    assert new.header.embedding_sha256 == old.header.embedding_sha256
+    assert new.header.checkpoint_sha256 != old.header.checkpoint_sha256
+    tensors = [load_file(tmp_path / name) for name in ("old.safetensors", "new.safetensors")]
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0] | tensors[1])
+    assert new.header.canary_similarity == pytest.approx(old.header.canary_similarity, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", NETWORKS)
+def test_threshold_and_rates_are_of_the_people_of_the_folder(folder: Path, tmp_path: Path, kind: str) -> None:
+    save_one(tmp_path / "old.safetensors", kind)
+    assert main(arguments(folder, tmp_path)) == 0
+    header = load(tmp_path / "new.safetensors").header
+    album = open_album(folder / "people", tmp_path / "cache", header.preprocessing)
+    strangers = sum(a[0] != b[0] for i, a in enumerate(album.keys) for b in album.keys[i + 1 :])
+    assert header.false_match_curve
+    assert header.false_match_curve.pairs == strangers
+    assert [(point.pairs, point.people) for point in header.operating_points] == [(strangers, 10)] * 2
+    assert header.threshold.split == header.operating_points[0].split == f"calibration, pictures {album.sha256[:12]}"
+
+
+def test_the_threshold_is_the_best_of_a_list_and_figures_of_the_old_one_are_gone(folder: Path, tmp_path: Path) -> None:
+    save_one(tmp_path / "old.safetensors", "siamese")
+    write_list(folder / "both.txt", "both")
+    assert main(arguments(folder, tmp_path, "--pairs", "both.txt")) == 0
+    new = load(tmp_path / "new.safetensors")
+    album = open_album(folder / "people", tmp_path / "cache", new.header.preprocessing)
+    pairs = resolve(folder / "both.txt", read_pairs(folder / "both.txt"), album.index())
+    scores, same = score_pairs(new.network, new.header.preprocessing, album, pairs)
+    shares = [((scores >= threshold) == same).mean() for threshold in (0, *scores)]
+    accuracy = [metric for metric in new.header.metrics if metric.name == "accuracy at threshold"]
+    assert [(metric.split, metric.pairs) for metric in accuracy] == [("calibration", len(scores))]
+    assert accuracy[0].value == ((scores >= new.header.threshold.value) == same).mean() >= max(shares) - 1e-9
+    assert OLD[1] in new.header.metrics
+    point = new.header.operating_points[0]
+    assert (point.pairs, point.people) == (45, 10)
+    assert point.fmr == (scores[~same] >= point.threshold).mean() <= 0.1
+
+
+def test_calibrated_again_nothing_of_the_first_time_is_left(folder: Path, tmp_path: Path) -> None:
+    save_one(tmp_path / "old.safetensors", "siamese")
+    write_list(folder / "both.txt", "both")
+    assert main(arguments(folder, tmp_path, "--pairs", "both.txt")) == 0
+    (tmp_path / "new.safetensors").replace(tmp_path / "old.safetensors")
+    assert main(arguments(folder, tmp_path)) == 0
+    metrics = load(tmp_path / "new.safetensors").header.metrics
+    assert len({(metric.split, metric.name) for metric in metrics}) == len(metrics)
+
+
+@pytest.mark.parametrize(("people", "there"), [("one", "27 and 0"), ("two", "0 and 45")])
+def test_pairs_of_one_kind_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], people: Literal["one", "two"], there: str
+) -> None:
+    save_one(tmp_path / "old.safetensors", "siamese")
+    write_list(folder / "kind.txt", people)
+    assert main(arguments(folder, tmp_path, "--pairs", "kind.txt")) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line == f"error: to calibrate takes 20 pairs of one person and 20 of two, or more; there are {there}"
+    assert not (tmp_path / "new.safetensors").exists()
+
+
+def test_too_few_pairs_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_one(tmp_path / "old.safetensors", "siamese")
+    assert main(arguments(folder, tmp_path, "--pairs", "test.txt")) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith("or more; there are 2 and 2")
+
+
+def test_the_checkpoint_itself_is_not_overwritten(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_one(tmp_path / "old.safetensors", "siamese")
+    before = (tmp_path / "old.safetensors").read_bytes()
+    assert main([*arguments(folder, tmp_path), "--out", str(tmp_path / "old.safetensors")]) == 1
+    assert "is the checkpoint itself" in capsys.readouterr().err
+    assert (tmp_path / "old.safetensors").read_bytes() == before
+
+
+def test_of_many_people_some_are_drawn() -> None:
+    crowd = {f"Person_{i:03d}": torch.arange(3) for i in range(200)}
+    chosen = some_people(crowd, 100)
+    assert len(chosen) == 33
+    assert chosen.keys() == some_people(crowd, 100).keys() != dict(list(crowd.items())[:33]).keys()
+    assert some_people(crowd, 600).keys() == crowd.keys()

@@ -1,0 +1,140 @@
+"""The accuracy page: ours beside the reference and published systems, from what runs leave behind, without pictures."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from matplotlib.figure import Figure
+from pydantic import BaseModel, ValidationError
+
+from model.errors import DataError
+from model.files import replacing
+from training.accuracy_tables import BASELINE, Measured, over_people, table_figures, table_systems
+from training.all_pairs import ALL_PAIRS_FILE, AllPairsRates
+from training.curves import draw_curves
+from training.detail_tables import (
+    table_errors,
+    table_hardest,
+    table_mcnemar,
+    table_operating_points,
+    table_variants,
+)
+from training.error_analysis import ERRORS_FILE, ErrorAnalysis
+from training.evaluation import roc
+from training.finished import Run
+from training.folds import VIEW2_FILE, View2, format_view2
+from training.variants import VARIANTS_FOLDER, Variant
+
+LOG_FILE = "accuracy-log.md"
+Stored = TypeVar("Stored", bound=BaseModel)
+
+INTRODUCTION = """\
+Made by `python -m training report` from the results of the runs. Ours are on LFW's View 1: learned and chosen on
+DevTrain, measured once on the 1,000 pairs of pairsDevTest, at the threshold of highest accuracy on validation pairs.
+The published figures are on View 2: the mean of ten folds, each scored by a system that learned from the other nine,
+with its standard error. View 1 is one draw of 1,000 pairs, with fewer people to learn from; the two kinds of figures
+are near each other and not the same. A row of ours on View 2 says how many folds it rests on.
+
+Categories are those of LFW's results page: "image-restricted" learns from labelled pairs alone, "unrestricted" from
+who is who; "no outside data" means that nothing saw faces outside LFW, "label-free outside data" that something did
+without their names, as the detector did that straightens faces.
+
+Pairs share people, so there are two 95% intervals: over pairs (Wilson's for accuracy), for other pairs of the same
+people, and over people, for other people, by drawing people with replacement."""
+
+CALIBRATION = """\
+ECE is the expected calibration error over 15 bins of equally many pairs, Brier the mean squared error of the
+similarity. A similarity of Experiment 5 is the probability of "same person" where both answers are equally likely
+beforehand: for somebody who compares with strangers ninety-nine times in a hundred, 0.5 means one in a hundred. Take
+an operating point then. The rate at 0.1% rests on all pairs of the pictures of peopleDevTest, and all intervals of
+this table are over people."""
+
+MCNEMAR = """\
+McNemar's exact test on the pairs that both were tested on, each run at its own threshold. It takes pairs for
+independent, which pairs that share people are not quite."""
+
+ERRORS = """\
+Yaw is estimated from five landmarks, good to some ten degrees. A pair counts by its more turned, smaller or less
+sharp face, measured where faces are found and straightened; quarters are of the test pairs. Names are LFW's file
+names; nothing is guessed from them."""
+
+
+def write_accuracy(results: Path, out: Path, runs: Mapping[str, Run]) -> Path:
+    """Writes `accuracy.md` and its pictures into `out` from those runs of `results`. Raises DataError or OSError."""
+    measured = {name: _measured(results / name, run) for name, run in runs.items()}
+    folds = [_read(path, View2) for path in sorted(results.glob(f"*/{VIEW2_FILE}"))]
+    for name, run in runs.items():
+        draw_curves(out / f"curves-{name}.png", name, run.history)
+    _draw_det(out / "det.png", list(runs.values()))
+    log = results / LOG_FILE
+    path = out / "accuracy.md"
+    with replacing(path) as partial:
+        partial.write_text(_page(measured, folds, log.read_text() if log.exists() else ""))
+    return path
+
+
+def _page(measured: Mapping[str, Measured], folds: Sequence[View2], log: str) -> str:
+    mcnemar, points = table_mcnemar(measured), table_operating_points(measured)
+    variants = table_variants(measured)
+    analysed = {name: found.errors for name, found in measured.items() if found.errors}
+    parts = [
+        "# Accuracy",
+        INTRODUCTION,
+        "## Beside the reference and published systems",
+        table_systems(measured, folds),
+        *(format_view2(found) for found in folds),
+        "## Error rates",
+        table_figures(measured),
+        CALIBRATION,
+        "![DET curves on the test pairs](det.png)",
+        *(["## Operating points", points] if points else []),
+        *([f"## Against {BASELINE}", MCNEMAR, mcnemar] if mcnemar else []),
+        *(["## On other pictures, and with parts left out", variants] if variants else []),
+        *(["## Where they are wrong", ERRORS] if analysed else []),
+        *(part for name, found in analysed.items() for part in _errors(name, found)),
+        "## Learning curves",
+        *(f"![{name}](curves-{name}.png)" for name in measured),
+        *([log.strip()] if log else []),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _errors(name: str, found: ErrorAnalysis) -> list[str]:
+    absent = f" {found.faceless} pairs are left out, in which a face was not found." if found.faceless else ""
+    title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
+    return [title, table_errors(found), table_hardest(found)]
+
+
+def _measured(folder: Path, run: Run) -> Measured:
+    all_pairs, errors = folder / ALL_PAIRS_FILE, folder / ERRORS_FILE
+    return Measured(
+        run=run,
+        over_people=over_people(run),
+        all_pairs=_read(all_pairs, AllPairsRates) if all_pairs.exists() else None,
+        errors=_read(errors, ErrorAnalysis) if errors.exists() else None,
+        variants=[_read(path, Variant) for path in sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))],
+    )
+
+
+def _read(path: Path, kind: type[Stored]) -> Stored:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: cannot be read, measure it again") from error
+
+
+def _draw_det(path: Path, runs: Sequence[Run]) -> None:
+    """FNMR over FMR, both logarithmic; rates of 0 have no place there."""
+    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    panel = figure.subplots()
+    for run in runs:
+        fmr, fnmr = roc(run.scores, run.same)
+        shown = (fmr > 0) & (fnmr > 0)
+        panel.plot(fmr[shown], fnmr[shown], label=run.header.name)
+    panel.plot([1e-3, 1], [1e-3, 1], color="grey", linewidth=0.5)
+    panel.set(title="DET on the test pairs", xlabel="false match rate", ylabel="false non-match rate")
+    panel.set(xscale="log", yscale="log")
+    panel.grid(alpha=0.3, which="both")
+    panel.legend()
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)

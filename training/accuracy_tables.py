@@ -1,0 +1,102 @@
+"""The tables of the accuracy page, in Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from model.checkpoint import Header
+from model.residual import ResidualConfig
+from training.all_pairs import AllPairsRates
+from training.calibration import calibration_error
+from training.error_analysis import ErrorAnalysis
+from training.evaluation import Estimate, squared_error
+from training.finished import Run
+from training.folds import View2
+from training.markdown import Row, between, interval_of, spread, table
+from training.published import PUBLISHED, RESTRICTED, Published
+from training.reference import REFERENCES
+from training.resampling import figures_over_people, numbered
+from training.variants import Variant
+
+BASELINE = "experiment-2"
+AT_THRESHOLD = "accuracy at threshold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A finished run, its figures with their intervals over people, and what else was measured of it."""
+
+    run: Run
+    over_people: Mapping[str, Estimate]
+    all_pairs: AllPairsRates | None = None
+    errors: ErrorAnalysis | None = None
+    variants: Sequence[Variant] = ()
+
+
+def over_people(run: Run) -> dict[str, Estimate]:
+    """The figures of a run's test pairs with their intervals over people."""
+    left, right = numbered(run.pairs)
+    return figures_over_people(run.scores, run.same, left, right, run.header.threshold.value)
+
+
+def category(header: Header) -> str:
+    """In LFW's words: whether it learned from people or from pairs alone, and whether anything saw other faces.
+
+    A detector that finds the faces was trained on others, without their names.
+    """
+    learned = "unrestricted" if isinstance(header.network, ResidualConfig) else "image-restricted"
+    return f"{learned}, {'label-free outside data' if header.preprocessing.alignment else 'no outside data'}"
+
+
+def table_systems(measured: Mapping[str, Measured], folds: Sequence[View2]) -> str:
+    """The reference, ours, and published systems."""
+    head = ["system", "category", "protocol", "accuracy", "95% over pairs", "95% over people", "n", "figure from"]
+    ours = [_run_row(name, found) for name, found in measured.items()]
+    return table(head, [_reference_row(), *ours, *map(_view2_row, folds), *map(_published_row, PUBLISHED)])
+
+
+def _reference_row() -> Row:
+    reference = next(row for row in REFERENCES if row.name == BASELINE)
+    accuracy = f"{reference.test_accuracy:.2%}"
+    return [f"the reference, {reference.system}", RESTRICTED, "View 1", accuracy, "", "", "1000", "its report"]
+
+
+def _run_row(name: str, found: Measured) -> Row:
+    accuracy, people = found.run.metric(AT_THRESHOLD), found.over_people[AT_THRESHOLD]
+    figures = [f"**{accuracy.value:.2%}**", interval_of(accuracy), between(people), str(accuracy.pairs)]
+    return [f"**{name}**", category(found.run.header), "View 1", *figures, "measured here"]
+
+
+def _view2_row(found: View2) -> Row:
+    accuracy = f"**{spread(found.mean, found.standard_error)}**"
+    count = f"{len(found.done)} of {found.of_folds} folds"
+    return [f"**{found.name}**", found.category, "View 2", accuracy, "", "", count, "measured here"]
+
+
+def _published_row(each: Published) -> Row:
+    accuracy = spread(each.accuracy, each.error)
+    return [f"{each.system} ({each.paper})", each.category, "View 2", accuracy, "", "", "10 folds", each.origin]
+
+
+def table_figures(measured: Mapping[str, Measured]) -> str:
+    """Of the test pairs, and over all pairs of a list of people; intervals over people."""
+    head = ["run", "area under ROC", "EER", "FNMR at FMR 1%", "FNMR at FMR 0.1%, all pairs of the test people"]
+    head += ["ECE", "Brier", "n", "seed", "began, measured with"]
+    return table(head, [_figures_row(name, found) for name, found in measured.items()])
+
+
+def _figures_row(name: str, found: Measured) -> Row:
+    run, origin, area = found.run, found.run.header.provenance, found.over_people["area under ROC"]
+    rates = [found.over_people[figure] for figure in ("EER", "FNMR at FMR 1%")]
+    cells = [name, f"{area.value:.4f} ({area.low:.4f} to {area.high:.4f})"]
+    cells += [f"{rate.value:.2%} ({between(rate)})" for rate in rates]
+    cells += [_at_low_fmr(found.all_pairs)]
+    cells += [f"{figure(run.scores, run.same):.4f}" for figure in (calibration_error, squared_error)]
+    return [*cells, str(len(run.scores)), str(origin.seed), f"{origin.code_version}, {origin.measured_with}"]
+
+
+def _at_low_fmr(found: AllPairsRates | None) -> str:
+    for rate in found.rates if found else ():
+        if rate.max_fmr == 0.001:
+            low, high = rate.interval
+            return f"{rate.fnmr:.2%} ({low:.1%} to {high:.1%})"
+    return ""

@@ -1,0 +1,111 @@
+"""What the sub-commands of `python -m training` do that measure a finished checkpoint, given their parsed options."""
+
+import argparse
+
+from model.checkpoint import load, save
+from model.errors import DataError
+from model.residual import ResidualNetwork
+from training.album import Album
+from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
+from training.error_analysis import ERRORS_FILE, analyse, format_errors
+from training.evaluation import Labels, Scores
+from training.experiments import ALIGNED
+from training.finished import read_run
+from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, write_json
+from training.pairs import PairSet
+from training.people import owners, pictures_at_hand, read_people
+from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
+from training.resampling import figures_over_people, numbered
+from training.result import code_version, format_metrics, measure
+from training.scoring import embed_all, score_pairs
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Scores the test pairs with a checkpoint, and says which cannot be scored."""
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    header = checkpoint.header
+    album = album_of(options, header.preprocessing)
+    test = pairs_to_test(options, album, skip=options.skip_missing)
+    scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
+    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs} of {options.images}")
+    if album.faceless:
+        print(f"no face was found in {len(album.faceless)} pictures: {names_of(album.faceless)}")
+    calibrated = isinstance(checkpoint.network, ResidualNetwork)
+    print(format_metrics(measure("test", scores, same, header.threshold.value, calibrated=calibrated)))
+    print(_over_people(album, test, scores, same, header.threshold.value))
+
+
+def _over_people(album: Album, test: PairSet, scores: Scores, same: Labels, threshold: float) -> str:
+    """Lines with the intervals that hold for other people, where those above hold for other pairs of the same."""
+    sides = zip(test.left.tolist(), test.right.tolist(), strict=True)
+    left, right = numbered([("/".join(album.keys[a]), "/".join(album.keys[b])) for a, b in sides])
+    lines = [f"intervals over the {max(left.max(), right.max()) + 1} people of these pairs:"]
+    for name, figure in figures_over_people(scores, same, left, right, threshold).items():
+        lines.append(f"{name:<34} {figure.value:.4f}  95% {figure.low:.4f} to {figure.high:.4f}")
+    return "\n".join(lines)
+
+
+def all_pairs(options: argparse.Namespace) -> None:
+    """Error rates of a checkpoint over every pair of the pictures of a list of people."""
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    album = album_of(options, checkpoint.header.preprocessing)
+    listed = read_people(options.data / options.people)
+    found = pictures_at_hand(listed, album.keys)
+    if len(found) < 2 or all(len(pictures) == 1 for pictures in found.values()):
+        raise DataError(f"{options.data / options.people}: takes people with several pictures in {options.images}")
+    pictures, owner = owners(found)
+    network = checkpoint.network.to(device)
+    pairs = score_all(network, embed_all(network, checkpoint.header.preprocessing, album.pixels[pictures]), owner)
+    rates = AllPairsRates(
+        name=checkpoint.header.name,
+        checkpoint_sha256=checkpoint.header.checkpoint_sha256,
+        people_list=options.people,
+        images=options.images,
+        data_sha256=album.sha256,
+        people=len(found),
+        pictures=len(pictures),
+        missing=sum(listed.values()) - len(pictures),
+        genuine=len(pairs.genuine),
+        impostor=len(pairs.impostor),
+        rates=rates_of(pairs),
+    )
+    print(format_rates(rates))
+    write_json(options.out, rates)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
+    if options.out.exists() and options.out.samefile(options.checkpoint):
+        raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    header, network = checkpoint.header, checkpoint.network.to(device)
+    album = album_of(options, header.preprocessing)
+    if options.pairs:
+        pairs = pairs_of(options, album, options.pairs, skip=options.skip_missing)
+        sample = sample_of_list(network, header.preprocessing, album, pairs)
+    else:
+        sample = sample_of_people(network, header.preprocessing, album)
+    description = recalibrated(header, network, sample, album.sha256, code_version())
+    written = save(options.out, network, description)
+    print(format_metrics([metric for metric in written.metrics if metric.split == SPLIT]))
+    for point in written.operating_points:
+        print(
+            f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%} of {point.pairs:,} impostor pairs"
+        )
+    print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {options.out}")
+    print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
+
+
+def errors(options: argparse.Namespace) -> None:
+    """Where a finished run is wrong, by what can be measured of the faces of its test pairs."""
+    found = read_run(options.run)
+    config = found.header.preprocessing
+    album = album_of(options, config if config.alignment else ALIGNED)
+    if all(name not in set(map("/".join, album.keys)) for pair in found.pairs for name in pair):
+        raise DataError(f"{options.images}: has none of the run's pictures; name its data with --data and --images")
+    analysis = analyse(found, album)
+    print(format_errors(analysis))
+    write_json(options.run / ERRORS_FILE, analysis)

@@ -1,0 +1,114 @@
+"""A checkpoint's threshold, operating points and false match curve anew, from other people's pictures.
+
+The tensors stay as they are, and with them every similarity and every stored embedding.
+
+N pictures
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.architecture import FaceNetwork
+from model.checkpoint import Description, Header
+from model.errors import DataError
+from model.preprocessing import PreprocessingConfig
+from model.residual import ResidualNetwork
+from model.similarity import Threshold, similarity
+from training.album import Album
+from training.all_pairs import score_all
+from training.evaluation import Labels, Scores
+from training.operating import Owners, false_match_curve, operating_points
+from training.pairs import PairSet
+from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
+from training.resampling import numbered
+from training.result import choose_threshold, measure
+from training.scoring import embed_all, score_pairs
+
+LEAST_PAIRS = 20
+MOST_PICTURES = 3000
+SPLIT = "calibration"
+AT_THRESHOLD = "accuracy at threshold"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Scored pairs to choose a threshold on, and impostor pairs, maybe many more, with the people in them."""
+
+    scores: Scores
+    same: Labels
+    impostor: Scores
+    left: Owners
+    right: Owners
+
+
+def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet) -> Sample:
+    """The pairs of a list, scored; its pairs of two people are the impostor pairs. Raises DataError for too few."""
+    _require_enough(pairs)
+    scores, same = score_pairs(network, config, album, pairs)
+    sides = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
+    left, right = numbered([("/".join(album.keys[a]), "/".join(album.keys[b])) for a, b in sides])
+    return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
+
+
+def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: Album) -> Sample:
+    """Balanced pairs of all people of an album, and every impostor pair that they have. Raises DataError for too few.
+
+    Of more than `MOST_PICTURES` pictures those of some people are taken, drawn at random.
+    """
+    people = some_people(pictures_at_hand({name for name, _ in album.keys}, album.keys), MOST_PICTURES)
+    pairs = balanced_pairs(people, HoldOut())
+    _require_enough(pairs)
+    scores, same = score_pairs(network, config, album, pairs)
+    pictures, owner = owners(people)
+    every = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
+    impostor = similarity(torch.from_numpy(every.impostor)).numpy()
+    return Sample(scores=scores, same=same, impostor=impostor, left=every.left, right=every.right)
+
+
+def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
+    """All people, or where they have more pictures together than that, as many of them, drawn, as do not."""
+    names = sorted(people)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()
+    total, chosen = 0, {}
+    for name in (names[i] for i in order):
+        if total + len(people[name]) <= most_pictures:
+            total += len(people[name])
+            chosen[name] = people[name]
+    return chosen
+
+
+def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_sha256: str, code: str) -> Description:
+    """What the checkpoint says of itself with the new threshold, rates and figures; `code` is the code that measures.
+
+    Figures of other pairs that depend on the old threshold are left out, those that do not are kept.
+    """
+    split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
+    threshold: Threshold = choose_threshold(network, sample.scores, sample.same).model_copy(update={"split": split})
+    kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
+    calibrated = isinstance(network, ResidualNetwork)
+    metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=calibrated)
+    several = len(np.unique(sample.impostor)) > 1
+    rates = (sample.impostor, sample.left, sample.right, split)
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    changed = {
+        "threshold": threshold,
+        "operating_points": operating_points(*rates),
+        "false_match_curve": false_match_curve(*rates) if several else None,
+        "metrics": (*kept, *metrics),
+        "provenance": header.provenance.model_copy(update={"measured_with": code, "created_utc": now}),
+    }
+    return Description(**{name: changed.get(name, getattr(header, name)) for name in Description.model_fields})
+
+
+def _require_enough(pairs: PairSet) -> None:
+    genuine = int(pairs.same.sum())
+    if min(genuine, len(pairs) - genuine) < LEAST_PAIRS:
+        raise DataError(
+            f"to calibrate takes {LEAST_PAIRS} pairs of one person and {LEAST_PAIRS} of two, or more; "
+            f"there are {genuine} and {len(pairs) - genuine}"
+        )

@@ -1,0 +1,80 @@
+"""Intervals of figures over pairs, from people drawn with replacement: pairs that share people are not independent.
+
+P pairs, M people, R rounds
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.evaluation import (
+    BOOTSTRAP_ROUNDS,
+    Estimate,
+    Labels,
+    Scores,
+    area_under_roc,
+    equal_error_rate,
+    fnmr_at_fmr,
+)
+from training.operating import Owners
+
+
+def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:
+    """The pictures PERSON/FILE of P pairs -> the numbers from 0 of the people in them, left and right, int64 (P,)."""
+    people = [[picture.partition("/")[0] for picture in pair] for pair in names]
+    numbers = np.unique(np.array(people), return_inverse=True)[1].reshape(-1, 2).astype(np.int64)
+    return numbers[:, 0], numbers[:, 1]
+
+
+def draw_people(people: int, seed: int = 0) -> NDArray[np.int64]:
+    """(R, M): how often each person is drawn in each round, M draws in all."""
+    return np.random.default_rng(seed).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS)
+
+
+def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArray[np.int64]:
+    """How often people are drawn, (R, M), and who is in P pairs -> how often each pair counts, (R, P).
+
+    A pair of two people counts as often as both were drawn, a pair of one person as often as that person.
+    """
+    return np.where(left == right, drawn[:, left], drawn[:, left] * drawn[:, right])
+
+
+def bootstrap_over_people(
+    statistic: Callable[[Scores, Labels], float],
+    scores: Scores,
+    same: Labels,
+    left: Owners,
+    right: Owners,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
+
+    Rounds that draw no pair of one person, or none of two, say nothing and are left out.
+    """
+    values = []
+    for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1, seed), left, right):
+        chosen = np.repeat(np.arange(len(scores)), weights)
+        if 0 < same[chosen].sum() < len(chosen):
+            values.append(statistic(scores[chosen], same[chosen]))
+    low, high = np.percentile(values, [2.5, 97.5])
+    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+
+
+def figures_over_people(
+    scores: Scores, same: Labels, left: Owners, right: Owners, threshold: float
+) -> dict[str, Estimate]:
+    """The figures of `result.measure` that have an interval, by its names, each with that over people."""
+    figures: dict[str, Callable[[Scores, Labels], float]] = {
+        "accuracy at 0.5": partial(_share_right, threshold=0.5),
+        "accuracy at threshold": partial(_share_right, threshold=threshold),
+        "area under ROC": area_under_roc,
+        "EER": equal_error_rate,
+        "FNMR at FMR 1%": partial(fnmr_at_fmr, max_fmr=0.01),
+    }
+    return {name: bootstrap_over_people(figure, scores, same, left, right) for name, figure in figures.items()}
+
+
+def _share_right(scores: Scores, same: Labels, threshold: float) -> float:
+    return float(((scores >= threshold) == same).mean())

@@ -1,0 +1,83 @@
+"""LFW's View 2: each fold's pairs scored by a network that saw only the other folds' people."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from model.checkpoint import Header
+from model.errors import TrainingError
+from training.accuracy_tables import AT_THRESHOLD, category
+from training.album import Album
+from training.folds import Fold, View2
+from training.identity_experiment import IdentityExperiment
+from training.loop import train
+from training.pairs import PairSet, require_both_kinds, resolve
+from training.people import pictures_of
+from training.people_data import PeopleData, people_data
+from training.protocol import Protocol
+from training.result import RESULT_FILE, SCORES_FILE, as_json, finish
+
+
+def fold_data(protocol: Protocol, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
+    """The people of all other folds, some of them held out. Raises DataError."""
+    others = {name: n for i, fold in enumerate(protocol.people, 1) if i != number for name, n in fold.items()}
+    data = people_data(album, pictures_of(protocol.people_path, others, album.keys), experiment.held_out)
+    require_both_kinds(protocol.people_path, data.validation, "validate")
+    return data
+
+
+def run_fold(
+    experiment: IdentityExperiment, data: PeopleData, test: PairSet, folder: Path, device: torch.device, code: str
+) -> Header:
+    """Trains, going on where it stopped, and tests; for a fold that is not done. Raises TrainingError."""
+    trained = train(experiment, data, folder, device, resume=True, code=code)
+    return finish(experiment, trained, data, test, folder, code)
+
+
+def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) -> Header | None:
+    """What a finished fold says of itself, or None. Raises TrainingError if it is of another run."""
+    if not all((folder / name).exists() for name in (RESULT_FILE, SCORES_FILE)):
+        return None
+    try:
+        header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{folder / RESULT_FILE}: cannot be read as the result of a fold") from error
+    found, wanted = header.provenance, (as_json(experiment), data.album.sha256, data.pairs_sha256)
+    networks = (header.network, header.preprocessing) == (experiment.network, experiment.preprocessing)
+    if (found.experiment, found.data_sha256, found.pairs_sha256) != wanted or not networks:
+        raise TrainingError(f"{folder}: holds a fold of another run; choose another --out")
+    return header
+
+
+def folder_of(out: Path, number: int) -> Path:
+    """Where a fold's run is."""
+    return out / f"fold-{number:02d}"
+
+
+def of_fold(experiment: IdentityExperiment, number: int) -> IdentityExperiment:
+    """The experiment, named after the fold that it is tested on."""
+    return replace(experiment, name=f"{experiment.name}-fold-{number:02d}")
+
+
+def pairs_of_fold(protocol: Protocol, number: int, album: Album) -> PairSet:
+    """A fold's pairs. Raises DataError for pictures that are not there."""
+    return resolve(protocol.pairs_path, protocol.pairs[number - 1], album.index())
+
+
+def summarise(name: str, headers: dict[int, Header], of_folds: int) -> View2:
+    """The folds that are done, by number, at least one."""
+    done = []
+    for number, header in sorted(headers.items()):
+        metric = next(m for m in header.metrics if (m.name, m.split) == (AT_THRESHOLD, "test"))
+        done.append(
+            Fold(
+                fold=number,
+                accuracy=metric.value,
+                pairs=metric.pairs,
+                threshold=header.threshold.value,
+                checkpoint_sha256=header.checkpoint_sha256,
+            )
+        )
+    first = next(iter(headers.values()))
+    return View2(name=name, category=category(first), of_folds=of_folds, done=tuple(done))
