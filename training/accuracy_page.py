@@ -46,8 +46,9 @@ CALIBRATION = """\
 ECE is the expected calibration error over 15 bins of equally many pairs, Brier the mean squared error of the
 similarity. A similarity of Experiment 5 is the probability of "same person" where both answers are equally likely
 beforehand: for somebody who compares with strangers ninety-nine times in a hundred, 0.5 means one in a hundred. Take
-an operating point then. The rate at 0.1% rests on all pairs of the pictures of peopleDevTest, and all intervals of
-this table are over people."""
+an operating point then. All intervals of this table are over people. The rate at 0.1% rests on all pairs of the
+pictures of peopleDevTest; two people with more than a hundred pictures each have half of its genuine pairs, so it
+stands there a second time with each person counting alike."""
 
 MCNEMAR = """\
 McNemar's exact test on the pairs that both were tested on, each run at its own threshold. It takes pairs for

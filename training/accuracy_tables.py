@@ -79,7 +79,7 @@ def _published_row(each: Published) -> Row:
 
 def table_figures(measured: Mapping[str, Measured]) -> str:
     """Of the test pairs, and over all pairs of a list of people; intervals over people."""
-    head = ["run", "area under ROC", "EER", "FNMR at FMR 1%", "FNMR at FMR 0.1%, all pairs of the test people"]
+    head = ["run", "area under ROC", "EER", "FNMR at FMR 1%", "FNMR at FMR 0.1%, all pairs", "each person alike"]
     head += ["ECE", "Brier", "n", "seed", "began, measured with"]
     return table(head, [_figures_row(name, found) for name, found in measured.items()])
 
@@ -89,14 +89,14 @@ def _figures_row(name: str, found: Measured) -> Row:
     rates = [found.over_people[figure] for figure in ("EER", "FNMR at FMR 1%")]
     cells = [name, f"{area.value:.4f} ({area.low:.4f} to {area.high:.4f})"]
     cells += [f"{rate.value:.2%} ({between(rate)})" for rate in rates]
-    cells += [_at_low_fmr(found.all_pairs)]
+    cells += _at_low_fmr(found.all_pairs)
     cells += [f"{figure(run.scores, run.same):.4f}" for figure in (calibration_error, squared_error)]
     return [*cells, str(len(run.scores)), str(origin.seed), f"{origin.code_version}, {origin.measured_with}"]
 
 
-def _at_low_fmr(found: AllPairsRates | None) -> str:
+def _at_low_fmr(found: AllPairsRates | None) -> list[str]:
     for rate in found.rates if found else ():
         if rate.max_fmr == 0.001:
-            low, high = rate.interval
-            return f"{rate.fnmr:.2%} ({low:.1%} to {high:.1%})"
-    return ""
+            rates = ((rate.fnmr, rate.interval), (rate.even_fnmr, rate.even_interval))
+            return [f"{value:.2%} ({low:.1%} to {high:.1%})" for value, (low, high) in rates]
+    return ["", ""]

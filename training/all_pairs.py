@@ -87,8 +87,10 @@ def _distances(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
     return total
 
 
-def fnmr_over_people(pairs: AllPairs, max_fmr: float, seed: int = 0) -> Estimate:
+def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False, seed: int = 0) -> Estimate:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`, with its 95% interval over people.
+
+    Each genuine pair counts alike, or `evenly` each person who has any.
 
     In each round people are drawn with replacement, and the threshold is found anew. Only the highest impostor pairs
     can decide about it; a round that would need more takes the lowest of those kept, and its FNMR is an upper bound.
@@ -98,12 +100,14 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, seed: int = 0) -> Estimate
     highest = highest[np.argsort(-pairs.impostor[highest], kind="stable")]
     top, left, right = pairs.impostor[highest], pairs.left[highest], pairs.right[highest]
 
+    share = 1 / np.bincount(pairs.owner)[pairs.owner] if evenly else np.ones(len(pairs.owner))
+
     def rate(drawn: Owners) -> float:
         shown = drawn * pairs.pictures
         impostors = (int(shown.sum()) ** 2 - int((shown**2).sum())) / 2
         accepted = np.cumsum(drawn[left] * drawn[right])
         refused = top[min(int(np.searchsorted(accepted, max_fmr * impostors + 1e-9, side="right")), kept - 1)]
-        return float(np.average(pairs.genuine <= refused, weights=drawn[pairs.owner]))
+        return float(np.average(pairs.genuine <= refused, weights=drawn[pairs.owner] * share))
 
     people = len(pairs.pictures)
     rounds = [rate(drawn) for drawn in draw_people(people, seed) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1]
@@ -112,13 +116,19 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, seed: int = 0) -> Estimate
 
 
 class RateAt(BaseModel):
-    """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people."""
+    """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people.
+
+    `fnmr` is over all genuine pairs, of which whoever has many pictures has most; for `even_fnmr` every person who has
+    genuine pairs counts alike.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     max_fmr: float
     fnmr: float
     interval: tuple[float, float]
+    even_fnmr: float
+    even_interval: tuple[float, float]
 
 
 class AllPairsRates(BaseModel):
@@ -141,8 +151,18 @@ class AllPairsRates(BaseModel):
 
 def rates_of(pairs: AllPairs) -> tuple[RateAt, ...]:
     """At every rate measured that so many impostor pairs can show."""
-    found = {rate: fnmr_over_people(pairs, rate) for rate in MEASURED if rate * len(pairs.impostor) >= 1}
-    return tuple(RateAt(max_fmr=r, fnmr=e.value, interval=(e.low, e.high)) for r, e in found.items())
+    return tuple(_rate_at(pairs, max_fmr) for max_fmr in MEASURED if max_fmr * len(pairs.impostor) >= 1)
+
+
+def _rate_at(pairs: AllPairs, max_fmr: float) -> RateAt:
+    every, even = fnmr_over_people(pairs, max_fmr), fnmr_over_people(pairs, max_fmr, evenly=True)
+    return RateAt(
+        max_fmr=max_fmr,
+        fnmr=every.value,
+        interval=(every.low, every.high),
+        even_fnmr=even.value,
+        even_interval=(even.low, even.high),
+    )
 
 
 def format_rates(found: AllPairsRates) -> str:
@@ -152,6 +172,9 @@ def format_rates(found: AllPairsRates) -> str:
         f"{found.genuine:,} genuine and {found.impostor:,} impostor pairs; intervals over people"
     ]
     for rate in found.rates:
-        low, high = rate.interval
-        lines.append(f"FNMR at FMR {rate.max_fmr:<7.2%} {rate.fnmr:.4f}  95% {low:.4f} to {high:.4f}")
+        for kind, value, (low, high) in (
+            ("all pairs", rate.fnmr, rate.interval),
+            ("each person alike", rate.even_fnmr, rate.even_interval),
+        ):
+            lines.append(f"FNMR at FMR {rate.max_fmr:<6.2%} {kind:<18} {value:.4f}  95% {low:.4f} to {high:.4f}")
     return "\n".join(lines)

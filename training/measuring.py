@@ -2,48 +2,87 @@
 
 import argparse
 
-from model.checkpoint import load, save
+import torch
+
+from model.architecture import FaceNetwork
+from model.checkpoint import Checkpoint, Metric, load, save
 from model.errors import DataError
 from model.residual import ResidualNetwork
+from training.ablation import WITHOUT, Part, held_out_rule, leave_out
 from training.album import Album
 from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
 from training.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.evaluation import Labels, Scores
 from training.experiments import ALIGNED
 from training.finished import read_run
-from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, write_json
-from training.pairs import PairSet
+from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, people_of, write_json
+from training.pairs import PairSet, read_pairs
 from training.people import owners, pictures_at_hand, read_people
 from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.resampling import figures_over_people, numbered
 from training.result import code_version, format_metrics, measure
 from training.scoring import embed_all, score_pairs
+from training.variants import Variant
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint, and says which cannot be scored."""
+    """Scores the test pairs with a checkpoint, or with what is left of it, and says which cannot be scored."""
     device = device_of(options)
     checkpoint = load(options.checkpoint)
     header = checkpoint.header
     album = album_of(options, header.preprocessing)
     test = pairs_to_test(options, album, skip=options.skip_missing)
-    scores, same = score_pairs(checkpoint.network.to(device), header.preprocessing, album, test)
-    print(f"{header.name} at its threshold {header.threshold.value:.4f} on {options.test_pairs} of {options.images}")
+    network, threshold, what = _measured_network(options, checkpoint, album, device)
+    scores, same = score_pairs(network, header.preprocessing, album, test)
+    title = f"{header.name}, {what}," if what else header.name
+    print(f"{title} at its threshold {threshold:.4f} on {options.test_pairs} of {options.images}")
     if album.faceless:
         print(f"no face was found in {len(album.faceless)} pictures: {names_of(album.faceless)}")
-    calibrated = isinstance(checkpoint.network, ResidualNetwork)
-    print(format_metrics(measure("test", scores, same, header.threshold.value, calibrated=calibrated)))
-    print(_over_people(album, test, scores, same, header.threshold.value))
+    metrics = measure("test", scores, same, threshold, calibrated=isinstance(network, ResidualNetwork))
+    people, over_people = _over_people(album, test, scores, same, threshold)
+    print(format_metrics(metrics))
+    print(f"intervals over the {people} people of these pairs:")
+    print(format_metrics(over_people))
+    found = Variant(
+        name=header.name,
+        checkpoint_sha256=header.checkpoint_sha256,
+        what=what,
+        images=options.images,
+        pairs_list=options.test_pairs,
+        data_sha256=album.sha256,
+        left_out=len(read_pairs(options.data / options.test_pairs)) - len(test),
+        threshold=threshold,
+        metrics=tuple(metrics),
+        over_people=tuple(over_people),
+    )
+    write_json(options.out, found)
 
 
-def _over_people(album: Album, test: PairSet, scores: Scores, same: Labels, threshold: float) -> str:
-    """Lines with the intervals that hold for other people, where those above hold for other pairs of the same."""
+def _measured_network(
+    options: argparse.Namespace, checkpoint: Checkpoint, album: Album, device: torch.device
+) -> tuple[FaceNetwork, float, str]:
+    """The checkpoint's network, its threshold, and what of it was left out, in words."""
+    header = checkpoint.header
+    asked: dict[Part, bool] = {"flip": options.no_flip, "head": options.head is not None}
+    parts = [part for part, wanted in asked.items() if wanted]
+    if not parts:
+        return checkpoint.network.to(device), header.threshold.value, ""
+    data = people_of(options, album, held_out_rule(header))
+    network, threshold = leave_out(checkpoint, parts, data, device)
+    return network, threshold, ", ".join(WITHOUT[part][1] for part in parts)
+
+
+def _over_people(
+    album: Album, test: PairSet, scores: Scores, same: Labels, threshold: float
+) -> tuple[int, list[Metric]]:
+    """How many people the pairs show, and figures with intervals for other people, not other pairs of these."""
     sides = zip(test.left.tolist(), test.right.tolist(), strict=True)
     left, right = numbered([("/".join(album.keys[a]), "/".join(album.keys[b])) for a, b in sides])
-    lines = [f"intervals over the {max(left.max(), right.max()) + 1} people of these pairs:"]
-    for name, figure in figures_over_people(scores, same, left, right, threshold).items():
-        lines.append(f"{name:<34} {figure.value:.4f}  95% {figure.low:.4f} to {figure.high:.4f}")
-    return "\n".join(lines)
+    figures = figures_over_people(scores, same, left, right, threshold)
+    return int(max(left.max(), right.max())) + 1, [
+        Metric(name=name, split="test", value=figure.value, pairs=len(scores), interval=(figure.low, figure.high))
+        for name, figure in figures.items()
+    ]
 
 
 def all_pairs(options: argparse.Namespace) -> None:

@@ -22,8 +22,8 @@ from training.epoch import TrainingData
 from training.experiments import AnyExperiment, find_experiment
 from training.identity_experiment import IdentityExperiment
 from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
-from training.people import pictures_of, read_people
-from training.people_data import people_data
+from training.people import HoldOut, pictures_of, read_people
+from training.people_data import PeopleData, people_data
 
 
 def device_of(options: argparse.Namespace) -> torch.device:
@@ -69,15 +69,20 @@ def pairs_to_test(options: argparse.Namespace, album: Album, *, skip: bool = Fal
 def data_of(options: argparse.Namespace, experiment: AnyExperiment, album: Album) -> AnyData:
     """The pairs of a list, or the people of one, trained on and validated on."""
     if isinstance(experiment, IdentityExperiment):
-        path = options.data / options.train_people
-        data = people_data(album, pictures_of(path, read_people(path), album.keys), experiment.held_out)
-        require_both_kinds(path, data.validation, "validate")
-        return data
+        return people_of(options, album, experiment.held_out)
     path = options.data / options.train_pairs
     pairs = pairs_of(options, album, options.train_pairs)
     training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
     require_both_kinds(path, validation, "validate")
     return TrainingData(album=album, training=training, validation=validation)
+
+
+def people_of(options: argparse.Namespace, album: Album, rule: HoldOut) -> PeopleData:
+    """The people to train on, some of them held out by the rule."""
+    path = options.data / options.train_people
+    data = people_data(album, pictures_of(path, read_people(path), album.keys), rule)
+    require_both_kinds(path, data.validation, "validate")
+    return data
 
 
 def write_json(path: Path | None, found: BaseModel) -> None:

@@ -125,8 +125,8 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
     folder = results / "experiment-5"
     header = read_run(folder).header
     rates = (
-        RateAt(max_fmr=0.01, fnmr=0.2, interval=(0.1, 0.3)),
-        RateAt(max_fmr=0.001, fnmr=0.4, interval=(0.35, 0.45)),
+        RateAt(max_fmr=0.01, fnmr=0.2, interval=(0.1, 0.3), even_fnmr=0.1, even_interval=(0.05, 0.2)),
+        RateAt(max_fmr=0.001, fnmr=0.4, interval=(0.35, 0.45), even_fnmr=0.2, even_interval=(0.1, 0.4)),
     )
     found = AllPairsRates(
         name="experiment-5", checkpoint_sha256="c", people_list="people", images="pictures", data_sha256="d",
@@ -146,7 +146,8 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
     (folder / VARIANTS_FOLDER).mkdir()
     (folder / VARIANTS_FOLDER / "no-flip.json").write_text(variant.model_dump_json())
     text = page(results)
-    assert row(text, "experiment-5", "FNMR at FMR 0.1%, all pairs of the test people") == "40.00% (35.0% to 45.0%)"
+    assert row(text, "experiment-5", "FNMR at FMR 0.1%, all pairs") == "40.00% (35.0% to 45.0%)"
+    assert row(text, "experiment-5", "each person alike") == "20.00% (10.0% to 40.0%)"
     assert row(text, "experiment-5", "FMR") == "0.980% (0.500% to 2.000%)"
     assert row(text, "experiment-5", "impostor pairs") == "123,456"
     assert row(text, "experiment-5", "changed") == "no flip averaging"

@@ -96,6 +96,19 @@ def test_the_interval_equals_a_slow_bootstrap() -> None:
     assert [found.low, found.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
 
 
+def test_each_person_may_count_alike() -> None:
+    pairs = crowd()
+    refused = sorted(pairs.impostor.tolist(), reverse=True)[int(0.05 * len(pairs.impostor))]
+    shares = []
+    for person in set(pairs.owner.tolist()):
+        own = [logit <= refused for logit, owner in zip(pairs.genuine, pairs.owner, strict=True) if owner == person]
+        shares.append(sum(own) / len(own))
+    found = fnmr_over_people(pairs, 0.05, evenly=True)
+    assert found.value == pytest.approx(np.mean(shares))
+    assert found.value != fnmr_over_people(pairs, 0.05).value
+    assert found.low <= found.value <= found.high
+
+
 def test_the_highest_pairs_alone_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = crowd(120)
     whole = fnmr_over_people(pairs, 0.01)
@@ -115,7 +128,10 @@ def test_the_command_measures_a_list_of_people(
     assert "15 pictures of 5 people of five.txt, 2 missing: 15 genuine and 90 impostor pairs" in shown
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["checkpoint_sha256"] == load(tmp_path / "tiny.safetensors").header.checkpoint_sha256
-    assert [rate["max_fmr"] for rate in found["rates"]] == []
+    assert found["rates"] == []
+    (people / "six.txt").write_text("".join(f"Person_{i}\t3\n" for i in range(6)))
+    assert main([*arguments, "--people", "six.txt"]) == 0
+    assert "FNMR at FMR 1.00%  each person alike" in capsys.readouterr().out
     (people / "one.txt").write_text("Person_1\t3\n")
     assert main([*arguments, "--people", "one.txt"]) == 1
     assert "takes people with several pictures" in capsys.readouterr().err

@@ -111,7 +111,7 @@ def test_evaluate_repeats_the_test_figures_of_the_run(user: User, capsys: pytest
         assert line.endswith("n=12")
     with_interval = [metric for metric in tested if metric.interval]
     for metric, line in zip(with_interval, over_people, strict=True):
-        assert line.startswith(f"{metric.name:<34} {metric.value:.4f}  95% ")
+        assert line.startswith(f"test        {metric.name:<22} {metric.value:.4f}  95% ")
 
 
 def test_card_prints_the_card_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:
