@@ -9,8 +9,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -84,21 +84,25 @@ class Balancer:
 
     def wait_until(self, up: int) -> None:
         """Until it sends requests to so many replicas."""
-        ends = time.monotonic() + PATIENCE_S
-        while self._count_up() != up:
-            assert time.monotonic() < ends, "".join(self.log)
-            time.sleep(0.05)
+        self._wait_for(lambda metrics: len(UP.findall(metrics)) == up)
+
+    def wait_for_requests(self, count: int) -> None:
+        """Until it has so many in progress."""
+        self._wait_for(lambda metrics: f'haproxy_backend_current_sessions{{proxy="replicas"}} {count}\n' in metrics)
 
     def close(self) -> None:
         self.process.terminate()
         self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
 
-    def _count_up(self) -> int:
-        try:
-            return len(UP.findall(self.metrics()))
-        except httpx.TransportError:  # it does not listen yet
-            return -1
+    def _wait_for(self, holds: Callable[[str], bool]) -> None:
+        ends = time.monotonic() + PATIENCE_S
+        while True:
+            with suppress(httpx.TransportError):  # it does not listen yet
+                if holds(self.metrics()):
+                    return
+            assert time.monotonic() < ends, "".join(self.log)
+            time.sleep(0.05)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
