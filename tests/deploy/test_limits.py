@@ -5,7 +5,7 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import httpx
@@ -63,9 +63,13 @@ def regular_files(process: int) -> list[str]:
     return found
 
 
-def post(balancer: Balancer, body: bytes = SMALL, **headers: str) -> httpx.Response:
+def post(balancer: Balancer, body: bytes = SMALL, headers: Mapping[str, str] | None = None) -> httpx.Response:
     return httpx.post(
-        f"{balancer.url}/verify", content=body, headers={**MULTIPART, **headers}, timeout=PATIENCE_S, trust_env=False
+        f"{balancer.url}/verify",
+        content=body,
+        headers={**MULTIPART, **(headers or {})},
+        timeout=PATIENCE_S,
+        trust_env=False,
     )
 
 
@@ -97,13 +101,13 @@ def test_an_image_that_is_too_large_is_refused_by_the_replica(balancer: Balancer
 
 @pytest.mark.parametrize(("size", "status"), [(15_000, 200), (17_000, 431), (2_000_000, 400)])
 def test_large_headers_are_refused(balancer: Balancer, size: int, status: int) -> None:
-    answer = post(balancer, **{"X-Large": "x" * size})
+    answer = post(balancer, headers={"X-Large": "x" * size})
     assert answer.status_code == status
     assert post(balancer).status_code == 200
 
 
 def test_too_many_headers_are_refused(balancer: Balancer) -> None:
-    assert post(balancer, **{f"X-{number}": "x" for number in range(64)}).status_code == 400
+    assert post(balancer, headers={f"X-{number}": "x" for number in range(64)}).status_code == 400
 
 
 @pytest.mark.parametrize("sent", [b"", head(1000)], ids=["headers", "body"])
@@ -140,5 +144,5 @@ def test_the_metrics_of_some_replica_are_not_shown(balancer: Balancer) -> None:
 
 
 def test_a_request_keeps_its_id(balancer: Balancer) -> None:
-    assert post(balancer, **{"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
-    assert re.fullmatch(r"[0-9a-f-]{36}", post(balancer, **{"X-Request-ID": "not mine"}).headers["x-request-id"])
+    assert post(balancer, headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
+    assert re.fullmatch(r"[0-9a-f-]{36}", post(balancer, headers={"X-Request-ID": "not mine"}).headers["x-request-id"])
