@@ -31,6 +31,10 @@ DRAWN_RANGES = QualityRanges(
 )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--restarts", type=int, default=3, help="replicas restarted under load in tests/deploy")
+
+
 def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
     """A narrow network with random weights, batch statistics of drawn pictures, and a bias that favours "same"."""
     network = SiameseNetwork(config)

@@ -1,0 +1,147 @@
+"""The files of deploy/ name settings, routes, metrics and ports that exist, and their times fit together."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from app.problems import BY_CODE
+from app.routes import router
+from app.settings import PREFIX, Settings, read_settings
+from app.telemetry import Metrics
+from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
+
+DEPLOY = CONFIGURATION.parent
+ROOT = DEPLOY.parent
+COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+KINDS = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+MANIFESTS: dict[str, Any] = {
+    manifest["kind"]: manifest
+    for path in (DEPLOY / "kubernetes").glob("*.yaml")
+    for manifest in yaml.safe_load_all(path.read_text())
+}
+POD: dict[str, Any] = MANIFESTS["Deployment"]["spec"]["template"]
+CONTAINER: dict[str, Any] = POD["spec"]["containers"][0]
+PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+REPLICA_NAMES = [f"replica{number}" for number in range(1, REPLICAS + 1)]
+
+
+def settings_of_pod() -> Settings:
+    return read_settings({}, {each["name"]: each["value"] for each in CONTAINER["env"]})
+
+
+def settings_of_compose(name: str) -> Settings:
+    return read_settings({}, COMPOSE["services"][name]["environment"])
+
+
+def variables_of_image() -> dict[str, str]:
+    """What the image sets, which Compose's replicas leave as it is."""
+    return dict(re.findall(rf"({PREFIX}\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+
+
+def seconds(text: str) -> float:
+    """A time as HAProxy or Compose writes it."""
+    found = re.fullmatch(r"(\d+)(ms|s)", text)
+    assert found, text
+    return int(found[1]) / (1000 if found[2] == "ms" else 1)
+
+
+def configured(pattern: str) -> str:
+    """The only place of HAProxy's configuration that matches."""
+    found: list[str] = re.findall(pattern, CONFIGURATION.read_text(), re.MULTILINE)
+    assert len(found) == 1, pattern
+    return found[0]
+
+
+def test_there_is_one_manifest_of_each_kind_and_each_finds_the_pods() -> None:
+    assert set(MANIFESTS) == KINDS
+    assert len(list((DEPLOY / "kubernetes").iterdir())) == len(KINDS)
+    labels = POD["metadata"]["labels"]
+    assert MANIFESTS["Deployment"]["spec"]["selector"]["matchLabels"] == labels
+    assert MANIFESTS["Service"]["spec"]["selector"] == labels
+    assert MANIFESTS["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    target = MANIFESTS["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert (target["kind"], target["name"]) == ("Deployment", MANIFESTS["Deployment"]["metadata"]["name"])
+
+
+def test_ports_are_the_service_s() -> None:
+    (port,) = CONTAINER["ports"]
+    assert port["containerPort"] == settings_of_pod().port == int(POD["metadata"]["annotations"]["prometheus.io/port"])
+    assert MANIFESTS["Service"]["spec"]["ports"][0]["targetPort"] == port["name"]
+    assert {CONTAINER[probe]["httpGet"]["port"] for probe in PROBES} == {port["name"]}
+    variables = COMPOSE["services"]["balancer"]["environment"]
+    image = read_settings({}, variables_of_image())
+    assert [variables[name.upper()] for name in REPLICA_NAMES] == [f"{name}:{image.port}" for name in REPLICA_NAMES]
+    assert image.host == settings_of_pod().host == "0.0.0.0"
+
+
+def test_probes_ask_routes_that_there_are() -> None:
+    paths = {getattr(route, "path") for route in router.routes}  # noqa: B009 (BaseRoute has none)
+    asked = {CONTAINER[probe]["httpGet"]["path"] for probe in PROBES}
+    assert asked == {"/health/ready", "/health/live"}
+    assert asked | {POD["metadata"]["annotations"]["prometheus.io/path"]} <= paths
+    assert configured(r"httpchk GET (\S+)") == CONTAINER["readinessProbe"]["httpGet"]["path"]
+
+
+def test_the_autoscaler_looks_at_a_metric_that_there_is() -> None:
+    (metric,) = MANIFESTS["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] in {family.name for family in Metrics().registry.collect()}
+    assert int(metric["pods"]["target"]["averageValue"]) < settings_of_pod().queue
+
+
+def test_a_pod_that_leaves_has_the_time() -> None:
+    settings, probe = settings_of_pod(), CONTAINER["readinessProbe"]
+    assert settings.drain_s > probe["periodSeconds"] * probe["failureThreshold"]
+    assert settings.grace_s > settings.deadline_s
+    assert POD["spec"]["terminationGracePeriodSeconds"] > settings.drain_s + settings.grace_s
+
+
+def test_a_replica_of_compose_that_leaves_has_the_time() -> None:
+    every = seconds(configured(r"check inter (\S+) fall 1 "))
+    for name in REPLICA_NAMES:
+        settings = settings_of_compose(name)
+        assert settings.drain_s >= 2 * every
+        assert settings.grace_s > settings.deadline_s
+        assert seconds(COMPOSE["services"][name]["stop_grace_period"]) > settings.drain_s + settings.grace_s
+
+
+def test_the_balancer_s_limits_fit_the_replicas() -> None:
+    settings = settings_of_compose(REPLICA_NAMES[0])
+    assert int(configured(r" maxconn (\d+) resolvers")) * 2 == settings.queue
+    assert seconds(configured(r"timeout server (\S+)")) > settings.deadline_s
+    assert seconds(configured(r"timeout http-keep-alive (\S+)")) < settings.keep_alive_s
+    assert int(configured(r"req.body_size gt (\d+)")) > 2 * settings.max_image_bytes
+
+
+def test_the_balancer_s_errors_are_of_the_table() -> None:
+    found = re.findall(
+        r"problem:(\w+).*?\"title\":\"(.*?)\",\"status\":(\d+),.*?\"code\":\"(\w+)\"", CONFIGURATION.read_text()
+    )
+    assert {code for code, *_ in found} == {"not_ready", "deadline_passed", "not_found", "too_many_bytes", "queue_full"}
+    for code, title, status, again in found:
+        assert (code, title, int(status)) == (again, BY_CODE[code].title, BY_CODE[code].status)
+
+
+def test_compose_gives_the_balancer_what_its_configuration_asks_for() -> None:
+    asked = set(re.findall(r"\"\$\{(\w+)\}\"", CONFIGURATION.read_text()))
+    known = asked | set(re.findall(r"\"\$\{(\w+)-", CONFIGURATION.read_text()))
+    assert asked <= set(COMPOSE["services"]["balancer"]["environment"]) <= known
+    assert COMPOSE["services"].keys() == {*REPLICA_NAMES, "balancer"}
+
+
+def test_nothing_in_a_container_is_written() -> None:
+    assert all(service["read_only"] for service in COMPOSE["services"].values())
+    assert CONTAINER["securityContext"]["readOnlyRootFilesystem"]
+    assert POD["spec"]["securityContext"]["runAsNonRoot"]
+    assert "volumes" not in POD["spec"]
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="haproxy is not installed: apt-get install haproxy")
+def test_haproxy_accepts_the_configuration_without_a_warning(tmp_path: Path) -> None:
+    variables = {name.upper(): "127.0.0.1:1" for name in REPLICA_NAMES}
+    command = [str(HAPROXY), "-c", "-dW", "-f", str(CONFIGURATION)]
+    checked = subprocess.run(command, env=variables, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
