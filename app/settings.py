@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from model.errors import FacepairError
 
 PREFIX = "FACEPAIR_"
-SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-2.safetensors"
+SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-5.safetensors"
 # Names with the prefix that are not the service's, but may stand in the same environment.
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
 
