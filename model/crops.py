@@ -26,8 +26,6 @@ MOST_LOOKS = 4
 GO_FURTHER = 1.6
 SETTLED = 0.05
 """Looking ends when the frame moves by less than this share of the distance between the eyes."""
-STRAYED = 0.5
-"""A look that ends farther than this from where the face was, in distances between its eyes, saw something else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,13 +122,7 @@ def settle(photograph: Photograph, face: Face, alignment: Alignment, finder: Fac
     It ends when the straightened face stays where it is, so that a face gets the same landmarks wherever, however large
     and however tilted it is in its photograph.
     """
-    landmarks = _look_again(photograph, face.landmarks, alignment, finder)
-    strayed = float(np.hypot(*(landmarks.mean(axis=0) - face.landmarks.mean(axis=0))))
-    return face.landmarks if strayed > STRAYED * face.inter_eye_px else landmarks
-
-
-def _look_again(photograph: Photograph, landmarks: Points, alignment: Alignment, finder: FaceFinder) -> Points:
-    template = alignment.points(LOOK_PX)
+    landmarks, template = face.landmarks, alignment.points(LOOK_PX)
     inter_eye = float(np.hypot(*(template[1] - template[0])))
     for number in range(1, MOST_LOOKS + 1):
         transform = fit(landmarks, template)

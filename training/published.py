@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Origin = Literal["LFW results page", "as quoted in this project's plan", "the paper, not looked up again"]
+Origin = Literal["LFW results page", "quoted, not looked up", "the paper, not looked up again"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ PUBLISHED = (
         category=RESTRICTED,
         accuracy=0.959,
         error=None,
-        origin="as quoted in this project's plan",
+        origin="quoted, not looked up",
     ),
     Published(
         system="Combined multishot, aligned",
@@ -84,6 +84,6 @@ PUBLISHED = (
         category=UNRESTRICTED,
         accuracy=0.9558,
         error=None,
-        origin="as quoted in this project's plan",
+        origin="quoted, not looked up",
     ),
 )
