@@ -32,7 +32,7 @@ def variable(name: str) -> str:
 def test_without_any_the_defaults_hold() -> None:
     settings = read_settings({}, environment={})
     assert (settings.host, settings.port, settings.device, settings.threads) == ("127.0.0.1", 8000, "auto", None)
-    assert settings.weights.name == "experiment-2.safetensors"
+    assert settings.weights.name == "experiment-5.safetensors"
 
 
 def test_a_variable_sets() -> None:
