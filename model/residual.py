@@ -1,38 +1,54 @@
-"""A residual network for faces (He et al. 2016), narrow enough for a CPU: embeddings of unit length, a fitted head.
+"""Residual networks for faces (He et al. 2016), narrow enough for a CPU: embeddings of unit length, a fitted head.
 
-B batch, C channels, H W pixels, D embedding
+A picture is seen in several views, squares around its centre, each by a tower of its own.
+
+B batch, C channels, H W pixels, V views, D embedding
 """
 
-from typing import Literal
+from math import sqrt
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
 from model.heads import CosineHead, JointBayesianHead
+from model.rectifier import ParametricRectifier
 
 STRIDE = 16
 """The stem and the last three stages halve the sides."""
+Share = Annotated[float, Field(gt=0, le=1)]
 
 
 class ResidualConfig(BaseModel):
-    """What a residual network looks like. With `flip_average` a picture and its mirror image count alike."""
+    """What a residual network looks like: `views` are shares of the picture's side, each brought to `view_px`.
+
+    With `flip_average` a picture and its mirror image count alike. The towers share out the embedding's `dimension`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["residual"] = "residual"
-    side_px: int = Field(default=64, ge=STRIDE)
+    side_px: int = Field(default=100, ge=STRIDE)
+    views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1)
+    view_px: int = Field(default=64, ge=STRIDE)
     channels: tuple[int, int, int, int] = (24, 48, 96, 192)
     blocks: tuple[int, int, int, int] = (1, 1, 2, 2)
-    dimension: int = Field(default=256, ge=1)
+    dimension: int = Field(default=512, ge=1)
     flip_average: bool = True
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
 
+    @model_validator(mode="after")
+    def _shared_out(self) -> Self:
+        if self.dimension % len(self.views):
+            raise ValueError("the dimension must be a multiple of the number of views")
+        return self
+
     @property
     def features(self) -> int:
-        """Values per image that enter the fully connected layer: 4 x 4 x 192 = 3,072 by default."""
-        return (-(-self.side_px // STRIDE)) ** 2 * self.channels[-1]
+        """Values per view that enter the fully connected layer: 4 x 4 x 192 = 3,072 by default."""
+        return (-(-self.view_px // STRIDE)) ** 2 * self.channels[-1]
 
 
 class ResidualBlock(nn.Module):
@@ -43,17 +59,34 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(entering, leaving, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(leaving),
-            nn.PReLU(leaving),
+            ParametricRectifier(leaving),
             nn.Conv2d(leaving, leaving, 3, padding=1, bias=False),
             nn.BatchNorm2d(leaving),
         )
         self.shortcut = _shortcut(entering, leaving, stride)
-        self.activation = nn.PReLU(leaving)
+        self.activation = ParametricRectifier(leaving)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
         result: Tensor = self.activation(self.body(images) + self.shortcut(images))
         return result
+
+
+class Tower(nn.Module):
+    """From one view to its share of the embedding."""
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__()
+        dimension = config.dimension // len(config.views)
+        self.trunk = _trunk(config)
+        self.fully_connected = nn.Linear(config.features, dimension, bias=False)
+        self.normalisation = nn.BatchNorm1d(dimension)
+
+    def forward(self, view: Tensor) -> Tensor:
+        """(B, 1, H, W) -> (B, D / V) float32 of unit length."""
+        # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
+        features = self.trunk(view).flatten(1)
+        return functional.normalize(self.normalisation(self.fully_connected(features)).float())
 
 
 class ResidualNetwork(nn.Module):
@@ -62,9 +95,7 @@ class ResidualNetwork(nn.Module):
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.config = config
-        self.trunk = _trunk(config)
-        self.fully_connected = nn.Linear(config.features, config.dimension, bias=False)
-        self.normalisation = nn.BatchNorm1d(config.dimension)
+        self.towers = nn.ModuleList(Tower(config) for _ in config.views)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -85,9 +116,20 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) -> (B, D) of unit length, of the pictures as they are."""
-        # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
-        features = self.trunk(images).flatten(1)
-        return functional.normalize(self.normalisation(self.fully_connected(features)))
+        views = [central_view(images, share, self.config.view_px) for share in self.config.views]
+        parts = [tower(view) for tower, view in zip(self.towers, views, strict=True)]
+        return torch.cat(parts, dim=1) / sqrt(len(parts))
+
+
+def central_view(images: Tensor, share: float, view_px: int) -> Tensor:
+    """(B, C, S, S) -> (B, C, view_px, view_px): the square around the centre with that share of the side."""
+    side = images.shape[-1]
+    taken = round(side * share)
+    start = (side - taken) // 2
+    square = images[..., start : start + taken, start : start + taken]
+    if taken == view_px:
+        return square
+    return functional.interpolate(square, (view_px, view_px), mode="bilinear", align_corners=False, antialias=True)
 
 
 def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
@@ -99,7 +141,7 @@ def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
 
 def _trunk(config: ResidualConfig) -> nn.Sequential:
     stem = [nn.Conv2d(1, config.channels[0], 3, 2, padding=1, bias=False),
-            nn.BatchNorm2d(config.channels[0]), nn.PReLU(config.channels[0])]  # fmt: skip
+            nn.BatchNorm2d(config.channels[0]), ParametricRectifier(config.channels[0])]  # fmt: skip
     entering, blocks = config.channels[0], []
     for stage, (leaving, count) in enumerate(zip(config.channels, config.blocks, strict=True)):
         for number in range(count):

@@ -5,7 +5,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 from tqdm import tqdm
 
 from model.errors import TrainingError
@@ -31,13 +32,13 @@ from training.state import Epoch
 
 
 class IdentityModel(nn.Module):
-    """All tensors that a run changes: the network, the moving average of its weights, the classifier."""
+    """All tensors that a run changes: the network, the moving average of its weights, a classifier a view."""
 
-    def __init__(self, network: ResidualNetwork, classifier: Classifier) -> None:
+    def __init__(self, network: ResidualNetwork, classifiers: list[Classifier]) -> None:
         super().__init__()
         self.network = network
         self.average = deepcopy(network).requires_grad_(False)
-        self.classifier = classifier
+        self.classifiers = nn.ModuleList(classifiers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,9 +59,11 @@ def new_identity_learner(experiment: IdentityExperiment, data: PeopleData, devic
     draws = generator_for(experiment.seed, "initialise", 0)
     network = ResidualNetwork(experiment.network)
     initialise(network, draws)
-    classifier = Classifier(len(data.several), experiment.network.dimension)
-    nn.init.normal_(classifier.weight, std=0.01, generator=draws)
-    model = IdentityModel(network, classifier).to(device).to(memory_format=torch.channels_last)
+    views = len(experiment.network.views)
+    classifiers = [Classifier(len(data.several), experiment.network.dimension // views) for _ in range(views)]
+    for classifier in classifiers:
+        nn.init.normal_(classifier.weight, std=0.01, generator=draws)
+    model = IdentityModel(network, classifiers).to(device).to(memory_format=torch.channels_last)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
     return IdentityLearner(model=model, optimizer=optimizer, device=device)
@@ -94,23 +97,35 @@ def run_identity_epoch(
     )
 
 
+def per_view(embeddings: Tensor, views: int) -> list[Tensor]:
+    """(B, D) -> for each view (B, D / V) of unit length: each has losses of its own, so that towers err differently."""
+    return [functional.normalize(part) for part in embeddings.chunk(views, dim=1)]
+
+
 def identity_step(experiment: IdentityExperiment, learner: IdentityLearner, batch: Batch) -> tuple[float, int]:
     """One step; returns the loss and how many known pictures the classifier had right, its margin aside.
 
     Raises TrainingError before a loss that is not finite reaches the weights.
     """
     learner.optimizer.zero_grad(set_to_none=True)
-    embeddings = learner.model.network.embed(batch.images)
+    with torch.autocast(learner.device.type, torch.bfloat16, enabled=experiment.precision == "bfloat16"):
+        embeddings = learner.model.network.embed(batch.images)
     known = batch.labels[: batch.known]
-    cosines = learner.model.classifier(embeddings[: batch.known])
-    margin = large_margin_cosine(cosines, known, experiment.classifier_scale, experiment.classifier_margin)
-    contrast = supervised_contrastive(embeddings, batch.labels, experiment.temperature)
-    loss = contrast + experiment.classifier_weight * margin
+    losses, sums = [], torch.zeros((), device=learner.device)
+    for view, classifier in zip(
+        per_view(embeddings, len(experiment.network.views)), learner.model.classifiers, strict=True
+    ):
+        cosines = classifier(view[: batch.known])
+        margin = large_margin_cosine(cosines, known, experiment.classifier_scale, experiment.classifier_margin)
+        contrast = supervised_contrastive(view, batch.labels, experiment.temperature)
+        losses.append(contrast + experiment.classifier_weight * margin)
+        sums = sums + cosines.detach()
+    loss = torch.stack(losses).mean()
     value = loss.detach().item()
     require_finite(value)
     loss.backward()
     learner.optimizer.step()
-    return value, int((cosines.argmax(1) == known).sum())
+    return value, int((sums.argmax(1) == known).sum())
 
 
 def _train(

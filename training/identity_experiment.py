@@ -43,6 +43,7 @@ class IdentityExperiment:
     weight_decay: float = 5e-3
     rising: float = 0.3
     average: float = 0.998
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
     seed: int = 0
 
     def __post_init__(self) -> None:

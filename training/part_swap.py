@@ -30,6 +30,19 @@ class FaceParts:
     parts: tuple[Part, ...]
     feather: float = 0.04
 
+    def seen_through(self, share: float) -> "FaceParts":
+        """The same face where a picture shows a square with `1 / share` of the side, around the same centre."""
+        parts = tuple(
+            Part(
+                x=0.5 + (part.x - 0.5) * share,
+                y=0.5 + (part.y - 0.5) * share,
+                half_width=part.half_width * share,
+                half_height=part.half_height * share,
+            )
+            for part in self.parts
+        )
+        return FaceParts(parts=parts, feather=self.feather * share)
+
 
 def masks_of(face: FaceParts, side_px: int) -> Tensor:
     """float32 (parts, H, W), 0..1: 1 in the part's box, falling off like a Gaussian around it."""

@@ -47,7 +47,9 @@ def test_multiply_adds_are_those_that_go_through_the_layers(config: NetworkConfi
     assert list(multiply_adds(config).values()) == hooked_counts(config)
 
 
-@pytest.mark.parametrize("config", [ResidualConfig(), ResidualConfig(side_px=50, channels=(4, 4, 6, 8))])
+@pytest.mark.parametrize(
+    "config", [ResidualConfig(), ResidualConfig(side_px=50, views=(1.0,), view_px=50, channels=(4, 4, 6, 8))]
+)
 def test_operations_of_a_residual_network_are_those_that_go_through_the_layers(config: ResidualConfig) -> None:
     assert forward_flop(config) == 2 * sum(hooked_counts(config))
     plain = config.model_copy(update={"flip_average": False})

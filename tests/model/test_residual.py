@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from model.residual import ResidualConfig, ResidualNetwork, initialise
+from model.residual import ResidualConfig, ResidualNetwork, Tower, central_view, initialise
 
-SLIM = ResidualConfig(side_px=32, channels=(4, 4, 6, 8), dimension=16)
+SLIM = ResidualConfig(side_px=32, views=(1.0, 0.75), view_px=24, channels=(4, 4, 6, 8), dimension=16)
 
 
 def network(config: ResidualConfig = SLIM, seed: int = 0) -> ResidualNetwork:
@@ -41,15 +41,46 @@ def test_the_served_network_is_within_its_limits() -> None:
     """At most 5 million parameters and 300 million multiplications for a face, with its mirror image."""
     with torch.device("meta"):
         parameters = sum(tensor.numel() for tensor in ResidualNetwork(ResidualConfig()).parameters())
-    assert parameters == 2_308_976
-    assert multiplications(ResidualConfig(flip_average=False)) == 57_630_720
-    assert multiplications(ResidualConfig()) == 2 * 57_630_720 <= 300_000_000
+    assert parameters == 2 * 2_308_976
+    assert multiplications(ResidualConfig(flip_average=False)) == 2 * 57_630_720
+    assert multiplications(ResidualConfig()) == 4 * 57_630_720 <= 300_000_000
 
 
-@pytest.mark.parametrize("side_px", [16, 32, 33, 64, 70])
-def test_the_features_are_those_that_enter_the_fully_connected_layer(side_px: int) -> None:
-    config = SLIM.model_copy(update={"side_px": side_px})
-    assert network(config).trunk(pictures(2, side_px)).flatten(1).shape == (2, config.features)
+@pytest.mark.parametrize("view_px", [16, 32, 33, 64, 70])
+def test_the_features_are_those_that_enter_the_fully_connected_layer(view_px: int) -> None:
+    config = SLIM.model_copy(update={"view_px": view_px})
+    for tower in network(config).towers:
+        assert isinstance(tower, Tower)
+        assert tower.trunk(pictures(2, view_px)).flatten(1).shape == (2, config.features)
+
+
+def test_each_tower_sees_its_view_and_gives_its_share() -> None:
+    made, images = network().eval(), pictures(3)
+    whole = made(images)
+    inner = images.clone()
+    inner[:, :, :4], inner[:, :, -4:], inner[..., :4], inner[..., -4:] = 0, 0, 0, 0
+    framed = made(inner)
+    assert not torch.allclose(framed[:, :8], whole[:, :8], atol=1e-3)
+    assert torch.equal(framed[:, 8:], whole[:, 8:])
+    for part in whole.chunk(2, dim=1):
+        assert torch.allclose(part.norm(dim=1), torch.full((3,), 0.5**0.5), atol=1e-6)
+
+
+def test_a_view_is_the_square_around_the_centre() -> None:
+    images = pictures(2, 10)
+    assert torch.equal(central_view(images, 1.0, 10), images)
+    assert torch.equal(central_view(images, 0.6, 6), images[..., 2:8, 2:8])
+    halved = central_view(torch.ones(1, 1, 8, 8), 1.0, 4)
+    assert torch.allclose(halved, torch.ones(1, 1, 4, 4))
+    slope = torch.arange(8.0).expand(1, 1, 8, 8)
+    assert torch.allclose(central_view(slope, 0.5, 4), torch.arange(2.0, 6.0).expand(1, 1, 4, 4))
+    middle = central_view(slope, 1.0, 4)[0, 0, 0]
+    assert torch.allclose(middle + middle.flip(0), torch.full((4,), 7.0))
+
+
+def test_towers_share_out_the_embedding() -> None:
+    with pytest.raises(ValidationError, match="multiple of the number of views"):
+        ResidualConfig.model_validate({**SLIM.model_dump(), "dimension": 17})
 
 
 @pytest.mark.parametrize("flip_average", [True, False])
@@ -93,7 +124,8 @@ def test_comparing_is_symmetric(head: str) -> None:
 def test_first_weights_come_from_their_generator() -> None:
     first, again, other = network(), network(), network(seed=1)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
-    assert not torch.equal(first.fully_connected.weight, other.fully_connected.weight)
+    assert not torch.equal(*(next(made.towers[0].parameters()) for made in (first, other)))
+    assert not torch.equal(*(next(tower.parameters()) for tower in first.towers))
 
 
 def test_every_parameter_has_a_gradient() -> None:
@@ -105,7 +137,17 @@ def test_every_parameter_has_a_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"side_px": 15}, {"dimension": 0}, {"head": "linear"}, {"kind": "siamese"}, {"batch_norm": True}]
+    "wrong",
+    [
+        {"side_px": 15},
+        {"view_px": 15},
+        {"views": []},
+        {"views": [1.1]},
+        {"dimension": 0},
+        {"head": "linear"},
+        {"kind": "siamese"},
+        {"batch_norm": True},
+    ],
 )
 def test_a_configuration_checks_itself(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

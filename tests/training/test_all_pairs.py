@@ -22,7 +22,7 @@ OWNER = torch.tensor([0, 0, 0, 1, 2, 2, 3, 4, 4, 4, 4, 5] * 60)[:290].sort().val
 
 def residual(head: Literal["cosine", "joint-bayesian"]) -> ResidualNetwork:
     """A head with random values that are of a fitted head's size."""
-    config = ResidualConfig(side_px=32, channels=(4, 4, 6, 8), dimension=16, head=head)
+    config = ResidualConfig(side_px=32, view_px=16, channels=(4, 4, 6, 8), dimension=16, head=head)
     network = ResidualNetwork(config)
     draws = torch.Generator().manual_seed(0)
     initialise_residual(network, draws)

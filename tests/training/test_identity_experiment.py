@@ -16,13 +16,15 @@ from training.people import HoldOut
 
 def test_experiment_5_is_as_decided() -> None:
     run = EXPERIMENT_5_UNALIGNED
-    assert run.network == ResidualConfig(side_px=64, channels=(24, 48, 96, 192), dimension=256)
-    assert run.preprocessing == PreprocessingConfig(side_px=64, crop=128 / 250, standardised=True)
+    assert run.network == ResidualConfig(
+        side_px=100, views=(1.0, 0.64), view_px=64, channels=(24, 48, 96, 192), dimension=512
+    )
+    assert run.preprocessing == PreprocessingConfig(side_px=100, crop=150 / 250, standardised=True)
     assert (run.people, run.pictures, run.singles, run.virtual) == (32, 4, 48, 16)
     assert (run.temperature, run.classifier_weight, run.classifier_scale, run.classifier_margin) == (0.1, 0.5, 20, 0.15)
     assert (run.learning_rate, run.average, run.epochs) == (2e-3, 0.998, 40)
     assert run.held_out == HoldOut(fraction=0.15, most_pictures=100)
-    assert replace(EXPERIMENT_5, name=run.name, preprocessing=run.preprocessing, face=run.face) == run
+    assert replace(EXPERIMENT_5, name=run.name, preprocessing=run.preprocessing) == run
 
 
 @pytest.mark.parametrize("rising", [0.3, 0.25])

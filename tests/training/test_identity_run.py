@@ -129,7 +129,7 @@ def test_the_average_is_what_is_kept(whole: tuple[Trained, Path]) -> None:
     trained, place = whole
     state = load_file(place / "state.safetensors")
     assert {name.split(".")[0] for name in state if name.startswith("weights/")} == {
-        "weights/network", "weights/average", "weights/classifier",
+        "weights/network", "weights/average", "weights/classifiers",
     }  # fmt: skip
     for name, tensor in trained.network.state_dict().items():
         assert torch.equal(tensor, state[f"weights/average.{name}"]), name

@@ -102,3 +102,9 @@ def test_tones_are_matched() -> None:
     assert torch.allclose(found.std((2, 3)), models.std((2, 3)), atol=1e-4)
     flat = match_tone(torch.full((1, 1, 4, 4), 0.3), models[:1, :, :4, :4])
     assert bool(flat.isfinite().all())
+
+
+def test_a_wider_picture_shows_the_same_parts() -> None:
+    """The middle of a picture with 4/3 of the field, cut out again, has the masks of the narrower one."""
+    wide = masks_of(DEEP_FUNNELED_FACE.seen_through(0.75), 64)
+    assert torch.allclose(wide[:, 8:56, 8:56], masks_of(DEEP_FUNNELED_FACE, 48), atol=1e-5)

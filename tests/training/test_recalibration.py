@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save_one(path: Path, kind: str) -> Checkpoint:
     """A checkpoint of either network, of whole pictures or of straightened faces, with figures of an old threshold."""
     if kind == "residual":
-        config = ResidualConfig(side_px=32, channels=(4, 4, 6, 8), dimension=16, head="cosine")
+        config = ResidualConfig(side_px=32, view_px=16, channels=(4, 4, 6, 8), dimension=16, head="cosine")
         network = ResidualNetwork(config)
         initialise(network, torch.Generator().manual_seed(0))
         preprocessing = PreprocessingConfig(side_px=32, crop=0.8, standardised=True)
