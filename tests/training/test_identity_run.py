@@ -133,7 +133,7 @@ def test_the_average_is_what_is_kept(whole: tuple[Trained, Path]) -> None:
     }  # fmt: skip
     for name, tensor in trained.network.state_dict().items():
         assert torch.equal(tensor, state[f"weights/average.{name}"]), name
-    kernel = "fully_connected.weight"
+    kernel = "towers.0.fully_connected.weight"
     assert not torch.equal(state[f"weights/average.{kernel}"], state[f"weights/network.{kernel}"])
 
 
