@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -56,37 +56,38 @@ logger = logging.getLogger("facepair")
 READINESS_TIMEOUT_S = 5.0
 
 
-def _settings(request: Request) -> Settings:
+# Dependencies are coroutines, since FastAPI calls others on threads: that takes longer, and admission has no lock.
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _inference(request: Request) -> Inference:
+async def _inference(request: Request) -> Inference:
     inference: Inference = request.app.state.inference
     return inference
 
 
-def _metrics(request: Request) -> Metrics:
+async def _metrics(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
 
 
-def _drain(request: Request) -> Drain:
+async def _drain(request: Request) -> Drain:
     drain: Drain = request.app.state.drain
     return drain
 
 
-def _turn(request: Request) -> Iterator[Turn]:
+async def _turn(request: Request) -> AsyncIterator[Turn]:
     with request.app.state.admission.turn() as turn:
         yield turn
 
 
-def _request_id(request: Request) -> str:
+async def _request_id(request: Request) -> str:
     request_id: str = request.state.request_id
     return request_id
 
 
-def _no_query(request: Request) -> None:
+async def _no_query(request: Request) -> None:
     if request.url.query:
         raise Problem("unexpected_query", "send options as parts or fields of the body")
 
@@ -94,7 +95,7 @@ def _no_query(request: Request) -> None:
 WithSettings = Annotated[Settings, Depends(_settings)]
 WithInference = Annotated[Inference, Depends(_inference)]
 WithMetrics = Annotated[Metrics, Depends(_metrics)]
-WithTurn = Annotated[Turn, Depends(_turn)]
+WithTurn = Annotated[Turn, Depends(_turn, scope="function")]  # its images are given back before the answer goes
 WithDrain = Annotated[Drain, Depends(_drain)]
 WithRequestId = Annotated[str, Depends(_request_id)]
 

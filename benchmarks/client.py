@@ -17,10 +17,13 @@ ANSWER_S = 60.0
 
 @dataclass(kw_only=True)
 class Load:
-    """What came of one load: the seconds of every request, and from the first sent to the last answered."""
+    """What came of one load: the seconds of every request, from the first sent to the last answered, and this client's
+    own processor time.
+    """
 
     latencies_s: list[float] = field(default_factory=list)
     elapsed_s: float = 0.0
+    client_cpu_s: float = 0.0
 
 
 def verify_request(left: bytes, right: bytes) -> bytes:
@@ -47,7 +50,7 @@ async def load(port: int, requests: Sequence[bytes], connections: int, most: int
     """
     result = Load()
     turns = zip(range(most), cycle(requests), strict=False)
-    started = time.perf_counter()
+    started, cpu_started = time.perf_counter(), time.process_time()
 
     async def connection() -> None:
         reader, writer = await asyncio.open_connection(HOST, port)
@@ -61,6 +64,7 @@ async def load(port: int, requests: Sequence[bytes], connections: int, most: int
 
     await asyncio.gather(*(connection() for _ in range(connections)))
     result.elapsed_s = time.perf_counter() - started
+    result.client_cpu_s = time.process_time() - cpu_started
     return result
 
 

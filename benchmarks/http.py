@@ -1,7 +1,8 @@
-"""`python -m benchmarks.http`: pairs per second and latencies of /verify, against the bare network in the same run."""
+"""`python -m benchmarks.http`: pairs per second and latencies of /verify, against its parts alone in the same run."""
 
 import argparse
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +19,7 @@ from benchmarks.client import Load, load, verify_request
 from benchmarks.command import add_weights, new_parser, positive, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.service import serving
+from benchmarks.stages import Pair, StageCosts, measure_stages
 from benchmarks.timing import spread
 from model.checkpoint import load as load_checkpoint
 from tests.drawing import encode
@@ -38,14 +40,19 @@ class Bounds:
     requests: int = 2000
     seconds: int = 10
     bare_rounds: int = BARE_ROUNDS
+    stage_seconds: float = 3.0
 
 
 @dataclass(kw_only=True)
 class Measured:
-    """In each round the bare network's rate, and a load for every number of connections."""
+    """In each round the bare network's rate, the stages' costs, and a load for every number of connections, with the
+    processor time that the service took for it.
+    """
 
     bare: list[PairRate] = field(default_factory=list)
+    stages: list[StageCosts] = field(default_factory=list)
     loads: dict[int, list[Load]] = field(default_factory=dict)
+    service_cpu_s: dict[int, list[float]] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,13 +66,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def drawn_requests() -> list[bytes]:
-    """Requests with two drawn photographs of one person or of two, as large as LFW's in pixels and in bytes."""
-    images = [
-        [encode(_photograph(person, tilt_deg), "JPEG", quality=95) for tilt_deg in (-4, 4)] for person in range(PEOPLE)
-    ]
-    same = [verify_request(*pair) for pair in images]
-    different = [verify_request(images[i][0], images[(i + 1) % PEOPLE][1]) for i in range(PEOPLE)]
+    """Requests with two drawn photographs of one person or of two."""
+    images = drawn_photographs()
+    firsts, seconds = images[::2], images[1::2]
+    same = [verify_request(*pair) for pair in zip(firsts, seconds, strict=True)]
+    different = [verify_request(firsts[i], seconds[(i + 1) % PEOPLE]) for i in range(PEOPLE)]
     return same + different
+
+
+def drawn_photographs() -> list[bytes]:
+    """Two of each person, one after the other; as large as LFW's in pixels and in bytes."""
+    return [
+        encode(_photograph(person, tilt_deg), "JPEG", quality=95) for person in range(PEOPLE) for tilt_deg in (-4, 4)
+    ]
 
 
 def _photograph(person: int, tilt_deg: float) -> Image.Image:
@@ -75,15 +88,24 @@ def _photograph(person: int, tilt_deg: float) -> Image.Image:
 async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measured:
     """Starts the service and, in turns, lets the bare network run beside it, idle, and loads it."""
     requests = drawn_requests()
-    measured = Measured(loads={connections: [] for connections in bounds.connections})
+    left, right, *_ = drawn_photographs()
+    measured = Measured(
+        loads={connections: [] for connections in bounds.connections},
+        service_cpu_s={connections: [] for connections in bounds.connections},
+    )
     processes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    with serving(weights, device) as port, processes:
-        await load(port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
+    with serving(weights, device) as service, processes:
+        await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
         for _ in range(bounds.rounds):
             bare = processes.submit(measure_pairs, weights, device, bounds.bare_rounds)
             measured.bare.append(await asyncio.wrap_future(bare))
+            pair = Pair(left=left, right=right)
+            stages = asyncio.to_thread(measure_stages, weights, pair, bounds.stage_seconds)
+            measured.stages.append(await stages)
             for connections, loads in measured.loads.items():
-                loads.append(await load(port, requests, connections, bounds.requests, bounds.seconds))
+                before = service.cpu_s()
+                loads.append(await load(service.port, requests, connections, bounds.requests, bounds.seconds))
+                measured.service_cpu_s[connections].append(service.cpu_s() - before)
     return measured
 
 
@@ -95,12 +117,16 @@ def http_figures(measured: Measured) -> Figures:
             "rounds": len(bare),
             "bare_pairs_per_s": median(bare),
             "product_gflop_per_s": median(rate.product_gflop_per_s for rate in measured.bare),
+            "decode_core_ms": median(stages.decode_ms for stages in measured.stages),
+            "face_core_ms": median(stages.face_ms for stages in measured.stages),
+            "network_core_ms": median(stages.network_ms for stages in measured.stages),
         },
-        table=[_row(connections, loads, bare) for connections, loads in measured.loads.items()],
+        table=[_row(connections, measured) for connections in measured.loads],
     )
 
 
-def _row(connections: int, loads: Sequence[Load], bare: Sequence[float]) -> Row:
+def _row(connections: int, measured: Measured) -> Row:
+    loads, bare = measured.loads[connections], [rate.pairs_per_s for rate in measured.bare]
     rates = [len(one.latencies_s) / one.elapsed_s for one in loads]
     latencies_ms = 1000 * np.concatenate([one.latencies_s for one in loads])
     p50, p90, p99 = np.percentile(latencies_ms, [50, 90, 99]).tolist()
@@ -111,8 +137,35 @@ def _row(connections: int, loads: Sequence[Load], bare: Sequence[float]) -> Row:
         "p50_ms": p50,
         "p90_ms": p90,
         "p99_ms": p99,
+        **_core_ms(connections, measured),
         **spread("ratio_to_bare", [rate / alone for rate, alone in zip(rates, bare, strict=True)]),
+        **spread("ratio_to_cores", _shares_of_cores(loads, measured.stages)),
     }
+
+
+def _core_ms(connections: int, measured: Measured) -> Row:
+    """Processor time of one request: the client's, the service's, and of that what the stages do not explain."""
+    loads, services = measured.loads[connections], measured.service_cpu_s[connections]
+    counts = [len(one.latencies_s) for one in loads]
+    service = [1000 * cpu_s / count for cpu_s, count in zip(services, counts, strict=True)]
+    client = [1000 * one.client_cpu_s / count for one, count in zip(loads, counts, strict=True)]
+    rest = [spent - stages.total_ms for spent, stages in zip(service, measured.stages, strict=True)]
+    return {
+        "client_core_ms": median(client),
+        "service_core_ms": median(service),
+        "beside_stages_core_ms": median(rest),
+    }
+
+
+def _shares_of_cores(loads: Sequence[Load], stages: Sequence[StageCosts]) -> list[float]:
+    """Pairs per second as a share of what the cores could do if a pair cost the stages and the client alone."""
+    cores = os.cpu_count() or 1
+    shares = []
+    for one, costs in zip(loads, stages, strict=True):
+        count = len(one.latencies_s)
+        pair_s = costs.total_ms / 1000 + one.client_cpu_s / count
+        shares.append(count / one.elapsed_s * pair_s / cores)
+    return shares
 
 
 def _measure(options: argparse.Namespace) -> Figures:

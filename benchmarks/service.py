@@ -7,6 +7,8 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from os import sysconf
 from pathlib import Path
 from typing import IO
 
@@ -23,17 +25,30 @@ class ServiceError(FacepairError):
     """The service did not start, or answered something else than a decision."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """A service that is ready."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """The processor time that all its threads have taken so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK")
+
+
 @contextmanager
-def serving(weights: Path, device: str) -> Iterator[int]:
-    """Yields the port of a service that is ready. Raises ServiceError with its last line if it does not get there."""
+def serving(weights: Path, device: str, *flags: str) -> Iterator[Serving]:
+    """Yields a service that is ready. Raises ServiceError with its last line if it does not get there."""
     port = _free_port()
     command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
-    command += ["--weights", str(weights), "--device", device]
+    command += ["--weights", str(weights), "--device", device, *flags]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stderr=log)
         try:
             _wait_until_ready(process, port, log)
-            yield port
+            yield Serving(port=port, pid=process.pid)
         finally:
             _stop(process)
 

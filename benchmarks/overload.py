@@ -1,0 +1,188 @@
+"""`python -m benchmarks.overload`: twice and ten times what the service can do, without waiting for its answers."""
+
+import argparse
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from app.settings import Settings
+from benchmarks.client import load
+from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.http import WARM_UP, drawn_requests
+from benchmarks.open_loop import NO_ANSWER, Answer, OpenLoop
+from benchmarks.record import Figures, Row
+from benchmarks.service import HOST, serving
+from model.checkpoint import load as load_checkpoint
+
+HEALTH = f"GET /health/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
+HEALTH_PER_S = 5.0
+IMAGES = 2
+"""Of one request to /verify."""
+UNLOADED = 0.2
+AFTER = 0.5
+WINDOW_S = 0.5
+NORMAL = 2.0
+"""The service is back to normal in the first half second whose requests are all accepted, half of them within twice
+the unloaded median."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How long each part lasts; `times` are multiples of the peak with the seconds that each lasts."""
+
+    peak_s: float = 10.0
+    peak_connections: int = 16
+    unloaded_s: float = 20.0
+    after_s: float = 10.0
+    times: tuple[tuple[float, float], ...] = ((2.0, 60.0), (10.0, 10.0))
+
+
+@dataclass(kw_only=True)
+class Overloaded:
+    """One overload: as a multiple of the peak, how long, its answers and those that came after it."""
+
+    times: float
+    seconds: float
+    answers: list[Answer]
+    after: list[Answer]
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """The peak in pairs per second, before and after, lone requests, the overloads, and all answers of health."""
+
+    peaks: list[float] = field(default_factory=list)
+    unloaded: list[Answer] = field(default_factory=list)
+    overloads: list[Overloaded] = field(default_factory=list)
+    health: list[Answer] = field(default_factory=list)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = new_parser("overload", "benchmarks.overload", "Sends /verify more than it can do.", rounds=None)
+    add_weights(parser)
+    parser.add_argument("--queue", type=positive, help="images in progress, if not the service's default")
+    parser.add_argument("--max-images", type=positive, help="images of one request, which the queue must hold")
+    return run_benchmark(parser, arguments, _measure)
+
+
+async def measure_overload(weights: Path, device: str, bounds: Bounds, *flags: str) -> Measured:
+    """Starts the service, finds its peak, and then sends more, while health is asked all the time."""
+    requests = drawn_requests()
+    measured = Measured()
+    with serving(weights, device, *flags) as service:
+        port = service.port
+        await load(port, requests, connections=1, most=WARM_UP, seconds=bounds.peak_s)
+        stop = asyncio.Event()
+        watching = asyncio.create_task(_watch(port, stop))
+        measured.peaks.append(await _peak(port, requests, bounds))
+        client = OpenLoop(port)
+        measured.unloaded = await client.send(requests, UNLOADED * measured.peaks[0], bounds.unloaded_s)
+        for times, seconds in bounds.times:
+            answers = await client.send(requests, times * measured.peaks[0], seconds)
+            after = await client.send(requests, AFTER * measured.peaks[0], bounds.after_s)
+            measured.overloads.append(Overloaded(times=times, seconds=seconds, answers=answers, after=after))
+        measured.peaks.append(await _peak(port, requests, bounds))
+        stop.set()
+        measured.health = await watching
+        client.close()
+    return measured
+
+
+async def _peak(port: int, requests: Sequence[bytes], bounds: Bounds) -> float:
+    found = await load(port, requests, bounds.peak_connections, sys.maxsize, bounds.peak_s)
+    return len(found.latencies_s) / found.elapsed_s
+
+
+async def _watch(port: int, stop: asyncio.Event) -> list[Answer]:
+    """Asks for health at a steady rate until it is told to stop."""
+    client, answers = OpenLoop(port), []
+    while not stop.is_set():
+        answers += await client.send([HEALTH], HEALTH_PER_S, 1 / HEALTH_PER_S)
+        await asyncio.sleep(1 / HEALTH_PER_S)
+    client.close()
+    return answers
+
+
+def overload_figures(measured: Measured) -> Figures:
+    """The table has a row for each overload."""
+    unloaded = _ms(measured.unloaded)
+    return Figures(
+        summary={
+            "peak_pairs_per_s": measured.peaks[0],
+            "peak_after_pairs_per_s": measured.peaks[-1],
+            "unloaded_p50_ms": float(np.percentile(unloaded, 50)),
+            "unloaded_p99_ms": float(np.percentile(unloaded, 99)),
+            "health_asked": len(measured.health),
+            "health_not_200": sum(answer.status != 200 for answer in measured.health),
+            "health_worst_ms": 1000 * max(answer.latency_s for answer in measured.health),
+        },
+        table=[_row(one, measured) for one in measured.overloads],
+    )
+
+
+def _row(one: Overloaded, measured: Measured) -> Row:
+    unloaded = _ms(measured.unloaded)
+    accepted = [answer for answer in one.answers if answer.status == 200]
+    refused = [answer for answer in one.answers if answer.status == 429]
+    statuses = Counter(answer.status for answer in one.answers)
+    in_time = sum(answer.at_s + answer.latency_s <= one.seconds for answer in accepted)
+    accepted_p99 = _percentile(accepted, 99)
+    return {
+        "times_peak": one.times,
+        "sent": len(one.answers),
+        "accepted": len(accepted),
+        "refused": len(refused),
+        "no_answer": statuses[NO_ANSWER],
+        "others": len(one.answers) - len(accepted) - len(refused) - statuses[NO_ANSWER],
+        "no_retry_after": sum(not answer.retry_after for answer in refused),
+        "goodput_to_peak": in_time / one.seconds / (sum(measured.peaks) / len(measured.peaks)),
+        "accepted_p50_ms": _percentile(accepted, 50),
+        "accepted_p99_ms": accepted_p99,
+        "accepted_p99_to_unloaded": accepted_p99 / float(np.percentile(unloaded, 99)),
+        "refused_p99_ms": _percentile(refused, 99),
+        "normal_after_s": normal_after_s(one.after, float(np.percentile(unloaded, 50)) / 1000),
+    }
+
+
+def normal_after_s(answers: Sequence[Answer], unloaded_s: float) -> float:
+    """When the first window ends in which all is normal, infinity if none does."""
+    last = max(answer.at_s for answer in answers)
+    for number in range(int(last / WINDOW_S) + 1):
+        window = [a for a in answers if number * WINDOW_S <= a.at_s < (number + 1) * WINDOW_S]
+        usual = window and np.median([a.latency_s for a in window]) <= NORMAL * unloaded_s
+        if usual and all(a.status == 200 for a in window):
+            return (number + 1) * WINDOW_S
+    return float("inf")
+
+
+def _ms(answers: Sequence[Answer]) -> list[float]:
+    return [1000 * answer.latency_s for answer in answers if answer.status == 200]
+
+
+def _percentile(answers: Sequence[Answer], share: float) -> float:
+    return float(np.percentile([1000 * answer.latency_s for answer in answers], share)) if answers else 0.0
+
+
+def _measure(options: argparse.Namespace) -> Figures:
+    header = load_checkpoint(options.weights).header
+    flags = [
+        text
+        for flag, value in (("--queue", options.queue), ("--max-images", options.max_images))
+        if value
+        for text in (flag, str(value))
+    ]
+    most = (options.queue or Settings.model_fields["queue"].default) // IMAGES
+    bounds = Bounds(peak_connections=min(Bounds.peak_connections, most))
+    figures = overload_figures(asyncio.run(measure_overload(options.weights, options.device, bounds, *flags)))
+    model: Row = {"model": header.name, "embedding_sha256": header.embedding_sha256, "flags": " ".join(flags)}
+    return Figures(summary={**model, **figures.summary}, table=figures.table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

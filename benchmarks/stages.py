@@ -1,0 +1,93 @@
+"""What each stage of one /verify costs on its own: decoding, finding the faces, the network.
+
+Each stage runs in as many processes as there are cores, all at once and one thread each, so that a core which shares
+its arithmetic with another counts for what it gives then.
+"""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+
+from app.sighting import Choice, see
+from benchmarks.bare import load_bare
+from model.faces import FaceFinder
+from model.photographs import decode
+
+MOST_FACES = 64
+BARRIER_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """The two files of a request."""
+
+    left: bytes
+    right: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageCosts:
+    """Core milliseconds of one pair, all cores being busy with the same stage."""
+
+    decode_ms: float
+    face_ms: float
+    network_ms: float
+
+    @property
+    def total_ms(self) -> float:
+        """All three."""
+        return self.decode_ms + self.face_ms + self.network_ms
+
+
+def measure_stages(weights: Path, pair: Pair, seconds: float) -> StageCosts:
+    """Runs each stage for that long on every core."""
+    cores = os.cpu_count() or 1
+    context = get_context("spawn")
+    with ProcessPoolExecutor(
+        cores, mp_context=context, initializer=_join, initargs=(context.Barrier(cores),)
+    ) as processes:
+        rates = [processes.submit(_rates, weights, pair, seconds) for _ in range(cores)]
+        sums = [sum(each) for each in zip(*(rate.result() for rate in rates), strict=True)]
+    decoding, finding, embedding = (1000 * cores / rate for rate in sums)
+    return StageCosts(decode_ms=decoding, face_ms=finding, network_ms=embedding)
+
+
+def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
+    """The three stages, each given what the one before it makes."""
+    bare, finder = load_bare(weights, torch.device("cpu")), FaceFinder()
+    header = bare.header
+    choice: Choice = "largest" if header.preprocessing.alignment else "none"
+    files = (pair.left, pair.right)
+    decoded = [decode(data, header.preprocessing) for data in files]
+    return [
+        lambda: [decode(data, header.preprocessing) for data in files],
+        lambda: [see(photograph, choice, header, finder, MOST_FACES) for photograph in decoded],
+        bare.verification(),
+    ]
+
+
+def _join(barrier: object) -> None:
+    """Gives a process the barrier at which all of them meet."""
+    globals()["_barrier"] = barrier
+
+
+def _rates(weights: Path, pair: Pair, seconds: float) -> list[float]:
+    """Pairs per second of each stage in this process."""
+    torch.set_num_threads(1)
+    works = stage_works(weights, pair)
+    rates = []
+    for work in works:
+        work()
+        globals()["_barrier"].wait(BARRIER_S)
+        started, calls = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            work()
+            calls += 1
+        rates.append(calls / (time.perf_counter() - started))
+    return rates
