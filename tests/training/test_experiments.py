@@ -49,8 +49,8 @@ def test_all_share_one_split() -> None:
 
 
 def test_the_names_are_those_of_the_table() -> None:
-    aligned = {"experiment-2-aligned", "experiment-5"}
-    assert set(EXPERIMENTS) == {*FULL, *aligned, "grid-winner", "smoke", "experiment-5-unaligned"}
+    from_people = {"experiment-5", "experiment-5-unaligned", "experiment-5-one-view"}
+    assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "smoke"}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):
         find_experiment("experiment-0")
