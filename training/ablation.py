@@ -12,8 +12,7 @@ from model.residual import ResidualConfig, ResidualNetwork
 from training.head import fit_head
 from training.people import HoldOut
 from training.people_data import PeopleData
-from training.result import choose_threshold
-from training.scoring import score_pairs
+from training.result import even_odds
 
 Part = Literal["flip", "head"]
 WITHOUT: dict[Part, tuple[dict[str, object], str]] = {
@@ -60,7 +59,5 @@ def leave_out(
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
     network.load_state_dict(kept, strict="head" not in changes)
     network.to(device)
-    config = checkpoint.header.preprocessing
-    fit_head(network, config, data)
-    scores, same = score_pairs(network, config, data.album, data.validation)
-    return network, choose_threshold(network, scores, same).value
+    fit_head(network, checkpoint.header.preprocessing, data)
+    return network, even_odds(len(data.validation)).value

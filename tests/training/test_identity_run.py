@@ -197,7 +197,8 @@ def test_a_finished_run_serves_what_it_measured(folder: Path, data: PeopleData, 
     assert float(checkpoint.network.head.scale) != 1
     scores, same = score_pairs(checkpoint.network, run.preprocessing, data.album, test)
     accuracy = next(m for m in header.metrics if (m.name, m.split) == ("accuracy at threshold", "test"))
-    assert accuracy.value == ((scores >= header.threshold.value) == same).mean()
+    assert (header.threshold.value, header.threshold.method) == (0.5, "even odds")
+    assert accuracy.value == ((scores >= 0.5) == same).mean()
     assert {m.split for m in header.metrics if m.name == "calibration error"} == {"validation", "test"}
     assert header.provenance.validation_pairs_sharing_people == 0
     card = (tmp_path / "small-people.md").read_text()
