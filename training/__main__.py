@@ -5,10 +5,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 from model.errors import FacepairError
 from training import commands, measuring, view2_command
 from training.experiments import EXPERIMENTS
+
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,6 +42,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Without a command it trains Experiment 2.",
     )
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_trainings(subcommands)
+    _add_measurements(subcommands)
+    _add_reports(subcommands)
+    _add_preparations(subcommands)
+    return parser
+
+
+def _add_trainings(subcommands: Subcommands) -> None:
     run = subcommands.add_parser("run", help="train an experiment and write its checkpoint")
     run.add_argument("experiment", help=", ".join(EXPERIMENTS))
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
@@ -46,6 +57,23 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, help="another seed than the experiment's")
     run.add_argument("--no-test", action="store_true", help="leave the test pairs alone, or do without any")
     run.set_defaults(command=commands.run)
+    grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
+    grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
+    grid.set_defaults(command=commands.grid, no_test=False)
+    view2 = subcommands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
+    view2.add_argument("experiment", help="one that learns from people")
+    view2.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
+    view2.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
+    view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
+    view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
+    view2.add_argument("--seed", type=int, help="another seed than the experiment's")
+    view2.set_defaults(command=view2_command.view2)
+    for command in (run, grid, view2):
+        _add_data_options(command)
+        _add_device(command)
+
+
+def _add_measurements(subcommands: Subcommands) -> None:
     evaluate = subcommands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
@@ -64,23 +92,22 @@ def _parser() -> argparse.ArgumentParser:
     calibrate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     calibrate.add_argument("--out", type=Path, required=True, help="the new checkpoint")
     calibrate.set_defaults(command=measuring.calibrate)
+    scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
+    scenes.add_argument("checkpoint", type=Path)
+    scenes.set_defaults(command=commands.scenes)
     errors = subcommands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
     errors.add_argument("run", type=Path, help="folder of a finished run")
     errors.set_defaults(command=measuring.errors)
-    view2 = subcommands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
-    view2.add_argument("experiment", help="one that learns from people")
-    view2.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
-    view2.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
-    view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
-    view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
-    view2.add_argument("--seed", type=int, help="another seed than the experiment's")
-    view2.set_defaults(command=view2_command.view2)
+    for command in (evaluate, all_pairs, calibrate, scenes, errors):
+        _add_data_options(command)
+    for command in (evaluate, all_pairs, calibrate):
+        _add_device(command)
+
+
+def _add_reports(subcommands: Subcommands) -> None:
     card = subcommands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     card.add_argument("checkpoint", type=Path)
     card.set_defaults(command=commands.card)
-    grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
-    grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
-    grid.set_defaults(command=commands.grid, no_test=False)
     report = subcommands.add_parser("report", help="reports of all runs beside the reference and others")
     report.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     report.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
@@ -89,20 +116,21 @@ def _parser() -> argparse.ArgumentParser:
     gallery.add_argument("run", type=Path, help="folder of a finished run")
     gallery.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
     gallery.set_defaults(command=commands.gallery)
+    _add_data_options(gallery)
+
+
+def _add_preparations(subcommands: Subcommands) -> None:
     prepare = subcommands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
     prepare.add_argument("--align", action="store_true", help="straighten the face nearest each picture's centre")
     prepare.set_defaults(command=commands.prepare)
     template = subcommands.add_parser("template", help="measure where faces stand, on training people")
     template.set_defaults(command=commands.template)
-    scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
-    scenes.add_argument("checkpoint", type=Path)
-    scenes.set_defaults(command=commands.scenes)
-    for command in (run, evaluate, all_pairs, calibrate, errors, view2, grid, gallery, prepare, template, scenes):
+    for command in (prepare, template):
         _add_data_options(command)
-        command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
-    for command in (run, evaluate, all_pairs, calibrate, view2, grid):
-        command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    return parser
+
+
+def _add_device(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
 
 
 def _add_data_options(command: argparse.ArgumentParser) -> None:
@@ -127,6 +155,7 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"
     )
+    command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
 
 
 if __name__ == "__main__":
