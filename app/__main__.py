@@ -20,7 +20,9 @@ UNSET = {"threads": "one a core", "detector": "the installed one"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 after an orderly end, 1 with one line on standard error if it cannot start."""
+    """Returns the exit status: 0 after an orderly end, 1 after the loss of the device, or with one line on standard
+    error if it cannot start.
+    """
     flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     try:
         settings = read_settings(flags)
@@ -29,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         verifier = open_verifier(settings)
         app = create_app(settings, verifier, drain)
     except FacepairError as error:
+        logger.debug("cannot start", exc_info=error)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, before there is a service that logs)
         return 1
     header = verifier.header
@@ -48,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         server_header=False,
     )
     Server(config, drain, settings.drain_s).run()
-    return 0
+    return 1 if drain.device_lost else 0
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,17 +4,21 @@ import time
 from types import TracebackType
 from typing import Self
 
-from app.problems import Problem
+from app.draining import Drain
+from app.problems import Problem, from_domain
 from app.telemetry import Metrics
+from model.device import LOST
+from model.errors import DeviceLost
 
 
 class Admission:
     """Counts the images of all requests in progress. It belongs to one event loop."""
 
-    def __init__(self, most_images: int, deadline_s: float, metrics: Metrics) -> None:
+    def __init__(self, most_images: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
         self._most = most_images
         self._deadline_s = deadline_s
         self._metrics = metrics
+        self._drain = drain
         self._taken = 0
 
     def turn(self) -> "Turn":
@@ -22,7 +26,9 @@ class Admission:
         return Turn(self, time.perf_counter() + self._deadline_s)
 
     def take(self, images: int) -> None:
-        """Raises Problem if there is no room."""
+        """Raises Problem if there is no room, or nothing left to compute with."""
+        if self._drain.device_lost:
+            raise from_domain(DeviceLost(LOST))
         if self._taken + images > self._most:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
         self._add(images)

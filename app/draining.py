@@ -2,7 +2,8 @@
 
 On SIGTERM readiness turns 503 at once, while the listener stays open and requests are served, so that a balancer sees
 it before a connection is refused; answers close their connections. When the time for that is over the listener
-closes, and what is in progress has the grace to end. A second signal ends the process without either.
+closes, and what is in progress has the grace to end. A second signal ends the process without either. A replica whose
+device was lost has nothing to serve with: it closes the listener at once, and what is in progress has the grace.
 """
 
 import asyncio
@@ -17,13 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass
 class Drain:
-    """Whether the replica is leaving: set by the server, read by the application."""
+    """Whether the replica is leaving: `begun` is set by the server, `device_lost` by the network's thread."""
 
     begun: bool = False
+    device_lost: bool = False
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, but SIGTERM drains first; SIGINT, a person's Ctrl-C, does not."""
+    """uvicorn's, but SIGTERM drains first; SIGINT, a person's Ctrl-C, and a lost device do not."""
 
     def __init__(self, config: uvicorn.Config, drain: Drain, drain_s: float) -> None:
         super().__init__(config)
@@ -42,6 +44,10 @@ class Server(uvicorn.Server):
         loop, leave = asyncio.get_running_loop(), super().handle_exit
         loop.call_soon_threadsafe(lambda: loop.call_later(self._drain_s, leave, sig, frame))
 
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; true ends the service in order."""
+        return await super().on_tick(counter) or self._drain.device_lost
+
 
 class ClosingMiddleware:
     """While the replica drains, each answer closes its connection, and the next request goes to another replica."""
@@ -52,7 +58,7 @@ class ClosingMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._drain.begun:
+            if message["type"] == "http.response.start" and (self._drain.begun or self._drain.device_lost):
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 

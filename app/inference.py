@@ -1,6 +1,7 @@
 """Where the work of a request is done: decoding and face finding on a few threads, the network on one of its own."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,12 +13,17 @@ from typing import TypeVar, cast
 import numpy as np
 
 from app.batching import Batcher, DeadlinePassed, Timed
+from app.draining import Drain
 from app.sighting import Choice, Sighting, see
 from app.telemetry import Metrics
+from model.device import LOST, release_memory
+from model.errors import DeviceExhausted, DeviceLost
 from model.faces import FaceFinder
 from model.photographs import ImageLimits, decode
 from model.preprocessing import Pixels
 from model.verifier import Embeddings, Verifier
+
+logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
 
@@ -43,7 +49,9 @@ class Inference:
         most_faces: int,
         decoders: int,
         most_images: int,
+        drain: Drain,
     ) -> None:
+        """`drain` is told when the device is lost."""
         self.header = verifier.header
         self.device = verifier.device
         self._verifier = verifier
@@ -52,6 +60,7 @@ class Inference:
         self._most_faces = most_faces
         self._metrics = metrics
         self._most = most_images
+        self._drain = drain
         self._network: Batcher[_Job, object] = Batcher(self._work, most=most_images, name="network")
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
@@ -116,23 +125,51 @@ class Inference:
         return cast("Timed[T]", result)
 
     def _work(self, jobs: list[_Job]) -> list[object]:
-        """What each job asked for, or the exception that it ended in; a batch that fails is tried again job by job."""
+        """What each job asked for, or the exception that it ended in.
+
+        Of a batch that fails each job is tried again alone and image by image, as is one that needs too much memory.
+        """
+        results = self._attempt(jobs, self._most)
+        return [
+            self._attempt([job], 1)[0] if _is_worth_another(result, len(jobs)) else result
+            for job, result in zip(jobs, results, strict=True)
+        ]
+
+    def _attempt(self, jobs: list[_Job], most: int) -> list[object]:
+        """What each job asked for, or the exception that it ended in, with as many images in a pass as `most`."""
+        if self._drain.device_lost:
+            return [DeviceLost(LOST)] * len(jobs)
         images = [image for job in jobs for image in job.images]
         try:
-            embeddings = iter(self._embed(images))
-            return [_finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
+            embeddings = iter(self._embed(images, most))
+            return [self._finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
         except Exception as error:
-            return [error] if len(jobs) == 1 else [self._work([job])[0] for job in jobs]
+            self._note(error)
+            return [error] * len(jobs)
 
-    def _embed(self, images: Sequence[Pixels]) -> Iterator[Embeddings]:
-        """An embedding (D,) for each image, in passes of as many as a batch may have."""
+    def _note(self, error: Exception) -> None:
+        """Makes the log and the replica know what happened to the device."""
+        if isinstance(error, DeviceExhausted):
+            logger.warning("the device is out of memory", exc_info=error)
+            release_memory(self.device)
+        if isinstance(error, DeviceLost) and not self._drain.device_lost:
+            logger.error("the device was lost", exc_info=error)
+            self._drain.device_lost = True
+
+    def _embed(self, images: Sequence[Pixels], most: int) -> Iterator[Embeddings]:
+        """An embedding (D,) for each image, in passes of as many as `most`."""
         self._metrics.batch_images.observe(len(images))
-        for start in range(0, len(images), self._most):
-            yield from self._verifier.embed(np.stack(images[start : start + self._most]))
+        for start in range(0, len(images), most):
+            yield from self._verifier.embed(np.stack(images[start : start + most]))
+
+    def _finish(self, job: _Job, embeddings: Embeddings) -> object:
+        try:
+            return job.finish(embeddings)
+        except Exception as error:
+            self._note(error)
+            return error
 
 
-def _finish(job: _Job, embeddings: Embeddings) -> object:
-    try:
-        return job.finish(embeddings)
-    except Exception as error:
-        return error
+def _is_worth_another(result: object, jobs: int) -> bool:
+    """Whether a result is an exception that the job may be spared alone, or in smaller passes."""
+    return isinstance(result, DeviceExhausted) or (jobs > 1 and isinstance(result, Exception))

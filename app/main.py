@@ -31,6 +31,7 @@ from model.verifier import Verifier
 
 # What nginx logs for a client that left; nobody receives it.
 CLIENT_CLOSED_REQUEST = 499
+REFUSALS = {"queue_full", "out_of_memory", "device_lost", "deadline_passed"}
 DOCS_FILES = "/docs/files"
 ABOUT = "Are these two photographs of the same person?"
 
@@ -68,7 +69,7 @@ def _warm_up(verifier: Verifier) -> None:
 
 def create_app(settings: Settings, verifier: Verifier, drain: Drain | None = None) -> FastAPI:
     """The application around a verifier of `open_verifier`; its lifespan ends the threads. Raises DetectorError."""
-    metrics = Metrics()
+    metrics, drain = Metrics(), drain or Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
     inference = Inference(
@@ -79,6 +80,7 @@ def create_app(settings: Settings, verifier: Verifier, drain: Drain | None = Non
         most_faces=settings.max_faces,
         decoders=settings.decoders,
         most_images=settings.max_batch,
+        drain=drain,
     )
 
     @asynccontextmanager
@@ -98,8 +100,8 @@ def create_app(settings: Settings, verifier: Verifier, drain: Drain | None = Non
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
-    app.state.admission = Admission(settings.queue, settings.deadline_s, metrics)
-    app.state.drain = drain = drain or Drain()
+    app.state.admission = Admission(settings.queue, settings.deadline_s, metrics, drain)
+    app.state.drain = drain
     app.include_router(router)
     app.include_router(work_router)
     app.add_exception_handler(Problem, _answer_problem)
@@ -114,7 +116,7 @@ def create_app(settings: Settings, verifier: Verifier, drain: Drain | None = Non
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    if error.kind.status in (429, 504):
+    if error.kind.code in REFUSALS:
         request.app.state.metrics.refusals.labels(error.kind.code).inc()
     return respond(error, request.state.request_id)
 
@@ -124,7 +126,7 @@ async def _answer_domain_error(request: Request, error: Exception) -> Response:
     problem = from_domain(error)
     if problem.kind.status == 500:
         raise error  # the telemetry logs it and answers
-    return respond(problem, request.state.request_id)
+    return await _answer_problem(request, problem)
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

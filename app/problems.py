@@ -58,6 +58,11 @@ KINDS = (
     Kind(status=429, code="queue_full", title="The replica is as busy as it may be"),
     Kind(status=500, code="internal_error", title="The service failed"),
     Kind(status=503, code="not_ready", title="The service is not ready"),
+    Kind(
+        status=503, code="out_of_memory", title="The device has too little memory at this moment",
+        error=errors.DeviceExhausted,
+    ),
+    Kind(status=503, code="device_lost", title="The device failed", error=errors.DeviceLost),
     Kind(status=504, code="deadline_passed", title="The request took too long"),
 )  # fmt: skip
 BY_CODE = {kind.code: kind for kind in KINDS}

@@ -48,6 +48,7 @@ from app.settings import Settings
 from app.telemetry import Metrics
 from app.uploads import PartRule, read_parts
 from model import __version__
+from model.device import LOST
 from model.errors import ForeignEmbedding
 from model.similarity import decide
 
@@ -246,6 +247,8 @@ async def live() -> Health:
 @router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
 async def ready(inference: WithInference, drain: WithDrain, request_id: WithRequestId) -> Health:
     """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
+    if drain.device_lost:
+        raise Problem("not_ready", LOST)
     if drain.begun:
         raise Problem("not_ready", "the replica is leaving; ask another")
     try:

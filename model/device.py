@@ -1,10 +1,23 @@
-"""Which device computes."""
+"""Which device computes, and what becomes of its faults."""
 
 import re
+import traceback
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import torch
 
-from model.errors import DeviceError
+from model.errors import DeviceError, DeviceExhausted, DeviceLost
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# What CUDA and its libraries say; PyTorch raises some of it as plain RuntimeErrors.
+OF_CUDA = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|CUDNN_STATUS|CUFFT_|cuFFT error")
+OF_MEMORY = re.compile(r"out of memory|ALLOC_FAILED|DefaultCPUAllocator")
+EXHAUSTED = "the device has too little memory at this moment; ask again, or send fewer images at once"
+LOST = "the device failed, and the replica ends; ask another"
 
 
 def select_device(name: str) -> torch.device:
@@ -21,3 +34,41 @@ def select_device(name: str) -> torch.device:
     if index >= torch.cuda.device_count():
         raise DeviceError(f"device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs here")
     return torch.device("cuda", index)
+
+
+def guarded(call: Callable[P, T]) -> Callable[P, T]:
+    """The door to the device: what PyTorch raises for a fault of it comes out as DeviceExhausted or DeviceLost.
+
+    The original is a note of the new error, as text: the exception itself would keep the failed pass's tensors alive.
+    """
+
+    @wraps(call)
+    def through_the_door(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except (RuntimeError, MemoryError) as error:
+            if (fault := fault_of(error)) is None:
+                raise
+        raise fault
+
+    return through_the_door
+
+
+def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:
+    """What the error says of the device, or None if it says nothing of it."""
+    text = str(error)
+    fault: DeviceExhausted | DeviceLost
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or OF_MEMORY.search(text):
+        fault = DeviceExhausted(EXHAUSTED)
+    elif isinstance(error, torch.AcceleratorError) or OF_CUDA.search(text):
+        fault = DeviceLost(LOST)
+    else:
+        return None
+    fault.add_note("".join(traceback.format_exception(error)))
+    return fault
+
+
+def release_memory(device: torch.device) -> None:
+    """Gives back to a GPU what PyTorch keeps for later passes."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -18,6 +18,8 @@ FacepairError
 ├── CheckpointError            a checkpoint that is damaged, foreign or not fit to serve
 ├── DetectorError              a face detector that is missing, damaged or not the one a checkpoint was made with
 ├── DeviceError                a device that was asked for and is not there
+├── DeviceExhausted            a device without the memory for this pass; a smaller one may fit
+├── DeviceLost                 a device that failed, and computes no more in this process
 ├── InferenceError             the network answered with numbers that are not finite
 ├── DataError                  training data that is missing or malformed
 └── TrainingError              a run that cannot go on
@@ -97,6 +99,14 @@ class DetectorError(FacepairError):
 
 class DeviceError(FacepairError):
     """A device that was asked for and is not there."""
+
+
+class DeviceExhausted(FacepairError):
+    """A device without the memory for this pass; a smaller one may fit."""
+
+
+class DeviceLost(FacepairError):
+    """A device that failed, and computes no more in this process."""
 
 
 class InferenceError(FacepairError):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from model.canary import canary_similarity
 from model.checkpoint import Checkpoint
+from model.device import guarded
 from model.errors import CheckpointError, InferenceError
 from model.preprocessing import Pixels, normalise, to_unit
 from model.similarity import similarity
@@ -20,13 +21,18 @@ CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 
 
 class Verifier:
-    """Not thread-safe by contract: one thread at a time calls it, as one thread owns torch in the service."""
+    """Not thread-safe by contract: one thread at a time calls it, as one thread owns torch in the service.
 
+    Each method raises DeviceExhausted where the device has too little memory, and DeviceLost where it failed.
+    """
+
+    @guarded
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.header = checkpoint.header
         self.device = device
         self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
 
+    @guarded
     @torch.inference_mode()
     def embed(self, pixels: Pixels) -> Embeddings:
         """uint8 (B, H, W), as `preprocessing.prepare` makes them -> float32 (B, D). Raises InferenceError."""
@@ -37,6 +43,7 @@ class Verifier:
             raise InferenceError("the network gave an embedding that is not finite")
         return result
 
+    @guarded
     @torch.inference_mode()
     def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
         """float32 (B, D) twice -> float64 (B,) similarities, 0..1; symmetric. Raises InferenceError."""
@@ -46,6 +53,7 @@ class Verifier:
             raise InferenceError("the comparison gave a similarity that is not finite")
         return result
 
+    @guarded
     def check_canary(self) -> None:
         """Scores the canary pair and compares with the record. Raises CheckpointError if this device differs."""
         found = canary_similarity(self._network, self.header.preprocessing)

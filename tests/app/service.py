@@ -23,9 +23,9 @@ LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
 Line = dict[str, Any]
 
 
-def command(*flags: str) -> list[str]:
+def command(*flags: str, module: str = "app") -> list[str]:
     """`python -m app` with flags."""
-    return [sys.executable, "-m", "app", *flags]
+    return [sys.executable, "-m", module, *flags]
 
 
 def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -89,9 +89,9 @@ class Service:
 
 
 @contextmanager
-def serving(weights: Path, *flags: str) -> Iterator[Service]:
+def serving(weights: Path, *flags: str, module: str = "app") -> Iterator[Service]:
     """A service of a checkpoint that listens."""
-    line = command("--weights", str(weights), "--device", "cpu", "--port", "0", *flags)
+    line = command("--weights", str(weights), "--device", "cpu", "--port", "0", *flags, module=module)
     with subprocess.Popen(line, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         service = Service(process)
         try:

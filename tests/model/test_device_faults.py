@@ -1,0 +1,115 @@
+"""The device's faults by the exceptions that PyTorch raises for them."""
+
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from model.checkpoint import load
+from model.device import guarded
+from model.errors import DeviceExhausted, DeviceLost, FacepairError
+from model.verifier import Verifier
+
+CPU = torch.device("cpu")
+MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."),
+    torch.cuda.OutOfMemoryError("CUDA out of memory."),
+    torch.AcceleratorError("CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation'"),
+    RuntimeError("CUDA error: out of memory"),
+    RuntimeError("CUDA driver error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    MemoryError(),
+)
+LOSSES = (
+    torch.AcceleratorError("CUDA error: device-side assert triggered"),
+    torch.AcceleratorError("an accelerator's error in other words"),
+    RuntimeError("CUDA error: an illegal memory access was encountered"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(...)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+    RuntimeError("CUDA driver error: unspecified launch failure"),
+)
+
+
+def raising(error: Exception) -> Callable[[], None]:
+    @guarded
+    def work() -> None:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize("error", MEMORY, ids=str)
+def test_want_of_memory_is_told_apart(error: Exception) -> None:
+    with pytest.raises(DeviceExhausted) as caught:
+        raising(error)()
+    check_text(caught.value, error)
+
+
+@pytest.mark.parametrize("error", LOSSES, ids=str)
+def test_every_other_fault_is_the_loss_of_the_device(error: Exception) -> None:
+    with pytest.raises(DeviceLost) as caught:
+        raising(error)()
+    check_text(caught.value, error)
+
+
+def check_text(fault: FacepairError, error: Exception) -> None:
+    """The message is ours and one line; what PyTorch said is in the note."""
+    assert "\n" not in str(fault)
+    assert "CUDA" not in str(fault)
+    assert str(error) in fault.__notes__[0]
+
+
+def test_a_real_want_of_memory_on_the_cpu_is_one_too() -> None:
+    with pytest.raises(DeviceExhausted):
+        guarded(torch.empty)(10**15)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("CUDA error")])
+def test_other_failures_stay_what_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught:
+        raising(error)()
+    assert caught.value is error
+
+
+def test_the_error_does_not_keep_the_failed_pass_alive() -> None:
+    held: list[weakref.ref[Tensor]] = []
+
+    @guarded
+    def work() -> None:
+        activations = torch.zeros(3)
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(DeviceExhausted) as caught:
+        work()
+    assert caught.value.__traceback__ is not None
+    assert caught.value.__context__ is None
+    assert held[0]() is None
+
+
+def test_the_verifier_is_behind_the_door(checkpoint_path: Path) -> None:
+    verifier = Verifier(load(checkpoint_path), CPU)
+    embedding = np.zeros((1, verifier.header.network.dimension), np.float32)
+
+    def fail(*_: object) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    side = verifier.header.preprocessing.side_px
+    calls: list[Callable[[], object]] = [
+        lambda: verifier.embed(np.zeros((1, side, side), np.uint8)),
+        lambda: verifier.compare(embedding, embedding),
+        verifier.check_canary,
+    ]
+    handle = register_module_forward_pre_hook(fail)
+    try:
+        for call in calls:
+            with pytest.raises(DeviceLost):
+                call()
+    finally:
+        handle.remove()
