@@ -89,6 +89,14 @@ class Inference:
         """Raises CheckpointError if the network does not reproduce the recorded score."""
         await self._on_network([], lambda _: self._verifier.check_canary(), inf)
 
+    def fault(self, hung_s: float) -> str | None:
+        """What keeps the network from working, if anything does: its thread has ended, or one pass takes so long."""
+        if self._network.ended:
+            return "the network's thread has ended"
+        if self._network.still_s > hung_s:
+            return f"the network has been at one pass for more than {hung_s:g} s"
+        return None
+
     def close(self) -> None:
         """Ends the threads after what they have begun."""
         self._decoders.shutdown()
@@ -120,7 +128,7 @@ class Inference:
         images = [image for job in jobs for image in job.images]
         try:
             embeddings = iter(self._embed(images))
-            return [_finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
+            return [self._finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
         except Exception as error:
             return [error] if len(jobs) == 1 else [self._work([job])[0] for job in jobs]
 
@@ -128,11 +136,12 @@ class Inference:
         """An embedding (D,) for each image, in passes of as many as a batch may have."""
         self._metrics.batch_images.observe(len(images))
         for start in range(0, len(images), self._most):
+            self._network.step()
             yield from self._verifier.embed(np.stack(images[start : start + self._most]))
 
-
-def _finish(job: _Job, embeddings: Embeddings) -> object:
-    try:
-        return job.finish(embeddings)
-    except Exception as error:
-        return error
+    def _finish(self, job: _Job, embeddings: Embeddings) -> object:
+        self._network.step()
+        try:
+            return job.finish(embeddings)
+        except Exception as error:
+            return error
