@@ -98,6 +98,14 @@ class Inference:
         """Raises CheckpointError if the network does not reproduce the recorded score."""
         await self._on_network([], lambda _: self._verifier.check_canary(), inf)
 
+    def fault(self, hung_s: float) -> str | None:
+        """What keeps the network from working, if anything does: its thread has ended, or one pass takes so long."""
+        if self._network.ended:
+            return "the network's thread has ended"
+        if self._network.still_s > hung_s:
+            return f"the network has been at one pass for more than {hung_s:g} s"
+        return None
+
     def close(self) -> None:
         """Ends the threads after what they have begun."""
         self._decoders.shutdown()
@@ -160,9 +168,11 @@ class Inference:
         """An embedding (D,) for each image, in passes of as many as `most`."""
         self._metrics.batch_images.observe(len(images))
         for start in range(0, len(images), most):
+            self._network.step()
             yield from self._verifier.embed(np.stack(images[start : start + most]))
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:
+        self._network.step()
         try:
             return job.finish(embeddings)
         except Exception as error:

@@ -238,19 +238,23 @@ async def info(settings: WithSettings, inference: WithInference) -> Info:
 # methods.
 @router.get("/health/live")
 @router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
-async def live() -> Health:
-    """Whether the process answers at all."""
+async def live(settings: WithSettings, inference: WithInference) -> Health:
+    """Whether the process answers, and the network's thread is there and moves on."""
+    _require_no_fault(settings, inference)
     return Health(status="live")
 
 
 @router.get("/health/ready")
 @router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
-async def ready(inference: WithInference, drain: WithDrain, request_id: WithRequestId) -> Health:
+async def ready(
+    settings: WithSettings, inference: WithInference, drain: WithDrain, request_id: WithRequestId
+) -> Health:
     """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
     if drain.device_lost:
         raise Problem("not_ready", LOST)
     if drain.begun:
         raise Problem("not_ready", "the replica is leaving; ask another")
+    _require_no_fault(settings, inference)
     try:
         await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
     except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica
@@ -276,6 +280,11 @@ def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, An
         "operating_point": rule.operating_point,
         "fmr_at_similarity": curve.rate_at(similarity) if curve else None,
     }
+
+
+def _require_no_fault(settings: Settings, inference: Inference) -> None:
+    if fault := inference.fault(settings.hung_s):
+        raise Problem("not_ready", f"{fault}; if that lasts, restart the replica")
 
 
 def _model(inference: Inference) -> ModelName:

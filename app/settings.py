@@ -42,6 +42,7 @@ class Settings(BaseModel):
     keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
     drain_s: float = Field(default=2.0, ge=0, description="how long SIGTERM leaves the listener open, not ready")
     grace_s: int = Field(default=7, ge=1, description="how long SIGTERM lets requests in progress go on")
+    hung_s: float = Field(default=4.0, ge=1, description="how long one pass of the network may take before it has hung")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 
     @field_validator("queue")

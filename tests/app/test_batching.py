@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from app.batching import Batcher, BatchError, DeadlinePassed
+from tests.app.threads import end_thread
 
 pytestmark = pytest.mark.anyio
 
@@ -133,5 +134,66 @@ async def test_after_closing_a_job_is_refused() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         pass
-    with pytest.raises(RuntimeError, match="shutdown"):
+    assert batcher.ended
+    with pytest.raises(BatchError, match="the worker ended"):
         await batcher.run(1)
+
+
+async def test_what_waits_when_it_closes_is_refused_in_all_its_batches() -> None:
+    worker = Worker()
+    async with batcher_of(worker, most=1) as batcher:
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2, 3)
+        worker.gate.set()
+    assert (await first).value == 0  # type: ignore[attr-defined]
+    for each in others:
+        with pytest.raises(BatchError, match="the worker ended"):
+            await asyncio.wait_for(each, 10)
+
+
+async def test_a_thread_that_ends_fails_what_it_had_and_what_comes() -> None:
+    threads: list[int] = []
+
+    def work(jobs: list[int]) -> list[int]:
+        threads.append(threading.get_ident())
+        return jobs
+
+    batcher: Batcher[int, int] = Batcher(work, most=1, name="test")
+    await batcher.run(1)
+    assert not batcher.ended
+    end_thread(threads[0])
+    tasks = await waiting(batcher, 2, 3)
+    for task in tasks:
+        with pytest.raises(BatchError, match="the worker ended"):
+            await asyncio.wait_for(task, 10)
+    assert batcher.ended
+    with pytest.raises(BatchError, match="the worker ended"):
+        await asyncio.wait_for(batcher.run(4), 10)
+    batcher.close()
+
+
+async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
+    begun, gates, moved = threading.Event(), [threading.Event(), threading.Event()], threading.Event()
+
+    def work(jobs: list[int]) -> list[int]:
+        begun.set()
+        gates[0].wait(10)
+        batcher.step()
+        moved.set()
+        gates[1].wait(10)
+        return jobs
+
+    batcher: Batcher[int, int] = Batcher(work, most=1, name="test")
+    assert batcher.still_s == 0
+    task = asyncio.create_task(batcher.run(1))
+    await asyncio.to_thread(begun.wait, 10)
+    while (still_s := batcher.still_s) < 0.05:
+        await asyncio.sleep(0)
+    gates[0].set()
+    before = time.perf_counter()
+    await asyncio.to_thread(moved.wait, 10)
+    assert batcher.still_s < still_s + time.perf_counter() - before
+    gates[1].set()
+    await task
+    assert batcher.still_s == 0
+    batcher.close()

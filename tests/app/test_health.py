@@ -1,16 +1,21 @@
 """/health/live and /health/ready."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 
+from app.main import create_app
 from app.settings import Settings
 from model.network import SiameseNetwork
-from tests.app.altered import altered, drift, explode, spoil
-from tests.app.asking import check_problem, log_lines
+from model.verifier import Verifier
+from tests.app.altered import PATIENCE_S, Gate, altered, drift, explode, spoil
+from tests.app.asking import check_problem, log_lines, pair, verify
+from tests.app.threads import end_thread
 from tests.conftest import client_of
 
 pytestmark = pytest.mark.anyio
@@ -61,3 +66,42 @@ async def test_readiness_is_asked_anew_each_time(settings: Settings, checkpoint_
         assert (await client.get("/health/ready")).status_code == 200
         drift(networks[0])
         assert (await client.get("/health/ready")).status_code == 503
+
+
+@pytest.mark.parametrize("state", ["live", "ready"])
+async def test_without_the_networks_thread_it_is_neither_live_nor_ready(
+    settings: Settings, verifier: Verifier, state: str
+) -> None:
+    before = set(threading.enumerate())
+    async with client_of(settings, verifier) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        [network] = [each for each in set(threading.enumerate()) - before if each.name.startswith("network")]
+        assert network.ident is not None
+        end_thread(network.ident)
+        check_problem(await client.post("/verify", files=pair()), 500, "internal_error")
+        check_problem(await client.get(f"/health/{state}"), 503, "not_ready")
+
+
+async def test_a_closed_network_is_neither_live_nor_ready(settings: Settings, verifier: Verifier) -> None:
+    app = create_app(settings, verifier)
+    app.state.inference.close()
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+        for state in ("live", "ready"):
+            check_problem(await client.get(f"/health/{state}"), 503, "not_ready")
+
+
+async def test_a_pass_that_does_not_end_makes_it_neither_live_nor_ready(
+    settings: Settings, checkpoint_path: Path
+) -> None:
+    gate, impatient = Gate(), settings.model_copy(update={"hung_s": 0.01})
+    async with client_of(impatient, altered(checkpoint_path, gate.before)) as client:
+        working = asyncio.create_task(verify(client))
+        assert await asyncio.to_thread(gate.reached.wait, PATIENCE_S)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await client.get("/health/live")).status_code == 200:
+                pass
+        for state in ("live", "ready"):
+            check_problem(await client.get(f"/health/{state}"), 503, "not_ready")
+        gate.opened.set()
+        await working
+        assert (await client.get("/health/live")).status_code == 200
