@@ -33,7 +33,7 @@ LIMITS = {"max_image_bytes": 20_000, "max_pixels": 250_000, "min_side_px": 40, "
 TOO_MANY_BYTES = ANNA + bytes(20_000)
 NOT_THRESHOLDS = (SECRET, "nan", "-nan", "inf", "-0.001", "1.001", "1e400", "0,5", "0x1", "0_1", "\0", "½")
 # Rows that no request can bring about: test_telemetry.py and test_health.py have them.
-NOT_THE_CALLERS = {"internal_error", "not_ready", "queue_full", "deadline_passed"}
+NOT_THE_CALLERS = {"out_of_memory", "device_lost", "internal_error", "not_ready", "queue_full", "deadline_passed"}
 # Rows of faces: test_faces_bad_input.py has those of a model that finds them, test_whole_pictures.py that of one that
 # does not.
 OF_FACES = {"no_face", "several_faces", "too_many_faces", "face_too_small", "whole_pictures"}
