@@ -1,43 +1,15 @@
-"""The bodies of requests and answers, each with an example."""
+"""The bodies of requests and answers."""
 
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
 
+from app import examples
 from model.architecture import AnyNetworkConfig
 from model.checkpoint import Metric, Provenance
 from model.photographs import Format
 from model.preprocessing import PreprocessingConfig
 from model.similarity import Decision, OperatingPoint, Threshold
-
-DIGEST = "9f2c41d0" * 8
-MODEL_EXAMPLE: JsonDict = {"name": "experiment-2", "embedding_sha256": DIGEST}
-
-FACE_EXAMPLE: JsonDict = {
-    "index": 0,
-    "box": {"x": 76.1, "y": 61.9, "width": 98.2, "height": 131.0},
-    "landmarks": {
-        "right_eye": [103.4, 112.5],
-        "left_eye": [146.6, 112.5],
-        "nose": [125.0, 137.4],
-        "right_mouth": [106.7, 156.9],
-        "left_mouth": [143.3, 156.9],
-    },
-    "score": 0.93,
-    "quality": {"inter_eye_px": 43.2, "sharpness": 310.5, "brightness": 121.3, "roll_deg": 0.4, "yaw_deg": -3.1},
-    "warnings": [],
-}
-IMAGE_EXAMPLE: JsonDict = {
-    "field": "image1",
-    "width": 250,
-    "height": 250,
-    "format": "JPEG",
-    "faces_found": 1,
-    "face": FACE_EXAMPLE,
-    "faces": None,
-    "warnings": [],
-}
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
 
@@ -50,7 +22,7 @@ Rate = Annotated[
 class ModelName(BaseModel):
     """Which model answered; embeddings can be compared only under one digest."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [MODEL_EXAMPLE]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MODEL]})
 
     name: str
     embedding_sha256: str
@@ -123,27 +95,7 @@ class Timing(BaseModel):
 class Verification(BaseModel):
     """The answer of /verify."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "decision": "same",
-                    "verified": True,
-                    "similarity": 0.91,
-                    "threshold": 0.74,
-                    "operating_point": "fmr_1e-2",
-                    "fmr_at_similarity": 0.0021,
-                    "images": [
-                        IMAGE_EXAMPLE,
-                        {**IMAGE_EXAMPLE, "field": "image2"},
-                    ],
-                    "model": MODEL_EXAMPLE,
-                    "timing_ms": {"decode": 12.0, "face": 10.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
-                    "request_id": "5b0e1c8f",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION]})
 
     decision: Decision
     verified: bool
@@ -170,20 +122,7 @@ class Embedding(BaseModel):
 class EmbeddingList(BaseModel):
     """The answer of /embed, in the order of the images and, with face=all, of each image's faces."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "object": "list",
-                    "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "embedding": [0.0, 0.25]}],
-                    "images": [{**IMAGE_EXAMPLE, "field": "image[0]"}],
-                    "model": MODEL_EXAMPLE,
-                    "dimension": 4096,
-                    "request_id": "5b0e1c8f",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EMBEDDING_LIST]})
 
     object: Literal["list"] = "list"
     data: list[Embedding]
@@ -196,16 +135,7 @@ class EmbeddingList(BaseModel):
 class Detection(BaseModel):
     """The answer of /detect: every face of every image."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "images": [{**IMAGE_EXAMPLE, "field": "image[0]", "face": None, "faces": [FACE_EXAMPLE]}],
-                    "request_id": "5b0e1c8f",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DETECTION]})
 
     images: list[ImageReport]
     request_id: str
@@ -217,9 +147,7 @@ class CompareRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={
-            "examples": [{"embedding1": [0.0, 0.25], "embedding2": "AAAAAAAAgD4=", "embedding_sha256": DIGEST}]
-        },
+        json_schema_extra={"examples": [examples.COMPARE_REQUEST]},
     )
 
     embedding1: list[float] | str
@@ -232,22 +160,7 @@ class CompareRequest(BaseModel):
 class Comparison(BaseModel):
     """The answer of /compare: the decision that /verify gives for the two images."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "decision": "different",
-                    "verified": False,
-                    "similarity": 0.12,
-                    "threshold": 0.74,
-                    "operating_point": "fmr_1e-2",
-                    "fmr_at_similarity": 0.61,
-                    "model": MODEL_EXAMPLE,
-                    "request_id": "5b0e1c8f",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COMPARISON]})
 
     decision: Decision
     verified: bool
@@ -272,51 +185,7 @@ class Limits(BaseModel):
 class Info(BaseModel):
     """The answer of /info: the model that is served, what it scores, and the limits of a request."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "version": "0.1.0",
-                    "model": MODEL_EXAMPLE,
-                    "checkpoint_sha256": DIGEST,
-                    "device": "cpu",
-                    "dimension": 4096,
-                    "network": {"batch_norm": True, "embedding_activation": "relu"},
-                    "preprocessing": {"side_px": 105},
-                    "threshold": {"value": 0.1742, "method": "highest accuracy", "split": "validation", "pairs": 440},
-                    "operating_points": [
-                        {
-                            "name": "fmr_1e-2",
-                            "max_fmr": 0.01,
-                            "threshold": 0.74,
-                            "fmr": 0.01,
-                            "interval": [0.008, 0.012],
-                            "split": "held-out people",
-                            "pairs": 500000,
-                            "people": 600,
-                        }
-                    ],
-                    "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.723, "pairs": 1000}],
-                    "provenance": {
-                        "experiment": "experiment-2",
-                        "seed": 0,
-                        "epochs": 20,
-                        "data_sha256": DIGEST,
-                        "code_version": "0.1.0",
-                        "torch_version": "2.15.0",
-                        "created_utc": "2026-01-31T12:00:00Z",
-                    },
-                    "limits": {
-                        "max_image_bytes": 20971520,
-                        "max_pixels": 50000000,
-                        "min_side_px": 32,
-                        "max_images": 16,
-                        "max_faces": 64,
-                    },
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INFO]})
 
     version: str
     model: ModelName
@@ -335,7 +204,7 @@ class Info(BaseModel):
 class Health(BaseModel):
     """The answer of the health routes."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"status": "ready"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.HEALTH]})
 
     status: Literal["live", "ready"]
 
@@ -343,21 +212,7 @@ class Health(BaseModel):
 class ProblemDetail(BaseModel):
     """Every error answer (RFC 9457)."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "urn:facepair:problem:missing_part",
-                    "title": "A required part is missing",
-                    "status": 400,
-                    "detail": "the part image2 is missing",
-                    "code": "missing_part",
-                    "field": "image2",
-                    "request_id": "5b0e1c8f",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROBLEM]})
 
     type: str
     title: str

@@ -1,0 +1,118 @@
+"""An example of each body, as the documentation at /docs shows it."""
+
+from pydantic.config import JsonDict
+
+DIGEST = "9f2c41d0" * 8
+MODEL: JsonDict = {"name": "experiment-2", "embedding_sha256": DIGEST}
+
+FACE: JsonDict = {
+    "index": 0,
+    "box": {"x": 76.1, "y": 61.9, "width": 98.2, "height": 131.0},
+    "landmarks": {
+        "right_eye": [103.4, 112.5],
+        "left_eye": [146.6, 112.5],
+        "nose": [125.0, 137.4],
+        "right_mouth": [106.7, 156.9],
+        "left_mouth": [143.3, 156.9],
+    },
+    "score": 0.93,
+    "quality": {"inter_eye_px": 43.2, "sharpness": 310.5, "brightness": 121.3, "roll_deg": 0.4, "yaw_deg": -3.1},
+    "warnings": [],
+}
+IMAGE: JsonDict = {
+    "field": "image1",
+    "width": 250,
+    "height": 250,
+    "format": "JPEG",
+    "faces_found": 1,
+    "face": FACE,
+    "faces": None,
+    "warnings": [],
+}
+VERIFICATION: JsonDict = {
+    "decision": "same",
+    "verified": True,
+    "similarity": 0.91,
+    "threshold": 0.74,
+    "operating_point": "fmr_1e-2",
+    "fmr_at_similarity": 0.0021,
+    "images": [
+        IMAGE,
+        {**IMAGE, "field": "image2"},
+    ],
+    "model": MODEL,
+    "timing_ms": {"decode": 12.0, "face": 10.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
+    "request_id": "5b0e1c8f",
+}
+EMBEDDING_LIST: JsonDict = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "embedding": [0.0, 0.25]}],
+    "images": [{**IMAGE, "field": "image[0]"}],
+    "model": MODEL,
+    "dimension": 4096,
+    "request_id": "5b0e1c8f",
+}
+DETECTION: JsonDict = {
+    "images": [{**IMAGE, "field": "image[0]", "face": None, "faces": [FACE]}],
+    "request_id": "5b0e1c8f",
+}
+COMPARE_REQUEST: JsonDict = {"embedding1": [0.0, 0.25], "embedding2": "AAAAAAAAgD4=", "embedding_sha256": DIGEST}
+COMPARISON: JsonDict = {
+    "decision": "different",
+    "verified": False,
+    "similarity": 0.12,
+    "threshold": 0.74,
+    "operating_point": "fmr_1e-2",
+    "fmr_at_similarity": 0.61,
+    "model": MODEL,
+    "request_id": "5b0e1c8f",
+}
+INFO: JsonDict = {
+    "version": "0.1.0",
+    "model": MODEL,
+    "checkpoint_sha256": DIGEST,
+    "device": "cpu",
+    "dimension": 4096,
+    "network": {"batch_norm": True, "embedding_activation": "relu"},
+    "preprocessing": {"side_px": 105},
+    "threshold": {"value": 0.1742, "method": "highest accuracy", "split": "validation", "pairs": 440},
+    "operating_points": [
+        {
+            "name": "fmr_1e-2",
+            "max_fmr": 0.01,
+            "threshold": 0.74,
+            "fmr": 0.01,
+            "interval": [0.008, 0.012],
+            "split": "held-out people",
+            "pairs": 500000,
+            "people": 600,
+        }
+    ],
+    "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.723, "pairs": 1000}],
+    "provenance": {
+        "experiment": "experiment-2",
+        "seed": 0,
+        "epochs": 20,
+        "data_sha256": DIGEST,
+        "code_version": "0.1.0",
+        "torch_version": "2.15.0",
+        "created_utc": "2026-01-31T12:00:00Z",
+    },
+    "limits": {
+        "max_image_bytes": 20971520,
+        "max_pixels": 50000000,
+        "min_side_px": 32,
+        "max_images": 16,
+        "max_faces": 64,
+    },
+}
+HEALTH: JsonDict = {"status": "ready"}
+PROBLEM: JsonDict = {
+    "type": "urn:facepair:problem:missing_part",
+    "title": "A required part is missing",
+    "status": 400,
+    "detail": "the part image2 is missing",
+    "code": "missing_part",
+    "field": "image2",
+    "request_id": "5b0e1c8f",
+}
