@@ -16,12 +16,13 @@ from benchmarks.timing import Work, interleave
 from model.architecture import FaceNetwork
 from model.checkpoint import Header, load
 from model.device import select_device
+from model.folding import fold
 from model.similarity import similarity
 
 
 @dataclass(frozen=True, kw_only=True)
 class BareNetwork:
-    """A checkpoint's network on a device, laid out in memory as the service lays it out."""
+    """A checkpoint's network on a device, folded and laid out in memory as the service has it."""
 
     header: Header
     network: FaceNetwork
@@ -53,8 +54,7 @@ class BareNetwork:
 def load_bare(weights: Path, device: torch.device) -> BareNetwork:
     """Raises CheckpointError."""
     checkpoint = load(weights)
-    network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
-    return BareNetwork(header=checkpoint.header, network=network, device=device)
+    return BareNetwork(header=checkpoint.header, network=fold(checkpoint.network, device), device=device)
 
 
 @dataclass(frozen=True, kw_only=True)

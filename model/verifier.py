@@ -11,6 +11,7 @@ from model.canary import canary_similarity
 from model.checkpoint import Checkpoint
 from model.device import guarded
 from model.errors import CheckpointError, InferenceError
+from model.folding import fold
 from model.preprocessing import Pixels, normalise, to_unit
 from model.similarity import similarity
 
@@ -23,6 +24,8 @@ CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 class Verifier:
     """Not thread-safe by contract: one thread at a time calls it, as one thread owns torch in the service.
 
+    The checkpoint's network becomes its own, folded.
+
     Each method raises DeviceExhausted where the device has too little memory, and DeviceLost where it failed.
     """
 
@@ -30,7 +33,7 @@ class Verifier:
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.header = checkpoint.header
         self.device = device
-        self._network = checkpoint.network.to(device).to(memory_format=torch.channels_last)
+        self._network = fold(checkpoint.network, device)
 
     @guarded
     @torch.inference_mode()

@@ -96,8 +96,8 @@ def test_the_canary_pair_is_two_different_pictures() -> None:
 
 @pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "fully_connected.weight", "comparison.bias"])
 def test_the_canary_tells_of_a_changed_weight(checkpoint: Checkpoint, name: str) -> None:
-    verifier = Verifier(checkpoint, CPU)
     checkpoint.network.state_dict()[name].mul_(1.5)
+    verifier = Verifier(checkpoint, CPU)
     with pytest.raises(CheckpointError, match=f"but the checkpoint records {verifier.header.canary_similarity:.6f}"):
         verifier.check_canary()
 
