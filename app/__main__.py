@@ -1,4 +1,7 @@
-"""`python -m app`: reads the settings, loads the checkpoint, listens."""
+"""`python -m app`: reads the settings, loads the checkpoint, listens; or starts the workers that do.
+
+What needs torch is imported late: a supervisor has none of it.
+"""
 
 import argparse
 import logging
@@ -6,10 +9,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import uvicorn
-
-from app.draining import Drain, Server
-from app.main import create_app, open_verifier
 from app.settings import PREFIX, Settings, read_settings
 from app.telemetry import configure_logging
 from model.errors import FacepairError
@@ -27,31 +26,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(flags)
         configure_logging(settings.log_level)
-        drain = Drain()
-        verifier = open_verifier(settings)
-        app = create_app(settings, verifier, drain)
+        return _serve(settings) if settings.workers == 1 else _supervise(settings)
     except FacepairError as error:
         logger.debug("cannot start", exc_info=error)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, before there is a service that logs)
         return 1
-    header = verifier.header
-    fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": str(verifier.device)}
-    logger.info("model loaded", extra={"fields": fields})
+
+
+def _serve(settings: Settings) -> int:
+    """The exit status, after an orderly end. Raises FacepairError."""
+    from app.draining import Server
+    from app.serving import open_replica
+
+    replica = open_replica(settings)
     # uvicorn ends in order, then raises the signal once more: that must not make a status of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
-        http="httptools",
-        timeout_keep_alive=settings.keep_alive_s,
-        timeout_graceful_shutdown=settings.grace_s,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-    )
-    Server(config, drain, settings.drain_s).run()
-    return 1 if drain.device_lost else 0
+    Server(replica.config, replica.drain, settings.drain_s).run()
+    return 1 if replica.drain.device_lost else 0
+
+
+def _supervise(settings: Settings) -> int:
+    """The exit status, when the last worker has ended. Raises FacepairError."""
+    from app.supervisor import supervise
+
+    return supervise(settings)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -67,9 +67,11 @@ def _warm_up(verifier: Verifier) -> None:
         verifier.embed(np.stack([pixels] * size))
 
 
-def create_app(settings: Settings, verifier: Verifier, drain: Drain | None = None) -> FastAPI:
+def create_app(
+    settings: Settings, verifier: Verifier, drain: Drain | None = None, metrics: Metrics | None = None
+) -> FastAPI:
     """The application around a verifier of `open_verifier`; its lifespan ends the threads. Raises DetectorError."""
-    metrics, drain = Metrics(), drain or Drain()
+    metrics, drain = metrics or Metrics(), drain or Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
     inference = Inference(

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.admission import Turn
 from app.draining import Drain
@@ -265,8 +265,8 @@ async def ready(
 
 @router.get("/metrics", response_class=Response)
 async def metrics(found: WithMetrics) -> Response:
-    """Prometheus metrics."""
-    return Response(generate_latest(found.registry), media_type=CONTENT_TYPE_LATEST)
+    """Prometheus metrics, of all workers together."""
+    return Response(found.show(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, Any]:

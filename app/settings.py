@@ -28,7 +28,10 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of the network; one a core if not set")
+    workers: int = Field(default=1, ge=1, le=256, description="processes that serve, under a supervisor if several")
+    threads: int | None = Field(
+        default=None, ge=1, description="CPU threads of the network, in each worker; all cores together if not set"
+    )
     decoders: int = Field(default=2, ge=1, le=256, description="images decoded and searched for faces at once")
     max_batch: int = Field(default=8, ge=1, le=256, description="most images in one pass of the network")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
@@ -42,7 +45,9 @@ class Settings(BaseModel):
     keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
     drain_s: float = Field(default=2.0, ge=0, description="how long SIGTERM leaves the listener open, not ready")
     grace_s: int = Field(default=7, ge=1, description="how long SIGTERM lets requests in progress go on")
-    hung_s: float = Field(default=4.0, ge=1, description="how long one pass of the network may take before it has hung")
+    hung_s: float = Field(
+        default=4.0, ge=1, description="how long a pass of the network, or a worker's silence, may be"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 
     @field_validator("queue")

@@ -10,9 +10,11 @@ import re
 import time
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,10 +30,14 @@ TALKATIVE = ("PIL", "python_multipart")
 
 
 class Metrics:
-    """The metrics of one application, in a registry of its own."""
+    """The metrics of one application, in a registry of its own, or of all workers, added up in a folder."""
 
-    def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+    def __init__(self, folder: Path | None = None) -> None:
+        """With a folder, `app.adding.add_up` comes first."""
+        self.registry = self._shown = CollectorRegistry()
+        if folder:
+            self._shown = CollectorRegistry()
+            MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
         self.requests = Counter("facepair_requests", "Requests answered", ["route", "status"], registry=self.registry)
         self.request_seconds = Histogram(
             "facepair_request_seconds", "From first byte to last", ["route"], buckets=SECONDS, registry=self.registry
@@ -47,23 +53,33 @@ class Metrics:
             "facepair_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
         )
         self.images_in_progress = Gauge(
-            "facepair_images_in_progress", "Images that requests have in the replica", registry=self.registry
-        )
+            "facepair_images_in_progress", "Images that requests have in the replica", registry=self.registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
         self.model_info = Gauge(
             "facepair_model_info", "Always 1; the labels name the model that is served",
-            ["name", "embedding_sha256", "device"], registry=self.registry,
+            ["name", "embedding_sha256", "device"], registry=self.registry, multiprocess_mode="livemax",
         )  # fmt: skip
+
+    def show(self) -> bytes:
+        """All of them as Prometheus reads them."""
+        return generate_latest(self._shown)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={"fields": {...}}` adds to it."""
+    """One JSON object a line; `extra={"fields": {...}}` adds to it, and `always` to every one."""
+
+    def __init__(self, **always: object) -> None:
+        super().__init__()
+        self._always = always
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
+            **self._always,
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -71,10 +87,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def configure_logging(level: str) -> None:
-    """Sends every log record of the process to standard error as JSON."""
+def configure_logging(level: str, **always: object) -> None:
+    """Sends every log record of the process to standard error as JSON, with what is said always."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter())
+    handler.setFormatter(JsonFormatter(**always))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     for library in TALKATIVE:

@@ -1,0 +1,42 @@
+"""The one socket that all workers share: bound by the supervisor, so that the address is theirs, and listening from
+when the first worker is warm. Connections wait in its one queue, whichever worker ends.
+"""
+
+import socket
+
+from model.errors import FacepairError
+
+
+class ListenError(FacepairError):
+    """An address that cannot be listened on."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address and does not listen yet; port 0 takes a free one. Raises ListenError."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise _refusal(host, port, error) from error
+    return bound
+
+
+def listen(bound: socket.socket, backlog: int) -> None:
+    """It does no harm a second time. Raises ListenError if another service, bound as early, was faster."""
+    try:
+        bound.listen(backlog)
+    except OSError as error:
+        host, port = bound.getsockname()[:2]
+        raise _refusal(host, port, error) from error
+
+
+def url(bound: socket.socket) -> str:
+    """Where a bound socket is met."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _refusal(host: str, port: int, error: OSError) -> ListenError:
+    return ListenError(f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port")
