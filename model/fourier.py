@@ -48,7 +48,8 @@ class FourierConvolution(nn.Module):
         height, width = (side - self.kernel_px + 1 for side in images.shape[2:])
         down, across = -(-height // self.step_px), -(-width // self.step_px)
         padding = (0, across * self.step_px - width, 0, down * self.step_px - height)
-        spectra = self._multiplied(self._transform(functional.pad(images, padding)))
+        padded = functional.pad(images, padding) if any(padding) else images
+        spectra = self._multiplied(self._transform(padded))
         tiles = self._transform_back(spectra).view(self.step_px, self.step_px, -1, down, across, self.out_channels)
         pasted = tiles.permute(2, 3, 0, 4, 1, 5)  # (B, R, S, L, S, C')
         whole = torch.add(pasted, self.bias, out=tiles.new_empty(pasted.shape))
