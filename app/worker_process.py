@@ -13,6 +13,8 @@ from app.settings import Settings
 
 # How long loading and warming up may take.
 STARTING_S = 300.0
+# How often is looked for the end of a process that has closed its channel; that takes it a moment.
+LOOK_S = 0.01
 
 
 class WorkerProcess:
@@ -91,7 +93,7 @@ class WorkerProcess:
     def _wait_on(self) -> None:
         self._silent_s += BEAT_S
         limit_s = self._hung_s if self.ready else STARTING_S
-        if self._silent_s > limit_s and not self._told_to_leave:
+        if self._silent_s >= limit_s and not self._told_to_leave:
             self._kill(f"it was silent for {limit_s:g} s")
 
     def _kill(self, reason: str) -> None:
@@ -99,13 +101,14 @@ class WorkerProcess:
         self._process.kill()
 
     async def _end(self) -> None:
-        """The channel is closed; the process has ended, or does not come to its end."""
-        try:
-            await asyncio.to_thread(self._process.wait, None if self._told_to_leave else self._hung_s)
-        except subprocess.TimeoutExpired:
-            self._kill("it did not come to its end")
-            await asyncio.to_thread(self._process.wait)
-        self.reason = self.reason or _describe(self._process.returncode)
+        """The channel is closed; the process is about to end, or does not come to its end."""
+        waited_s = 0.0
+        while (status := self._process.poll()) is None:
+            await asyncio.sleep(LOOK_S)
+            waited_s += LOOK_S
+            if waited_s >= self._hung_s and not self._told_to_leave:
+                self._kill("it did not come to its end")
+        self.reason = self.reason or _describe(status)
 
 
 def _describe(status: int) -> str:

@@ -15,7 +15,7 @@ from app.settings import read_settings
 from app.supervisor import supervise
 from app.telemetry import configure_logging
 
-SETTINGS = {"workers": 2, "port": 0, "hung_s": 1, "drain_s": 60, "grace_s": 60}
+SETTINGS = {"workers": 2, "port": 0, "hung_s": 3, "drain_s": 60, "grace_s": 60}
 
 
 def stick(channel: Channel) -> None:

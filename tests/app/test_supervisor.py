@@ -33,7 +33,7 @@ def wait_for_end(service: Service) -> Line:
     ("scene", "reason"),
     [
         ("stick", "the network stands still"),
-        ("be_silent", "it was silent for 1 s"),
+        ("be_silent", "it was silent for 3 s"),
         ("hang_up", "it did not come to its end"),
         ("fail", "there is no such file"),
     ],
