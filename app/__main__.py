@@ -15,7 +15,11 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
-UNSET = {"threads": "one a core", "detector": "the installed one"}
+UNSET = {
+    "threads": "half the cores",
+    "decoders": "one a core, at least 2",
+    "detector": "the installed one",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -29,10 +29,10 @@ class Settings(BaseModel):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
     workers: int = Field(default=1, ge=1, le=256, description="processes that serve, under a supervisor if several")
-    threads: int | None = Field(
-        default=None, ge=1, description="CPU threads of the network, in each worker; all cores together if not set"
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of the network, in each worker")
+    decoders: int | None = Field(
+        default=None, ge=1, le=256, description="images decoded and searched for faces at once"
     )
-    decoders: int = Field(default=2, ge=1, le=256, description="images decoded and searched for faces at once")
     max_batch: int = Field(default=8, ge=1, le=256, description="most images in one pass of the network")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
     max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")

@@ -104,12 +104,11 @@ def _serve(orders: Orders, channel: Channel) -> int:
 
 
 def _share(settings: Settings, number: int) -> Settings:
-    """The settings with a worker's part of the machine: a GPU, and its threads, which else are one a core."""
+    """The settings with a worker's GPU, where there are any to share."""
     import torch
 
     device = share_device(settings.device, number, torch.cuda.device_count())
-    threads = settings.threads or max(1, torch.get_num_threads() // settings.workers)
-    return settings.model_copy(update={"device": device, "threads": threads})
+    return settings.model_copy(update={"device": device})
 
 
 def _leave_with_supervisor(orders: Orders, channel: Channel, orphaned: threading.Event) -> None:

@@ -1,0 +1,40 @@
+"""How cores are counted and shared out."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from app.cores import default_decoders, default_threads, own_cores
+
+
+@pytest.fixture
+def sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+
+
+@pytest.mark.usefixtures("sixteen")
+@pytest.mark.parametrize(
+    ("text", "workers", "cores"),
+    [
+        (None, 1, 16),
+        ("max 100000\n", 1, 16),
+        ("max 100000\n", 5, 3),
+        ("max 100000\n", 32, 1),
+        ("200000 100000\n", 1, 2),
+        ("350000 100000\n", 1, 3),
+        ("50000 100000\n", 1, 1),
+        ("6400000 100000\n", 2, 8),
+        ("nonsense\n", 1, 16),
+    ],
+)
+def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | None, workers: int, cores: int) -> None:
+    quota = tmp_path / "cpu.max"
+    if text is not None:
+        quota.write_text(text)
+    assert own_cores(workers, quota) == cores
+
+
+@pytest.mark.parametrize(("cores", "threads", "decoders"), [(1, 1, 2), (2, 1, 2), (3, 1, 3), (16, 8, 16)])
+def test_decoders_get_every_core_and_the_network_half(cores: int, threads: int, decoders: int) -> None:
+    assert (default_threads(cores), default_decoders(cores)) == (threads, decoders)
