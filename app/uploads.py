@@ -155,6 +155,7 @@ class _Collector:
         parts: Parts = {}
         for part in self._parts:
             parts.setdefault(part.name, []).append(bytes(part.data))
+            part.data = bytearray()  # so that no more than one part is in memory twice
         for name, rule in self._rules.items():
             if rule.required and name not in parts:
                 raise Problem("missing_part", f"the part {name} is missing", name)

@@ -1,0 +1,109 @@
+"""`python -m benchmarks.memory`: how much memory a real service takes when many large photographs come at once."""
+
+import argparse
+import asyncio
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import httpx
+from PIL import Image
+
+from app.settings import Settings, read_settings
+from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.record import Figures, Row
+from tests.app.service import serving
+from tests.drawing import encode
+from tests.faces import beheld, scene
+
+MIB = 2**20
+SIZE = (6000, 4167)
+DEADLINE_S = 900
+# A file of each form that decodes in full, and a plain JPEG, which does not.
+FORMS = {
+    "JPEG": ("RGB", "JPEG", {"quality": 90}),
+    "progressive JPEG": ("RGB", "JPEG", {"quality": 90, "progressive": True, "subsampling": 0}),
+    "PNG": ("RGB", "PNG", {"compress_level": 1}),
+    "PNG with transparency": ("RGBA", "PNG", {"compress_level": 1}),
+    "WebP with transparency": ("RGBA", "WEBP", {"quality": 50, "method": 0}),
+}
+
+# The most that decoding takes for a pixel of the file, in Pillow and its libraries, whatever the format.
+BYTES_PER_PIXEL = 18
+# A body grows by an eighth at a time, and one image is held twice while its part becomes whole.
+BYTES_PER_BYTE = 9 / 8
+# What threads, the detector and the network take for their work, and what the allocator keeps.
+BESIDE_BYTES = 256 * MIB
+
+
+def most_growth_bytes(settings: Settings) -> float:
+    """How much a service may grow above what it has when it is ready: what docs/operations.md states."""
+    uploads = (settings.queue + 1) * settings.max_image_bytes * BYTES_PER_BYTE
+    return uploads + settings.decoders * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
+
+
+def resident_bytes(pid: int, field: str = "VmHWM") -> int:
+    """The resident memory of a process at its highest, or now with `VmRSS`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [line] = [line for line in lines if line.startswith(f"{field}:")]
+    return 1024 * int(line.split()[1])
+
+
+def drawn_file(form: str, size: tuple[int, int]) -> bytes:
+    """A photograph with one face, in one of FORMS."""
+    mode, kind, options = FORMS[form]
+    small = scene(beheld(0), size=(600, 417))
+    return encode(small.convert(mode).resize(size, Image.Resampling.BILINEAR), kind, **options)
+
+
+async def send_at_once(url: str, data: bytes, count: int) -> Counter[int]:
+    """So many requests to /embed with the image -> how often each status came back."""
+    limits = httpx.Limits(max_connections=count)
+    async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_S, limits=limits, trust_env=False) as client:
+        posts = (client.post("/embed", files={"image": ("photograph", data)}) for _ in range(count))
+        return Counter(answer.status_code for answer in await asyncio.gather(*posts))
+
+
+def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) -> Row:
+    """One service, one load."""
+    data = drawn_file(form, size)
+    with serving(weights, "--deadline-s", str(DEADLINE_S), "--log-level", "info") as service:
+        pid = service.process.pid
+        before = resident_bytes(pid, "VmRSS")
+        statuses = asyncio.run(send_at_once(service.url, data, count))
+        peak = resident_bytes(pid)
+    return {
+        "form": form,
+        "file_mb": len(data) / 1e6,
+        "answered_200": statuses[200],
+        "refused_429": statuses[429],
+        "others": statuses.total() - statuses[200] - statuses[429],
+        "ready_mib": before / MIB,
+        "peak_mib": peak / MIB,
+        "growth_mib": (peak - before) / MIB,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    parser = new_parser("memory", "benchmarks.memory", "Measures the service's memory under large uploads.", None)
+    parser.set_defaults(device="cpu")
+    add_weights(parser)
+    parser.add_argument("--uploads", type=positive, default=64, help="how many come at once")
+    parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), metavar="FORM", help="file formats")
+    parser.add_argument("--size", type=positive, nargs=2, default=SIZE, metavar=("WIDTH", "HEIGHT"), help="in pixels")
+    return run_benchmark(parser, arguments, _measure)
+
+
+def _measure(options: argparse.Namespace) -> Figures:
+    settings, size = read_settings({}, environment={}), (options.size[0], options.size[1])
+    return Figures(
+        summary={"uploads": options.uploads, "megapixels": size[0] * size[1] / 1e6,
+                 "most_growth_mib": most_growth_bytes(settings) / MIB},
+        table=[measure_form(options.weights, form, options.uploads, size) for form in options.forms],
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())
