@@ -7,6 +7,8 @@ network half of them: on two cores that answers an eighth more requests a second
 import os
 from pathlib import Path
 
+from app.settings import Settings
+
 LEAST_DECODERS = 2
 """The two photographs of a request are looked at side by side."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
@@ -19,14 +21,14 @@ def own_cores(workers: int, quota: Path = QUOTA) -> int:
     return max(1, int(min(allowed, _limit(quota)) // workers))
 
 
-def default_threads(cores: int) -> int:
+def threads_of(settings: Settings) -> int:
     """Threads of the network."""
-    return max(1, cores // 2)
+    return settings.threads or max(1, own_cores(settings.workers) // 2)
 
 
-def default_decoders(cores: int) -> int:
+def decoders_of(settings: Settings) -> int:
     """Images that are decoded and searched for faces at once."""
-    return max(LEAST_DECODERS, cores)
+    return settings.decoders or max(LEAST_DECODERS, own_cores(settings.workers))
 
 
 def _limit(quota: Path) -> float:

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from app.admission import Admission
 from app.batching import DeadlinePassed
-from app.cores import default_decoders, default_threads, own_cores
+from app.cores import decoders_of, threads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.problems import Problem, from_domain, respond
@@ -42,7 +42,7 @@ def open_verifier(settings: Settings) -> Verifier:
 
     It comes before the event loop and the listener, so that a service that listens can answer. Raises FacepairError.
     """
-    torch.set_num_threads(settings.threads or default_threads(own_cores(settings.workers)))
+    torch.set_num_threads(threads_of(settings))
     device = select_device(settings.device)
     verifier = Verifier(load(settings.weights), device)
     _warm_up(verifier)
@@ -80,7 +80,7 @@ def create_app(
         metrics,
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
         most_faces=settings.max_faces,
-        decoders=settings.decoders or default_decoders(own_cores(settings.workers)),
+        decoders=decoders_of(settings),
         most_images=settings.max_batch,
         drain=drain,
     )

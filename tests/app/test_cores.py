@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.cores import default_decoders, default_threads, own_cores
+from app.cores import decoders_of, own_cores, threads_of
+from app.settings import Settings
 
 
 @pytest.fixture
@@ -36,5 +37,14 @@ def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | 
 
 
 @pytest.mark.parametrize(("cores", "threads", "decoders"), [(1, 1, 2), (2, 1, 2), (3, 1, 3), (16, 8, 16)])
-def test_decoders_get_every_core_and_the_network_half(cores: int, threads: int, decoders: int) -> None:
-    assert (default_threads(cores), default_decoders(cores)) == (threads, decoders)
+def test_decoders_get_every_core_and_the_network_half(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int
+) -> None:
+    monkeypatch.setattr("app.cores.own_cores", lambda _: cores)
+    settings = Settings()
+    assert (threads_of(settings), decoders_of(settings)) == (threads, decoders)
+
+
+def test_what_is_set_is_taken() -> None:
+    settings = Settings(threads=7, decoders=1)
+    assert (threads_of(settings), decoders_of(settings)) == (7, 1)
