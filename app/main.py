@@ -12,13 +12,13 @@ from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app import routes, status
 from app.admission import Admission
 from app.batching import DeadlinePassed
 from app.cores import decoders_of, threads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.problems import Problem, from_domain, respond
-from app.routes import router, work_router
 from app.settings import Settings
 from app.telemetry import Metrics, TelemetryMiddleware
 from model import __version__
@@ -104,8 +104,8 @@ def create_app(
     app.state.metrics = metrics
     app.state.admission = Admission(settings.queue, settings.deadline_s, metrics, drain)
     app.state.drain = drain
-    app.include_router(router)
-    app.include_router(work_router)
+    app.include_router(status.router)
+    app.include_router(routes.router)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)

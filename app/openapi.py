@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.schemas import CompareRequest
+from app.schemas import CompareRequest, ProblemDetail
 
 
 def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
@@ -29,4 +29,10 @@ FACE_OF_EMBED = FACE | {"enum": ["largest", "center", "only", "none", "all"]}
 ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
 COMPARE_BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CompareRequest.model_json_schema()}}}
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Every error has this shape.",
+        "content": {"application/problem+json": {"schema": ProblemDetail.model_json_schema()}},
+    }
 }

@@ -1,9 +1,10 @@
-"""What an answer says of the images it was asked about, and which of their faces are embedded."""
+"""What an answer says of the model and of the images it was asked about, and which of their faces are embedded."""
 
 from dataclasses import asdict, dataclass
 
-from app.schemas import Box, FaceReport, ImageReport, QualityReport
+from app.schemas import Box, FaceReport, ImageReport, ModelName, QualityReport
 from app.sighting import Choice, SeenFace, Sighting
+from model.checkpoint import Header
 from model.faces import LANDMARKS
 from model.preprocessing import Pixels
 
@@ -57,3 +58,8 @@ def _face(seen: SeenFace) -> FaceReport:
 
 def _point(x: float, y: float) -> tuple[float, float]:
     return round(x, PLACES_PX), round(y, PLACES_PX)
+
+
+def name_model(header: Header) -> ModelName:
+    """Which model answers."""
+    return ModelName(name=header.name, embedding_sha256=header.embedding_sha256)

@@ -1,16 +1,11 @@
-"""The routes. Each reads its input, hands the work to `Inference`, and says what came out."""
+"""The routes that work on images. Each reads its input, hands the work to `Inference`, and says what came out."""
 
-import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
-from prometheus_client import CONTENT_TYPE_LATEST
+from fastapi import APIRouter, Depends, Request
 
-from app.admission import Turn
-from app.draining import Drain
+from app.dependencies import WithInference, WithRequestId, WithSettings, WithTurn, refuse_query
 from app.embeddings import encode_base64
 from app.inference import Inference
 from app.inputs import (
@@ -28,89 +23,36 @@ from app.inputs import (
     see_images,
 )
 from app.leaving import unless_left
-from app.openapi import COMPARE_BODY, ENCODING, FACE, FACE_OF_EMBED, FILE, FILES, MAX_FMR, THRESHOLD, multipart
-from app.problems import Problem, from_domain
-from app.reports import report_image, views_of
+from app.openapi import (
+    COMPARE_BODY,
+    ENCODING,
+    FACE,
+    FACE_OF_EMBED,
+    FILE,
+    FILES,
+    MAX_FMR,
+    PROBLEMS,
+    THRESHOLD,
+    multipart,
+)
+from app.problems import from_domain
+from app.reports import name_model, report_image, views_of
 from app.schemas import (
     Comparison,
     Detection,
     Embedding,
     EmbeddingList,
-    Health,
-    Info,
-    Limits,
-    ModelName,
-    ProblemDetail,
     Timing,
     Verification,
 )
-from app.settings import Settings
-from app.telemetry import Metrics
 from app.uploads import PartRule, read_parts
-from model import __version__
-from model.device import LOST
 from model.errors import ForeignEmbedding
 from model.similarity import decide
 
-logger = logging.getLogger("facepair")
-
-READINESS_TIMEOUT_S = 5.0
+router = APIRouter(responses=PROBLEMS, dependencies=[Depends(refuse_query)])
 
 
-# Dependencies are coroutines, since FastAPI calls others on threads: that takes longer, and admission has no lock.
-async def _settings(request: Request) -> Settings:
-    settings: Settings = request.app.state.settings
-    return settings
-
-
-async def _inference(request: Request) -> Inference:
-    inference: Inference = request.app.state.inference
-    return inference
-
-
-async def _metrics(request: Request) -> Metrics:
-    metrics: Metrics = request.app.state.metrics
-    return metrics
-
-
-async def _drain(request: Request) -> Drain:
-    drain: Drain = request.app.state.drain
-    return drain
-
-
-async def _turn(request: Request) -> AsyncIterator[Turn]:
-    with request.app.state.admission.turn() as turn:
-        yield turn
-
-
-async def _request_id(request: Request) -> str:
-    request_id: str = request.state.request_id
-    return request_id
-
-
-async def _no_query(request: Request) -> None:
-    if request.url.query:
-        raise Problem("unexpected_query", "send options as parts or fields of the body")
-
-
-WithSettings = Annotated[Settings, Depends(_settings)]
-WithInference = Annotated[Inference, Depends(_inference)]
-WithMetrics = Annotated[Metrics, Depends(_metrics)]
-WithTurn = Annotated[Turn, Depends(_turn, scope="function")]  # its images are given back before the answer goes
-WithDrain = Annotated[Drain, Depends(_drain)]
-WithRequestId = Annotated[str, Depends(_request_id)]
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "default": {
-        "description": "Every error has this shape.",
-        "content": {"application/problem+json": {"schema": ProblemDetail.model_json_schema()}},
-    }
-}
-router = APIRouter(responses=PROBLEMS)
-work_router = APIRouter(responses=PROBLEMS, dependencies=[Depends(_no_query)])
-
-
-@work_router.post(
+@router.post(
     "/verify",
     openapi_extra=multipart(
         ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE}
@@ -134,7 +76,7 @@ async def verify(
     return Verification(
         **_decide(result.value, rule, inference),
         images=[report_image("image1", left), report_image("image2", right)],
-        model=_model(inference),
+        model=name_model(inference.header),
         timing_ms=Timing(
             decode=_ms(decoded - decoding),
             face=_ms(max(left.face_s, right.face_s)),
@@ -146,7 +88,7 @@ async def verify(
     )
 
 
-@work_router.post(
+@router.post(
     "/embed",
     openapi_extra=multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED}),
 )
@@ -175,13 +117,13 @@ async def embed(
             for index, (view, values) in enumerate(zip(views, embeddings, strict=True))
         ],
         images=[report_image(name, seen, choice) for name, seen in zip(images, sightings, strict=True)],
-        model=_model(inference),
+        model=name_model(inference.header),
         dimension=inference.header.network.dimension,
         request_id=request_id,
     )
 
 
-@work_router.post("/detect", openapi_extra=multipart(["image"], {"image": FILES}))
+@router.post("/detect", openapi_extra=multipart(["image"], {"image": FILES}))
 async def detect(
     request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
 ) -> Detection:
@@ -196,7 +138,7 @@ async def detect(
     return Detection(images=reports, request_id=request_id)
 
 
-@work_router.post("/compare", openapi_extra=COMPARE_BODY)
+@router.post("/compare", openapi_extra=COMPARE_BODY)
 async def compare(request: Request, inference: WithInference, turn: WithTurn, request_id: WithRequestId) -> Comparison:
     """The decision of /verify for two stored embeddings."""
     body = await read_compare_request(request, inference, turn)
@@ -209,64 +151,9 @@ async def compare(request: Request, inference: WithInference, turn: WithTurn, re
     similarity = (await unless_left(request, inference.compare(left, right, turn.deadline))).value
     return Comparison(
         **_decide(similarity, rule, inference),
-        model=_model(inference),
+        model=name_model(inference.header),
         request_id=request_id,
     )
-
-
-@router.get("/info")
-async def info(settings: WithSettings, inference: WithInference) -> Info:
-    """The model that is served, what it scores, and the limits of a request."""
-    header = inference.header
-    return Info(
-        version=__version__,
-        model=_model(inference),
-        checkpoint_sha256=header.checkpoint_sha256,
-        device=str(inference.device),
-        dimension=header.network.dimension,
-        network=header.network,
-        preprocessing=header.preprocessing,
-        threshold=header.threshold,
-        operating_points=header.operating_points,
-        metrics=header.metrics,
-        provenance=header.provenance,
-        limits=Limits.model_validate(settings, from_attributes=True),
-    )
-
-
-# Of each pair of decorators the lower one answers; the upper one describes it, since OpenAPI has no operation of two
-# methods.
-@router.get("/health/live")
-@router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
-async def live(settings: WithSettings, inference: WithInference) -> Health:
-    """Whether the process answers, and the network's thread is there and moves on."""
-    _require_no_fault(settings, inference)
-    return Health(status="live")
-
-
-@router.get("/health/ready")
-@router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
-async def ready(
-    settings: WithSettings, inference: WithInference, drain: WithDrain, request_id: WithRequestId
-) -> Health:
-    """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
-    if drain.device_lost:
-        raise Problem("not_ready", LOST)
-    if drain.begun:
-        raise Problem("not_ready", "the replica is leaving; ask another")
-    _require_no_fault(settings, inference)
-    try:
-        await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
-    except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica
-        logger.exception("not ready", extra={"fields": {"request_id": request_id}})
-        raise Problem("not_ready", "the network does not reproduce its recorded score in time") from error
-    return Health(status="ready")
-
-
-@router.get("/metrics", response_class=Response)
-async def metrics(found: WithMetrics) -> Response:
-    """Prometheus metrics, of all workers together."""
-    return Response(found.show(), media_type=CONTENT_TYPE_LATEST)
 
 
 def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, Any]:
@@ -280,15 +167,6 @@ def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, An
         "operating_point": rule.operating_point,
         "fmr_at_similarity": curve.rate_at(similarity) if curve else None,
     }
-
-
-def _require_no_fault(settings: Settings, inference: Inference) -> None:
-    if fault := inference.fault(settings.hung_s):
-        raise Problem("not_ready", f"{fault}; if that lasts, restart the replica")
-
-
-def _model(inference: Inference) -> ModelName:
-    return ModelName(name=inference.header.name, embedding_sha256=inference.header.embedding_sha256)
 
 
 def _ms(seconds: float) -> float:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from app import routes, status
 from app.problems import KINDS
-from app.routes import router, work_router
 from app.settings import PREFIX, SHIPPED, Settings
 from app.telemetry import Metrics
 from training.__main__ import main
@@ -63,7 +63,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    for route in (*router.routes, *work_router.routes):
+    for route in (*status.router.routes, *routes.router.routes):
         assert getattr(route, "path") in HTTP_API  # noqa: B009 (BaseRoute has none)
 
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from app.problems import BY_CODE
-from app.routes import router
 from app.settings import PREFIX, Settings, read_settings
+from app.status import router
 from app.telemetry import Metrics
 from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
 

@@ -1,0 +1,83 @@
+"""The routes that say how the replica is and what it serves; they are never refused."""
+
+import asyncio
+import logging
+
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from app.dependencies import WithDrain, WithInference, WithMetrics, WithRequestId, WithSettings
+from app.inference import Inference
+from app.openapi import PROBLEMS
+from app.problems import Problem
+from app.reports import name_model
+from app.schemas import Health, Info, Limits
+from app.settings import Settings
+from model import __version__
+from model.device import LOST
+
+logger = logging.getLogger("facepair")
+
+READINESS_TIMEOUT_S = 5.0
+
+router = APIRouter(responses=PROBLEMS)
+
+
+@router.get("/info")
+async def info(settings: WithSettings, inference: WithInference) -> Info:
+    """The model that is served, what it scores, and the limits of a request."""
+    header = inference.header
+    return Info(
+        version=__version__,
+        model=name_model(inference.header),
+        checkpoint_sha256=header.checkpoint_sha256,
+        device=str(inference.device),
+        dimension=header.network.dimension,
+        network=header.network,
+        preprocessing=header.preprocessing,
+        threshold=header.threshold,
+        operating_points=header.operating_points,
+        metrics=header.metrics,
+        provenance=header.provenance,
+        limits=Limits.model_validate(settings, from_attributes=True),
+    )
+
+
+# Of each pair of decorators the lower one answers; the upper one describes it, since OpenAPI has no operation of two
+# methods.
+@router.get("/health/live")
+@router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
+async def live(settings: WithSettings, inference: WithInference) -> Health:
+    """Whether the process answers, and the network's thread is there and moves on."""
+    _require_no_fault(settings, inference)
+    return Health(status="live")
+
+
+@router.get("/health/ready")
+@router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
+async def ready(
+    settings: WithSettings, inference: WithInference, drain: WithDrain, request_id: WithRequestId
+) -> Health:
+    """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
+    if drain.device_lost:
+        raise Problem("not_ready", LOST)
+    if drain.begun:
+        raise Problem("not_ready", "the replica is leaving; ask another")
+    _require_no_fault(settings, inference)
+    try:
+        await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
+    except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica
+        logger.exception("not ready", extra={"fields": {"request_id": request_id}})
+        raise Problem("not_ready", "the network does not reproduce its recorded score in time") from error
+    return Health(status="ready")
+
+
+@router.get("/metrics", response_class=Response)
+async def metrics(found: WithMetrics) -> Response:
+    """Prometheus metrics, of all workers together."""
+    return Response(found.show(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _require_no_fault(settings: Settings, inference: Inference) -> None:
+    if fault := inference.fault(settings.hung_s):
+        raise Problem("not_ready", f"{fault}; if that lasts, restart the replica")
