@@ -32,7 +32,7 @@ INTRODUCTION = """\
 Made by `python -m training report` from the results of the runs. Ours are on LFW's View 1: learned and chosen on
 DevTrain, measured once on the 1,000 pairs of pairsDevTest. Systems that learned from pairs decide at the threshold of
 highest accuracy on validation pairs; those that learned from people decide at 0.5, for their similarities are
-calibrated on validation pairs, but for `experiment-5-one-view`, which came before that rule.
+calibrated on validation pairs, unless the log says otherwise. Tables of errors name the threshold.
 The published figures are on View 2: the mean of ten folds, each scored by a system that learned from the other nine,
 with its standard error. View 1 is one draw of 1,000 pairs, with fewer people to learn from; the two kinds of figures
 are near each other and not the same. A row of ours on View 2 says how many folds it rests on.
