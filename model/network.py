@@ -67,9 +67,13 @@ class SiameseNetwork(nn.Module):
         return self.comparison.bias.detach()
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Two batches of images (B, 1, H, W) -> (B,) logits; the twin sees both in one batch of 2B."""
-        embeddings = self.embed(torch.cat([left, right]))
-        return self.compare(*embeddings.chunk(2))
+        """Two batches of images (B, 1, H, W) -> (B,) logits; the twin sees both in one batch of 2B.
+
+        Under autocast the twin has its precision; what little the comparison costs stays in float32.
+        """
+        embeddings = self.embed(torch.cat([left, right])).float()
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.compare(*embeddings.chunk(2))
 
 
 def initialise(network: SiameseNetwork, generator: torch.Generator) -> None:

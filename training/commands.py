@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 from model.checkpoint import Header, load
+from model.errors import TrainingError
 from model.faces import LANDMARKS, FaceFinder
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
@@ -19,7 +20,7 @@ from training.epoch import describe
 from training.experiments import ALIGNED, GRID_WINNER, AnyExperiment, Experiment
 from training.finished import read_run
 from training.gallery import write_gallery
-from training.grid import Grid, run_grid, winner
+from training.grid import Grid, known_points, run_grid, winner
 from training.loop import METRICS_FILE, Trained, train, write_metrics
 from training.options import album_of, data_of, device_of, experiment_of, names_of, pairs_of, pairs_to_test
 from training.pairs import PairSet, read_pairs
@@ -88,19 +89,25 @@ def run(options: argparse.Namespace) -> None:
 
 
 def grid(options: argparse.Namespace) -> None:
-    """Runs the trajectories, going on where the last call stopped, derives all points, tests the best one."""
+    """Runs the trajectories, going on where the last call stopped; once all points are known, tests the best one."""
     code, device, plan = code_version(), device_of(options), Grid()
+    trajectories = {each.name: each for each in plan.trajectories()}
+    if unknown := set(options.only) - set(trajectories):
+        raise TrainingError(f"there is no trajectory {min(unknown)!r}; there are {', '.join(trajectories)}")
     data, test = _training_data(options, plan.base)
     kept: dict[str, Trained] = {}
 
     def run_one(experiment: Experiment, folder: Path) -> list[Epoch]:
-        print(f"trajectory {len(kept) + 1} of {len(plan.trajectories())}: {experiment.name}")
+        print(f"trajectory {list(trajectories).index(experiment.name) + 1} of {len(trajectories)}: {experiment.name}")
         kept[experiment.name] = train(experiment, data, folder, device, resume=True, code=code)
         return kept[experiment.name].history
 
-    points = run_grid(plan, options.out, run_one)
+    run_grid(plan, options.out, run_one, options.only)
+    points = known_points(plan, options.out)
     best = winner(points)
-    print(f"{len(points)} points; the best by validation loss is {best.experiment.name}")
+    print(f"{len(points)} of 81 points are known; the best by validation loss is {best.experiment.name}")
+    if len(kept) < len(trajectories):
+        return
     trained = next(kept[each.name] for each in plan.trajectories() if best.experiment in plan.points(each))
     folder = options.out.with_name(GRID_WINNER.name)
     write_metrics(folder / METRICS_FILE, trained.history[: best.stopped])

@@ -129,7 +129,8 @@ def step(
     reaches the weights.
     """
     learner.optimizer.zero_grad(set_to_none=True)
-    logits = learner.module(*images.chunk(2))
+    with torch.autocast(learner.device.type, torch.bfloat16, enabled=experiment.precision == "bfloat16"):
+        logits = learner.module(*images.chunk(2))
     loss = batch_loss(experiment, logits, same)
     value = loss.detach().item()
     require_finite(value)

@@ -32,6 +32,7 @@ class Experiment:
     keep: Literal["last", "best"] = "last"
     validation_fraction: float = 0.2
     split_seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:

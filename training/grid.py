@@ -2,28 +2,28 @@
 
 A cap on the epochs and a patience only cut a trajectory short. So each of the 9 combinations of batch and rate is
 trained once, under the longest cap and the longest patience, with its best weights kept; every other
-combination's result is read off the trajectory.
+combination's result is read off the trajectory's metrics.
 """
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from model.files import replacing
 from training.experiments import EXPERIMENT_4, Experiment
-from training.loop import finished
+from training.loop import METRICS_FILE, finished, read_metrics
 from training.state import Epoch, best_epoch
 
-POINTS_FILE = "points.json"
+GRID_FOLDER = "grid"
+GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
+"""Half the time on a CPU that has the instructions."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
     """The values to combine; the defaults are the reference's."""
 
-    base: Experiment = EXPERIMENT_4
+    base: Experiment = GRID_BASE
     epochs: tuple[int, ...] = (10, 20, 30)
     batch_pairs: tuple[int, ...] = (64, 128, 256)
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-5)
@@ -34,7 +34,7 @@ class Grid:
         return [
             replace(
                 self.base,
-                name=f"grid-batch{batch}-rate{rate:g}",
+                name=f"grid-batch{batch}-rate{rate:g}-{self.base.precision}",
                 batch_pairs=batch,
                 learning_rate=rate,
                 epochs=max(self.epochs),
@@ -76,37 +76,29 @@ def derive(experiment: Experiment, trajectory: Sequence[Epoch]) -> Point:
     return Point(experiment=experiment, stopped=len(history), best=history[best_epoch(history) - 1])
 
 
-def run_grid(grid: Grid, folder: Path, train: Callable[[Experiment, Path], list[Epoch]]) -> list[Point]:
-    """Runs every trajectory in a folder of its own and derives all points; after each it writes those known so far.
+def run_grid(
+    grid: Grid, folder: Path, train: Callable[[Experiment, Path], list[Epoch]], only: Sequence[str] = ()
+) -> None:
+    """Runs every trajectory, or `only` those of these names, in a folder of its own.
 
     `train` starts a trajectory, goes on with it, or only reads it if it is finished, and returns how it went.
     """
+    for trajectory in grid.trajectories():
+        if not only or trajectory.name in only:
+            train(trajectory, folder / trajectory.name)
+
+
+def known_points(grid: Grid, folder: Path) -> list[Point]:
+    """All points of the trajectories that are finished in their folders. Raises TrainingError."""
     points: list[Point] = []
     for trajectory in grid.trajectories():
-        history = train(trajectory, folder / trajectory.name)
-        points += [derive(point, history) for point in grid.points(trajectory)]
-        write_points(folder / POINTS_FILE, points)
+        path = folder / trajectory.name / METRICS_FILE
+        history = read_metrics(path) if path.exists() else []
+        if finished(trajectory, history):
+            points += [derive(point, history) for point in grid.points(trajectory)]
     return points
 
 
 def winner(points: Sequence[Point]) -> Point:
     """The lowest validation loss; of equals, which share one trajectory's weights, the shortest run."""
     return min(points, key=lambda point: (point.best.validation_loss, point.stopped))
-
-
-def write_points(path: Path, points: Sequence[Point]) -> None:
-    """All points as JSON, one object for each."""
-    rows = [
-        {
-            "name": point.experiment.name,
-            "epochs": point.experiment.epochs,
-            "batch_pairs": point.experiment.batch_pairs,
-            "learning_rate": point.experiment.learning_rate,
-            "patience_epochs": point.experiment.patience_epochs,
-            "stopped": point.stopped,
-            "best": asdict(point.best),
-        }
-        for point in points
-    ]
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(rows, indent=1) + "\n")

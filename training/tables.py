@@ -1,11 +1,11 @@
 """The report's tables, in Markdown."""
 
-import json
 from pathlib import Path
 
 from model.checkpoint import Metric
+from training.experiments import EXPERIMENT_4
 from training.finished import Run
-from training.grid import POINTS_FILE
+from training.grid import GRID_FOLDER, Grid, known_points
 from training.reference import Reference
 
 
@@ -75,19 +75,20 @@ def table_rates(runs: dict[str, Run]) -> str:
 
 
 def table_grid(results: Path) -> str:
-    """All points of the grid that are known, or nothing."""
-    paths = sorted(results.glob(f"*/{POINTS_FILE}"))
-    if not paths:
+    """All points of the grid that are known, in each precision, or nothing."""
+    plans = Grid(), Grid(base=EXPERIMENT_4)
+    points = [point for plan in plans for point in known_points(plan, results / GRID_FOLDER)]
+    if not points:
         return ""
     lines = [
-        "| batch | rate | epochs | patience | stopped after | best epoch | validation MSE | validation accuracy |",
-        "|---|---|---|---|---|---|---|---|",
+        "| batch | rate | precision | epochs | patience | stopped after | best epoch | validation MSE | accuracy |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
-    for point in json.loads(paths[0].read_text()):
-        best = point["best"]
-        cells = [point["batch_pairs"], f"{point['learning_rate']:g}", point["epochs"], point["patience_epochs"]]
-        cells += [point["stopped"], best["epoch"], f"{best['validation_loss']:.4f}"]
-        lines.append(f"| {' | '.join(map(str, cells))} | {best['validation_accuracy']:.2%} |")
+    for point in points:
+        run, best = point.experiment, point.best
+        cells = [run.batch_pairs, f"{run.learning_rate:g}", run.precision, run.epochs, run.patience_epochs]
+        cells += [point.stopped, best.epoch, f"{best.validation_loss:.4f}", f"{best.validation_accuracy:.2%}"]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 

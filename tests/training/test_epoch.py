@@ -82,6 +82,19 @@ def test_a_step_reports_the_loss_before_it_and_lowers_it(data: TrainingData) -> 
     assert later[-1] < loss
 
 
+def test_half_precision_takes_nearly_the_same_step(data: TrainingData) -> None:
+    """The twin rounds to 8 bits; the comparison, the loss and the weights do not."""
+    images, same, _ = next(batches(SETTLED, data, 1, CPU))
+    losses, weights = [], []
+    for precision in ("float32", "bfloat16"):
+        learner = new_learner(SETTLED, CPU)
+        losses.append(step(replace(SETTLED, precision=precision), learner, images, same)[0])
+        weights.append(learner.network.comparison.weight.detach())
+        assert {parameter.dtype for parameter in learner.network.parameters()} == {torch.float32}
+    assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.01)
+    assert torch.allclose(weights[0], weights[1], atol=2 * SETTLED.learning_rate)
+
+
 def test_every_parameter_moves(data: TrainingData) -> None:
     learner = new_learner(SETTLED, CPU)
     before = [parameter.detach().clone() for parameter in learner.network.parameters()]

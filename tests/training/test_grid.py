@@ -1,6 +1,5 @@
 """81 results from 9 runs: the same as from 81 runs."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +9,8 @@ import torch
 from tests.training.small import SMALL, run
 from training.epoch import TrainingData
 from training.experiments import EXPERIMENT_4, Experiment
-from training.grid import POINTS_FILE, Grid, Point, derive, run_grid, winner
-from training.loop import METRICS_FILE, Trained, read_metrics
+from training.grid import Grid, Point, derive, known_points, run_grid, winner
+from training.loop import METRICS_FILE, Trained, read_metrics, write_metrics
 from training.state import Epoch
 
 TINY_GRID = Grid(
@@ -35,7 +34,7 @@ def test_the_grid_is_the_reference_s() -> None:
     assert {p.patience_epochs for p in points} == {3, 5, 7}
     assert all(replace(p, name="x") == replace(
         EXPERIMENT_4, name="x", epochs=p.epochs, batch_pairs=p.batch_pairs, learning_rate=p.learning_rate,
-        patience_epochs=p.patience_epochs,
+        patience_epochs=p.patience_epochs, precision="bfloat16",
     ) for p in points)  # fmt: skip
     assert (grid.trajectories()[0].batch_pairs, grid.trajectories()[0].learning_rate) == (64, 1e-4)
 
@@ -48,7 +47,8 @@ def test_derived_results_equal_direct_runs(data: TrainingData, tmp_path: Path) -
         whole[experiment.name] = run(experiment, data, folder, resume=True)
         return whole[experiment.name].history
 
-    points = run_grid(TINY_GRID, tmp_path / "grid", one)
+    run_grid(TINY_GRID, tmp_path / "grid", one)
+    points = known_points(TINY_GRID, tmp_path / "grid")
     assert len(points) == 16
     for point in points:
         direct = run(point.experiment, data, tmp_path / point.experiment.name)
@@ -77,12 +77,29 @@ def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: TrainingData
 
     with pytest.raises(KeyboardInterrupt):
         run_grid(TINY_GRID, tmp_path, interrupted)
-    first = json.loads((tmp_path / POINTS_FILE).read_text())
-    points = run_grid(TINY_GRID, tmp_path, one)
-    again = json.loads((tmp_path / POINTS_FILE).read_text())
+    first = known_points(TINY_GRID, tmp_path)
+    run_grid(TINY_GRID, tmp_path, one)
+    points = known_points(TINY_GRID, tmp_path)
     assert len(first) == 4
-    assert again[:4] == first  # to the seconds that the epochs took
-    assert len(points) == len({point["name"] for point in again}) == 16
+    assert points[:4] == first  # to the seconds that the epochs took
+    assert len(points) == len({point.experiment.name for point in points}) == 16
+
+
+def test_trajectories_can_be_run_one_by_one(data: TrainingData, tmp_path: Path) -> None:
+    def one(experiment: Experiment, folder: Path) -> list[Epoch]:
+        return run(experiment, data, folder, resume=True).history
+
+    chosen = TINY_GRID.trajectories()[2]
+    run_grid(TINY_GRID, tmp_path, one, [chosen.name])
+    assert [each.name for each in tmp_path.iterdir()] == [chosen.name]
+    assert [point.experiment for point in known_points(TINY_GRID, tmp_path)] == TINY_GRID.points(chosen)
+
+
+def test_an_unfinished_trajectory_has_no_points_yet(tmp_path: Path) -> None:
+    trajectory = TINY_GRID.trajectories()[0]
+    (tmp_path / trajectory.name).mkdir()
+    write_metrics(tmp_path / trajectory.name / METRICS_FILE, rows(0.5, 0.4))
+    assert known_points(TINY_GRID, tmp_path) == []
 
 
 def rows(*losses: float) -> list[Epoch]:

@@ -12,9 +12,11 @@ from model.errors import DataError
 from tests.training.small import SMALL, run
 from training.album import Album
 from training.epoch import TrainingData
+from training.experiments import EXPERIMENT_4
 from training.finished import read_run
 from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
-from training.grid import POINTS_FILE, Grid, derive, write_points
+from training.grid import GRID_FOLDER, Grid
+from training.loop import METRICS_FILE, write_metrics
 from training.pairs import read_pairs, resolve
 from training.ranking import hardest
 from training.reference import REFERENCES
@@ -81,10 +83,13 @@ def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> N
     copy = tmp_path / "results"
     shutil.copytree(results, copy)
     row = read_run(results / "experiment-2").history[0]
-    trajectory = Grid().trajectories()[0]
-    write_points(copy / "grid" / POINTS_FILE, [derive(point, [row] * 30) for point in Grid().points(trajectory)])
+    for plan in (Grid(), Grid(base=EXPERIMENT_4)):
+        folder = copy / GRID_FOLDER / plan.trajectories()[1].name
+        folder.mkdir(parents=True)
+        write_metrics(folder / METRICS_FILE, [row] * 30)
     text = reproduction(copy, tmp_path / "out")
-    assert len(re.findall(r"^\| 64 \| 0\.0001 \|", text, re.MULTILINE)) == 9
+    for precision in ("bfloat16", "float32"):
+        assert len(re.findall(rf"^\| 128 \| 0\.0001 \| {precision} \|", text, re.MULTILINE)) == 9
 
 
 def test_hardest_pairs_are_sorted_by_their_margin() -> None:
