@@ -66,13 +66,15 @@ class Point:
     best: Epoch
 
 
-def derive(experiment: Experiment, trajectory: Sequence[Epoch]) -> Point:
-    """What `experiment` would have given, read off a trajectory that is at least as long."""
+def derive(experiment: Experiment, trajectory: Sequence[Epoch]) -> Point | None:
+    """What `experiment` would have given, read off a trajectory; None if that has not come so far yet."""
     history: list[Epoch] = []
     for row in trajectory:
         if finished(experiment, history):
             break
         history.append(row)
+    if not finished(experiment, history):
+        return None
     return Point(experiment=experiment, stopped=len(history), best=history[best_epoch(history) - 1])
 
 
@@ -89,14 +91,13 @@ def run_grid(
 
 
 def known_points(grid: Grid, folder: Path) -> list[Point]:
-    """All points of the trajectories that are finished in their folders. Raises TrainingError."""
-    points: list[Point] = []
+    """All points that the trajectories in their folders answer for, finished or not. Raises TrainingError."""
+    points: list[Point | None] = []
     for trajectory in grid.trajectories():
         path = folder / trajectory.name / METRICS_FILE
         history = read_metrics(path) if path.exists() else []
-        if finished(trajectory, history):
-            points += [derive(point, history) for point in grid.points(trajectory)]
-    return points
+        points += [derive(point, history) for point in grid.points(trajectory)]
+    return [point for point in points if point]
 
 
 def winner(points: Sequence[Point]) -> Point:

@@ -95,11 +95,18 @@ def test_trajectories_can_be_run_one_by_one(data: TrainingData, tmp_path: Path) 
     assert [point.experiment for point in known_points(TINY_GRID, tmp_path)] == TINY_GRID.points(chosen)
 
 
-def test_an_unfinished_trajectory_has_no_points_yet(tmp_path: Path) -> None:
+def test_an_unfinished_trajectory_answers_for_what_it_has_passed(tmp_path: Path) -> None:
     trajectory = TINY_GRID.trajectories()[0]
     (tmp_path / trajectory.name).mkdir()
-    write_metrics(tmp_path / trajectory.name / METRICS_FILE, rows(0.5, 0.4))
-    assert known_points(TINY_GRID, tmp_path) == []
+
+    def known(*losses: float) -> list[tuple[int, int | None]]:
+        write_metrics(tmp_path / trajectory.name / METRICS_FILE, rows(*losses))
+        return [(p.experiment.epochs, p.experiment.patience_epochs) for p in known_points(TINY_GRID, tmp_path)]
+
+    assert known(0.5) == []
+    assert known(0.5, 0.4) == [(2, 1), (2, 2)]
+    assert known(0.5, 0.4, 0.41) == [(2, 1), (2, 2), (4, 1)]
+    assert len(known(0.5, 0.4, 0.41, 0.42)) == 4
 
 
 def rows(*losses: float) -> list[Epoch]:
@@ -112,7 +119,9 @@ def rows(*losses: float) -> list[Epoch]:
 
 
 def point(epochs: int, patience: int, *losses: float) -> Point:
-    return derive(replace(EXPERIMENT_4, epochs=epochs, patience_epochs=patience), rows(*losses))
+    found = derive(replace(EXPERIMENT_4, epochs=epochs, patience_epochs=patience), rows(*losses))
+    assert found
+    return found
 
 
 def test_cap_and_patience_cut_a_trajectory_short() -> None:
