@@ -45,9 +45,9 @@ class BareNetwork:
         return verify
 
     def _images(self, batch: int) -> Tensor:
-        """float32 (B, 1, H, W), -1..1; what they show makes no difference to the speed."""
-        side = self.header.network.side_px
-        noise = 2 * torch.rand(batch, 1, side, side, generator=torch.Generator().manual_seed(0)) - 1
+        """float32 (B, C, H, W), -1..1; what they show makes no difference to the speed."""
+        channels, side = self.header.network.input_shape
+        noise = 2 * torch.rand(batch, channels, side, side, generator=torch.Generator().manual_seed(0)) - 1
         return noise.to(self.device).contiguous(memory_format=torch.channels_last)
 
 

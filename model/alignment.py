@@ -73,16 +73,16 @@ def fit(source: Points, target: Points) -> Similarity:
     return Similarity(matrix, shift)
 
 
-def warp(grey: Image.Image, transform: Similarity, side_px: int) -> Pixels:
-    """A grey picture (mode L) through the transform -> uint8 (H, W) of that side; beyond the edges they are repeated.
+def warp(picture: Image.Image, transform: Similarity, side_px: int) -> Pixels:
+    """A picture (mode L or RGB) through the transform -> uint8 (H, W) or (H, W, 3) of that side, the edges repeated.
 
     A picture finer than what is wanted is first reduced by averaging whole pixels, only where it is needed and never
     below what is wanted; then it is sampled once.
     """
     fine = Similarity(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
     factor = math.ceil(1 / fine.scale)
-    box = _box(fine, side_px * OVERSAMPLING, factor, grey.size)
-    part = np.asarray(grey.reduce(factor, box) if factor > 1 else grey.crop(box))
+    box = _box(fine, side_px * OVERSAMPLING, factor, picture.size)
+    part = np.asarray(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
     # pixels of `part` -> pixels of the fine picture, both with the first pixel's centre at 0 as OpenCV wants it
     matrix = fine.matrix * factor
     shift = fine.matrix @ np.array(box[:2]) + fine.shift + matrix @ np.array([0.5, 0.5]) - 0.5

@@ -5,26 +5,30 @@ B batch, H W pixels
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.architecture import FaceNetwork
-from model.preprocessing import PreprocessingConfig, normalise, to_unit
+from model.preprocessing import Pixels, PreprocessingConfig, normalise, to_unit
 from model.similarity import similarity
 
 
-def canary_pair(side_px: int) -> NDArray[np.uint8]:
-    """uint8 (2, H, W): soft waves, and the same with a bright square laid over a corner."""
+def canary_pair(shape: tuple[int, int]) -> Pixels:
+    """For so many channels (1 or 3) and such a side uint8 (2, H, W) or (2, H, W, 3).
+
+    Soft waves, other ones in each colour, and the same with a bright square laid over a corner.
+    """
+    channels, side_px = shape
     y, x = np.mgrid[0:side_px, 0:side_px]
-    waves = ((x * x + 3 * y * y) // side_px % 256).astype(np.uint8)
-    marked = waves.copy()
+    waves = [((x * x + steepness * y * y) // side_px % 256).astype(np.uint8) for steepness in (3, 5, 7)[:channels]]
+    plain = waves[0] if channels == 1 else np.stack(waves, axis=-1)
+    marked = plain.copy()
     marked[: side_px // 4, : side_px // 4] = 230
-    return np.stack([waves, marked])
+    return np.stack([plain, marked])
 
 
 @torch.inference_mode()
 def canary_similarity(network: FaceNetwork, config: PreprocessingConfig) -> float:
     """The similarity of the canary pair, on the device where the network is."""
     device = next(network.parameters()).device
-    images = normalise(to_unit(torch.from_numpy(canary_pair(config.side_px)).to(device)), config)
+    images = normalise(to_unit(torch.from_numpy(canary_pair(config.shape)).to(device)), config)
     left, right = network.embed(images).chunk(2)
     return float(similarity(network.compare(left, right)))

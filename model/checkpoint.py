@@ -96,8 +96,8 @@ class Description(BaseModel):
 
     @model_validator(mode="after")
     def _sides_agree(self) -> Self:
-        if self.network.side_px != self.preprocessing.side_px:
-            raise ValueError("the network and the preprocessing disagree on side_px")
+        if self.network.input_shape != self.preprocessing.shape:
+            raise ValueError("the network and the preprocessing disagree on side_px or colour")
         return self
 
 

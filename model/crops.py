@@ -1,6 +1,6 @@
 """From a photograph to what the network sees: the whole picture, or one face of it, found and straightened.
 
-H W pixels
+H W pixels; in colour uint8 (H, W) reads uint8 (H, W, 3)
 """
 
 from dataclasses import dataclass
@@ -66,10 +66,10 @@ def prepare(
 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
     """A picture that is the frame already -> uint8 (H, W), its middle part resized with antialiasing."""
-    side, (width, height) = config.side_px, photograph.grey.size
+    side, (width, height) = config.side_px, photograph.picture.size
     margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
     box = (margin_x, margin_y, width - margin_x, height - margin_y)
-    return np.array(photograph.grey.resize((side, side), Resampling.BILINEAR, box=box))
+    return np.array(photograph.picture.resize((side, side), Resampling.BILINEAR, box=box))
 
 
 def find_faces(photograph: Photograph, finder: FaceFinder) -> list[Face]:
@@ -100,11 +100,12 @@ def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, 
     settled = settle(photograph, face, config.alignment, finder)
     side = config.side_px
     transform = fit(settled, config.alignment.points(side, config.crop))
-    pixels = warp(photograph.grey, transform, side)
+    pixels = warp(photograph.picture, transform, side)
+    grey = warp(photograph.grey, transform, side) if config.colour == "rgb" else pixels
     stretch = photograph.width_px / photograph.grey.width
     x, y, width, height = (stretch * value for value in face.box)
     found = Face(box=(x, y, width, height), landmarks=settled * stretch, score=face.score)
-    return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, pixels))
+    return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, grey))
 
 
 def require_size(quality: Quality) -> None:

@@ -30,6 +30,11 @@ class NetworkConfig(BaseModel):
     dimension: int = Field(default=4096, ge=1)
 
     @property
+    def input_shape(self) -> tuple[int, int]:
+        """Channels, always 1, and side of the pictures."""
+        return 1, self.side_px
+
+    @property
     def features(self) -> int:
         """Values per image that enter the fully connected layer: 6 x 6 x 256 = 9,216 for the paper's network."""
         side = self.side_px

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to an upright 8-bit grey picture."""
+"""From the bytes of a picture file to an upright 8-bit picture, grey and where it is wanted in colour."""
 
 import io
 from dataclasses import dataclass
@@ -36,16 +36,20 @@ class ImageLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Photograph:
-    """A decoded picture: upright, grey (mode L), perhaps reduced; with the upright size it had in its file."""
+    """A decoded picture: upright, perhaps reduced; with the upright size it had in its file.
+
+    In `grey` (mode L) faces are looked for; `picture` is what the network sees of it, the same or RGB.
+    """
 
     grey: Image.Image
+    picture: Image.Image
     format: Format
     width_px: int
     height_px: int
 
 
 def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Photograph:
-    """The bytes of a JPEG, PNG or WebP file -> the upright grey picture that they look like.
+    """The bytes of a JPEG, PNG or WebP file -> the upright picture that they look like.
 
     EXIF orientation is applied, transparency is laid over white, 16 bits become 8, of an animation the first frame
     counts. Raises EmptyImage, UnsupportedImage, UndecodableImage, ImageTooLarge or ImageTooSmall.
@@ -63,14 +67,14 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     try:
         if kind == "PNG":
             Image.open(io.BytesIO(data), formats=[kind]).verify()  # loading leaves the pixels' checksums unread
-        grey = _grey(_load(image, config))
-        orientation = _orientation(image)
-        upright = grey.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else grey
+        orientation = _orientation(_load(image, config))
+        grey = _upright(_as_seen(image, "L"), orientation)
+        picture = _upright(_as_seen(image, "RGB"), orientation) if config.colour == "rgb" else grey
     except Exception as error:  # as above: OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error
         raise UndecodableImage(f"the {kind} data is truncated or damaged") from error
     if orientation in SIDEWAYS:
         width, height = height, width
-    return Photograph(grey=upright, format=kind, width_px=width, height_px=height)
+    return Photograph(grey=grey, picture=picture, format=kind, width_px=width, height_px=height)
 
 
 def sniff(data: bytes) -> Format:
@@ -105,18 +109,22 @@ def _load(image: Image.Image, config: PreprocessingConfig) -> Image.Image:
     return image
 
 
-def _grey(image: Image.Image) -> Image.Image:
-    """Any mode of the three formats -> L."""
+def _as_seen(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    """Any mode of the three formats -> grey or RGB, over white."""
     if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip to white
         values = np.asarray(image, dtype=np.uint16)
         clear = values == image.info.get("transparency", -1)
-        return Image.fromarray(np.where(clear, 255, values // 257).astype(np.uint8))
+        return Image.fromarray(np.where(clear, 255, values // 257).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("L", image.size, "white")
-        white.paste(image.convert("L"), mask=image.getchannel("A"))
+        white = Image.new(mode, image.size, "white")
+        white.paste(image.convert(mode), mask=image.getchannel("A"))
         return white
-    return image.convert("L")
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(UPRIGHT[orientation]) if orientation in UPRIGHT else image
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,10 +1,10 @@
 """What the network sees of a picture, as a checkpoint remembers it; and from pixels to the network's input.
 
 Training and serving both come through here, `photographs.py` and `crops.py`:
-bytes -> `decode` -> upright 8-bit grey picture -> `shrink` or `straighten` -> uint8 (H, W)
-uint8 (B, H, W) -> `to_unit`, `normalise` -> float32 (B, 1, H, W)
+bytes -> `decode` -> upright 8-bit picture, grey or RGB -> `shrink` or `straighten` -> uint8 (H, W) or (H, W, 3)
+uint8 (B, H, W) or (B, H, W, 3) -> `to_unit`, `normalise` -> float32 (B, C, H, W)
 
-B batch, H W pixels
+B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
 """
 
 from typing import Any, Literal
@@ -38,7 +38,7 @@ class PreprocessingConfig(BaseModel):
 
     version: Literal[1] = 1
     side_px: int = Field(default=105, ge=1)
-    colour: Literal["grey"] = "grey"
+    colour: Literal["grey", "rgb"] = "grey"
     resampling: Literal["antialiased-bilinear"] = "antialiased-bilinear"
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
@@ -46,6 +46,11 @@ class PreprocessingConfig(BaseModel):
     crop: float = Field(default=1.0, gt=0, le=1)
     standardised: bool = False
     alignment: Alignment | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Channels (1 or 3) and side of what the network gets."""
+        return (3 if self.colour == "rgb" else 1), self.side_px
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -55,12 +60,13 @@ class PreprocessingConfig(BaseModel):
 
 
 def to_unit(pixels: Tensor) -> Tensor:
-    """uint8 (B, H, W), 0..255 -> float32 (B, 1, H, W), 0..1."""
-    return pixels.unsqueeze(1).to(torch.float32) / 255
+    """uint8 (B, H, W) or (B, H, W, 3), 0..255 -> float32 (B, 1, H, W) or (B, 3, H, W), 0..1."""
+    channels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
+    return channels.to(torch.float32) / 255
 
 
 def normalise(images: Tensor, config: PreprocessingConfig) -> Tensor:
-    """float32 (B, 1, H, W), 0..1 -> float32 (B, 1, H, W), -1..1 with the default mean and deviation."""
+    """float32 (B, C, H, W), 0..1 -> float32 (B, C, H, W), -1..1 with the default mean and deviation."""
     if config.standardised:
         deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
         return (images - mean) / deviation.clamp_min(LEAST_DEVIATION)

@@ -6,10 +6,10 @@ B batch, C channels, H W pixels, V views, D embedding
 """
 
 from math import sqrt
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,6 +31,7 @@ class ResidualConfig(BaseModel):
 
     kind: Literal["residual"] = "residual"
     side_px: int = Field(default=100, ge=STRIDE)
+    input_channels: Literal[1, 3] = 1
     views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1)
     view_px: int = Field(default=64, ge=STRIDE)
     channels: tuple[int, int, int, int] = (24, 48, 96, 192)
@@ -39,11 +40,22 @@ class ResidualConfig(BaseModel):
     flip_average: bool = True
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
 
+    @model_serializer(mode="wrap")
+    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Left out for grey pictures, as before there were others, so that digests of older checkpoints still hold."""
+        values: dict[str, Any] = serialize(self)
+        return {name: value for name, value in values.items() if (name, value) != ("input_channels", 1)}
+
     @model_validator(mode="after")
     def _shared_out(self) -> Self:
         if self.dimension % len(self.views):
             raise ValueError("the dimension must be a multiple of the number of views")
         return self
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Channels and side of the pictures."""
+        return self.input_channels, self.side_px
 
     @property
     def features(self) -> int:
@@ -83,7 +95,7 @@ class Tower(nn.Module):
         self.normalisation = nn.BatchNorm1d(dimension)
 
     def forward(self, view: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, D / V) float32 of unit length."""
+        """(B, C, H, W) -> (B, D / V) float32 of unit length."""
         # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
         features = self.trunk(view).flatten(1)
         return functional.normalize(self.normalisation(self.fully_connected(features)).float())
@@ -99,7 +111,7 @@ class ResidualNetwork(nn.Module):
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) float32, standardised -> (B, D) float32 of unit length; the mirror counts in evaluation only."""
+        """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; the mirror counts in evaluation only."""
         if self.training or not self.config.flip_average:
             return self.forward(images)
         straight, mirrored = self.forward(torch.cat([images, images.flip(3)])).chunk(2)
@@ -115,7 +127,7 @@ class ResidualNetwork(nn.Module):
         return self.head.identical()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, D) of unit length, of the pictures as they are."""
+        """(B, C, H, W) -> (B, D) of unit length, of the pictures as they are."""
         views = [central_view(images, share, self.config.view_px) for share in self.config.views]
         parts = [tower(view) for tower, view in zip(self.towers, views, strict=True)]
         return torch.cat(parts, dim=1) / sqrt(len(parts))
@@ -140,7 +152,7 @@ def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
 
 
 def _trunk(config: ResidualConfig) -> nn.Sequential:
-    stem = [nn.Conv2d(1, config.channels[0], 3, 2, padding=1, bias=False),
+    stem = [nn.Conv2d(config.input_channels, config.channels[0], 3, 2, padding=1, bias=False),
             nn.BatchNorm2d(config.channels[0]), ParametricRectifier(config.channels[0])]  # fmt: skip
     entering, blocks = config.channels[0], []
     for stage, (leaving, count) in enumerate(zip(config.channels, config.blocks, strict=True)):

@@ -39,7 +39,7 @@ def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
     """A narrow network with random weights, batch statistics of drawn pictures, and a bias that favours "same"."""
     network = SiameseNetwork(config)
     initialise(network, torch.Generator().manual_seed(seed))
-    pixels = torch.from_numpy(canary_pair(config.side_px))[:, None].float() / 255
+    pixels = torch.from_numpy(canary_pair(config.input_shape))[:, None].float() / 255
     network.train()
     for _ in range(20):
         network.embed((pixels - 0.5) / 0.5)

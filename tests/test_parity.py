@@ -14,16 +14,25 @@ import torch
 from PIL import Image
 
 from app.embeddings import decode_embedding
-from model.checkpoint import load
+from app.main import open_verifier
+from app.settings import read_settings
+from model.checkpoint import load, save
 from model.folding import fold
+from model.preprocessing import PreprocessingConfig
+from tests.conftest import DRAWN_RANGES, client_of, describe
 from tests.drawing import encode, encode_lying, portrait
 from tests.faces import beheld, scene
+from tests.model.test_residual import SLIM, network
 from training.album import open_album
 from training.archive import ENDINGS
+from training.experiments import ALIGNED
 from training.pairs import PairSet
 from training.scoring import embed_pictures, score_pairs
 
 pytestmark = pytest.mark.anyio
+
+COLOURED = SLIM.model_copy(update={"input_channels": 3, "dimension": 32})
+IN_COLOUR = {"side_px": COLOURED.side_px, "colour": "rgb", "standardised": True}
 
 LFW_PICTURES = 8
 
@@ -124,6 +133,19 @@ async def test_photographs_with_faces(
     aligned_client: httpx.AsyncClient, aligned_checkpoint_path: Path, tmp_path: Path
 ) -> None:
     await assert_parity(aligned_client, photographs(), aligned_checkpoint_path, tmp_path)
+
+
+async def test_photographs_in_colour(tmp_path: Path) -> None:
+    path, preprocessing = tmp_path / "coloured.safetensors", ALIGNED.model_copy(update=IN_COLOUR)
+    description = describe(name="coloured", preprocessing=PreprocessingConfig(), trained_on=DRAWN_RANGES)
+    save(
+        path,
+        network(COLOURED).eval(),
+        description.model_copy(update={"network": COLOURED, "preprocessing": preprocessing}),
+    )
+    settings = read_settings({"weights": path, "device": "cpu"}, environment={})
+    async with client_of(settings, open_verifier(settings)) as client:
+        await assert_parity(client, photographs(), path, tmp_path)
 
 
 async def test_a_picture_without_a_face_is_left_out_where_the_service_refuses_it(

@@ -41,7 +41,7 @@ class MeasuredFace:
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """Prepared pictures: keys of length N, pixels uint8 (N, H, W), and a digest over both.
+    """Prepared pictures: keys of length N, pixels uint8 (N, H, W) or (N, H, W, 3), and a digest over both.
 
     Where faces were straightened, `faces` has what was measured of each picture's, and `faceless` names the pictures
     without one, which are not in the album.
@@ -64,7 +64,7 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig) -> Album:
     `source` is a folder with a folder for each person, or a .tgz of one. Raises DataError naming the file.
     """
     fingerprint = _fingerprint(source, config)
-    kind = "-aligned" if config.alignment else ""
+    kind = ("-aligned" if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
     path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint)
     if album is None:

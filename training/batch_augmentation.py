@@ -1,9 +1,9 @@
 """Random changes of whole batches at once: each picture has parameters of its own, drawn from a generator handed in.
 
-B batch, H W pixels
+B batch, C channels, H W pixels
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
 
 import torch
@@ -11,6 +11,16 @@ from torch import Tensor
 from torch.nn import functional
 
 BLUR_RADIUS = 3
+LUMA = (0.299, 0.587, 0.114)
+"""The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourChange:
+    """How far colours may be changed: each channel's brightness, as a logarithm, and how often they are taken away."""
+
+    tint: float = 0.12
+    grey_probability: float = 0.15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,7 @@ class BatchAugmentation:
     erase: tuple[float, float] = (0.1, 0.35)
     blur_probability: float = 0.3
     blur_px: float = 1.2
+    colour: ColourChange | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +46,8 @@ class BatchDraw:
     """The parameters of B pictures.
 
     affine (B, 2, 3) as `affine_grid` takes it, gamma, contrast and blur_px (B,), the erased box (B, 4) as left, top,
-    right, bottom in shares of the side (of no size where nothing is erased), and the shade (B,) it is filled with.
+    right, bottom in shares of the side (of no size where nothing is erased), and the shade (B,) it is filled with;
+    of coloured pictures the factor of each channel (B, 3), and which (B,) become grey.
     """
 
     affine: Tensor
@@ -44,6 +56,8 @@ class BatchDraw:
     blur_px: Tensor
     box: Tensor
     shade: Tensor
+    tint: Tensor | None = None
+    greyed: Tensor | None = None
 
 
 def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator) -> BatchDraw:
@@ -51,7 +65,7 @@ def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator
     unit = torch.rand(17, size, generator=generator)
     either = 2 * unit - 1
     blurred = unit[0] < changes.blur_probability
-    return BatchDraw(
+    drawn = BatchDraw(
         affine=_affine(changes, unit[1] < changes.flip_probability, either[2:8]),
         gamma=torch.exp(either[8] * changes.gamma),
         contrast=torch.exp(either[9] * changes.contrast),
@@ -59,31 +73,45 @@ def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator
         box=_box(changes, unit[11:16]),
         shade=unit[16],
     )
+    if changes.colour is None:
+        return drawn
+    unit = torch.rand(4, size, generator=generator)
+    tint = torch.exp((2 * unit[:3] - 1) * changes.colour.tint).T
+    return replace(drawn, tint=tint, greyed=unit[3] < changes.colour.grey_probability)
 
 
 def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
-    """float32 (B, 1, H, W), 0..1 -> the same shape and range; what a shift uncovers repeats the border."""
+    """float32 (B, C, H, W), 0..1 -> the same shape and range; what a shift uncovers repeats the border."""
     grid = functional.affine_grid(parameters.affine, list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     lit = moved.clamp(0, 1) ** parameters.gamma[:, None, None, None]
-    middle = lit.mean((2, 3), keepdim=True)
+    middle = lit.mean((1, 2, 3), keepdim=True)
     contrasted = (middle + (lit - middle) * parameters.contrast[:, None, None, None]).clamp(0, 1)
+    if parameters.tint is not None and parameters.greyed is not None:
+        contrasted = change_colours(contrasted, parameters.tint, parameters.greyed)
     return erase(blur(contrasted, parameters.blur_px), parameters.box, parameters.shade)
 
 
+def change_colours(images: Tensor, tint: Tensor, greyed: Tensor) -> Tensor:
+    """(B, 3, H, W), 0..1 -> the same, with the channels' factors (B, 3), then grey where `greyed` (B,)."""
+    tinted = (images * tint[:, :, None, None]).clamp(0, 1)
+    grey = (tinted * tinted.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    return torch.where(greyed[:, None, None, None], grey, tinted)
+
+
 def blur(images: Tensor, deviation_px: Tensor) -> Tensor:
-    """(B, 1, H, W) -> the same, each blurred by a Gaussian of its own deviation (B,); none where that is 0."""
+    """(B, C, H, W) -> the same, each blurred by a Gaussian of its own deviation (B,); none where that is 0."""
     offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
-    kernel = kernel / kernel.sum(1, keepdim=True)
-    rows = images.transpose(0, 1)  # pictures as channels, so that each has its kernel
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], dim=0)
+    rows = images.flatten(0, 1)[None]  # pictures as channels, so that each has its kernel
     padded = functional.pad(rows, (BLUR_RADIUS,) * 4, mode="replicate")
-    across = functional.conv2d(padded, kernel[:, None, None, :], groups=len(images))
-    return functional.conv2d(across, kernel[:, None, :, None], groups=len(images)).transpose(0, 1)
+    across = functional.conv2d(padded, kernel[:, None, None, :], groups=len(kernel))
+    return functional.conv2d(across, kernel[:, None, :, None], groups=len(kernel)).view_as(images)
 
 
 def erase(images: Tensor, box: Tensor, shade: Tensor) -> Tensor:
-    """(B, 1, H, W) with the pixels whose centres lie in the box (B, 4) of one shade (B,)."""
+    """(B, C, H, W) with the pixels whose centres lie in the box (B, 4) of one shade (B,)."""
     height, width = images.shape[2:]
     x = (torch.arange(width, device=images.device) + 0.5) / width
     y = (torch.arange(height, device=images.device) + 0.5) / height

@@ -9,6 +9,7 @@ from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualConfig
 from training.augmentation import Augmentation
+from training.batch_augmentation import BatchAugmentation, ColourChange
 from training.identity_experiment import IdentityExperiment
 from training.part_swap import FaceParts, Part
 
@@ -41,8 +42,8 @@ class Experiment:
             raise TrainingError(f"{self.name}: epochs, batch, rates and patience must be positive")
         if not 0 < self.validation_fraction < 1:
             raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
-        if self.network.side_px != self.preprocessing.side_px:
-            raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px")
+        if self.network.input_shape != self.preprocessing.shape:
+            raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
 
     def learning_rate_at(self, epoch: int) -> float:
         """The rate of an epoch, the first being 1: constant, or multiplied by the factor every so many epochs."""
@@ -97,20 +98,33 @@ DEEP_FUNNELED_FACE = FaceParts(
 """Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle 128 of 250 pixels."""
 EXPERIMENT_5 = IdentityExperiment(
     name="experiment-5",
-    network=ResidualConfig(),
+    network=ResidualConfig(input_channels=3),
     preprocessing=PreprocessingConfig(
-        side_px=100, crop=150 / 250, standardised=True, draft_margin=10, alignment=LFW_ALIGNMENT
+        side_px=100, colour="rgb", crop=150 / 250, standardised=True, draft_margin=10, alignment=LFW_ALIGNMENT
     ),
+    augmentation=BatchAugmentation(colour=ColourChange()),
     face=DEEP_FUNNELED_FACE.seen_through(128 / 150),
 )
 EXPERIMENT_5_UNALIGNED = replace(
     EXPERIMENT_5,
     name="experiment-5-unaligned",
-    preprocessing=PreprocessingConfig(side_px=100, crop=150 / 250, standardised=True),
+    preprocessing=PreprocessingConfig(side_px=100, colour="rgb", crop=150 / 250, standardised=True),
 )
 """No outside data: the deep-funneled pictures as they are."""
-EXPERIMENT_5_ONE_VIEW = replace(
+EXPERIMENT_5_GREY = replace(
     EXPERIMENT_5,
+    name="experiment-5-grey",
+    network=ResidualConfig(),
+    preprocessing=EXPERIMENT_5.preprocessing.model_copy(update={"colour": "grey"}),
+    augmentation=BatchAugmentation(),
+)
+EXPERIMENT_5_GREY_UNALIGNED = replace(
+    EXPERIMENT_5_GREY,
+    name="experiment-5-grey-unaligned",
+    preprocessing=EXPERIMENT_5_UNALIGNED.preprocessing.model_copy(update={"colour": "grey"}),
+)
+EXPERIMENT_5_ONE_VIEW = replace(
+    EXPERIMENT_5_GREY,
     name="experiment-5-one-view",
     network=ResidualConfig(side_px=64, views=(1.0,), dimension=256),
     preprocessing=PreprocessingConfig(
@@ -135,6 +149,8 @@ EXPERIMENTS: dict[str, AnyExperiment] = {
         SMOKE,
         EXPERIMENT_5,
         EXPERIMENT_5_UNALIGNED,
+        EXPERIMENT_5_GREY,
+        EXPERIMENT_5_GREY_UNALIGNED,
         EXPERIMENT_5_ONE_VIEW,
     )
 }

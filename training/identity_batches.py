@@ -20,7 +20,7 @@ from training.seeds import generator_for
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Pictures float32 (B, 1, H, W), normalised and channels_last; labels int64 (B,), one number for each person.
+    """Pictures float32 (B, C, H, W), normalised and channels_last; labels int64 (B,), one number for each person.
 
     The first `known` pictures are of people whom the classifier knows, by their numbers.
     """
@@ -55,7 +55,7 @@ def identity_batches(
 def _assemble(
     experiment: IdentityExperiment, data: PeopleData, plan: BatchPlan, masks: Tensor, swaps: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Pictures float32 (B, 1, H, W), 0..1, and labels (B,): the known, the virtual, both views of the singles."""
+    """Pictures float32 (B, C, H, W), 0..1, and labels (B,): the known, the virtual, both views of the singles."""
     people, pictures = plan.pictures.shape
     known = to_unit(data.album.pixels[plan.pictures.flatten()])
     virtual = swap_parts(known.unflatten(0, (people, pictures)), masks, experiment.virtual, swaps)

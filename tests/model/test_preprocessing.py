@@ -1,4 +1,4 @@
-"""Whatever a file's format and mode are, it ends as the grey picture that it looks like."""
+"""Whatever a file's format and mode are, it ends as the picture that it looks like, grey or in colour."""
 
 from collections.abc import Callable
 
@@ -15,6 +15,7 @@ from tests.drawing import encode, portrait
 from tests.model.pictures import deep_png, difference, grey_values, several
 
 CONFIG = PreprocessingConfig()
+IN_COLOUR = PreprocessingConfig(colour="rgb")
 COLOUR = portrait(3)
 GREY = COLOUR.convert("L")
 DEEP = np.asarray(COLOUR, dtype=np.uint16) * 257
@@ -53,6 +54,26 @@ def test_every_format_and_mode_ends_as_the_same_grey_picture(name: str) -> None:
     assert photograph.format == name.partition("-")[0].upper()
     assert (photograph.width_px, photograph.height_px) == photograph.grey.size == COLOUR.size
     assert difference(np.asarray(photograph.grey), grey_values(COLOUR)) <= tolerance
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_format_and_mode_ends_as_the_same_coloured_picture(name: str) -> None:
+    data, tolerance = FILES[name]
+    photograph = decode(data, IN_COLOUR)
+    expected = COLOUR.convert("L").convert("RGB") if "grey" in name else COLOUR
+    assert photograph.picture.mode == "RGB"
+    assert photograph.picture.size == COLOUR.size
+    assert difference(np.asarray(photograph.picture), np.asarray(expected)) <= 4 * tolerance
+    assert np.array_equal(np.asarray(photograph.grey), np.asarray(decode(data, CONFIG).grey))
+
+
+def test_colours_become_channels() -> None:
+    prepared = prepare(encode(COLOUR), IN_COLOUR)
+    assert prepared.shape == (105, 105, 3)
+    unit = to_unit(torch.from_numpy(prepared[None]))
+    assert unit.shape == (1, 3, 105, 105)
+    assert float(unit[0, 2, 5, 7]) == pytest.approx(prepared[5, 7, 2] / 255)
+    assert normalise(unit, IN_COLOUR).shape == unit.shape
 
 
 def test_black_and_white() -> None:

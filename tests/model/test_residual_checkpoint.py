@@ -52,6 +52,19 @@ def test_it_comes_back_whole_and_serves(path: Path) -> None:
     assert (verifier.compare(embeddings[:2], embeddings[2:]) == verifier.compare(embeddings[2:], embeddings[:2])).all()
 
 
+def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
+    coloured = SLIM.model_copy(update={"input_channels": 3})
+    preprocessing = PreprocessingConfig(side_px=SLIM.side_px, standardised=True, colour="rgb")
+    described = describe().model_copy(update={"network": coloured, "preprocessing": preprocessing})
+    save(tmp_path / "coloured", network(coloured).eval(), described)
+    verifier = Verifier(load(tmp_path / "coloured"), torch.device("cpu"))
+    verifier.check_canary()
+    pixels = (torch.rand(2, 32, 32, 3, generator=torch.Generator().manual_seed(3)) * 255).byte().numpy()
+    assert not (verifier.embed(pixels) == verifier.embed(pixels[..., ::-1].copy())).all()
+    with pytest.raises(ValidationError, match="disagree on side_px or colour"):
+        Description.model_validate({**dict(described), "network": SLIM})
+
+
 def test_the_head_is_part_of_the_embedding_s_digest_and_operating_points_are_not(path: Path, tmp_path: Path) -> None:
     before = load(path).header
     changed = network().eval()

@@ -88,10 +88,13 @@ def test_a_sound_network_sings_as_the_canary_did(checkpoint: Checkpoint) -> None
 
 
 def test_the_canary_pair_is_two_different_pictures() -> None:
-    pair = canary_pair(105)
+    pair = canary_pair((1, 105))
     assert pair.dtype == np.uint8
     assert pair.shape == (2, 105, 105)
     assert not np.array_equal(pair[0], pair[1])
+    coloured = canary_pair((3, 105))
+    assert np.array_equal(coloured[..., 0], pair)
+    assert not np.array_equal(coloured[..., 0], coloured[..., 1])
 
 
 @pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "fully_connected.weight", "comparison.bias"])

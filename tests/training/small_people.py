@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from model.preprocessing import PreprocessingConfig
-from model.residual import ResidualConfig
 from tests.drawing import encode, portrait
 from training.album import Album, open_album
 from training.experiments import EXPERIMENT_5
@@ -18,8 +17,10 @@ PICTURES = (3, 2, 4, 3, 1, 1, 2, 5, 1, 3)
 SMALL_PEOPLE = replace(
     EXPERIMENT_5,
     name="small-people",
-    network=ResidualConfig(side_px=SIDE_PX, views=(1.0, 0.75), view_px=24, channels=(4, 4, 6, 8), dimension=16),
-    preprocessing=PreprocessingConfig(side_px=SIDE_PX, crop=0.8, standardised=True),
+    network=EXPERIMENT_5.network.model_copy(
+        update={"side_px": SIDE_PX, "views": (1.0, 0.75), "view_px": 24, "channels": (4, 4, 6, 8), "dimension": 16}
+    ),
+    preprocessing=PreprocessingConfig(side_px=SIDE_PX, colour="rgb", crop=0.8, standardised=True),
     held_out=HoldOut(fraction=0.4, most_pictures=4),
     people=4,
     pictures=2,

@@ -10,8 +10,10 @@ from torch import Tensor
 from training.batch_augmentation import (
     BatchAugmentation,
     BatchDraw,
+    ColourChange,
     augment_batch,
     blur,
+    change_colours,
     draw_batch,
     erase,
 )
@@ -51,7 +53,8 @@ def test_every_picture_is_changed_its_own_way() -> None:
 
 
 def test_a_draw_comes_from_its_generator() -> None:
-    one, again, other = (drawn(BatchAugmentation(), seed=seed) for seed in (0, 0, 1))
+    changes = BatchAugmentation(colour=ColourChange())
+    one, again, other = (drawn(changes, seed=seed) for seed in (0, 0, 1))
     for field in fields(BatchDraw):
         assert torch.equal(getattr(one, field.name), getattr(again, field.name))
         assert not torch.equal(getattr(one, field.name), getattr(other, field.name))
@@ -113,6 +116,40 @@ def test_blur_equals_a_slow_loop() -> None:
                     for j in range(7)
                 )
                 assert float(result[y, x]) == pytest.approx(expected, abs=1e-5)
+
+
+def test_colours_are_blurred_and_lit_alike() -> None:
+    """A grey picture in three channels stays grey, and each is changed as if it were alone."""
+    parameters = drawn(BatchAugmentation(), 6)
+    alone = augment_batch(pictures(6), parameters)
+    coloured = augment_batch(pictures(6).expand(-1, 3, -1, -1), parameters)
+    assert torch.allclose(coloured, alone.expand(-1, 3, -1, -1), atol=1e-6)
+    several = torch.rand(4, 3, 10, 10, generator=torch.Generator().manual_seed(3))
+    blurred = blur(several, torch.tensor([0.0, 0.4, 0.8, 1.2]))
+    for channel in range(3):
+        assert torch.equal(blurred[:, [channel]], blur(several[:, [channel]], torch.tensor([0.0, 0.4, 0.8, 1.2])))
+
+
+def test_colours_are_tinted_and_sometimes_taken_away() -> None:
+    images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(4)) / 2
+    tint = torch.tensor([[1.2, 1.0, 0.8], [1.2, 1.0, 0.8]])
+    tinted, grey = change_colours(images, tint, torch.tensor([False, True]))
+    for channel, factor in enumerate((1.2, 1.0, 0.8)):
+        assert torch.allclose(tinted[channel], images[0, channel] * factor)
+    expected = 0.299 * 1.2 * images[1, 0] + 0.587 * images[1, 1] + 0.114 * 0.8 * images[1, 2]
+    assert torch.allclose(grey, expected.expand(3, -1, -1), atol=1e-6)
+
+
+def test_drawn_tints_and_greys_are_as_wanted() -> None:
+    plain, coloured = drawn(STILL, 1000), drawn(replace(STILL, colour=ColourChange(tint=0.2)), 1000)
+    assert plain.tint is plain.greyed is None
+    assert torch.equal(plain.shade, coloured.shade)
+    assert coloured.tint is not None
+    assert coloured.greyed is not None
+    assert coloured.tint.shape == (1000, 3)
+    assert 0.81 < float(coloured.tint.min()) < 0.83
+    assert 1.2 < float(coloured.tint.max()) < 1.23
+    assert 100 < int(coloured.greyed.sum()) < 200
 
 
 def test_a_box_of_one_shade_is_erased() -> None:

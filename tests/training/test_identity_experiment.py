@@ -10,21 +10,39 @@ from model.errors import TrainingError
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualConfig
-from training.experiments import EXPERIMENT_5, EXPERIMENT_5_UNALIGNED
+from training.batch_augmentation import ColourChange
+from training.experiments import (
+    EXPERIMENT_5,
+    EXPERIMENT_5_GREY,
+    EXPERIMENT_5_GREY_UNALIGNED,
+    EXPERIMENT_5_UNALIGNED,
+)
 from training.people import HoldOut
 
 
 def test_experiment_5_is_as_decided() -> None:
     run = EXPERIMENT_5_UNALIGNED
     assert run.network == ResidualConfig(
-        side_px=100, views=(1.0, 0.64), view_px=64, channels=(24, 48, 96, 192), dimension=512
+        side_px=100, input_channels=3, views=(1.0, 0.64), view_px=64, channels=(24, 48, 96, 192), dimension=512
     )
-    assert run.preprocessing == PreprocessingConfig(side_px=100, crop=150 / 250, standardised=True)
+    assert run.preprocessing == PreprocessingConfig(side_px=100, colour="rgb", crop=150 / 250, standardised=True)
     assert (run.people, run.pictures, run.singles, run.virtual) == (32, 4, 48, 16)
     assert (run.temperature, run.classifier_weight, run.classifier_scale, run.classifier_margin) == (0.1, 0.5, 20, 0.15)
     assert (run.learning_rate, run.average, run.epochs) == (2e-3, 0.998, 40)
     assert run.held_out == HoldOut(fraction=0.15, most_pictures=100)
     assert replace(EXPERIMENT_5, name=run.name, preprocessing=run.preprocessing) == run
+
+
+def test_the_grey_runs_differ_in_nothing_but_colour() -> None:
+    for grey, coloured in (
+        (EXPERIMENT_5_GREY, EXPERIMENT_5),
+        (EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_UNALIGNED),
+    ):
+        assert grey.preprocessing.model_copy(update={"colour": "rgb"}) == coloured.preprocessing
+        assert grey.network.model_copy(update={"input_channels": 3}) == coloured.network
+        assert replace(grey.augmentation, colour=ColourChange()) == coloured.augmentation
+        named = replace(coloured, name=grey.name, preprocessing=grey.preprocessing, network=grey.network)
+        assert replace(named, augmentation=grey.augmentation) == grey
 
 
 @pytest.mark.parametrize("rising", [0.3, 0.25])
