@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from model.errors import DataError
 from model.files import replacing
-from training.accuracy_tables import BASELINE, Measured, over_people, table_figures, table_systems
+from training.accuracy_tables import BASELINE, Measured, over_people, table_figures, table_seeds, table_systems
 from training.all_pairs import ALL_PAIRS_FILE, AllPairsRates
 from training.curves import draw_curves
 from training.detail_tables import (
@@ -52,6 +52,8 @@ an operating point then. All intervals of this table are over people. The rate a
 pictures of peopleDevTest; two people with more than a hundred pictures each have half of its genuine pairs, so it
 stands there a second time with each person counting alike."""
 
+SEEDS = "The mean over runs that differ in nothing but the seed, and the lowest and the highest of them."
+
 MCNEMAR = """\
 McNemar's exact test on the pairs that both were tested on, each run at its own threshold. It takes pairs for
 independent, which pairs that share people are not quite."""
@@ -78,7 +80,7 @@ def write_accuracy(results: Path, out: Path, runs: Mapping[str, Run]) -> Path:
 
 def _page(measured: Mapping[str, Measured], folds: Sequence[View2], log: str) -> str:
     mcnemar, points = table_mcnemar(measured), table_operating_points(measured)
-    variants = table_variants(measured)
+    variants, seeds = table_variants(measured), table_seeds(measured)
     analysed = {name: found.errors for name, found in measured.items() if found.errors}
     parts = [
         "# Accuracy",
@@ -86,6 +88,7 @@ def _page(measured: Mapping[str, Measured], folds: Sequence[View2], log: str) ->
         "## Beside the reference and published systems",
         table_systems(measured, folds),
         *(format_view2(found) for found in folds),
+        *(["## Over seeds", SEEDS, seeds] if seeds else []),
         "## Error rates",
         table_figures(measured),
         CALIBRATION,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from model.checkpoint import Header
 from model.residual import ResidualConfig
@@ -75,6 +76,23 @@ def _view2_row(found: View2) -> Row:
 def _published_row(each: Published) -> Row:
     accuracy = spread(each.accuracy, each.error)
     return [f"{each.system} ({each.paper})", each.category, "View 2", accuracy, "", "", "10 folds", each.origin]
+
+
+def table_seeds(measured: Mapping[str, Measured]) -> str:
+    """Experiments that were run with several seeds: the mean over these, lowest and highest. Or nothing."""
+    runs: dict[str, list[Run]] = {}
+    for name, found in measured.items():
+        runs.setdefault(name.partition("-seed")[0], []).append(found.run)
+    head = ["experiment", "seeds", "accuracy", "area under ROC", "EER", "FNMR at FMR 1%"]
+    return table(head, [_seeds_row(name, same) for name, same in runs.items() if len(same) > 1])
+
+
+def _seeds_row(name: str, runs: Sequence[Run]) -> Row:
+    cells = [name, ", ".join(str(run.header.provenance.seed) for run in runs)]
+    for figure in (AT_THRESHOLD, "area under ROC", "EER", "FNMR at FMR 1%"):
+        values = [run.metric(figure).value for run in runs]
+        cells.append(f"{fmean(values):.2%} ({min(values):.2%} to {max(values):.2%})")
+    return cells
 
 
 def table_figures(measured: Mapping[str, Measured]) -> str:

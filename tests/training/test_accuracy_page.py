@@ -99,6 +99,21 @@ def test_figures_stand_beside_published_ones(results: Path) -> None:
     assert row(text, "experiment-5", "EER").startswith(f"{read_run(results / 'experiment-5').metric('EER').value:.2%}")
 
 
+def test_runs_that_differ_in_the_seed_are_summed_up(results: Path) -> None:
+    assert "## Over seeds" not in page(results)
+    write_run(
+        results / "experiment-5-seed1", PAIRS, scores(0.3), calibrated=True, preprocessing=ALIGNED, row=PEOPLE_ROW
+    )
+    text = page(results)
+    one, other = (
+        read_run(results / name).metric("area under ROC").value for name in ("experiment-5", "experiment-5-seed1")
+    )
+    expected = f"{(one + other) / 2:.2%} ({min(one, other):.2%} to {max(one, other):.2%})"
+    section = text.partition("## Over seeds")[2]
+    assert row(section, "experiment-5", "area under ROC") == expected
+    assert "| experiment-2 |" not in section.partition("##")[0]
+
+
 def test_a_category_says_who_saw_which_faces() -> None:
     plain = Header(**dict(describe()), canary_similarity=0.5, embedding_sha256="")
     aligned = plain.model_copy(update={"preprocessing": ALIGNED})
