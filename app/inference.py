@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Images uint8 (H, W) to be embedded, and what is made of their embeddings (B, D), on the network's thread too."""
+    """Images as the network sees them, and what is made of their embeddings (B, D), on the network's thread too."""
 
     images: Sequence[Pixels]
     finish: Callable[[Embeddings], object]
@@ -72,7 +72,7 @@ class Inference:
         return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline)
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
-        """B images uint8 (H, W) -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
+        """B images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
         return await self._on_network(images, lambda embeddings: embeddings, deadline)
 
     async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[float]:
@@ -84,7 +84,7 @@ class Inference:
         return await self._on_network([], finish, deadline)
 
     async def verify(self, left: Pixels, right: Pixels, deadline: float = inf) -> Timed[float]:
-        """Two images uint8 (H, W) -> their similarity, as embedding and comparing gives it.
+        """Two images as the network sees them -> their similarity, as embedding and comparing gives it.
 
         Raises InferenceError or DeadlinePassed.
         """

@@ -14,7 +14,7 @@ PLACES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """What the network sees, uint8 (H, W): of which image, and which of its faces if one was looked for."""
+    """What the network sees, uint8: of which image, and which of its faces if one was looked for."""
 
     image: int
     face: int | None

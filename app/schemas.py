@@ -39,7 +39,7 @@ class Box(BaseModel):
 
 class QualityReport(BaseModel):
     """What was measured of a face. Sharpness (variance of the Laplacian) and brightness (0 to 255) are of what the
-    network sees; roll and yaw are estimated from the landmarks, in degrees.
+    network sees, in grey; roll and yaw are estimated from the landmarks, in degrees.
     """
 
     inter_eye_px: float

@@ -26,7 +26,7 @@ def residual_multiply_adds(config: ResidualConfig) -> dict[str, int]:
     Shortcuts are in their stage.
     """
     side, before = (config.view_px + 1) // 2, config.channels[0]
-    counts = {"stem": side**2 * before * 9}
+    counts = {"stem": side**2 * before * 9 * config.input_channels}
     for number, (after, blocks) in enumerate(zip(config.channels, config.blocks, strict=True), 1):
         side = side if number == 1 else (side + 1) // 2
         kernels = 9 * (before + (2 * blocks - 1) * after) + (before if number > 1 else 0)

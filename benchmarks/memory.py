@@ -14,6 +14,7 @@ from app.cores import decoders_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, positive, run_benchmark
 from benchmarks.record import Figures, Row
+from model.photographs import ORIENTATION_TAG
 from tests.app.service import serving
 from tests.drawing import encode
 from tests.faces import beheld, scene
@@ -44,18 +45,20 @@ def most_growth_bytes(settings: Settings) -> float:
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 
-def resident_bytes(pid: int, field: str = "VmHWM") -> int:
+def resident_bytes(pid: int | str, field: str = "VmHWM") -> int:
     """The resident memory of a process at its highest, or now with `VmRSS`."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     [line] = [line for line in lines if line.startswith(f"{field}:")]
     return 1024 * int(line.split()[1])
 
 
-def drawn_file(form: str, size: tuple[int, int]) -> bytes:
-    """A photograph with one face, in one of FORMS."""
+def drawn_file(form: str, size: tuple[int, int], orientation: int = 1) -> bytes:
+    """A photograph with one face, in one of FORMS, with that EXIF orientation."""
     mode, kind, options = FORMS[form]
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = orientation
     small = scene(beheld(0), size=(600, 417))
-    return encode(small.convert(mode).resize(size, Image.Resampling.BILINEAR), kind, **options)
+    return encode(small.convert(mode).resize(size, Image.Resampling.BILINEAR), kind, exif=exif.tobytes(), **options)
 
 
 async def send_at_once(url: str, data: bytes, count: int) -> Counter[int]:

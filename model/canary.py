@@ -29,6 +29,6 @@ def canary_pair(shape: tuple[int, int]) -> Pixels:
 def canary_similarity(network: FaceNetwork, config: PreprocessingConfig) -> float:
     """The similarity of the canary pair, on the device where the network is."""
     device = next(network.parameters()).device
-    images = normalise(to_unit(torch.from_numpy(canary_pair(config.shape)).to(device)), config)
+    images = normalise(to_unit(torch.from_numpy(canary_pair(config.input_shape)).to(device)), config)
     left, right = network.embed(images).chunk(2)
     return float(similarity(network.compare(left, right)))

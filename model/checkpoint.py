@@ -95,8 +95,8 @@ class Description(BaseModel):
         return {name: value for name, value in values.items() if name not in LATER or value}
 
     @model_validator(mode="after")
-    def _sides_agree(self) -> Self:
-        if self.network.input_shape != self.preprocessing.shape:
+    def _inputs_agree(self) -> Self:
+        if self.network.input_shape != self.preprocessing.input_shape:
             raise ValueError("the network and the preprocessing disagree on side_px or colour")
         return self
 

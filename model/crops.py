@@ -1,6 +1,6 @@
 """From a photograph to what the network sees: the whole picture, or one face of it, found and straightened.
 
-H W pixels; in colour uint8 (H, W) reads uint8 (H, W, 3)
+H W pixels; what the network sees is uint8 (H, W), or (H, W, 3) in colour
 """
 
 from dataclasses import dataclass

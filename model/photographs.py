@@ -57,7 +57,7 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     kind = sniff(data)
     limits = limits or ImageLimits()
     try:
-        image = Image.open(io.BytesIO(data), formats=[kind])
+        image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(_too_large(limits)) from error
     except Exception as error:  # Pillow's parsers raise whatever the bytes lead them into
@@ -67,9 +67,11 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     try:
         if kind == "PNG":
             Image.open(io.BytesIO(data), formats=[kind]).verify()  # loading leaves the pixels' checksums unread
-        orientation = _orientation(_load(image, config))
-        grey = _upright(_as_seen(image, "L"), orientation)
-        picture = _upright(_as_seen(image, "RGB"), orientation) if config.colour == "rgb" else grey
+        image = _load(image, config)
+        orientation = _orientation(image)
+        image = _as_seen(image, "RGB" if config.colour == "rgb" else "L")  # and the file's decoder can go
+        picture = _upright(image, orientation)
+        grey = picture if picture.mode == "L" else picture.convert("L")
     except Exception as error:  # as above: OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error
         raise UndecodableImage(f"the {kind} data is truncated or damaged") from error
     if orientation in SIDEWAYS:
@@ -116,9 +118,9 @@ def _as_seen(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
         clear = values == image.info.get("transparency", -1)
         return Image.fromarray(np.where(clear, 255, values // 257).astype(np.uint8)).convert(mode)
     if image.has_transparency_data:
-        image = image.convert("RGBA")
+        image = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new(mode, image.size, "white")
-        white.paste(image.convert(mode), mask=image.getchannel("A"))
+        white.paste(image, mask=image)  # Pillow converts the one and takes alpha of the other, without a copy
         return white
     return image if image.mode == mode else image.convert(mode)
 

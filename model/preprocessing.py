@@ -48,7 +48,7 @@ class PreprocessingConfig(BaseModel):
     alignment: Alignment | None = None
 
     @property
-    def shape(self) -> tuple[int, int]:
+    def input_shape(self) -> tuple[int, int]:
         """Channels (1 or 3) and side of what the network gets."""
         return (3 if self.colour == "rgb" else 1), self.side_px
 

@@ -66,7 +66,7 @@ class QualityRanges(BaseModel):
 
 
 def measure(landmarks: Points, stretch: float, pixels: Pixels) -> Quality:
-    """From landmarks float64 (5, 2), of which `stretch` makes pixels of the file, and the crop uint8 (H, W).
+    """From landmarks float64 (5, 2), of which `stretch` makes pixels of the file, and the grey crop uint8 (H, W).
 
     Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
     2000) of the crop, so it is that of what the network sees; brightness the crop's mean, both in grey levels 0 to 255.

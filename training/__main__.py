@@ -59,7 +59,7 @@ def _add_trainings(subcommands: Subcommands) -> None:
     run.set_defaults(command=commands.run)
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
     grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
-    grid.add_argument("--only", nargs="+", default=(), help="names of trajectories to run now (default: all)")
+    grid.add_argument("--only", nargs="+", default=(), help="trajectories to run now (default: all, and test the best)")
     grid.set_defaults(command=commands.grid, no_test=False)
     view2 = subcommands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
     view2.add_argument("experiment", help="one that learns from people")

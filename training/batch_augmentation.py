@@ -3,7 +3,7 @@
 B batch, C channels, H W pixels
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import pi
 
 import torch
@@ -25,7 +25,7 @@ class ColourChange:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchAugmentation:
-    """How far a picture may be changed; shifts and erased sides are shares of the picture's side."""
+    """How far a picture may be changed; shifts and erased sides are shares of its side."""
 
     flip_probability: float = 0.5
     rotation_deg: float = 10.0
@@ -42,12 +42,19 @@ class BatchAugmentation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColourDraw:
+    """Of B coloured pictures the factor of each channel (B, 3), and which (B,) become grey."""
+
+    tint: Tensor
+    greyed: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchDraw:
     """The parameters of B pictures.
 
     affine (B, 2, 3) as `affine_grid` takes it, gamma, contrast and blur_px (B,), the erased box (B, 4) as left, top,
-    right, bottom in shares of the side (of no size where nothing is erased), and the shade (B,) it is filled with;
-    of coloured pictures the factor of each channel (B, 3), and which (B,) become grey.
+    right, bottom in shares of the side (of no size where nothing is erased), and the shade (B,) it is filled with.
     """
 
     affine: Tensor
@@ -56,8 +63,7 @@ class BatchDraw:
     blur_px: Tensor
     box: Tensor
     shade: Tensor
-    tint: Tensor | None = None
-    greyed: Tensor | None = None
+    colour: ColourDraw | None = None
 
 
 def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator) -> BatchDraw:
@@ -65,19 +71,15 @@ def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator
     unit = torch.rand(17, size, generator=generator)
     either = 2 * unit - 1
     blurred = unit[0] < changes.blur_probability
-    drawn = BatchDraw(
+    return BatchDraw(
         affine=_affine(changes, unit[1] < changes.flip_probability, either[2:8]),
         gamma=torch.exp(either[8] * changes.gamma),
         contrast=torch.exp(either[9] * changes.contrast),
         blur_px=unit[10] * changes.blur_px * blurred,
         box=_box(changes, unit[11:16]),
         shade=unit[16],
+        colour=_draw_colours(size, changes.colour, generator) if changes.colour else None,
     )
-    if changes.colour is None:
-        return drawn
-    unit = torch.rand(4, size, generator=generator)
-    tint = torch.exp((2 * unit[:3] - 1) * changes.colour.tint).T
-    return replace(drawn, tint=tint, greyed=unit[3] < changes.colour.grey_probability)
 
 
 def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
@@ -87,16 +89,16 @@ def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
     lit = moved.clamp(0, 1) ** parameters.gamma[:, None, None, None]
     middle = lit.mean((1, 2, 3), keepdim=True)
     contrasted = (middle + (lit - middle) * parameters.contrast[:, None, None, None]).clamp(0, 1)
-    if parameters.tint is not None and parameters.greyed is not None:
-        contrasted = change_colours(contrasted, parameters.tint, parameters.greyed)
+    if parameters.colour:
+        contrasted = change_colours(contrasted, parameters.colour)
     return erase(blur(contrasted, parameters.blur_px), parameters.box, parameters.shade)
 
 
-def change_colours(images: Tensor, tint: Tensor, greyed: Tensor) -> Tensor:
-    """(B, 3, H, W), 0..1 -> the same, with the channels' factors (B, 3), then grey where `greyed` (B,)."""
-    tinted = (images * tint[:, :, None, None]).clamp(0, 1)
+def change_colours(images: Tensor, colour: ColourDraw) -> Tensor:
+    """(B, 3, H, W), 0..1 -> the same, tinted, then grey where that was drawn."""
+    tinted = (images * colour.tint[:, :, None, None]).clamp(0, 1)
     grey = (tinted * tinted.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    return torch.where(greyed[:, None, None, None], grey, tinted)
+    return torch.where(colour.greyed[:, None, None, None], grey, tinted)
 
 
 def blur(images: Tensor, deviation_px: Tensor) -> Tensor:
@@ -119,6 +121,12 @@ def erase(images: Tensor, box: Tensor, shade: Tensor) -> Tensor:
     columns, rows = (x >= left) & (x < right), (y >= top) & (y < bottom)
     inside = (rows[:, :, None] & columns[:, None, :])[:, None]
     return torch.where(inside, shade[:, None, None, None], images)
+
+
+def _draw_colours(size: int, changes: ColourChange, generator: torch.Generator) -> ColourDraw:
+    unit = torch.rand(4, size, generator=generator)
+    tint = torch.exp((2 * unit[:3] - 1) * changes.tint).T
+    return ColourDraw(tint=tint, greyed=unit[3] < changes.grey_probability)
 
 
 def _affine(changes: BatchAugmentation, flip: Tensor, either: Tensor) -> Tensor:

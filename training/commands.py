@@ -30,7 +30,6 @@ from training.photographs import format_scenes, measure_scenes, read_pictures
 from training.report import write_report
 from training.result import code_version, finish, format_metrics
 from training.scenes import KINDS
-from training.state import Epoch
 from training.template import measure_template
 
 
@@ -89,7 +88,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def grid(options: argparse.Namespace) -> None:
-    """Runs the trajectories, going on where the last call stopped; once all points are known, tests the best one."""
+    """Runs the trajectories, going on where the last call stopped; tests the best point unless only some are wanted."""
     code, device, plan = code_version(), device_of(options), Grid()
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(options.only) - set(trajectories):
@@ -97,16 +96,17 @@ def grid(options: argparse.Namespace) -> None:
     data, test = _training_data(options, plan.base)
     kept: dict[str, Trained] = {}
 
-    def run_one(experiment: Experiment, folder: Path) -> list[Epoch]:
+    def run_one(experiment: Experiment, folder: Path) -> None:
         print(f"trajectory {list(trajectories).index(experiment.name) + 1} of {len(trajectories)}: {experiment.name}")
         kept[experiment.name] = train(experiment, data, folder, device, resume=True, code=code)
-        return kept[experiment.name].history
 
     run_grid(plan, options.out, run_one, options.only)
     points = known_points(plan, options.out)
     best = winner(points)
-    print(f"{len(points)} of 81 points are known; the best by validation loss is {best.experiment.name}")
-    if len(kept) < len(trajectories):
+    count = sum(len(plan.points(trajectory)) for trajectory in trajectories.values())
+    print(f"{len(points)} of {count} points are known; the best by validation loss is {best.experiment.name}")
+    if options.only:
+        print("run it without --only to test the best of all")
         return
     trained = next(kept[each.name] for each in plan.trajectories() if best.experiment in plan.points(each))
     folder = options.out.with_name(GRID_WINNER.name)

@@ -42,7 +42,7 @@ class Experiment:
             raise TrainingError(f"{self.name}: epochs, batch, rates and patience must be positive")
         if not 0 < self.validation_fraction < 1:
             raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
-        if self.network.input_shape != self.preprocessing.shape:
+        if self.network.input_shape != self.preprocessing.input_shape:
             raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
 
     def learning_rate_at(self, epoch: int) -> float:

@@ -81,10 +81,14 @@ def _figure(run: Run, index: int, album: Album, pictures: dict[str, int], wrong:
     if missing:
         raise DataError(f"the pictures at hand have no {missing[0]}; name the data of the run with --data and --images")
     left, right = (album.pixels[pictures[name]].numpy() for name in names)
-    causes = probable_causes(left, right) or ["nothing measured stands out"]
+    causes = probable_causes(_grey(left), _grey(right)) or ["nothing measured stands out"]
     note = f"<br>{'; '.join(causes)}" if wrong else ""
     caption = f"{html.escape(names[0])} / {html.escape(names[1])}<br>{run.scores[index]:.4f}{note}"
     return f"<figure>{_image(left)}{_image(right)}<figcaption>{caption}</figcaption></figure>"
+
+
+def _grey(pixels: Pixels) -> Pixels:
+    return np.asarray(Image.fromarray(pixels).convert("L"))
 
 
 def _image(pixels: Pixels) -> str:

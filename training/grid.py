@@ -78,12 +78,10 @@ def derive(experiment: Experiment, trajectory: Sequence[Epoch]) -> Point | None:
     return Point(experiment=experiment, stopped=len(history), best=history[best_epoch(history) - 1])
 
 
-def run_grid(
-    grid: Grid, folder: Path, train: Callable[[Experiment, Path], list[Epoch]], only: Sequence[str] = ()
-) -> None:
+def run_grid(grid: Grid, folder: Path, train: Callable[[Experiment, Path], object], only: Sequence[str] = ()) -> None:
     """Runs every trajectory, or `only` those of these names, in a folder of its own.
 
-    `train` starts a trajectory, goes on with it, or only reads it if it is finished, and returns how it went.
+    `train` starts a trajectory, goes on with it, or leaves it alone if it is finished.
     """
     for trajectory in grid.trajectories():
         if not only or trajectory.name in only:

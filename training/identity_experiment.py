@@ -53,7 +53,9 @@ class IdentityExperiment:
             raise TrainingError(f"{self.name}: a batch cannot have fewer than no singles or virtual people")
         if not (0 < self.held_out.fraction < 1 and 0 < self.rising < 1 and 0 <= self.average < 1):
             raise TrainingError(f"{self.name}: the share held out, the rise and the average must lie between 0 and 1")
-        if self.network.input_shape != self.preprocessing.shape:
+        if self.augmentation.colour and self.network.input_channels == 1:
+            raise TrainingError(f"{self.name}: grey pictures have no colours to change")
+        if self.network.input_shape != self.preprocessing.input_shape:
             raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
 
     def learning_rate_at(self, step: int, steps: int) -> float:

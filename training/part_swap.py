@@ -2,7 +2,7 @@
 
 After Hu et al., "Frankenstein: Learning Deep Face Representations using Small Data" (arXiv 1603.06470).
 
-M people, n pictures of each, H W pixels, V virtual people
+M people, n pictures of each, C channels, H W pixels, V virtual people
 """
 
 from dataclasses import dataclass
@@ -56,7 +56,7 @@ def masks_of(face: FaceParts, side_px: int) -> Tensor:
 
 
 def swap_parts(faces: Tensor, masks: Tensor, virtual: int, draws: torch.Generator) -> Tensor:
-    """(M, n, 1, H, W) float32, 0..1 -> (V, n, 1, H, W): `virtual` people, or half as many as there are people.
+    """(M, n, C, H, W) float32, 0..1 -> (V, n, C, H, W): `virtual` people, or half as many as there are people.
 
     Each has the pictures of one person with at least one part of another; a person is in at most one virtual person,
     and all pictures of a virtual person have the same parts of the same two.

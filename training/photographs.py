@@ -100,7 +100,7 @@ def _open(data: bytes) -> Image.Image:
 
 
 def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:
-    """What the network sees of a scene, uint8 (H, W), as in the service; and whether it is the wanted face."""
+    """What the network sees of a scene, as in the service; and whether it is the wanted face."""
     photograph = decode(scene.data, config)
     if config.alignment is None:
         return shrink(photograph, config), False

@@ -65,7 +65,8 @@ def _report(runs: dict[str, Run], findings: str, grid: str) -> str:
         "Made by `python -m training report` from the results of the runs. The reference, and the runs that bear its "
         "names, train and validate on one random split of LFW's pairsDevTrain (1,760 and 440 pairs) and test on "
         "pairsDevTest (1,000 pairs): deep-funneled, grey, 105x105, image-restricted. Intervals are 95%. Each row "
-        "is made by `python -m training run NAME`, the grid's by `python -m training grid`.",
+        "is made by `python -m training run NAME`, the grid's by `python -m training grid` in bfloat16; those in "
+        "float32 are older, the ones with batches of 128 from Experiment 4's own run.",
         "## Beside the reference",
         table_beside(runs, references),
         *([f"Not run yet: {'; '.join(missing)}."] if missing else []),

@@ -52,13 +52,13 @@ def compare_pairs(
 
 
 def embed_all(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """uint8 (N, H, W), any number of them -> float32 (N, D)."""
+    """uint8 (N, H, W) or (N, H, W, 3), any number of them -> float32 (N, D)."""
     return torch.cat([embed_pictures(network, config, chunk) for chunk in pixels.split(BATCH)])
 
 
 @torch.no_grad()
 def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """uint8 (B, H, W) -> float32 (B, D): bit for bit the service's for the same batch. Sets evaluation mode."""
+    """Prepared pictures -> float32 (B, D): bit for bit the service's for the same batch. Sets evaluation mode."""
     network.eval().to(memory_format=torch.channels_last)
     device = next(network.parameters()).device
     images = normalise(to_unit(pixels.to(device)), config)

@@ -18,7 +18,8 @@ def hooked_counts(config: NetworkConfig | ResidualConfig) -> list[int]:
     """Multiply-adds of each layer that has a kernel or a matrix, from what really goes through it."""
     with torch.device("meta"):
         built = build(config)
-        picture = torch.empty(1, 1, config.side_px, config.side_px)
+        channels, side = config.input_shape
+        picture = torch.empty(1, channels, side, side)
     counts: list[int] = []
 
     def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
@@ -48,7 +49,12 @@ def test_multiply_adds_are_those_that_go_through_the_layers(config: NetworkConfi
 
 
 @pytest.mark.parametrize(
-    "config", [ResidualConfig(), ResidualConfig(side_px=50, views=(1.0,), view_px=50, channels=(4, 4, 6, 8))]
+    "config",
+    [
+        ResidualConfig(),
+        ResidualConfig(input_channels=3),
+        ResidualConfig(side_px=50, views=(1.0,), view_px=50, channels=(4, 4, 6, 8)),
+    ],
 )
 def test_operations_of_a_residual_network_are_those_that_go_through_the_layers(config: ResidualConfig) -> None:
     assert forward_flop(config) == 2 * sum(hooked_counts(config))

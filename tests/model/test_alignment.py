@@ -142,6 +142,17 @@ def test_a_fine_pattern_becomes_grey(scale: float) -> None:
     assert abs(float(small.mean()) - 127.5) < 3
 
 
+@pytest.mark.parametrize("scale", [0.2, 0.9, 1.7])
+def test_a_coloured_picture_is_its_channels_side_by_side(scale: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    picture = Image.fromarray(noise)
+    transform = similarity(scale, 20)
+    warped = warp(picture, transform, 50)
+    assert warped.shape == (50, 50, 3)
+    for number, channel in enumerate(picture.split()):
+        assert np.array_equal(warped[..., number], warp(channel, transform, 50))
+
+
 def test_beyond_the_edges_they_are_repeated() -> None:
     ramp = Image.linear_gradient("L")
     beyond = warp(ramp, similarity(shift=(20, 20)), 300)

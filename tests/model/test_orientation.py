@@ -41,6 +41,9 @@ def test_every_orientation_stands_upright(kind: str, orientation: int) -> None:
     photograph = decode(stored(kind, orientation), CONFIG)
     assert (photograph.width_px, photograph.height_px) == photograph.grey.size == UPRIGHT.size
     assert difference(np.asarray(photograph.grey), grey_values(UPRIGHT)) < 3
+    coloured = decode(stored(kind, orientation), CONFIG.model_copy(update={"colour": "rgb"}))
+    assert np.array_equal(np.asarray(coloured.grey), np.asarray(photograph.grey))
+    assert difference(np.asarray(coloured.picture), np.asarray(UPRIGHT)) < 5
 
 
 def test_a_reduced_jpeg_stands_upright_and_reports_the_size_of_its_file() -> None:

@@ -65,6 +65,11 @@ def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
         Description.model_validate({**dict(described), "network": SLIM})
 
 
+def test_grey_networks_are_described_as_before_there_were_coloured_ones() -> None:
+    assert "input_channels" not in SLIM.model_dump()
+    assert SLIM.model_copy(update={"input_channels": 3}).model_dump()["input_channels"] == 3
+
+
 def test_the_head_is_part_of_the_embedding_s_digest_and_operating_points_are_not(path: Path, tmp_path: Path) -> None:
     before = load(path).header
     changed = network().eval()

@@ -25,6 +25,8 @@ def halves(mode: str, left: int | tuple[int, ...], right: int | tuple[int, ...])
 def sides(data: bytes) -> list[int]:
     """The level of the left half and of the right half, each of one level throughout."""
     grey = np.asarray(decode(data, CONFIG).grey)
+    coloured = np.asarray(decode(data, CONFIG.model_copy(update={"colour": "rgb"})).picture)
+    assert (coloured == grey[..., None]).all()
     left, right = np.unique(grey[:, : SIDE_PX // 2]), np.unique(grey[:, SIDE_PX // 2 :])
     return [*left.tolist(), *right.tolist()]
 

@@ -11,6 +11,7 @@ from training.batch_augmentation import (
     BatchAugmentation,
     BatchDraw,
     ColourChange,
+    ColourDraw,
     augment_batch,
     blur,
     change_colours,
@@ -55,9 +56,15 @@ def test_every_picture_is_changed_its_own_way() -> None:
 def test_a_draw_comes_from_its_generator() -> None:
     changes = BatchAugmentation(colour=ColourChange())
     one, again, other = (drawn(changes, seed=seed) for seed in (0, 0, 1))
-    for field in fields(BatchDraw):
-        assert torch.equal(getattr(one, field.name), getattr(again, field.name))
-        assert not torch.equal(getattr(one, field.name), getattr(other, field.name))
+    assert tensors(one).keys() == {*(each.name for each in fields(BatchDraw)), "tint", "greyed"} - {"colour"}
+    for name, tensor in tensors(one).items():
+        assert torch.equal(tensor, tensors(again)[name])
+        assert not torch.equal(tensor, tensors(other)[name])
+
+
+def tensors(draw: BatchDraw) -> dict[str, Tensor]:
+    found = {**vars(draw), **vars(draw.colour)}
+    return {name: value for name, value in found.items() if name != "colour"}
 
 
 def test_a_flip_is_a_mirror_image() -> None:
@@ -133,7 +140,7 @@ def test_colours_are_blurred_and_lit_alike() -> None:
 def test_colours_are_tinted_and_sometimes_taken_away() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(4)) / 2
     tint = torch.tensor([[1.2, 1.0, 0.8], [1.2, 1.0, 0.8]])
-    tinted, grey = change_colours(images, tint, torch.tensor([False, True]))
+    tinted, grey = change_colours(images, ColourDraw(tint=tint, greyed=torch.tensor([False, True])))
     for channel, factor in enumerate((1.2, 1.0, 0.8)):
         assert torch.allclose(tinted[channel], images[0, channel] * factor)
     expected = 0.299 * 1.2 * images[1, 0] + 0.587 * images[1, 1] + 0.114 * 0.8 * images[1, 2]
@@ -142,14 +149,13 @@ def test_colours_are_tinted_and_sometimes_taken_away() -> None:
 
 def test_drawn_tints_and_greys_are_as_wanted() -> None:
     plain, coloured = drawn(STILL, 1000), drawn(replace(STILL, colour=ColourChange(tint=0.2)), 1000)
-    assert plain.tint is plain.greyed is None
+    assert plain.colour is None
     assert torch.equal(plain.shade, coloured.shade)
-    assert coloured.tint is not None
-    assert coloured.greyed is not None
-    assert coloured.tint.shape == (1000, 3)
-    assert 0.81 < float(coloured.tint.min()) < 0.83
-    assert 1.2 < float(coloured.tint.max()) < 1.23
-    assert 100 < int(coloured.greyed.sum()) < 200
+    assert coloured.colour
+    assert coloured.colour.tint.shape == (1000, 3)
+    assert 0.81 < float(coloured.colour.tint.min()) < 0.83
+    assert 1.2 < float(coloured.colour.tint.max()) < 1.23
+    assert 100 < int(coloured.colour.greyed.sum()) < 200
 
 
 def test_a_box_of_one_shade_is_erased() -> None:

@@ -10,7 +10,7 @@ from model.errors import TrainingError
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualConfig
-from training.batch_augmentation import ColourChange
+from training.batch_augmentation import BatchAugmentation, ColourChange
 from training.experiments import (
     EXPERIMENT_5,
     EXPERIMENT_5_GREY,
@@ -41,8 +41,15 @@ def test_the_grey_runs_differ_in_nothing_but_colour() -> None:
         assert grey.preprocessing.model_copy(update={"colour": "rgb"}) == coloured.preprocessing
         assert grey.network.model_copy(update={"input_channels": 3}) == coloured.network
         assert replace(grey.augmentation, colour=ColourChange()) == coloured.augmentation
-        named = replace(coloured, name=grey.name, preprocessing=grey.preprocessing, network=grey.network)
-        assert replace(named, augmentation=grey.augmentation) == grey
+        same = {"name", "network", "preprocessing", "augmentation"}
+        assert {k: v for k, v in vars(grey).items() if k not in same} == {
+            k: v for k, v in vars(coloured).items() if k not in same
+        }
+
+
+def test_grey_pictures_have_no_colours_to_change() -> None:
+    with pytest.raises(TrainingError, match="no colours"):
+        replace(EXPERIMENT_5_GREY, augmentation=BatchAugmentation(colour=ColourChange()))
 
 
 @pytest.mark.parametrize("rising", [0.3, 0.25])

@@ -113,6 +113,14 @@ def test_the_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_pa
     assert "http" not in page
 
 
+def test_the_gallery_shows_coloured_pictures_too(results: Path, album: Album, tmp_path: Path) -> None:
+    coloured = replace(album, pixels=album.pixels[..., None].expand(-1, -1, -1, 3).contiguous())
+    for name, pictures in (("grey", album), ("coloured", coloured)):
+        write_gallery(tmp_path / name, read_run(results / "experiment-2"), pictures)
+    without_pictures = [re.sub(r"base64,[^\"]*", "", (tmp_path / name).read_text()) for name in ("grey", "coloured")]
+    assert without_pictures[0] == without_pictures[1]
+
+
 def test_the_gallery_needs_the_run_s_own_pictures(results: Path, album: Album, tmp_path: Path) -> None:
     other = replace(album, keys=[("someone", f"else_{i}") for i in range(len(album.keys))])
     with pytest.raises(DataError, match="Person_"):
