@@ -18,6 +18,7 @@ logger = logging.getLogger("facepair")
 UNSET = {
     "threads": "half the cores",
     "decoders": "one a core, at least 2",
+    "queue": "3 a core, at least 6",
     "detector": "the installed one",
 }
 

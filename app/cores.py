@@ -11,6 +11,8 @@ from app.settings import Settings
 
 LEAST_DECODERS = 2
 """The two photographs of a request are looked at side by side."""
+QUEUE_PER_CORE, LEAST_QUEUE = 3, 6
+"""So many images keep the cores busy, and nobody waits much longer than three lone requests take."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much of the processors a container may use."""
 
@@ -29,6 +31,11 @@ def threads_of(settings: Settings) -> int:
 def decoders_of(settings: Settings) -> int:
     """Images that are decoded and searched for faces at once."""
     return settings.decoders or max(LEAST_DECODERS, own_cores(settings.workers))
+
+
+def queue_of(settings: Settings) -> int:
+    """Images in progress."""
+    return settings.queue or max(LEAST_QUEUE, QUEUE_PER_CORE * own_cores(settings.workers))
 
 
 def _limit(quota: Path) -> float:
