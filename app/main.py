@@ -42,9 +42,10 @@ def open_verifier(settings: Settings) -> Verifier:
 
     It comes before the event loop and the listener, so that a service that listens can answer. Raises FacepairError.
     """
-    torch.set_num_threads(threads_of(settings))
     device = select_device(settings.device)
-    verifier = Verifier(load(settings.weights), device)
+    checkpoint = load(settings.weights)
+    torch.set_num_threads(threads_of(settings, checkpoint.header.preprocessing.alignment is not None))
+    verifier = Verifier(checkpoint, device)
     _warm_up(verifier)
     verifier.check_canary()
     return verifier

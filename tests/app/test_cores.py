@@ -44,9 +44,15 @@ def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
 ) -> None:
     monkeypatch.setattr("app.cores.own_cores", lambda _: cores)
     settings = Settings()
-    assert (threads_of(settings), decoders_of(settings), queue_of(settings)) == (threads, decoders, queue)
+    assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (
+        threads,
+        decoders,
+        queue,
+    )
+    assert threads_of(settings, finds_faces=False) == cores
 
 
 def test_what_is_set_is_taken() -> None:
     settings = Settings(threads=7, decoders=1, queue=3)
-    assert (threads_of(settings), decoders_of(settings), queue_of(settings)) == (7, 1, 3)
+    assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (7, 1, 3)
+    assert threads_of(settings, finds_faces=False) == 7
