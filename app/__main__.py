@@ -16,8 +16,9 @@ from model.errors import FacepairError
 logger = logging.getLogger("facepair")
 
 UNSET = {
-    "threads": "half the cores",
+    "threads": "half the cores, all for whole pictures",
     "decoders": "one a core, at least 2",
+    "queue": "3 a core, at least 6",
     "detector": "the installed one",
 }
 

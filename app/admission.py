@@ -25,11 +25,14 @@ class Admission:
         """A request's turn, which begins now."""
         return Turn(self, time.perf_counter() + self._deadline_s)
 
-    def take(self, images: int) -> None:
-        """Raises Problem if there is no room, or nothing left to compute with."""
+    def take(self, images: int, held: int) -> None:
+        """That many more for a request that has `held`; one that is alone may have more than there is room for.
+
+        Raises Problem if there is no room, or nothing left to compute with.
+        """
         if self._drain.device_lost:
             raise from_domain(DeviceLost(LOST))
-        if self._taken + images > self._most:
+        if self._taken + images > self._most and self._taken > held:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
         self._add(images)
 
@@ -51,10 +54,11 @@ class Turn:
         self._admission = admission
         self._images = 0
 
-    def take(self, images: int = 1) -> None:
-        """Counts that many images more. Raises Problem if there is no room."""
-        self._admission.take(images)
-        self._images += images
+    def hold(self, images: int) -> None:
+        """Counts the request's images as at least that many. Raises Problem if there is no room for them."""
+        if (more := images - self._images) > 0:
+            self._admission.take(more, self._images)
+            self._images = images
 
     def left_s(self) -> float:
         """Seconds until the deadline, negative after it."""

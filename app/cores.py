@@ -2,6 +2,7 @@
 
 Finding and straightening faces takes two to three times the network's time, so the decoders get every core and the
 network half of them: on two cores that answers an eighth more requests a second than two threads of the network do.
+Where no faces are looked for, decoding takes next to nothing and the network gets every core: half as many again.
 """
 
 import os
@@ -11,6 +12,8 @@ from app.settings import Settings
 
 LEAST_DECODERS = 2
 """The two photographs of a request are looked at side by side."""
+QUEUE_PER_CORE, LEAST_QUEUE = 3, 6
+"""So many images keep the cores busy, and nobody waits much longer than three lone requests take."""
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much of the processors a container may use."""
 
@@ -21,14 +24,20 @@ def own_cores(workers: int, quota: Path = QUOTA) -> int:
     return max(1, int(min(allowed, _limit(quota)) // workers))
 
 
-def threads_of(settings: Settings) -> int:
+def threads_of(settings: Settings, finds_faces: bool) -> int:
     """Threads of the network."""
-    return settings.threads or max(1, own_cores(settings.workers) // 2)
+    cores = own_cores(settings.workers)
+    return settings.threads or (max(1, cores // 2) if finds_faces else cores)
 
 
 def decoders_of(settings: Settings) -> int:
     """Images that are decoded and searched for faces at once."""
     return settings.decoders or max(LEAST_DECODERS, own_cores(settings.workers))
+
+
+def queue_of(settings: Settings) -> int:
+    """Images in progress."""
+    return settings.queue or max(LEAST_QUEUE, QUEUE_PER_CORE * own_cores(settings.workers))
 
 
 def _limit(quota: Path) -> float:

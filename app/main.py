@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from app import routes, status
 from app.admission import Admission
 from app.batching import DeadlinePassed
-from app.cores import decoders_of, threads_of
+from app.cores import decoders_of, queue_of, threads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.problems import Problem, from_domain, respond
@@ -42,9 +42,10 @@ def open_verifier(settings: Settings) -> Verifier:
 
     It comes before the event loop and the listener, so that a service that listens can answer. Raises FacepairError.
     """
-    torch.set_num_threads(threads_of(settings))
     device = select_device(settings.device)
-    verifier = Verifier(load(settings.weights), device)
+    checkpoint = load(settings.weights)
+    torch.set_num_threads(threads_of(settings, checkpoint.header.preprocessing.alignment is not None))
+    verifier = Verifier(checkpoint, device)
     _warm_up(verifier)
     verifier.check_canary()
     return verifier
@@ -102,7 +103,7 @@ def create_app(
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
-    app.state.admission = Admission(settings.queue, settings.deadline_s, metrics, drain)
+    app.state.admission = Admission(queue_of(settings), settings.deadline_s, metrics, drain)
     app.state.drain = drain
     app.include_router(status.router)
     app.include_router(routes.router)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model.errors import FacepairError
 
@@ -40,7 +40,7 @@ class Settings(BaseModel):
     max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one request to /embed or /detect")
     detector: Path | None = Field(default=None, description="face detector file, if not the installed one")
     max_images: int = Field(default=16, ge=1, le=1024, description="most images in one request to /embed")
-    queue: int = Field(default=32, ge=2, description="most images in progress; more are refused with 429")
+    queue: int | None = Field(default=None, ge=2, description="most images in progress; more are refused with 429")
     deadline_s: float = Field(default=30.0, gt=0, description="how long a request may take, its upload included")
     keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
     drain_s: float = Field(default=2.0, ge=0, description="how long SIGTERM leaves the listener open, not ready")
@@ -49,13 +49,6 @@ class Settings(BaseModel):
         default=4.0, ge=1, description="how long a pass of the network, or a worker's silence, may be"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
-
-    @field_validator("queue")
-    @classmethod
-    def _holds_a_request(cls, queue: int, info: ValidationInfo) -> int:
-        if queue < info.data.get("max_images", 0):
-            raise ValueError("must hold the images of one request, max_images")
-        return queue
 
 
 def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] | None = None) -> Settings:

@@ -42,15 +42,17 @@ Parts = dict[str, list[bytes]]
 
 
 async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn) -> Parts:
-    """The parts of a multipart/form-data body by name; the turn counts the images. Raises Problem.
+    """The parts of a multipart/form-data body by name. Raises Problem.
 
-    Before it does, the rest of a body of legal size is read and dropped, so that the client finds an answer and not
-    a closed connection.
+    The turn counts the required images before the body is read, and further ones as they begin to arrive. Before it
+    raises, the rest of a body of legal size is read and dropped, so that the client finds an answer and not a closed
+    connection.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     stream = request.stream()
     limit = sum(rule.max_bytes * rule.most for rule in rules.values()) + OVERHEAD_BYTES
     try:
+        turn.hold(sum(rule.required and rule.image for rule in rules.values()))
         if kind != b"multipart/form-data":
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
         if not options.get(b"boundary"):
@@ -80,7 +82,7 @@ async def read_body(request: Request, limit_bytes: int, content_type: str, turn:
     try:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
             raise Problem("unsupported_content_type", f"send {content_type}")
-        turn.take()
+        turn.hold(1)
         async with _in_time(turn):
             return await _collect(stream, limit_bytes)
     except Problem:
@@ -185,9 +187,8 @@ class _Collector:
         if sum(part.name == name for part in self._parts) >= rule.most:
             code, what = ("duplicate_part", "once") if rule.most == 1 else ("too_many_images", f"{rule.most} times")
             raise Problem(code, f"the part {name} may be given {what}", name)
-        if rule.image:
-            self._turn.take()
         self._parts.append(_Part(name, rule))
+        self._turn.hold(sum(part.rule.image for part in self._parts))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         part = self._parts[-1]

@@ -26,6 +26,8 @@ from tests.drawing import encode
 from tests.faces import Placed, scene
 
 CONNECTIONS = (1, 4, 16)
+IMAGES = 2
+"""Of one request; the service's queue is made long enough for all connections."""
 PEOPLE = 8
 WARM_UP = 4
 BARE_ROUNDS = 10
@@ -94,7 +96,8 @@ async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measure
         service_cpu_s={connections: [] for connections in bounds.connections},
     )
     processes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    with serving(weights, device) as service, processes:
+    queue = str(IMAGES * max(bounds.connections))
+    with serving(weights, device, "--queue", queue) as service, processes:
         await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
         for _ in range(bounds.rounds):
             bare = processes.submit(measure_pairs, weights, device, bounds.bare_rounds)

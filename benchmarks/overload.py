@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from app.cores import queue_of
 from app.settings import Settings
 from benchmarks.client import load
 from benchmarks.command import add_weights, new_parser, positive, run_benchmark
-from benchmarks.http import WARM_UP, drawn_requests
+from benchmarks.http import IMAGES, WARM_UP, drawn_requests
 from benchmarks.open_loop import NO_ANSWER, Answer, OpenLoop
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
@@ -21,8 +22,6 @@ from model.checkpoint import load as load_checkpoint
 
 HEALTH = f"GET /health/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 HEALTH_PER_S = 5.0
-IMAGES = 2
-"""Of one request to /verify."""
 UNLOADED = 0.2
 AFTER = 0.5
 WINDOW_S = 0.5
@@ -67,7 +66,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser("overload", "benchmarks.overload", "Sends /verify more than it can do.", rounds=None)
     add_weights(parser)
     parser.add_argument("--queue", type=positive, help="images in progress, if not the service's default")
-    parser.add_argument("--max-images", type=positive, help="images of one request, which the queue must hold")
     return run_benchmark(parser, arguments, _measure)
 
 
@@ -171,14 +169,9 @@ def _percentile(answers: Sequence[Answer], share: float) -> float:
 
 def _measure(options: argparse.Namespace) -> Figures:
     header = load_checkpoint(options.weights).header
-    flags = [
-        text
-        for flag, value in (("--queue", options.queue), ("--max-images", options.max_images))
-        if value
-        for text in (flag, str(value))
-    ]
-    most = (options.queue or Settings.model_fields["queue"].default) // IMAGES
-    bounds = Bounds(peak_connections=min(Bounds.peak_connections, most))
+    queue = queue_of(Settings(queue=options.queue))
+    flags = ("--queue", str(queue))
+    bounds = Bounds(peak_connections=min(Bounds.peak_connections, queue // IMAGES))
     figures = overload_figures(asyncio.run(measure_overload(options.weights, options.device, bounds, *flags)))
     model: Row = {"model": header.name, "embedding_sha256": header.embedding_sha256, "flags": " ".join(flags)}
     return Figures(summary={**model, **figures.summary}, table=figures.table)

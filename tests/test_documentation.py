@@ -37,8 +37,9 @@ def test_every_setting_is_documented_with_its_default() -> None:
     documented = {row[0]: row[1] for row in rows(OPERATIONS, PREFIX + r"\w+")}
     expected = {}
     for name, field in Settings.model_fields.items():
-        special = {"weights": "the shipped checkpoint", "threads": "half the cores",
-                   "decoders": "one a core, at least 2", "detector": "the installed one"}  # fmt: skip
+        special = {"weights": "the shipped checkpoint", "threads": "half the cores, all for whole pictures",
+                   "decoders": "one a core, at least 2", "queue": "3 a core, at least 6",
+                   "detector": "the installed one"}  # fmt: skip
         expected[PREFIX + name.upper()] = special.get(name, str(field.default))
     assert documented == expected
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cores import decoders_of, own_cores, threads_of
+from app.cores import decoders_of, own_cores, queue_of, threads_of
 from app.settings import Settings
 
 
@@ -36,15 +36,23 @@ def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | 
     assert own_cores(workers, quota) == cores
 
 
-@pytest.mark.parametrize(("cores", "threads", "decoders"), [(1, 1, 2), (2, 1, 2), (3, 1, 3), (16, 8, 16)])
-def test_decoders_get_every_core_and_the_network_half(
-    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int
+@pytest.mark.parametrize(
+    ("cores", "threads", "decoders", "queue"), [(1, 1, 2, 6), (2, 1, 2, 6), (3, 1, 3, 9), (16, 8, 16, 48)]
+)
+def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int
 ) -> None:
     monkeypatch.setattr("app.cores.own_cores", lambda _: cores)
     settings = Settings()
-    assert (threads_of(settings), decoders_of(settings)) == (threads, decoders)
+    assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (
+        threads,
+        decoders,
+        queue,
+    )
+    assert threads_of(settings, finds_faces=False) == cores
 
 
 def test_what_is_set_is_taken() -> None:
-    settings = Settings(threads=7, decoders=1)
-    assert (threads_of(settings), decoders_of(settings)) == (7, 1)
+    settings = Settings(threads=7, decoders=1, queue=3)
+    assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (7, 1, 3)
+    assert threads_of(settings, finds_faces=False) == 7

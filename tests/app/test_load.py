@@ -19,8 +19,8 @@ DEADLINE_S = 3
 
 @pytest.fixture(scope="module")
 def service(checkpoint_path: Path) -> Iterator[Service]:
-    """A service that takes on two images at a time."""
-    flags = ("--max-images", "2", "--queue", "2", "--deadline-s", str(DEADLINE_S))
+    """A service that takes on two images at a time, or three of one request."""
+    flags = ("--max-images", "3", "--queue", "2", "--deadline-s", str(DEADLINE_S))
     with serving(checkpoint_path, *flags) as service:
         yield service
 
@@ -33,11 +33,11 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 @contextlib.contextmanager
 def uploading(service: Service, images: int) -> Iterator[socket.socket]:
-    """A connection on which so many images have begun to arrive, and no more comes."""
+    """A connection whose request counts as so many images, and of whose body nothing comes: two are a verification."""
+    path = "/verify" if images == 2 else "/embed"
     fields = [f"{name}: {value}" for name, value in {**MULTIPART, "Host": "test", "Content-Length": len(BODY)}.items()]
-    sent = BODY.index(BERTA) + 1 if images == 2 else BODY.index(ANNA) + 1
     with socket.create_connection((HOST, service.port), PATIENCE_S) as connection:
-        connection.sendall("\r\n".join(["POST /verify HTTP/1.1", *fields, "\r\n"]).encode() + BODY[:sent])
+        connection.sendall("\r\n".join([f"POST {path} HTTP/1.1", *fields, "\r\n"]).encode())
         _wait_until(service, images)
         yield connection
 
@@ -66,11 +66,26 @@ def test_a_full_replica_refuses_comparisons(service: Service, client: httpx.Clie
         check_problem(client.post("/compare", content=b"{}", headers=JSON), 429, "queue_full")
 
 
-def test_a_pair_that_fits_by_half_is_refused_and_gives_its_half_back(service: Service, client: httpx.Client) -> None:
+def test_what_fits_in_part_is_refused_and_gives_its_part_back(service: Service, client: httpx.Client) -> None:
     with uploading(service, 1):
         check_problem(client.post("/verify", files=pair()), 429, "queue_full")
+        check_problem(client.post("/embed", files=files(("image", ANNA), ("image", BERTA))), 429, "queue_full")
         assert client.post("/embed", files=files(("image", ANNA))).status_code == 200
     _wait_until(service, 0)
+
+
+def test_a_request_that_is_alone_may_have_more_images_than_the_queue(service: Service, client: httpx.Client) -> None:
+    images = files(*[("image", ANNA)] * 3)
+    assert len(client.post("/embed", files=images).json()["data"]) == 3
+    with uploading(service, 1):
+        check_problem(client.post("/embed", files=images), 429, "queue_full")
+    _wait_until(service, 0)
+
+
+def test_a_full_replica_refuses_before_it_reads(service: Service) -> None:
+    with uploading(service, 2), socket.create_connection((HOST, service.port), PATIENCE_S) as other:
+        other.sendall(b"POST /verify HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
+        assert other.recv(65536).startswith(b"HTTP/1.1 429 ")
 
 
 def test_a_large_upload_is_refused_with_an_answer_and_no_reset(service: Service, client: httpx.Client) -> None:

@@ -21,7 +21,8 @@ from tests.app.crew import Crew, is_alive, loading, metrics_folders, wait_until
 from tests.app.service import HOST, PATIENCE_S, serving, start_in_vain
 
 CLIENTS = 4
-FLAGS = ("--workers", "2", "--threads", "1")
+# One worker may meet all clients.
+FLAGS = ("--workers", "2", "--threads", "1", "--queue", str(2 * CLIENTS))
 
 
 @pytest.fixture(scope="module")

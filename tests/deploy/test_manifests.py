@@ -89,7 +89,9 @@ def test_probes_ask_routes_that_there_are() -> None:
 def test_the_autoscaler_looks_at_a_metric_that_there_is() -> None:
     (metric,) = MANIFESTS["HorizontalPodAutoscaler"]["spec"]["metrics"]
     assert metric["pods"]["metric"]["name"] in {family.name for family in Metrics().registry.collect()}
-    assert int(metric["pods"]["target"]["averageValue"]) < settings_of_pod().queue
+    queue = settings_of_pod().queue
+    assert queue
+    assert int(metric["pods"]["target"]["averageValue"]) < queue
 
 
 def test_a_pod_that_leaves_has_the_time() -> None:
@@ -110,7 +112,7 @@ def test_a_replica_of_compose_that_leaves_has_the_time() -> None:
 
 def test_the_balancer_s_limits_fit_the_replicas() -> None:
     settings = settings_of_compose(REPLICA_NAMES[0])
-    assert int(configured(r" maxconn (\d+) resolvers")) * 2 == settings.queue
+    assert int(configured(r"BALANCER_EACH-(\d+)\}")) * 2 == settings.queue
     assert seconds(configured(r"timeout server (\S+)")) > settings.deadline_s
     assert seconds(configured(r"timeout http-keep-alive (\S+)")) < settings.keep_alive_s
     assert int(configured(r"req.body_size gt (\d+)")) > 2 * settings.max_image_bytes
