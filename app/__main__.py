@@ -19,6 +19,7 @@ UNSET = {
     "threads": "half the cores, all for whole pictures",
     "decoders": "one a core, at least 2",
     "queue": "3 a core, at least 6",
+    "uploads": "`FACEPAIR_QUEUE`, at least 16",
     "detector": "the installed one",
 }
 

@@ -1,4 +1,7 @@
-"""How much a replica takes on: so many images at a time, each request only for so long; the rest is refused at once."""
+"""How much a replica takes on: so many images at a time, each request only for so long; the rest is refused at once.
+
+Images that arrive are counted apart from those that are worked on, so that slow uploads keep no worker idle.
+"""
 
 import time
 from types import TracebackType
@@ -12,37 +15,46 @@ from model.errors import DeviceLost
 
 
 class Admission:
-    """Counts the images of all requests in progress. It belongs to one event loop."""
+    """Counts the images of all requests. It belongs to one event loop."""
 
-    def __init__(self, most_images: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
-        self._most = most_images
+    def __init__(self, arriving: int, working: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
+        """So many images may be arriving at a time, and so many be worked on; a request that is alone may have more."""
+        self._most_arriving, self._most_working = arriving, working
         self._deadline_s = deadline_s
         self._metrics = metrics
         self._drain = drain
-        self._taken = 0
+        self._arriving = self._working = 0
 
     def turn(self) -> "Turn":
         """A request's turn, which begins now."""
         return Turn(self, time.perf_counter() + self._deadline_s)
 
-    def take(self, images: int, held: int) -> None:
-        """That many more for a request that has `held`; one that is alone may have more than there is room for.
+    def arrive(self, images: int, held: int) -> None:
+        """That many more for a request of which `held` arrive already. Raises Problem if they will find no room."""
+        self._require_room(self._arriving - held, images + held, self._most_arriving)
+        self._require_room(self._working, images + held, self._most_working)
+        self._count(images, 0)
 
-        Raises Problem if there is no room, or nothing left to compute with.
-        """
+    def work(self, images: int) -> None:
+        """The images of a request that have arrived. Raises Problem if there is no room for them by now."""
+        self._require_room(self._working, images, self._most_working)
+        self._count(-images, images)
+
+    def give_back(self, arriving: int, working: int) -> None:
+        """The images of a request that has ended."""
+        self._count(-arriving, -working)
+
+    def _require_room(self, others: int, images: int, most: int) -> None:
         if self._drain.device_lost:
             raise from_domain(DeviceLost(LOST))
-        if self._taken + images > self._most and self._taken > held:
+        if others > 0 and others + images > most:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
-        self._add(images)
 
-    def give_back(self, images: int) -> None:
-        """The images of a request that has ended."""
-        self._add(-images)
-
-    def _add(self, images: int) -> None:
-        self._taken += images
-        self._metrics.images_in_progress.set(self._taken)
+    def _count(self, arriving: int, working: int) -> None:
+        self._arriving += arriving
+        self._working += working
+        self._metrics.images_arriving.set(self._arriving)
+        self._metrics.images_in_progress.set(self._working)
 
 
 class Turn:
@@ -52,13 +64,18 @@ class Turn:
         self.deadline = deadline
         """A moment of `time.perf_counter`."""
         self._admission = admission
-        self._images = 0
+        self._arriving = self._working = 0
 
-    def hold(self, images: int) -> None:
+    def arrive(self, images: int) -> None:
         """Counts the request's images as at least that many. Raises Problem if there is no room for them."""
-        if (more := images - self._images) > 0:
-            self._admission.take(more, self._images)
-            self._images = images
+        if (more := images - self._arriving) > 0:
+            self._admission.arrive(more, self._arriving)
+            self._arriving = images
+
+    def work(self) -> None:
+        """They have arrived. Raises Problem if there is no room for work on them."""
+        self._admission.work(self._arriving)
+        self._arriving, self._working = 0, self._arriving
 
     def left_s(self) -> float:
         """Seconds until the deadline, negative after it."""
@@ -70,5 +87,5 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._admission.give_back(self._images)
-        self._images = 0
+        self._admission.give_back(self._arriving, self._working)
+        self._arriving = self._working = 0

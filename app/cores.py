@@ -14,6 +14,7 @@ LEAST_DECODERS = 2
 """The two photographs of a request are looked at side by side."""
 QUEUE_PER_CORE, LEAST_QUEUE = 3, 6
 """So many images keep the cores busy, and nobody waits much longer than three lone requests take."""
+LEAST_UPLOADS = 16
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """Where Linux says how much of the processors a container may use."""
 
@@ -38,6 +39,11 @@ def decoders_of(settings: Settings) -> int:
 def queue_of(settings: Settings) -> int:
     """Images in progress."""
     return settings.queue or max(LEAST_QUEUE, QUEUE_PER_CORE * own_cores(settings.workers))
+
+
+def uploads_of(settings: Settings) -> int:
+    """Images whose uploads are under way."""
+    return settings.uploads or max(LEAST_UPLOADS, queue_of(settings))
 
 
 def _limit(quota: Path) -> float:

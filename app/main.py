@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from app import routes, status
 from app.admission import Admission
 from app.batching import DeadlinePassed
-from app.cores import decoders_of, queue_of, threads_of
+from app.cores import decoders_of, queue_of, threads_of, uploads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.problems import Problem, from_domain, respond
@@ -103,7 +103,7 @@ def create_app(
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
-    app.state.admission = Admission(queue_of(settings), settings.deadline_s, metrics, drain)
+    app.state.admission = Admission(uploads_of(settings), queue_of(settings), settings.deadline_s, metrics, drain)
     app.state.drain = drain
     app.include_router(status.router)
     app.include_router(routes.router)

@@ -52,8 +52,12 @@ class Metrics:
         self.batch_images = Histogram(
             "facepair_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
         )
+        self.images_arriving = Gauge(
+            "facepair_images_arriving", "Images whose uploads are under way", registry=self.registry,
+            multiprocess_mode="livesum",
+        )  # fmt: skip
         self.images_in_progress = Gauge(
-            "facepair_images_in_progress", "Images that requests have in the replica", registry=self.registry,
+            "facepair_images_in_progress", "Images decoded, waiting or in the network", registry=self.registry,
             multiprocess_mode="livesum",
         )  # fmt: skip
         self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)

@@ -44,15 +44,15 @@ Parts = dict[str, list[bytes]]
 async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn) -> Parts:
     """The parts of a multipart/form-data body by name. Raises Problem.
 
-    The turn counts the required images before the body is read, and further ones as they begin to arrive. Before it
-    raises, the rest of a body of legal size is read and dropped, so that the client finds an answer and not a closed
-    connection.
+    The turn counts the required images before the body is read, further ones as they begin to arrive, and all of them
+    as work at the end. Before it raises, the rest of a body of legal size is read and dropped, so that the client finds
+    an answer and not a closed connection.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     stream = request.stream()
     limit = sum(rule.max_bytes * rule.most for rule in rules.values()) + OVERHEAD_BYTES
     try:
-        turn.hold(sum(rule.required and rule.image for rule in rules.values()))
+        turn.arrive(sum(rule.required and rule.image for rule in rules.values()))
         if kind != b"multipart/form-data":
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
         if not options.get(b"boundary"):
@@ -60,10 +60,12 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
         collector = _Collector(rules, turn)
         async with _in_time(turn):
             await _feed(stream, collector, options[b"boundary"], limit)
-        return collector.finish()
+        parts = collector.finish()
+        turn.work()
     except Problem:
         await _drain(stream, limit, turn)
         raise
+    return parts
 
 
 @asynccontextmanager
@@ -82,12 +84,14 @@ async def read_body(request: Request, limit_bytes: int, content_type: str, turn:
     try:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
             raise Problem("unsupported_content_type", f"send {content_type}")
-        turn.hold(1)
+        turn.arrive(1)
         async with _in_time(turn):
-            return await _collect(stream, limit_bytes)
+            body = await _collect(stream, limit_bytes)
+        turn.work()
     except Problem:
         await _drain(stream, limit_bytes, turn)
         raise
+    return body
 
 
 async def _collect(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> bytes:
@@ -188,7 +192,7 @@ class _Collector:
             code, what = ("duplicate_part", "once") if rule.most == 1 else ("too_many_images", f"{rule.most} times")
             raise Problem(code, f"the part {name} may be given {what}", name)
         self._parts.append(_Part(name, rule))
-        self._turn.hold(sum(part.rule.image for part in self._parts))
+        self._turn.arrive(sum(part.rule.image for part in self._parts))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         part = self._parts[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from app.cores import decoders_of, queue_of
+from app.cores import decoders_of, queue_of, uploads_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, positive, run_benchmark
 from benchmarks.record import Figures, Row
@@ -41,7 +41,8 @@ BESIDE_BYTES = 256 * MIB
 
 def most_growth_bytes(settings: Settings) -> float:
     """How much a service may grow above what it has when it is ready: what docs/operations.md states."""
-    uploads = (max(queue_of(settings), settings.max_images) + 1) * settings.max_image_bytes * BYTES_PER_BYTE
+    working = max(queue_of(settings), settings.max_images)
+    uploads = (uploads_of(settings) + working + 1) * settings.max_image_bytes * BYTES_PER_BYTE
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 

@@ -39,7 +39,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     for name, field in Settings.model_fields.items():
         special = {"weights": "the shipped checkpoint", "threads": "half the cores, all for whole pictures",
                    "decoders": "one a core, at least 2", "queue": "3 a core, at least 6",
-                   "detector": "the installed one"}  # fmt: skip
+                   "uploads": "FACEPAIR_QUEUE, at least 16", "detector": "the installed one"}  # fmt: skip
         expected[PREFIX + name.upper()] = special.get(name, str(field.default))
     assert documented == expected
 
@@ -54,6 +54,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
             metrics.request_seconds,
             metrics.stage_seconds,
             metrics.batch_images,
+            metrics.images_arriving,
             metrics.images_in_progress,
             metrics.refusals,
             metrics.model_info,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cores import decoders_of, own_cores, queue_of, threads_of
+from app.cores import decoders_of, own_cores, queue_of, threads_of, uploads_of
 from app.settings import Settings
 
 
@@ -50,9 +50,11 @@ def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
         queue,
     )
     assert threads_of(settings, finds_faces=False) == cores
+    assert uploads_of(settings) == max(16, queue)
 
 
 def test_what_is_set_is_taken() -> None:
-    settings = Settings(threads=7, decoders=1, queue=3)
+    settings = Settings(threads=7, decoders=1, queue=3, uploads=5)
+    assert uploads_of(settings) == 5
     assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (7, 1, 3)
     assert threads_of(settings, finds_faces=False) == 7

@@ -19,8 +19,8 @@ DEADLINE_S = 3
 
 @pytest.fixture(scope="module")
 def service(checkpoint_path: Path) -> Iterator[Service]:
-    """A service that takes on two images at a time, or three of one request."""
-    flags = ("--max-images", "3", "--queue", "2", "--deadline-s", str(DEADLINE_S))
+    """A service that lets in two images at a time, or three of one request."""
+    flags = ("--max-images", "3", "--uploads", "2", "--queue", "2", "--deadline-s", str(DEADLINE_S))
     with serving(checkpoint_path, *flags) as service:
         yield service
 
@@ -32,9 +32,9 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 
 @contextlib.contextmanager
-def uploading(service: Service, images: int) -> Iterator[socket.socket]:
-    """A connection whose request counts as so many images, and of whose body nothing comes: two are a verification."""
-    path = "/verify" if images == 2 else "/embed"
+def uploading(service: Service, images: int, beside: int = 0) -> Iterator[socket.socket]:
+    """A connection of whose request's body nothing comes, until so many images arrive, `beside` of others included."""
+    path = "/verify" if images - beside == 2 else "/embed"
     fields = [f"{name}: {value}" for name, value in {**MULTIPART, "Host": "test", "Content-Length": len(BODY)}.items()]
     with socket.create_connection((HOST, service.port), PATIENCE_S) as connection:
         connection.sendall("\r\n".join([f"POST {path} HTTP/1.1", *fields, "\r\n"]).encode())
@@ -43,9 +43,9 @@ def uploading(service: Service, images: int) -> Iterator[socket.socket]:
 
 
 def _wait_until(service: Service, images: int) -> None:
-    """Until the replica counts so many images in progress."""
+    """Until the replica counts so many images whose uploads are under way."""
     ends = time.monotonic() + PATIENCE_S
-    while f"facepair_images_in_progress {float(images)}" not in httpx.get(f"{service.url}/metrics").text:
+    while f"facepair_images_arriving {float(images)}" not in httpx.get(f"{service.url}/metrics").text:
         assert time.monotonic() < ends
         time.sleep(0.01)
 
@@ -80,6 +80,16 @@ def test_a_request_that_is_alone_may_have_more_images_than_the_queue(service: Se
     with uploading(service, 1):
         check_problem(client.post("/embed", files=images), 429, "queue_full")
     _wait_until(service, 0)
+
+
+def test_slow_uploads_keep_nobody_else_from_being_served(checkpoint_path: Path) -> None:
+    with (
+        serving(checkpoint_path, "--uploads", "6", "--queue", "2") as slowed,
+        uploading(slowed, 2),
+        uploading(slowed, 4, beside=2),
+    ):
+        for _ in range(3):
+            assert httpx.post(f"{slowed.url}/verify", files=pair(), timeout=PATIENCE_S).status_code == 200
 
 
 def test_a_full_replica_refuses_before_it_reads(service: Service) -> None:
