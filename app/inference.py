@@ -69,7 +69,7 @@ class Inference:
         begun by then, a moment of `time.perf_counter`.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline)
+        return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline, time.perf_counter())
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
         """B images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
@@ -111,10 +111,11 @@ class Inference:
         self._decoders.shutdown()
         self._network.close()
 
-    def _see(self, data: bytes, choice: Choice, deadline: float) -> Sighting:
+    def _see(self, data: bytes, choice: Choice, deadline: float, asked: float) -> Sighting:
         started = time.perf_counter()
         if started > deadline:
             raise DeadlinePassed
+        self._metrics.stage_seconds.labels("queue").observe(started - asked)
         photograph = decode(data, self.header.preprocessing, self._limits)
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
         sighting = see(photograph, choice, self.header, self._finder, self._most_faces)
