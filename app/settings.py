@@ -33,7 +33,7 @@ class Settings(BaseModel):
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="images decoded and searched for faces at once"
     )
-    max_batch: int = Field(default=8, ge=1, le=256, description="most images in one pass of the network")
+    max_batch: int = Field(default=16, ge=1, le=256, description="most images in one pass of the network")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
     max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
