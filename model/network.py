@@ -74,9 +74,9 @@ class SiameseNetwork(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Two batches of images (B, 1, H, W) -> (B,) logits; the twin sees both in one batch of 2B.
 
-        Under autocast the twin has its precision; what little the comparison costs stays in float32.
+        Under autocast the twin has its precision; what little the comparison costs stays in that of the weights.
         """
-        embeddings = self.embed(torch.cat([left, right])).float()
+        embeddings = self.embed(torch.cat([left, right])).to(self.comparison.weight.dtype)
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.compare(*embeddings.chunk(2))
 

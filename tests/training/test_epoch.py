@@ -92,7 +92,7 @@ def test_half_precision_takes_nearly_the_same_step(data: TrainingData) -> None:
         gradients.append(torch.cat([p.grad.flatten() for p in learner.network.parameters() if p.grad is not None]))
         assert {parameter.dtype for parameter in learner.network.parameters()} == {torch.float32}
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.01)
-    assert 0.99 < float(torch.cosine_similarity(gradients[0], gradients[1], dim=0)) < 0.999999
+    assert 0.95 < float(torch.cosine_similarity(gradients[0], gradients[1], dim=0)) < 0.999999
 
 
 def test_every_parameter_moves(data: TrainingData) -> None:
