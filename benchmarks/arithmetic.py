@@ -26,14 +26,15 @@ def residual_multiply_adds(config: ResidualConfig) -> dict[str, int]:
     Shortcuts are in their stage.
     """
     side, before = (config.view_px + 1) // 2, config.channels[0]
-    counts = {"stem": side**2 * before * 9 * config.input_channels}
+    views = len(config.views)
+    counts = {"stem": side**2 * before * 9 * sum(config.view_channels)}
     for number, (after, blocks) in enumerate(zip(config.channels, config.blocks, strict=True), 1):
         side = side if number == 1 else (side + 1) // 2
         kernels = 9 * (before + (2 * blocks - 1) * after) + (before if number > 1 else 0)
-        counts[f"stage {number}"] = side**2 * after * kernels
+        counts[f"stage {number}"] = views * side**2 * after * kernels
         before = after
-    counts["fully connected"] = config.features * config.dimension // len(config.views)
-    return {layer: len(config.views) * count for layer, count in counts.items()}
+    counts["fully connected"] = config.features * config.dimension
+    return counts
 
 
 def forward_flop(config: NetworkConfig | ResidualConfig) -> int:

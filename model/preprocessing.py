@@ -21,6 +21,8 @@ Pixels = NDArray[np.uint8]
 
 # Fields of PreprocessingConfig that the first checkpoints did not have yet, and the values that they stand for there.
 LATER: dict[str, Any] = {"crop": 1.0, "standardised": False, "alignment": None}
+LUMA = (0.299, 0.587, 0.114)
+"""The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it."""
 LEAST_DEVIATION = 1 / 255
 """A picture of one shade is not blown up into noise."""
 
@@ -67,7 +69,15 @@ def to_unit(pixels: Tensor) -> Tensor:
 
 def normalise(images: Tensor, config: PreprocessingConfig) -> Tensor:
     """float32 (B, C, H, W), 0..1 -> float32 (B, C, H, W), -1..1 with the default mean and deviation."""
-    if config.standardised:
-        deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
-        return (images - mean) / deviation.clamp_min(LEAST_DEVIATION)
-    return (images - config.mean) / config.std
+    return standardise(images) if config.standardised else (images - config.mean) / config.std
+
+
+def standardise(images: Tensor) -> Tensor:
+    """float32 (B, C, H, W) -> the same shape, each picture with mean 0 and deviation 1 over all its channels."""
+    deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (images - mean) / deviation.clamp_min(LEAST_DEVIATION)
+
+
+def luma(images: Tensor) -> Tensor:
+    """float (B, 3, H, W), red, green and blue -> float (B, 1, H, W), grey."""
+    return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

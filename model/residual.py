@@ -14,16 +14,21 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from model.heads import CosineHead, JointBayesianHead
+from model.preprocessing import luma, standardise
 from model.rectifier import ParametricRectifier
 
 STRIDE = 16
 """The stem and the last three stages halve the sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 
+# Fields of ResidualConfig that the first checkpoints did not have yet, and the values that they stand for there.
+LATER: dict[str, Any] = {"input_channels": 1, "grey_views": ()}
+
 
 class ResidualConfig(BaseModel):
     """What a residual network looks like: `views` are shares of the picture's side, each brought to `view_px`.
 
+    Of coloured pictures the `grey_views`, counted from 0, see the luma alone, standardised again.
     With `flip_average` a picture and its mirror image count alike. The towers share out the embedding's `dimension`.
     """
 
@@ -33,6 +38,7 @@ class ResidualConfig(BaseModel):
     side_px: int = Field(default=100, ge=STRIDE)
     input_channels: Literal[1, 3] = 1
     views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1)
+    grey_views: tuple[Annotated[int, Field(ge=0)], ...] = ()
     view_px: int = Field(default=64, ge=STRIDE)
     channels: tuple[int, int, int, int] = (24, 48, 96, 192)
     blocks: tuple[int, int, int, int] = (1, 1, 2, 2)
@@ -42,9 +48,11 @@ class ResidualConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Left out for grey pictures, as before there were others, so that digests of older checkpoints still hold."""
+        """Fields added later are left out at their defaults, so that digests of older checkpoints still hold."""
         values: dict[str, Any] = serialize(self)
-        return {name: value for name, value in values.items() if (name, value) != ("input_channels", 1)}
+        return {
+            name: value for name, value in values.items() if name not in LATER or getattr(self, name) != LATER[name]
+        }
 
     @model_validator(mode="after")
     def _shared_out(self) -> Self:
@@ -52,10 +60,23 @@ class ResidualConfig(BaseModel):
             raise ValueError("the dimension must be a multiple of the number of views")
         return self
 
+    @model_validator(mode="after")
+    def _grey_of_coloured(self) -> Self:
+        if self.grey_views and self.input_channels == 1:
+            raise ValueError("views become grey only where the pictures have colours (input_channels 3)")
+        if self.grey_views and max(self.grey_views) >= len(self.views):
+            raise ValueError(f"there are {len(self.views)} views, counted from 0, that may become grey")
+        return self
+
     @property
     def input_shape(self) -> tuple[int, int]:
         """Channels and side of the pictures."""
         return self.input_channels, self.side_px
+
+    @property
+    def view_channels(self) -> tuple[int, ...]:
+        """Channels of each view, 1 or 3."""
+        return tuple(1 if view in self.grey_views else self.input_channels for view in range(len(self.views)))
 
     @property
     def features(self) -> int:
@@ -87,10 +108,10 @@ class ResidualBlock(nn.Module):
 class Tower(nn.Module):
     """From one view to its share of the embedding."""
 
-    def __init__(self, config: ResidualConfig) -> None:
+    def __init__(self, config: ResidualConfig, channels: int) -> None:
         super().__init__()
         dimension = config.dimension // len(config.views)
-        self.trunk = _trunk(config)
+        self.trunk = _trunk(config, channels)
         self.fully_connected = nn.Linear(config.features, dimension, bias=False)
         self.normalisation = nn.BatchNorm1d(dimension)
 
@@ -107,7 +128,7 @@ class ResidualNetwork(nn.Module):
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.config = config
-        self.towers = nn.ModuleList(Tower(config) for _ in config.views)
+        self.towers = nn.ModuleList(Tower(config, channels) for channels in config.view_channels)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
 
     def embed(self, images: Tensor) -> Tensor:
@@ -128,9 +149,14 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D) of unit length, of the pictures as they are."""
-        views = [central_view(images, share, self.config.view_px) for share in self.config.views]
-        parts = [tower(view) for tower, view in zip(self.towers, views, strict=True)]
+        parts = [tower(view) for tower, view in zip(self.towers, self._views(images), strict=True)]
         return torch.cat(parts, dim=1) / sqrt(len(parts))
+
+    def _views(self, images: Tensor) -> list[Tensor]:
+        config = self.config
+        grey = standardise(luma(images)) if config.grey_views else images
+        seen = [grey if view in config.grey_views else images for view in range(len(config.views))]
+        return [central_view(each, share, config.view_px) for each, share in zip(seen, config.views, strict=True)]
 
 
 def central_view(images: Tensor, share: float, view_px: int) -> Tensor:
@@ -151,8 +177,8 @@ def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
             nn.init.kaiming_normal_(layer.weight, generator=generator)
 
 
-def _trunk(config: ResidualConfig) -> nn.Sequential:
-    stem = [nn.Conv2d(config.input_channels, config.channels[0], 3, 2, padding=1, bias=False),
+def _trunk(config: ResidualConfig, channels: int) -> nn.Sequential:
+    stem = [nn.Conv2d(channels, config.channels[0], 3, 2, padding=1, bias=False),
             nn.BatchNorm2d(config.channels[0]), ParametricRectifier(config.channels[0])]  # fmt: skip
     entering, blocks = config.channels[0], []
     for stage, (leaving, count) in enumerate(zip(config.channels, config.blocks, strict=True)):

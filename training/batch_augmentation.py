@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.preprocessing import luma
+
 BLUR_RADIUS = 3
-LUMA = (0.299, 0.587, 0.114)
-"""The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +97,7 @@ def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
 def change_colours(images: Tensor, colour: ColourDraw) -> Tensor:
     """(B, 3, H, W), 0..1 -> the same, tinted, then grey where that was drawn."""
     tinted = (images * colour.tint[:, :, None, None]).clamp(0, 1)
-    grey = (tinted * tinted.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    return torch.where(colour.greyed[:, None, None, None], grey, tinted)
+    return torch.where(colour.greyed[:, None, None, None], luma(tinted), tinted)
 
 
 def blur(images: Tensor, deviation_px: Tensor) -> Tensor:

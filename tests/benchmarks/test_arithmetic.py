@@ -53,6 +53,7 @@ def test_multiply_adds_are_those_that_go_through_the_layers(config: NetworkConfi
     [
         ResidualConfig(),
         ResidualConfig(input_channels=3),
+        ResidualConfig(input_channels=3, grey_views=(1,)),
         ResidualConfig(side_px=50, views=(1.0,), view_px=50, channels=(4, 4, 6, 8)),
     ],
 )

@@ -5,9 +5,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from model.preprocessing import standardise
 from model.residual import ResidualConfig, ResidualNetwork, Tower, central_view, initialise
 
 COLOURED = ResidualConfig(input_channels=3)
+MIXED = COLOURED.model_copy(update={"grey_views": (1,)})
 SLIM = ResidualConfig(side_px=32, views=(1.0, 0.75), view_px=24, channels=(4, 4, 6, 8), dimension=16)
 
 
@@ -45,6 +47,7 @@ def test_the_served_network_is_within_its_limits() -> None:
     assert parameters == 2 * 2_309_408 <= 5_000_000
     assert multiplications(COLOURED.model_copy(update={"flip_average": False})) == 2 * 58_073_088
     assert multiplications(COLOURED) == 4 * 58_073_088 <= 300_000_000
+    assert multiplications(MIXED) < multiplications(COLOURED)
 
 
 @pytest.mark.parametrize("view_px", [16, 32, 33, 64, 70])
@@ -77,6 +80,21 @@ def test_a_view_is_the_square_around_the_centre() -> None:
     assert torch.allclose(central_view(slope, 0.5, 4), torch.arange(2.0, 6.0).expand(1, 1, 4, 4))
     middle = central_view(slope, 1.0, 4)[0, 0, 0]
     assert torch.allclose(middle + middle.flip(0), torch.full((4,), 7.0))
+
+
+def test_a_grey_view_sees_what_is_left_without_colours() -> None:
+    """Of a standardised picture exactly what a network of grey pictures sees of the standardised grey one."""
+    config = SLIM.model_copy(update={"input_channels": 3, "grey_views": (1,)})
+    assert config.view_channels == (3, 1)
+    mixed, grey = network(config).eval(), network(SLIM).eval()
+    grey.towers[1].load_state_dict(mixed.towers[1].state_dict())
+    colours = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    red, green, blue = colours.unbind(1)
+    without = (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
+    seen = mixed(standardise(colours)).chunk(2, dim=1)
+    assert torch.allclose(seen[1], grey(standardise(without)).chunk(2, dim=1)[1], atol=1e-5)
+    turned = mixed(standardise(colours[:, [1, 2, 0]])).chunk(2, dim=1)
+    assert not torch.allclose(seen[0], turned[0], atol=1e-3)
 
 
 def test_towers_share_out_the_embedding() -> None:
@@ -146,6 +164,9 @@ def test_every_parameter_has_a_gradient() -> None:
         {"views": [1.1]},
         {"dimension": 0},
         {"head": "linear"},
+        {"grey_views": [0]},
+        {"input_channels": 3, "grey_views": [2]},
+        {"input_channels": 3, "grey_views": [-1]},
         {"kind": "siamese"},
         {"batch_norm": True},
     ],

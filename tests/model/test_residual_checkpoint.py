@@ -53,7 +53,7 @@ def test_it_comes_back_whole_and_serves(path: Path) -> None:
 
 
 def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
-    coloured = SLIM.model_copy(update={"input_channels": 3})
+    coloured = SLIM.model_copy(update={"input_channels": 3, "grey_views": (0,)})
     preprocessing = PreprocessingConfig(side_px=SLIM.side_px, standardised=True, colour="rgb")
     described = describe().model_copy(update={"network": coloured, "preprocessing": preprocessing})
     save(tmp_path / "coloured", network(coloured).eval(), described)
@@ -66,8 +66,9 @@ def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
 
 
 def test_grey_networks_are_described_as_before_there_were_coloured_ones() -> None:
-    assert "input_channels" not in SLIM.model_dump()
-    assert SLIM.model_copy(update={"input_channels": 3}).model_dump()["input_channels"] == 3
+    assert not {"input_channels", "grey_views"} & set(SLIM.model_dump())
+    mixed = SLIM.model_copy(update={"input_channels": 3, "grey_views": (1,)}).model_dump()
+    assert (mixed["input_channels"], mixed["grey_views"]) == (3, (1,))
 
 
 def test_the_head_is_part_of_the_embedding_s_digest_and_operating_points_are_not(path: Path, tmp_path: Path) -> None:
