@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from app.cores import limit_spinning
 from app.settings import PREFIX, Settings, read_settings
 from app.telemetry import configure_logging
 from model.errors import FacepairError
@@ -16,7 +17,7 @@ from model.errors import FacepairError
 logger = logging.getLogger("facepair")
 
 UNSET = {
-    "threads": "half the cores, all for whole pictures",
+    "threads": "half the cores; all for whole pictures and for requests that come one at a time",
     "decoders": "one a core, at least 2",
     "queue": "3 a core, at least 6",
     "uploads": "`FACEPAIR_QUEUE`, at least 16",
@@ -29,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     error if it cannot start.
     """
     flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
+    limit_spinning()
     try:
         settings = read_settings(flags)
         configure_logging(settings.log_level)

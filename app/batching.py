@@ -1,4 +1,4 @@
-"""Micro-batching: what waits is taken together whenever the worker is free, up to a maximum, and without a timer.
+"""Micro-batching: what waits is taken together whenever a worker is free, up to a maximum, and without a timer.
 
 A lone job goes at once; a crowd fills the batches. It knows neither HTTP nor networks.
 """
@@ -48,20 +48,46 @@ class _Waiting(Generic[Job, Result]):
     future: "asyncio.Future[Timed[Result]]" = field(repr=False)
 
 
-class Batcher(Generic[Job, Result]):
-    """One worker thread and the jobs that wait for it. All methods belong to one event loop."""
+class _Worker:
+    """A thread, whether it has a batch, and when that last moved on."""
 
-    def __init__(self, work: Callable[[list[Job]], Sequence[Result]], *, most: int, name: str) -> None:
-        """`work` gets a batch and gives as many results, in order; `most` is the sum of sizes in a batch."""
+    def __init__(self, name: str) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
+        self.busy = False
+        self.moved = 0.0
+        self.thread: threading.Thread | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread was there and is no more."""
+        return self.thread is not None and not self.thread.is_alive()
+
+    def _know_thread(self) -> None:
+        self.thread = threading.current_thread()
+
+
+class Batcher(Generic[Job, Result]):
+    """Worker threads and the jobs that wait for them. All methods but `step` belong to one event loop."""
+
+    def __init__(
+        self,
+        work: Callable[[list[Job]], Sequence[Result]],
+        *,
+        most: int,
+        name: str,
+        workers: int = 1,
+        may_join: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`work` gets a batch and gives as many results, in order; `most` is the sum of sizes in a batch.
+
+        The first worker that is free takes a batch; one begins beside others only if it `may_join` them at that moment.
+        """
         self._work = work
         self._most = most
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
+        self._may_join = may_join
+        self._workers = [_Worker(name) for _ in range(workers)]
         self._waiting: deque[_Waiting[Job, Result]] = deque()
-        self._busy = False
         self._closed = False
-        # The thread itself sets both.
-        self._worker: threading.Thread | None = None
-        self._moved = 0.0
 
     @property
     def waiting(self) -> int:
@@ -81,52 +107,60 @@ class Batcher(Generic[Job, Result]):
 
     def step(self) -> None:
         """Called by the work, on its thread, whenever a part of a batch is done."""
-        self._moved = time.perf_counter()
+        thread = threading.current_thread()
+        for worker in self._workers:
+            if worker.thread is thread:
+                worker.moved = time.perf_counter()
 
     @property
     def ended(self) -> bool:
-        """Whether there is no thread any more that could take a job."""
-        return self._closed or (self._worker is not None and not self._worker.is_alive())
+        """Whether a thread is no more; then no job is taken."""
+        return self._closed or any(worker.ended for worker in self._workers)
 
     @property
     def still_s(self) -> float:
-        """For how long the batch in work has not moved on, in seconds; 0 if there is none."""
-        return time.perf_counter() - self._moved if self._busy else 0.0
+        """For how long a batch in work has not moved on, in seconds; 0 if there is none."""
+        now = time.perf_counter()
+        return max((now - worker.moved for worker in self._workers if worker.busy), default=0.0)
 
     def close(self) -> None:
-        """Ends the thread after the batch that it has begun."""
+        """Ends the threads after the batches that they have begun."""
         self._closed = True
-        self._thread.shutdown()
+        for worker in self._workers:
+            worker.pool.shutdown()
 
     def _begin(self) -> None:
-        """Hands what waits to the worker, if it is free; without a worker, nothing waits."""
-        while not self._busy and (batch := self._take()):
-            self._moved = time.perf_counter()
+        """Hands what waits to workers that are free; without a worker, nothing waits."""
+        while (worker := self._free()) and (batch := self._take()):
+            worker.moved = time.perf_counter()
             try:
-                running = self._hand_over([each.job for each in batch])
+                running = self._hand_over(worker, [each.job for each in batch])
             except RuntimeError as error:
                 for each in batch:
                     each.future.set_exception(error)
                 continue
-            self._busy = True
-            running.add_done_callback(partial(self._end, batch))
-            self._look_after(running)
+            worker.busy = True
+            running.add_done_callback(partial(self._end, worker, batch))
+            self._look_after(worker, running)
 
-    def _hand_over(self, jobs: list[Job]) -> "asyncio.Future[tuple[Sequence[Result], float, float]]":
-        """Raises BatchError if the thread was closed or has ended, RuntimeError if none can be started."""
+    def _free(self) -> _Worker | None:
+        """The first worker that may begin now."""
+        free = [worker for worker in self._workers if not worker.busy]
+        alone = len(free) == len(self._workers)
+        return free[0] if free and (alone or self._may_join()) else None
+
+    def _hand_over(self, worker: _Worker, jobs: list[Job]) -> "asyncio.Future[tuple[Sequence[Result], float, float]]":
+        """Raises BatchError if a thread was closed or has ended, RuntimeError if none can be started."""
         if self.ended:
             raise BatchError("the worker ended")
-        return asyncio.get_running_loop().run_in_executor(self._thread, self._timed, jobs)
+        return asyncio.get_running_loop().run_in_executor(worker.pool, self._timed, jobs)
 
-    def _look_after(self, running: "asyncio.Future[tuple[Sequence[Result], float, float]]") -> None:
+    def _look_after(self, worker: _Worker, running: "asyncio.Future[tuple[Sequence[Result], float, float]]") -> None:
         """Gives a batch up whose thread has ended with it, since nothing else would end it."""
-        if self.ended:
+        if worker.ended:
             running.cancel()
         elif not running.done():
-            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, running)
-
-    def _know_thread(self) -> None:
-        self._worker = threading.current_thread()
+            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, worker, running)
 
     def _take(self) -> list[_Waiting[Job, Result]]:
         """The first jobs that still have somebody to answer and together are not too large; a large one goes alone."""
@@ -152,10 +186,13 @@ class Batcher(Generic[Job, Result]):
         return results, started, time.perf_counter() - started
 
     def _end(
-        self, batch: list[_Waiting[Job, Result]], done: "asyncio.Future[tuple[Sequence[Result], float, float]]"
+        self,
+        worker: _Worker,
+        batch: list[_Waiting[Job, Result]],
+        done: "asyncio.Future[tuple[Sequence[Result], float, float]]",
     ) -> None:
         """Answers a batch's callers, and begins the next."""
-        self._busy = False
+        worker.busy = False
         self._begin()
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         for number, each in enumerate(batch):

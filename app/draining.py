@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 @dataclass
 class Drain:
-    """Whether the replica is leaving: `begun` is set by the server, `device_lost` by the network's thread."""
+    """Whether the replica is leaving: `begun` is set by the server, `device_lost` by a thread of the network."""
 
     begun: bool = False
     device_lost: bool = False

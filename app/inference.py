@@ -1,4 +1,4 @@
-"""Where the work of a request is done: decoding and face finding on a few threads, the network on one of its own."""
+"""Where the work of a request is done: decoding and face finding on a few threads, the network on others."""
 
 import asyncio
 import logging
@@ -11,8 +11,10 @@ from math import inf
 from typing import TypeVar, cast
 
 import numpy as np
+import torch
 
 from app.batching import Batcher, DeadlinePassed, Timed
+from app.cores import Threads
 from app.draining import Drain
 from app.sighting import Choice, Sighting, see
 from app.telemetry import Metrics
@@ -27,10 +29,13 @@ logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
 
+CROWD_S = 1.0
+"""For so long after two requests were in progress at once the next are taken to be so too."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Images as the network sees them, and what is made of their embeddings (B, D), on the network's thread too."""
+    """Images as the network sees them, and what is made of their embeddings (B, D), on the network's threads too."""
 
     images: Sequence[Pixels]
     finish: Callable[[Embeddings], object]
@@ -48,6 +53,7 @@ class Inference:
         limits: ImageLimits,
         most_faces: int,
         decoders: int,
+        threads: Threads,
         most_images: int,
         drain: Drain,
     ) -> None:
@@ -61,7 +67,16 @@ class Inference:
         self._metrics = metrics
         self._most = most_images
         self._drain = drain
-        self._network: Batcher[_Job, object] = Batcher(self._work, most=most_images, name="network")
+        self._threads = threads
+        self._seeing = 0
+        self._crowded = -inf
+        self._network: Batcher[_Job, object] = Batcher(
+            self._work,
+            most=most_images,
+            name="network",
+            workers=threads.alone // threads.beside if self.device.type == "cpu" else 1,
+            may_join=lambda: not self._seeing,
+        )
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
     async def see(self, data: bytes, choice: Choice, deadline: float = inf) -> Sighting:
@@ -69,7 +84,11 @@ class Inference:
         begun by then, a moment of `time.perf_counter`.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline, time.perf_counter())
+        self._seeing += 1
+        try:
+            return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline, time.perf_counter())
+        finally:
+            self._seeing -= 1
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
         """B images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
@@ -101,7 +120,7 @@ class Inference:
     def fault(self, hung_s: float) -> str | None:
         """What keeps the network from working, if anything does: its thread has ended, or one pass takes so long."""
         if self._network.ended:
-            return "the network's thread has ended"
+            return "a thread of the network has ended"
         if self._network.still_s > hung_s:
             return f"the network has been at one pass for more than {hung_s:g} s"
         return None
@@ -138,11 +157,19 @@ class Inference:
 
         Of a batch that fails each job is tried again alone and image by image, as is one that needs too much memory.
         """
+        self._take_cores(len(jobs))
         results = self._attempt(jobs, self._most)
         return [
             self._attempt([job], 1)[0] if _is_worth_another(result, len(jobs)) else result
             for job, result in zip(jobs, results, strict=True)
         ]
+
+    def _take_cores(self, jobs: int) -> None:
+        """The network has every core while requests come one at a time, and shares them after a crowd."""
+        now = time.perf_counter()
+        if self._seeing or jobs > 1:
+            self._crowded = now
+        torch.set_num_threads(self._threads.alone if now - self._crowded > CROWD_S else self._threads.beside)
 
     def _attempt(self, jobs: list[_Job], most: int) -> list[object]:
         """What each job asked for, or the exception that it ended in, with as many images in a pass as `most`."""

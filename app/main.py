@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from app import routes, status
 from app.admission import Admission
 from app.batching import DeadlinePassed
-from app.cores import decoders_of, queue_of, threads_of, uploads_of
+from app.cores import Threads, decoders_of, queue_of, threads_of, uploads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.problems import Problem, from_domain, respond
@@ -41,12 +42,18 @@ def open_verifier(settings: Settings) -> Verifier:
     """Loads the checkpoint, warms the network up and checks the canary pair.
 
     It comes before the event loop and the listener, so that a service that listens can answer. Raises FacepairError.
+    It is done on a thread that ends: OpenMP's threads belong to the one that computes, and with two such there would be
+    more of them than cores, which makes them sleep between any two steps of the network.
     """
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="opening") as opening:
+        return opening.submit(_open, settings).result()
+
+
+def _open(settings: Settings) -> Verifier:
     device = select_device(settings.device)
     checkpoint = load(settings.weights)
-    torch.set_num_threads(threads_of(settings, checkpoint.header.preprocessing.alignment is not None))
     verifier = Verifier(checkpoint, device)
-    _warm_up(verifier)
+    _warm_up(verifier, _threads(settings, verifier))
     verifier.check_canary()
     return verifier
 
@@ -58,14 +65,20 @@ def open_finder(settings: Settings, verifier: Verifier) -> FaceFinder:
     return finder
 
 
-def _warm_up(verifier: Verifier) -> None:
+def _threads(settings: Settings, verifier: Verifier) -> Threads:
+    return threads_of(settings, finds_faces=verifier.header.preprocessing.alignment is not None)
+
+
+def _warm_up(verifier: Verifier, threads: Threads) -> None:
     """A picture through decoding, and the network alone and as a pair: first calls are slow, and no caller's."""
     file = io.BytesIO()
     Image.new("L", (64, 64)).save(file, "PNG")
     config = verifier.header.preprocessing
     pixels = shrink(decode(file.getvalue(), config), config)
-    for size in (1, 2):
-        verifier.embed(np.stack([pixels] * size))
+    for count in (threads.beside, threads.alone):
+        torch.set_num_threads(count)
+        for size in (1, 2):
+            verifier.embed(np.stack([pixels] * size))
 
 
 def create_app(
@@ -82,6 +95,7 @@ def create_app(
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
         most_faces=settings.max_faces,
         decoders=decoders_of(settings),
+        threads=_threads(settings, verifier),
         most_images=settings.max_batch,
         drain=drain,
     )
@@ -105,8 +119,8 @@ def create_app(
     app.state.metrics = metrics
     app.state.admission = Admission(uploads_of(settings), queue_of(settings), settings.deadline_s, metrics, drain)
     app.state.drain = drain
-    app.include_router(status.router)
     app.include_router(routes.router)
+    app.include_router(status.router)
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)

@@ -1,6 +1,6 @@
 """What an answer says of the model and of the images it was asked about, and which of their faces are embedded."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from app.schemas import Box, FaceReport, ImageReport, ModelName, QualityReport
 from app.sighting import Choice, SeenFace, Sighting
@@ -51,7 +51,7 @@ def _face(seen: SeenFace) -> FaceReport:
         box=Box(x=x, y=y, width=width, height=height),
         landmarks={name: _point(*point) for name, point in zip(LANDMARKS, seen.face.landmarks.tolist(), strict=True)},
         score=round(seen.face.score, PLACES),
-        quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in asdict(seen.quality).items()}),
+        quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in vars(seen.quality).items()}),
         warnings=seen.warnings,
     )
 

@@ -3,9 +3,8 @@
 import time
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 
-from app.dependencies import WithInference, WithRequestId, WithSettings, WithTurn, refuse_query
 from app.embeddings import encode_base64
 from app.inference import Inference
 from app.inputs import (
@@ -45,11 +44,14 @@ from app.schemas import (
     Timing,
     Verification,
 )
+from app.state import inference_of, request_id_of, settings_of, turn_of
 from app.uploads import PartRule, read_parts
 from model.errors import ForeignEmbedding
 from model.similarity import decide
 
-router = APIRouter(responses=PROBLEMS, dependencies=[Depends(refuse_query)])
+router = APIRouter(responses=PROBLEMS)
+
+FOREIGN = "these embeddings are of another model than the one served; embed the images again"
 
 
 @router.post(
@@ -58,102 +60,103 @@ router = APIRouter(responses=PROBLEMS, dependencies=[Depends(refuse_query)])
         ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE}
     ),
 )
-async def verify(
-    request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
-) -> Verification:
+async def verify(request: Request) -> Verification:
     """Whether two photographs show the same person."""
     started = time.perf_counter()
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
-    options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
-    parts = await read_parts(request, {"image1": image, "image2": image, **options}, turn)
-    rule = parse_rule(parts, inference)
-    choice = parse_choice(parts.get("face"), inference)
-    decoding = time.perf_counter()
-    images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
-    left, right = await unless_left(request, see_images(inference, images, choice, turn.deadline))
-    decoded = time.perf_counter()
-    result = await unless_left(request, inference.verify(left.pixels, right.pixels, turn.deadline))
-    return Verification(
-        **_decide(result.value, rule, inference),
-        images=[report_image("image1", left), report_image("image2", right)],
-        model=name_model(inference.header),
-        timing_ms=Timing(
-            decode=_ms(decoded - decoding),
-            face=_ms(max(left.face_s, right.face_s)),
-            queue=_ms(result.queue_s),
-            inference=_ms(result.work_s),
-            total=_ms(time.perf_counter() - started),
-        ),
-        request_id=request_id,
-    )
+    settings, inference = settings_of(request), inference_of(request)
+    with turn_of(request) as turn:
+        image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
+        options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
+        parts = await read_parts(request, {"image1": image, "image2": image, **options}, turn)
+        rule = parse_rule(parts, inference)
+        choice = parse_choice(parts.get("face"), inference)
+        decoding = time.perf_counter()
+        images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
+        left, right = await unless_left(request, see_images(inference, images, choice, turn.deadline))
+        decoded = time.perf_counter()
+        result = await unless_left(request, inference.verify(left.pixels, right.pixels, turn.deadline))
+        return Verification(
+            **_decide(result.value, rule, inference),
+            images=[report_image("image1", left), report_image("image2", right)],
+            model=name_model(inference.header),
+            timing_ms=Timing(
+                decode=_ms(decoded - decoding),
+                face=_ms(max(left.face_s, right.face_s)),
+                queue=_ms(result.queue_s),
+                inference=_ms(result.work_s),
+                total=_ms(time.perf_counter() - started),
+            ),
+            request_id=request_id_of(request),
+        )
 
 
 @router.post(
     "/embed",
     openapi_extra=multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED}),
 )
-async def embed(
-    request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
-) -> EmbeddingList:
+async def embed(request: Request) -> EmbeddingList:
     """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
-    parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()}, turn)
-    encoding = parse_encoding(parts.get("encoding_format"))
-    choice = parse_choice(parts.get("face"), inference, CHOICES_OF_EMBED)
-    images = name_images(parts["image"])
-    sightings = await unless_left(request, see_images(inference, images, choice, turn.deadline))
-    views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
-    require_few_faces(len(views), settings)
-    pixels = [view.pixels for view in views]
-    embeddings = (await unless_left(request, inference.embed(pixels, turn.deadline))).value
-    return EmbeddingList(
-        data=[
-            Embedding(
-                index=index,
-                image=view.image,
-                face=view.face,
-                embedding=encode_base64(values) if encoding == "base64" else values.tolist(),
-            )
-            for index, (view, values) in enumerate(zip(views, embeddings, strict=True))
-        ],
-        images=[report_image(name, seen, choice) for name, seen in zip(images, sightings, strict=True)],
-        model=name_model(inference.header),
-        dimension=inference.header.network.dimension,
-        request_id=request_id,
-    )
+    settings, inference = settings_of(request), inference_of(request)
+    with turn_of(request) as turn:
+        image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
+        parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()}, turn)
+        encoding = parse_encoding(parts.get("encoding_format"))
+        choice = parse_choice(parts.get("face"), inference, CHOICES_OF_EMBED)
+        images = name_images(parts["image"])
+        sightings = await unless_left(request, see_images(inference, images, choice, turn.deadline))
+        views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
+        require_few_faces(len(views), settings)
+        pixels = [view.pixels for view in views]
+        embeddings = (await unless_left(request, inference.embed(pixels, turn.deadline))).value
+        return EmbeddingList(
+            data=[
+                Embedding(
+                    index=index,
+                    image=view.image,
+                    face=view.face,
+                    embedding=encode_base64(values) if encoding == "base64" else values.tolist(),
+                )
+                for index, (view, values) in enumerate(zip(views, embeddings, strict=True))
+            ],
+            images=[report_image(name, seen, choice) for name, seen in zip(images, sightings, strict=True)],
+            model=name_model(inference.header),
+            dimension=inference.header.network.dimension,
+            request_id=request_id_of(request),
+        )
 
 
 @router.post("/detect", openapi_extra=multipart(["image"], {"image": FILES}))
-async def detect(
-    request: Request, settings: WithSettings, inference: WithInference, turn: WithTurn, request_id: WithRequestId
-) -> Detection:
+async def detect(request: Request) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
-    parts = await read_parts(request, {"image": image}, turn)
-    require_faces(inference)
-    images = name_images(parts["image"])
-    sightings = await unless_left(request, see_images(inference, images, "any", turn.deadline))
-    require_few_faces(sum(len(sighting.faces) for sighting in sightings), settings)
-    reports = [report_image(name, sighting, "any") for name, sighting in zip(images, sightings, strict=True)]
-    return Detection(images=reports, request_id=request_id)
+    settings, inference = settings_of(request), inference_of(request)
+    with turn_of(request) as turn:
+        image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
+        parts = await read_parts(request, {"image": image}, turn)
+        require_faces(inference)
+        images = name_images(parts["image"])
+        sightings = await unless_left(request, see_images(inference, images, "any", turn.deadline))
+        require_few_faces(sum(len(sighting.faces) for sighting in sightings), settings)
+        reports = [report_image(name, sighting, "any") for name, sighting in zip(images, sightings, strict=True)]
+        return Detection(images=reports, request_id=request_id_of(request))
 
 
 @router.post("/compare", openapi_extra=COMPARE_BODY)
-async def compare(request: Request, inference: WithInference, turn: WithTurn, request_id: WithRequestId) -> Comparison:
+async def compare(request: Request) -> Comparison:
     """The decision of /verify for two stored embeddings."""
-    body = await read_compare_request(request, inference, turn)
-    if body.embedding_sha256 != inference.header.embedding_sha256:
-        error = ForeignEmbedding("these embeddings are of another model than the one served; embed the images again")
-        raise from_domain(error, "embedding_sha256")
-    left = parse_embedding(body.embedding1, "embedding1", inference)
-    right = parse_embedding(body.embedding2, "embedding2", inference)
-    rule = choose_rule(body.threshold, body.max_fmr, inference)
-    similarity = (await unless_left(request, inference.compare(left, right, turn.deadline))).value
-    return Comparison(
-        **_decide(similarity, rule, inference),
-        model=name_model(inference.header),
-        request_id=request_id,
-    )
+    inference = inference_of(request)
+    with turn_of(request) as turn:
+        body = await read_compare_request(request, inference, turn)
+        if body.embedding_sha256 != inference.header.embedding_sha256:
+            raise from_domain(ForeignEmbedding(FOREIGN), "embedding_sha256")
+        left = parse_embedding(body.embedding1, "embedding1", inference)
+        right = parse_embedding(body.embedding2, "embedding2", inference)
+        rule = choose_rule(body.threshold, body.max_fmr, inference)
+        similarity = (await unless_left(request, inference.compare(left, right, turn.deadline))).value
+        return Comparison(
+            **_decide(similarity, rule, inference),
+            model=name_model(inference.header),
+            request_id=request_id_of(request),
+        )
 
 
 def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, Any]:

@@ -3,16 +3,14 @@
 import asyncio
 import logging
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from app.dependencies import WithDrain, WithInference, WithMetrics, WithRequestId, WithSettings
-from app.inference import Inference
 from app.openapi import PROBLEMS
 from app.problems import Problem
 from app.reports import name_model
 from app.schemas import Health, Info, Limits
-from app.settings import Settings
+from app.state import drain_of, inference_of, metrics_of, request_id_of, settings_of
 from model import __version__
 from model.device import LOST
 
@@ -24,12 +22,13 @@ router = APIRouter(responses=PROBLEMS)
 
 
 @router.get("/info")
-async def info(settings: WithSettings, inference: WithInference) -> Info:
+async def info(request: Request) -> Info:
     """The model that is served, what it scores, and the limits of a request."""
+    inference = inference_of(request)
     header = inference.header
     return Info(
         version=__version__,
-        model=name_model(inference.header),
+        model=name_model(header),
         checkpoint_sha256=header.checkpoint_sha256,
         device=str(inference.device),
         dimension=header.network.dimension,
@@ -39,7 +38,7 @@ async def info(settings: WithSettings, inference: WithInference) -> Info:
         operating_points=header.operating_points,
         metrics=header.metrics,
         provenance=header.provenance,
-        limits=Limits.model_validate(settings, from_attributes=True),
+        limits=Limits.model_validate(settings_of(request), from_attributes=True),
     )
 
 
@@ -47,37 +46,36 @@ async def info(settings: WithSettings, inference: WithInference) -> Info:
 # methods.
 @router.get("/health/live")
 @router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
-async def live(settings: WithSettings, inference: WithInference) -> Health:
-    """Whether the process answers, and the network's thread is there and moves on."""
-    _require_no_fault(settings, inference)
+async def live(request: Request) -> Health:
+    """Whether the process answers, and the network's threads are there and move on."""
+    _require_no_fault(request)
     return Health(status="live")
 
 
 @router.get("/health/ready")
 @router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
-async def ready(
-    settings: WithSettings, inference: WithInference, drain: WithDrain, request_id: WithRequestId
-) -> Health:
+async def ready(request: Request) -> Health:
     """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
+    drain = drain_of(request)
     if drain.device_lost:
         raise Problem("not_ready", LOST)
     if drain.begun:
         raise Problem("not_ready", "the replica is leaving; ask another")
-    _require_no_fault(settings, inference)
+    _require_no_fault(request)
     try:
-        await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
+        await asyncio.wait_for(inference_of(request).check_canary(), READINESS_TIMEOUT_S)
     except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica
-        logger.exception("not ready", extra={"fields": {"request_id": request_id}})
+        logger.exception("not ready", extra={"fields": {"request_id": request_id_of(request)}})
         raise Problem("not_ready", "the network does not reproduce its recorded score in time") from error
     return Health(status="ready")
 
 
 @router.get("/metrics", response_class=Response)
-async def metrics(found: WithMetrics) -> Response:
+async def metrics(request: Request) -> Response:
     """Prometheus metrics, of all workers together."""
-    return Response(found.show(), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics_of(request).show(), media_type=CONTENT_TYPE_LATEST)
 
 
-def _require_no_fault(settings: Settings, inference: Inference) -> None:
-    if fault := inference.fault(settings.hung_s):
+def _require_no_fault(request: Request) -> None:
+    if fault := inference_of(request).fault(settings_of(request).hung_s):
         raise Problem("not_ready", f"{fault}; if that lasts, restart the replica")

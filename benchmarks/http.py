@@ -48,13 +48,14 @@ class Bounds:
 @dataclass(kw_only=True)
 class Measured:
     """In each round the bare network's rate, the stages' costs, and a load for every number of connections, with the
-    processor time that the service took for it.
+    processor time that the service took for it, and its event loop.
     """
 
     bare: list[PairRate] = field(default_factory=list)
     stages: list[StageCosts] = field(default_factory=list)
     loads: dict[int, list[Load]] = field(default_factory=dict)
     service_cpu_s: dict[int, list[float]] = field(default_factory=dict)
+    loop_cpu_s: dict[int, list[float]] = field(default_factory=dict)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,6 +95,7 @@ async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measure
     measured = Measured(
         loads={connections: [] for connections in bounds.connections},
         service_cpu_s={connections: [] for connections in bounds.connections},
+        loop_cpu_s={connections: [] for connections in bounds.connections},
     )
     processes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
     queue = str(IMAGES * max(bounds.connections))
@@ -106,9 +108,10 @@ async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measure
             stages = asyncio.to_thread(measure_stages, weights, pair, bounds.stage_seconds)
             measured.stages.append(await stages)
             for connections, loads in measured.loads.items():
-                before = service.cpu_s()
+                before, loop_before = service.cpu_s(), service.loop_cpu_s()
                 loads.append(await load(service.port, requests, connections, bounds.requests, bounds.seconds))
                 measured.service_cpu_s[connections].append(service.cpu_s() - before)
+                measured.loop_cpu_s[connections].append(service.loop_cpu_s() - loop_before)
     return measured
 
 
@@ -147,15 +150,19 @@ def _row(connections: int, measured: Measured) -> Row:
 
 
 def _core_ms(connections: int, measured: Measured) -> Row:
-    """Processor time of one request: the client's, the service's, and of that what the stages do not explain."""
+    """Processor time of one request: the client's, the service's, of that the event loop's, which is HTTP and the
+    queue, and what the stages do not explain.
+    """
     loads, services = measured.loads[connections], measured.service_cpu_s[connections]
     counts = [len(one.latencies_s) for one in loads]
     service = [1000 * cpu_s / count for cpu_s, count in zip(services, counts, strict=True)]
     client = [1000 * one.client_cpu_s / count for one, count in zip(loads, counts, strict=True)]
+    loop = [1000 * cpu_s / count for cpu_s, count in zip(measured.loop_cpu_s[connections], counts, strict=True)]
     rest = [spent - stages.total_ms for spent, stages in zip(service, measured.stages, strict=True)]
     return {
         "client_core_ms": median(client),
         "service_core_ms": median(service),
+        "loop_core_ms": median(loop),
         "beside_stages_core_ms": median(rest),
     }
 

@@ -37,6 +37,10 @@ class Serving:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
         return (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK")
 
+    def loop_cpu_s(self) -> float:
+        """The processor time that the event loop has taken so far, which is the process's first thread."""
+        return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0]) / 1e9
+
 
 @contextmanager
 def serving(weights: Path, device: str, *flags: str) -> Iterator[Serving]:

@@ -22,7 +22,7 @@ CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 
 
 class Verifier:
-    """Not thread-safe by contract: one thread at a time calls it, as one thread owns torch in the service.
+    """On a CPU any number of threads may call it at once, on a GPU one at a time.
 
     The checkpoint's network becomes its own, folded.
 

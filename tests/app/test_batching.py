@@ -172,6 +172,87 @@ async def test_a_thread_that_ends_fails_what_it_had_and_what_comes() -> None:
     batcher.close()
 
 
+class Crew:
+    """Work for several threads, each batch of which is held at a gate of its own."""
+
+    def __init__(self, jobs: int) -> None:
+        self.threads: dict[int, int] = {}
+        self.begun = [threading.Event() for _ in range(jobs)]
+        self.gates = [threading.Event() for _ in range(jobs)]
+
+    def __call__(self, jobs: list[int]) -> list[int]:
+        first = jobs[0]
+        self.threads[first] = threading.get_ident()
+        self.begun[first].set()
+        self.gates[first].wait(10)
+        return jobs
+
+
+async def start(batcher: Batcher[int, int], crew: Crew, job: int) -> "asyncio.Task[object]":
+    task: asyncio.Task[object] = asyncio.create_task(batcher.run(job))
+    await asyncio.to_thread(crew.begun[job].wait, 10)
+    return task
+
+
+async def test_another_worker_joins_if_it_may_and_a_lone_job_always_has_the_first() -> None:
+    crew, allowed = Crew(5), [False]
+    batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2, may_join=lambda: allowed[0])
+    first = await start(batcher, crew, 0)
+    (second,) = await waiting(batcher, 1)
+    assert batcher.waiting == 1
+    allowed[0] = True
+    (third,) = await waiting(batcher, 2)
+    await asyncio.to_thread(crew.begun[1].wait, 10)
+    assert batcher.waiting == 1
+    crew.gates[1].set()
+    await second
+    await asyncio.to_thread(crew.begun[2].wait, 10)
+    crew.gates[2].set()
+    crew.gates[0].set()
+    await asyncio.gather(first, third)
+    for lone in (3, 4):
+        crew.gates[lone].set()
+        await batcher.run(lone)
+    batcher.close()
+    assert crew.threads[1] == crew.threads[2] != crew.threads[0]
+    assert crew.threads[3] == crew.threads[4] == crew.threads[0]
+
+
+async def test_of_two_batches_the_one_that_is_still_counts() -> None:
+    crew = Crew(2)
+    batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2)
+    first = await start(batcher, crew, 0)
+    while batcher.still_s < 0.05:
+        await asyncio.sleep(0)
+    second = await start(batcher, crew, 1)
+    assert batcher.still_s >= 0.05
+    crew.gates[1].set()
+    await second
+    assert batcher.still_s >= 0.05
+    crew.gates[0].set()
+    await first
+    assert batcher.still_s == 0
+    batcher.close()
+
+
+async def test_a_thread_that_ends_leaves_the_batch_of_another_alone() -> None:
+    crew = Crew(4)
+    batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2)
+    first, second = await start(batcher, crew, 0), await start(batcher, crew, 1)
+    crew.gates[1].set()
+    await second
+    end_thread(crew.threads[1])
+    lost = asyncio.create_task(batcher.run(2))
+    with pytest.raises(BatchError, match="the worker ended"):
+        await asyncio.wait_for(lost, 10)
+    with pytest.raises(BatchError, match="the worker ended"):
+        await batcher.run(3)
+    assert not first.done()
+    crew.gates[0].set()
+    assert (await first).value == 0  # type: ignore[attr-defined]
+    batcher.close()
+
+
 async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
     begun, gates, moved = threading.Event(), [threading.Event(), threading.Event()], threading.Event()
 

@@ -1,11 +1,13 @@
 """How cores are counted and shared out."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from app.cores import decoders_of, own_cores, queue_of, threads_of, uploads_of
+from app.cores import SPINS, Threads, decoders_of, limit_spinning, own_cores, queue_of, threads_of, uploads_of
 from app.settings import Settings
 
 
@@ -44,17 +46,31 @@ def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
 ) -> None:
     monkeypatch.setattr("app.cores.own_cores", lambda _: cores)
     settings = Settings()
-    assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (
-        threads,
-        decoders,
-        queue,
-    )
-    assert threads_of(settings, finds_faces=False) == cores
+    assert threads_of(settings, finds_faces=True) == Threads(beside=threads, alone=cores)
+    assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
+    assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
     assert uploads_of(settings) == max(16, queue)
+
+
+@pytest.mark.parametrize(
+    ("environment", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_idle_threads_soon_leave_their_cores_unless_the_environment_says_else(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None
+) -> None:
+    monkeypatch.setattr("app.cores.os.environ", environment)
+    limit_spinning()
+    assert environment.get("GOMP_SPINCOUNT") == spins
+
+
+def test_the_command_comes_before_torch_which_reads_it_when_it_is_loaded() -> None:
+    program = "import sys, app.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_what_is_set_is_taken() -> None:
     settings = Settings(threads=7, decoders=1, queue=3, uploads=5)
     assert uploads_of(settings) == 5
-    assert (threads_of(settings, finds_faces=True), decoders_of(settings), queue_of(settings)) == (7, 1, 3)
-    assert threads_of(settings, finds_faces=False) == 7
+    assert (decoders_of(settings), queue_of(settings)) == (1, 3)
+    for finds_faces in (True, False):
+        assert threads_of(settings, finds_faces) == Threads(beside=7, alone=7)

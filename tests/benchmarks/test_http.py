@@ -22,7 +22,9 @@ def test_http_figures_from_known_latencies(monkeypatch: pytest.MonkeyPatch) -> N
     stages = [StageCosts(decode_ms=2, face_ms=3, network_ms=5), StageCosts(decode_ms=2, face_ms=3, network_ms=15)]
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     figures = http.http_figures(
-        http.Measured(bare=bare, stages=stages, loads={4: loads}, service_cpu_s={4: [0.51, 1.25]})
+        http.Measured(
+            bare=bare, stages=stages, loads={4: loads}, service_cpu_s={4: [0.51, 1.25]}, loop_cpu_s={4: [0.051, 0.15]}
+        )
     )
     assert figures.summary == {
         "rounds": 2, "bare_pairs_per_s": 15, "product_gflop_per_s": 2,
@@ -35,6 +37,7 @@ def test_http_figures_from_known_latencies(monkeypatch: pytest.MonkeyPatch) -> N
     assert (row["client_core_ms"], row["service_core_ms"], row["beside_stages_core_ms"]) == pytest.approx(
         (1, 17.5, 2.5)
     )
+    assert row["loop_core_ms"] == pytest.approx(2)
     # 5 pairs a second at 11 ms each, 20 at 21 ms, of two cores
     assert (row["ratio_to_cores_low"], row["ratio_to_cores_high"]) == pytest.approx((0.0275, 0.21))
 
