@@ -98,7 +98,7 @@ DEEP_FUNNELED_FACE = FaceParts(
 """Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle 128 of 250 pixels."""
 EXPERIMENT_5 = IdentityExperiment(
     name="experiment-5",
-    network=ResidualConfig(input_channels=3),
+    network=ResidualConfig(input_channels=3, grey_views=(1,)),
     preprocessing=PreprocessingConfig(
         side_px=100, colour="rgb", crop=150 / 250, standardised=True, draft_margin=10, alignment=LFW_ALIGNMENT
     ),
@@ -111,6 +111,7 @@ EXPERIMENT_5_UNALIGNED = replace(
     preprocessing=PreprocessingConfig(side_px=100, colour="rgb", crop=150 / 250, standardised=True),
 )
 """No outside data: the deep-funneled pictures as they are."""
+EXPERIMENT_5_COLOUR = replace(EXPERIMENT_5, name="experiment-5-colour", network=ResidualConfig(input_channels=3))
 EXPERIMENT_5_GREY = replace(
     EXPERIMENT_5,
     name="experiment-5-grey",
@@ -149,6 +150,7 @@ EXPERIMENTS: dict[str, AnyExperiment] = {
         SMOKE,
         EXPERIMENT_5,
         EXPERIMENT_5_UNALIGNED,
+        EXPERIMENT_5_COLOUR,
         EXPERIMENT_5_GREY,
         EXPERIMENT_5_GREY_UNALIGNED,
         EXPERIMENT_5_ONE_VIEW,

@@ -49,7 +49,9 @@ def test_all_share_one_split() -> None:
 
 
 def test_the_names_are_those_of_the_table() -> None:
-    from_people = {f"experiment-5{kind}" for kind in ("", "-unaligned", "-grey", "-grey-unaligned", "-one-view")}
+    from_people = {
+        f"experiment-5{kind}" for kind in ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view")
+    }
     assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "smoke"}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):

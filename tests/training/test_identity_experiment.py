@@ -13,6 +13,7 @@ from model.residual import ResidualConfig
 from training.batch_augmentation import BatchAugmentation, ColourChange
 from training.experiments import (
     EXPERIMENT_5,
+    EXPERIMENT_5_COLOUR,
     EXPERIMENT_5_GREY,
     EXPERIMENT_5_GREY_UNALIGNED,
     EXPERIMENT_5_UNALIGNED,
@@ -23,7 +24,13 @@ from training.people import HoldOut
 def test_experiment_5_is_as_decided() -> None:
     run = EXPERIMENT_5_UNALIGNED
     assert run.network == ResidualConfig(
-        side_px=100, input_channels=3, views=(1.0, 0.64), view_px=64, channels=(24, 48, 96, 192), dimension=512
+        side_px=100,
+        input_channels=3,
+        views=(1.0, 0.64),
+        grey_views=(1,),
+        view_px=64,
+        channels=(24, 48, 96, 192),
+        dimension=512,
     )
     assert run.preprocessing == PreprocessingConfig(side_px=100, colour="rgb", crop=150 / 250, standardised=True)
     assert (run.people, run.pictures, run.singles, run.virtual) == (32, 4, 48, 16)
@@ -39,12 +46,17 @@ def test_the_grey_runs_differ_in_nothing_but_colour() -> None:
         (EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_UNALIGNED),
     ):
         assert grey.preprocessing.model_copy(update={"colour": "rgb"}) == coloured.preprocessing
-        assert grey.network.model_copy(update={"input_channels": 3}) == coloured.network
+        assert grey.network.model_copy(update={"input_channels": 3, "grey_views": (1,)}) == coloured.network
         assert replace(grey.augmentation, colour=ColourChange()) == coloured.augmentation
         same = {"name", "network", "preprocessing", "augmentation"}
         assert {k: v for k, v in vars(grey).items() if k not in same} == {
             k: v for k, v in vars(coloured).items() if k not in same
         }
+
+
+def test_the_coloured_run_differs_in_its_middle_view_alone() -> None:
+    network = EXPERIMENT_5.network.model_copy(update={"grey_views": ()})
+    assert replace(EXPERIMENT_5, name="experiment-5-colour", network=network) == EXPERIMENT_5_COLOUR
 
 
 def test_grey_pictures_have_no_colours_to_change() -> None:
