@@ -85,7 +85,7 @@ class Batcher(Generic[Job, Result]):
         self._work = work
         self._most = most
         self._may_join = may_join
-        self._workers = [_Worker(name) for _ in range(workers)]
+        self._workers = [_Worker(f"{name}{number}") for number in range(workers)]
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._closed = False
 
@@ -113,6 +113,12 @@ class Batcher(Generic[Job, Result]):
                 worker.moved = time.perf_counter()
 
     @property
+    def alone(self) -> bool:
+        """Asked by the work, on its thread: whether that is the first worker's, and no other has a batch."""
+        first, *others = self._workers
+        return first.thread is threading.current_thread() and not any(worker.busy for worker in others)
+
+    @property
     def ended(self) -> bool:
         """Whether a thread is no more; then no job is taken."""
         return self._closed or any(worker.ended for worker in self._workers)
@@ -132,14 +138,14 @@ class Batcher(Generic[Job, Result]):
     def _begin(self) -> None:
         """Hands what waits to workers that are free; without a worker, nothing waits."""
         while (worker := self._free()) and (batch := self._take()):
-            worker.moved = time.perf_counter()
+            worker.moved, worker.busy = time.perf_counter(), True
             try:
                 running = self._hand_over(worker, [each.job for each in batch])
             except RuntimeError as error:
                 for each in batch:
                     each.future.set_exception(error)
+                worker.busy = False
                 continue
-            worker.busy = True
             running.add_done_callback(partial(self._end, worker, batch))
             self._look_after(worker, running)
 

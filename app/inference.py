@@ -42,7 +42,7 @@ class _Job:
 
 
 class Inference:
-    """The verifier behind its thread, and the decoders. Closing it waits for what runs."""
+    """The verifier behind its threads, and the decoders. Closing it waits for what runs."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Inference:
             self._work,
             most=most_images,
             name="network",
-            workers=threads.alone // threads.beside if self.device.type == "cpu" else 1,
+            workers=min(2, threads.alone // threads.beside) if self.device.type == "cpu" else 1,
             may_join=lambda: not self._seeing,
         )
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
@@ -157,19 +157,23 @@ class Inference:
 
         Of a batch that fails each job is tried again alone and image by image, as is one that needs too much memory.
         """
-        self._take_cores(len(jobs))
+        self._take_cores(sum(bool(job.images) for job in jobs))
         results = self._attempt(jobs, self._most)
         return [
             self._attempt([job], 1)[0] if _is_worth_another(result, len(jobs)) else result
             for job, result in zip(jobs, results, strict=True)
         ]
 
-    def _take_cores(self, jobs: int) -> None:
-        """The network has every core while requests come one at a time, and shares them after a crowd."""
+    def _take_cores(self, requests: int) -> None:
+        """A pass has every core while requests come one at a time, and shares them with other passes and after a crowd.
+
+        The canary's pairs, which balancers ask for all the time, are no crowd.
+        """
         now = time.perf_counter()
-        if self._seeing or jobs > 1:
+        if requests > 1 or (requests and self._seeing):
             self._crowded = now
-        torch.set_num_threads(self._threads.alone if now - self._crowded > CROWD_S else self._threads.beside)
+        alone = self._network.alone and now - self._crowded > CROWD_S
+        torch.set_num_threads(self._threads.alone if alone else self._threads.beside)
 
     def _attempt(self, jobs: list[_Job], most: int) -> list[object]:
         """What each job asked for, or the exception that it ended in, with as many images in a pass as `most`."""

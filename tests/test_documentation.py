@@ -37,9 +37,10 @@ def test_every_setting_is_documented_with_its_default() -> None:
     documented = {row[0]: row[1] for row in rows(OPERATIONS, PREFIX + r"\w+")}
     expected = {}
     for name, field in Settings.model_fields.items():
-        special = {"weights": "the shipped checkpoint", "threads": "half the cores; all for whole pictures and for requests that come one at a time",
-                   "decoders": "one a core, at least 2", "queue": "3 a core, at least 6",
-                   "uploads": "FACEPAIR_QUEUE, at least 16", "detector": "the installed one"}  # fmt: skip
+        special = {"weights": "the shipped checkpoint", "decoders": "one a core, at least 2",
+                   "queue": "3 a core, at least 6", "uploads": "FACEPAIR_QUEUE, at least 16",
+                   "detector": "the installed one"}  # fmt: skip
+        special["threads"] = "half the cores; all for whole pictures and for requests that come one at a time"
         expected[PREFIX + name.upper()] = special.get(name, str(field.default))
     assert documented == expected
 

@@ -177,12 +177,15 @@ class Crew:
 
     def __init__(self, jobs: int) -> None:
         self.threads: dict[int, int] = {}
+        self.alone: dict[int, bool] = {}
+        self.batcher: Batcher[int, int] | None = None
         self.begun = [threading.Event() for _ in range(jobs)]
         self.gates = [threading.Event() for _ in range(jobs)]
 
     def __call__(self, jobs: list[int]) -> list[int]:
         first = jobs[0]
         self.threads[first] = threading.get_ident()
+        self.alone[first] = self.batcher is not None and self.batcher.alone
         self.begun[first].set()
         self.gates[first].wait(10)
         return jobs
@@ -197,6 +200,7 @@ async def start(batcher: Batcher[int, int], crew: Crew, job: int) -> "asyncio.Ta
 async def test_another_worker_joins_if_it_may_and_a_lone_job_always_has_the_first() -> None:
     crew, allowed = Crew(5), [False]
     batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2, may_join=lambda: allowed[0])
+    crew.batcher = batcher
     first = await start(batcher, crew, 0)
     (second,) = await waiting(batcher, 1)
     assert batcher.waiting == 1
@@ -216,6 +220,7 @@ async def test_another_worker_joins_if_it_may_and_a_lone_job_always_has_the_firs
     batcher.close()
     assert crew.threads[1] == crew.threads[2] != crew.threads[0]
     assert crew.threads[3] == crew.threads[4] == crew.threads[0]
+    assert crew.alone == {0: True, 1: False, 2: False, 3: True, 4: True}
 
 
 async def test_of_two_batches_the_one_that_is_still_counts() -> None:

@@ -1,18 +1,24 @@
-"""What `Inference` keeps of an image while its request goes on."""
+"""What `Inference` keeps of an image while its request goes on, and how many cores its passes have."""
 
+import asyncio
 import gc
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from app.cores import Threads
 from app.inference import Inference
 from app.main import create_app
 from app.settings import Settings
 from app.sighting import Sighting
+from model.checkpoint import load
 from model.crops import prepare
-from model.preprocessing import PreprocessingConfig
-from model.verifier import Verifier
+from model.preprocessing import Pixels, PreprocessingConfig
+from model.verifier import Embeddings, Verifier
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
 from training.experiments import ALIGNED
@@ -68,3 +74,43 @@ def assert_let_go(sighting: Sighting) -> None:
     assert not [each for each in kept if isinstance(each, Image.Image)]
     arrays = [each for each in kept if isinstance(each, np.ndarray)]
     assert sum(each.nbytes for each in arrays) < 2 * sighting.pixels.nbytes
+
+
+class Counted(Verifier):
+    """Keeps with how many threads each pass was made."""
+
+    passes: list[int]
+
+    def embed(self, pixels: Pixels) -> Embeddings:
+        self.passes.append(torch.get_num_threads())
+        return super().embed(pixels)
+
+    def check_canary(self) -> None:
+        time.sleep(0.05)
+
+
+async def test_a_pass_has_every_core_until_there_is_a_crowd(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
+) -> None:
+    monkeypatch.setattr("app.main.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
+    monkeypatch.setattr("app.inference.CROWD_S", 0.5)
+    verifier = Counted(load(checkpoint_path), torch.device("cpu"))
+    verifier.passes = []
+    inference: Inference = create_app(settings, verifier).state.inference
+    picture = np.zeros((105, 105), np.uint8)
+    try:
+        await inference.embed([picture])
+        probe = asyncio.create_task(inference.check_canary())
+        await asyncio.sleep(0)
+        await inference.embed([picture])  # beside a probe, which is no crowd
+        await probe
+        await inference.embed([picture])
+        assert verifier.passes == [2, 1, 2]
+        await asyncio.gather(*(inference.embed([picture]) for _ in range(4)))  # the last two in one pass
+        await inference.embed([picture])
+        assert verifier.passes[-2:] == [1, 1]
+        await asyncio.sleep(0.5)
+        await inference.embed([picture])
+        assert verifier.passes[-1] == 2
+    finally:
+        inference.close()
