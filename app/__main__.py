@@ -19,7 +19,7 @@ logger = logging.getLogger("facepair")
 UNSET = {
     "threads": "half the cores; all for whole pictures and for requests that come one at a time",
     "decoders": "one a core, at least 2",
-    "queue": "3 a core, at least 6",
+    "queue": "5 a core, at least 10",
     "uploads": "`FACEPAIR_QUEUE`, at least 16",
     "detector": "the installed one",
 }

@@ -14,8 +14,8 @@ from app.settings import Settings
 
 LEAST_DECODERS = 2
 """The two photographs of a request are looked at side by side."""
-QUEUE_PER_CORE, LEAST_QUEUE = 3, 6
-"""So many images keep the cores busy, and nobody waits much longer than three lone requests take."""
+QUEUE_PER_CORE, LEAST_QUEUE = 5, 10
+"""So many images keep the cores busy while requests come and go, and the last waits as long as a few lone ones take."""
 LEAST_UPLOADS = 16
 SPINS = "20000"
 """Looks of an idle thread of OpenMP (GNU's) for more to do, about 0.2 ms; it takes 3 ms unless told otherwise."""

@@ -38,7 +38,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     expected = {}
     for name, field in Settings.model_fields.items():
         special = {"weights": "the shipped checkpoint", "decoders": "one a core, at least 2",
-                   "queue": "3 a core, at least 6", "uploads": "FACEPAIR_QUEUE, at least 16",
+                   "queue": "5 a core, at least 10", "uploads": "FACEPAIR_QUEUE, at least 16",
                    "detector": "the installed one"}  # fmt: skip
         special["threads"] = "half the cores; all for whole pictures and for requests that come one at a time"
         expected[PREFIX + name.upper()] = special.get(name, str(field.default))

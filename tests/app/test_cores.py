@@ -39,7 +39,7 @@ def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | 
 
 
 @pytest.mark.parametrize(
-    ("cores", "threads", "decoders", "queue"), [(1, 1, 2, 6), (2, 1, 2, 6), (3, 1, 3, 9), (16, 8, 16, 48)]
+    ("cores", "threads", "decoders", "queue"), [(1, 1, 2, 10), (2, 1, 2, 10), (3, 1, 3, 15), (16, 8, 16, 80)]
 )
 def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int

@@ -23,7 +23,7 @@ REPLICAS = 3
 # Twice the interval between the balancer's probes.
 DRAIN_S = 1.0
 # As Compose has it: twice the balancer's BALANCER_EACH.
-QUEUE = 6
+QUEUE = 10
 UP = re.compile(r'haproxy_server_status\{[^}]*state="UP"\} 1')
 
 
