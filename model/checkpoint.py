@@ -10,17 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import ClassVar, Literal, Self
 
 import torch
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    SerializerFunctionWrapHandler,
-    ValidationError,
-    model_serializer,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -29,6 +22,7 @@ from model.architecture import AnyNetworkConfig, FaceNetwork, build
 from model.canary import canary_similarity
 from model.errors import CheckpointError
 from model.files import replacing
+from model.growing import Growing
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.quality import QualityRanges
@@ -36,8 +30,6 @@ from model.residual import ResidualConfig
 from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
 
 METADATA_KEY = "facepair"
-LATER = {"trained_on", "operating_points", "false_match_curve"}
-"""Fields of Description that the first checkpoints did not have yet."""
 
 
 class Metric(BaseModel):
@@ -73,10 +65,10 @@ class Provenance(BaseModel):
     created_utc: str
 
 
-class Description(BaseModel):
+class Description(Growing):
     """What a training run says of its network when it saves it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later: ClassVar[frozenset[str]] = frozenset({"trained_on", "operating_points", "false_match_curve"})
 
     name: str
     network: AnyNetworkConfig
@@ -87,12 +79,6 @@ class Description(BaseModel):
     false_match_curve: FalseMatchCurve | None = None
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Fields added later are left out where they are empty, so that digests of older checkpoints still hold."""
-        values: dict[str, Any] = serialize(self)
-        return {name: value for name, value in values.items() if name not in LATER or value}
 
     @model_validator(mode="after")
     def _inputs_agree(self) -> Self:

@@ -7,27 +7,26 @@ uint8 (B, H, W) or (B, H, W, 3) -> `to_unit`, `normalise` -> float32 (B, C, H, W
 B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
 """
 
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field
 from torch import Tensor
 
 from model.alignment import Alignment
+from model.growing import Growing
 
 Pixels = NDArray[np.uint8]
 
-# Fields of PreprocessingConfig that the first checkpoints did not have yet, and the values that they stand for there.
-LATER: dict[str, Any] = {"crop": 1.0, "standardised": False, "alignment": None}
 LUMA = (0.299, 0.587, 0.114)
 """The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it."""
 LEAST_DEVIATION = 1 / 255
 """A picture of one shade is not blown up into noise."""
 
 
-class PreprocessingConfig(BaseModel):
+class PreprocessingConfig(Growing):
     """What a checkpoint remembers of how its pictures were made; another value here is another embedding.
 
     Code below that makes other pixels of some file raises `version`. A JPEG is decoded at 1/2, 1/4 or 1/8 as long as
@@ -36,7 +35,7 @@ class PreprocessingConfig(BaseModel):
     is taken. A picture that is `standardised` gets mean 0 and deviation 1 of its own; `mean`, `std` are not used then.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    later: ClassVar[frozenset[str]] = frozenset({"crop", "standardised", "alignment"})
 
     version: Literal[1] = 1
     side_px: int = Field(default=105, ge=1)
@@ -53,12 +52,6 @@ class PreprocessingConfig(BaseModel):
     def input_shape(self) -> tuple[int, int]:
         """Channels (1 or 3) and side of what the network gets."""
         return (3 if self.colour == "rgb" else 1), self.side_px
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Fields added later are left out at their defaults, so that digests of older checkpoints still hold."""
-        values: dict[str, Any] = serialize(self)
-        return {name: value for name, value in values.items() if name not in LATER or value != LATER[name]}
 
 
 def to_unit(pixels: Tensor) -> Tensor:

@@ -6,13 +6,14 @@ B batch, C channels, H W pixels, V views, D embedding
 """
 
 from math import sqrt
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
+from model.growing import Growing
 from model.heads import CosineHead, JointBayesianHead
 from model.preprocessing import luma, standardise
 from model.rectifier import ParametricRectifier
@@ -21,18 +22,15 @@ STRIDE = 16
 """The stem and the last three stages halve the sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 
-# Fields of ResidualConfig that the first checkpoints did not have yet, and the values that they stand for there.
-LATER: dict[str, Any] = {"input_channels": 1, "grey_views": ()}
 
-
-class ResidualConfig(BaseModel):
+class ResidualConfig(Growing):
     """What a residual network looks like: `views` are shares of the picture's side, each brought to `view_px`.
 
     Of coloured pictures the `grey_views`, counted from 0, see the luma alone, standardised again.
     With `flip_average` a picture and its mirror image count alike. The towers share out the embedding's `dimension`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    later: ClassVar[frozenset[str]] = frozenset({"input_channels", "grey_views"})
 
     kind: Literal["residual"] = "residual"
     side_px: int = Field(default=100, ge=STRIDE)
@@ -45,14 +43,6 @@ class ResidualConfig(BaseModel):
     dimension: int = Field(default=512, ge=1)
     flip_average: bool = True
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
-
-    @model_serializer(mode="wrap")
-    def _without_later_fields(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Fields added later are left out at their defaults, so that digests of older checkpoints still hold."""
-        values: dict[str, Any] = serialize(self)
-        return {
-            name: value for name, value in values.items() if name not in LATER or getattr(self, name) != LATER[name]
-        }
 
     @model_validator(mode="after")
     def _shared_out(self) -> Self:
