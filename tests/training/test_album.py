@@ -1,9 +1,11 @@
 """Prepared pictures: from a folder or an archive, from the cache or anew, and what is refused."""
 
+import gzip
 import io
 import os
 import shutil
 import tarfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -166,8 +168,18 @@ def test_an_archive_with_a_flipped_bit_is_refused(source: Path, cache: Path) -> 
     path = pack(source)
     good = path.read_bytes()
     for place in range(len(good) // 4, len(good) - 8, len(good) // 20):
-        path.write_bytes(good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :])
-        refused(path, cache)
+        damaged = good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :]
+        if not same_contents(good, damaged):
+            path.write_bytes(damaged)
+            refused(path, cache)
+
+
+def same_contents(good: bytes, damaged: bytes) -> bool:
+    """Whether the bit was one that means nothing, of which deflate has a few between its blocks."""
+    try:
+        return gzip.decompress(damaged) == gzip.decompress(good)
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def test_a_folder_that_is_called_like_a_picture_is_passed_over(source: Path, cache: Path) -> None:
