@@ -67,7 +67,7 @@ class _Worker:
 
 
 class Batcher(Generic[Job, Result]):
-    """Worker threads and the jobs that wait for them. All methods but `step` belong to one event loop."""
+    """Worker threads and the jobs that wait for them. All but `step` and `alone` belong to one event loop."""
 
     def __init__(
         self,

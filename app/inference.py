@@ -118,7 +118,7 @@ class Inference:
         await self._on_network([], lambda _: self._verifier.check_canary(), inf)
 
     def fault(self, hung_s: float) -> str | None:
-        """What keeps the network from working, if anything does: its thread has ended, or one pass takes so long."""
+        """What keeps the network from working, if anything does: a thread has ended, or a pass takes so long."""
         if self._network.ended:
             return "a thread of the network has ended"
         if self._network.still_s > hung_s:

@@ -29,7 +29,7 @@ class Settings(BaseModel):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
     workers: int = Field(default=1, ge=1, le=256, description="processes that serve, under a supervisor if several")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of the network, in each worker")
+    threads: int | None = Field(default=None, ge=1, description="CPU threads of a pass of the network")
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="images decoded and searched for faces at once"
     )
