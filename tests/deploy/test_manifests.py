@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from app.cores import QUEUE_PER_CORE
 from app.problems import BY_CODE
-from app.settings import PREFIX, Settings, read_settings
+from app.settings import PREFIX, Settings, SettingsError, read_settings
 from app.status import router
 from app.telemetry import Metrics
 from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
@@ -92,6 +93,24 @@ def test_the_autoscaler_looks_at_a_metric_that_there_is() -> None:
     queue = settings_of_pod().queue
     assert queue
     assert int(metric["pods"]["target"]["averageValue"]) < queue
+
+
+def test_kubernetes_puts_no_variables_among_the_settings() -> None:
+    """For a Service it makes NAME_PORT and more in every container, unless it is told not to."""
+    prefix = MANIFESTS["Service"]["metadata"]["name"].upper() + "_"
+    assert prefix == PREFIX
+    with pytest.raises(SettingsError, match="FACEPAIR_SERVICE_HOST is not a setting"):
+        read_settings({}, {f"{prefix}SERVICE_HOST": "10.0.0.1"})
+    assert POD["spec"]["enableServiceLinks"] is False
+
+
+def test_a_replica_of_compose_has_the_cores_that_its_limits_are_for() -> None:
+    pod = CONTAINER["resources"]["limits"]
+    for name in REPLICA_NAMES:
+        service = COMPOSE["services"][name]
+        assert (str(service["cpus"]), service["mem_limit"]) == (pod["cpu"], pod["memory"].lower().removesuffix("i"))
+        assert settings_of_compose(name).queue == settings_of_pod().queue == QUEUE_PER_CORE * service["cpus"]
+        assert set(service["build"]["args"]) <= set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.M))
 
 
 def test_a_pod_that_leaves_has_the_time() -> None:
