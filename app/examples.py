@@ -3,7 +3,7 @@
 from pydantic.config import JsonDict
 
 DIGEST = "9f2c41d0" * 8
-MODEL: JsonDict = {"name": "experiment-2", "embedding_sha256": DIGEST}
+MODEL: JsonDict = {"name": "experiment-5", "embedding_sha256": DIGEST}
 
 FACE: JsonDict = {
     "index": 0,
@@ -32,10 +32,10 @@ IMAGE: JsonDict = {
 VERIFICATION: JsonDict = {
     "decision": "same",
     "verified": True,
-    "similarity": 0.91,
-    "threshold": 0.74,
+    "similarity": 0.9681,
+    "threshold": 0.9355,
     "operating_point": "fmr_1e-2",
-    "fmr_at_similarity": 0.0021,
+    "fmr_at_similarity": 0.0044,
     "images": [
         IMAGE,
         {**IMAGE, "field": "image2"},
@@ -49,7 +49,7 @@ EMBEDDING_LIST: JsonDict = {
     "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "embedding": [0.0, 0.25]}],
     "images": [{**IMAGE, "field": "image[0]"}],
     "model": MODEL,
-    "dimension": 4096,
+    "dimension": 512,
     "request_id": "5b0e1c8f",
 }
 DETECTION: JsonDict = {
@@ -61,7 +61,7 @@ COMPARISON: JsonDict = {
     "decision": "different",
     "verified": False,
     "similarity": 0.12,
-    "threshold": 0.74,
+    "threshold": 0.9355,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.61,
     "model": MODEL,
@@ -72,15 +72,15 @@ INFO: JsonDict = {
     "model": MODEL,
     "checkpoint_sha256": DIGEST,
     "device": "cpu",
-    "dimension": 4096,
-    "network": {"batch_norm": True, "embedding_activation": "relu"},
-    "preprocessing": {"side_px": 105},
-    "threshold": {"value": 0.1742, "method": "highest accuracy", "split": "validation", "pairs": 440},
+    "dimension": 512,
+    "network": {"kind": "residual", "side_px": 100, "input_channels": 3},
+    "preprocessing": {"side_px": 100, "colour": "rgb"},
+    "threshold": {"value": 0.5, "method": "even odds", "split": "validation", "pairs": 1702},
     "operating_points": [
         {
             "name": "fmr_1e-2",
             "max_fmr": 0.01,
-            "threshold": 0.74,
+            "threshold": 0.9355,
             "fmr": 0.01,
             "interval": [0.008, 0.012],
             "split": "held-out people",
@@ -88,11 +88,11 @@ INFO: JsonDict = {
             "people": 600,
         }
     ],
-    "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.723, "pairs": 1000}],
+    "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.92, "pairs": 1000}],
     "provenance": {
-        "experiment": "experiment-2",
+        "experiment": "experiment-5",
         "seed": 0,
-        "epochs": 20,
+        "epochs": 40,
         "data_sha256": DIGEST,
         "code_version": "0.1.0",
         "torch_version": "2.15.0",
