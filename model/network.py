@@ -8,13 +8,16 @@ B batch, C channels, H W pixels, D embedding
 """
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 KERNELS = (10, 7, 4, 4)
+Width = Annotated[int, Field(ge=1, le=8192)]
+Dimension = Annotated[int, Field(ge=1, le=65536)]
+"""Bounds far beyond use, so that no header makes a network of more than a machine can count."""
 
 
 class NetworkConfig(BaseModel):
@@ -26,8 +29,8 @@ class NetworkConfig(BaseModel):
     embedding_activation: Literal["sigmoid", "relu"]
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
     side_px: int = Field(default=105, ge=66)
-    channels: tuple[int, int, int, int] = (64, 128, 128, 256)
-    dimension: int = Field(default=4096, ge=1)
+    channels: tuple[Width, Width, Width, Width] = (64, 128, 128, 256)
+    dimension: Dimension = 4096
 
     @property
     def input_shape(self) -> tuple[int, int]:

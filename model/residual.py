@@ -15,12 +15,14 @@ from torch.nn import functional
 
 from model.growing import Growing
 from model.heads import CosineHead, JointBayesianHead
+from model.network import Dimension, Width
 from model.preprocessing import luma, standardise
 from model.rectifier import ParametricRectifier
 
 STRIDE = 16
 """The stem and the last three stages halve the sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
+Blocks = Annotated[int, Field(ge=0, le=256)]
 
 
 class ResidualConfig(Growing):
@@ -35,12 +37,12 @@ class ResidualConfig(Growing):
     kind: Literal["residual"] = "residual"
     side_px: int = Field(default=100, ge=STRIDE)
     input_channels: Literal[1, 3] = 1
-    views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1)
+    views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1, max_length=64)
     grey_views: tuple[Annotated[int, Field(ge=0)], ...] = ()
     view_px: int = Field(default=64, ge=STRIDE)
-    channels: tuple[int, int, int, int] = (24, 48, 96, 192)
-    blocks: tuple[int, int, int, int] = (1, 1, 2, 2)
-    dimension: int = Field(default=512, ge=1)
+    channels: tuple[Width, Width, Width, Width] = (24, 48, 96, 192)
+    blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (1, 1, 2, 2)
+    dimension: Dimension = 512
     flip_average: bool = True
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
 

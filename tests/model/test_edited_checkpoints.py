@@ -49,6 +49,12 @@ HEADER_EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "mean": (lambda header: header["preprocessing"].update(mean=0.4), "not match their digest"),
     "embedding digest": (lambda header: header.update(embedding_sha256="0" * 64), "not match their digest"),
     "wider": (lambda header: header["network"].update(dimension=64), "wrong shape or type"),
+    "negative width": (lambda header: header["network"].update(channels=[-1, 4, 8, 8]), "network"),
+    "endless width": (lambda header: header["network"].update(channels=[2**40, 4, 8, 8]), "network"),
+    "endless dimension": (lambda header: header["network"].update(dimension=2**62), "network"),
+    "endless blocks": (
+        lambda header: header.update(network={"kind": "residual", "blocks": [2**40, 1, 1, 1]}), "blocks"
+    ),
     "not normalised": (lambda header: header["network"].update(batch_norm=False), "is not of this network"),
     "threshold out of range": (lambda header: header["threshold"].update(value=1.5), "threshold.value"),
     "later format": (lambda header: header.update(format="facepair-checkpoint-2"), "format"),
