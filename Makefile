@@ -1,6 +1,7 @@
 # make serve   sets up what serving needs and starts the service on http://127.0.0.1:8000
 # make test    sets up the rest and runs the tests
 # make lint    sets up the rest and checks style and types
+# make setup   sets up the rest, which training needs too
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,7 +10,7 @@ PIP_ARGS ?=
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -c constraints-torch.txt
 INPUTS := pyproject.toml constraints.txt constraints-torch.txt
 
-.PHONY: serve test lint clean
+.PHONY: serve test lint setup clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/serving.done
@@ -22,6 +23,8 @@ lint: $(VENV)/all.done
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
+
+setup: $(VENV)/all.done
 
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -90,12 +90,17 @@ def _add_measurements(subcommands: Subcommands) -> None:
     calibrate = subcommands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
     calibrate.add_argument("checkpoint", type=Path)
     calibrate.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
+    calibrate.add_argument(
+        "--face", choices=["largest", "center"], default="largest",
+        help="which face of a picture, as requests will choose it (default: largest, as the service does)",
+    )  # fmt: skip
     calibrate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     calibrate.add_argument("--out", type=Path, required=True, help="the new checkpoint")
     calibrate.set_defaults(command=measuring.calibrate)
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
     scenes.set_defaults(command=commands.scenes)
+    _add_threads(scenes)
     errors = subcommands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
     errors.add_argument("run", type=Path, help="folder of a finished run")
     errors.set_defaults(command=measuring.errors)
@@ -121,8 +126,8 @@ def _add_reports(subcommands: Subcommands) -> None:
 
 
 def _add_preparations(subcommands: Subcommands) -> None:
-    prepare = subcommands.add_parser("prepare", help="read the pictures, check the pair lists, fill the cache")
-    prepare.add_argument("--align", action="store_true", help="straighten the face nearest each picture's centre")
+    prepare = subcommands.add_parser("prepare", help="read an experiment's pictures, check its lists, fill the cache")
+    prepare.add_argument("experiment", nargs="?", default="experiment-2", help="default: experiment-2")
     prepare.set_defaults(command=commands.prepare)
     template = subcommands.add_parser("template", help="measure where faces stand, on training people")
     template.set_defaults(command=commands.template)
@@ -132,6 +137,7 @@ def _add_preparations(subcommands: Subcommands) -> None:
 
 def _add_device(command: argparse.ArgumentParser) -> None:
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    _add_threads(command)
 
 
 def _add_data_options(command: argparse.ArgumentParser) -> None:
@@ -156,7 +162,16 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"
     )
-    command.add_argument("--threads", type=int, help="CPU threads (default: one for each core)")
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--threads", type=_positive, help="CPU threads (default: one for each core)")
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
+from typing import Literal
 from zipfile import BadZipFile
 
 import numpy as np
@@ -29,11 +30,13 @@ from training.archive import picture_files, picture_paths, status_of
 from training.pairs import Key
 
 READ_AHEAD = 64
+FaceOf = Literal["center", "largest"]
+"""Which face of a picture that has several: LFW's pictures are of whoever is in the middle."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFace:
-    """How many faces a picture has, and the quality of the one nearest its centre."""
+    """How many faces a picture has, and the quality of the one that was taken."""
 
     count: int
     quality: Quality
@@ -58,28 +61,31 @@ class Album:
         return {key: number for number, key in enumerate(self.keys)}
 
 
-def open_album(source: Path, cache: Path, config: PreprocessingConfig) -> Album:
+def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
     """The album of an archive or folder, from the cache where it is up to date, else prepared into it now.
+
+    `face` says which one is taken where faces are straightened.
 
     `source` is a folder with a folder for each person, or a .tgz of one. Raises DataError naming the file.
     """
-    fingerprint = _fingerprint(source, config)
-    kind = ("-aligned" if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
+    fingerprint = _fingerprint(source, config, face)
+    aligned = "-aligned" if face == "center" else f"-aligned-{face}"
+    kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
     path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint)
     if album is None:
-        album = _prepare(source, config)
+        album = _prepare(source, config, face)
         _write_cache(path, fingerprint, album)
     return album
 
 
-def _prepare(source: Path, config: PreprocessingConfig) -> Album:
+def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
     finder = FaceFinder() if config.alignment else None
     if finder:
         require_detector(config, finder)
     pictures: dict[Key, _Picture | None] = {}
     files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
-    for name, picture in _in_parallel(lambda data: _picture(data, config, finder), files, source):
+    for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files, source):
         key = (name.parent.name, name.stem)
         if key in pictures:
             raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
@@ -104,14 +110,14 @@ class _Picture:
     face: MeasuredFace | None = None
 
 
-def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None) -> _Picture | None:
-    """One prepared picture, of the face nearest its centre if faces are wanted; None if it has none large enough."""
+def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Picture | None:
+    """One prepared picture, of one of its faces if faces are wanted; None if that is not large enough or not there."""
     photograph = decode(data, config)
     if finder is None:
         return _Picture(pixels=shrink(photograph, config))
     faces = find_faces(photograph, finder)
     try:
-        crop = straighten(photograph, faces[choose(faces, "center", photograph)], config, finder)
+        crop = straighten(photograph, faces[choose(faces, face, photograph)], config, finder)
         require_size(crop.quality)
     except FaceError:
         return None
@@ -139,12 +145,13 @@ def _result(name: Path, future: "Future[_Picture | None]", source: Path) -> tupl
         raise DataError(f"{source}: {name}: {error}") from error
 
 
-def _fingerprint(source: Path, config: PreprocessingConfig) -> str:
+def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
     """Changes when a file of the source or the preprocessing does; reads no pictures."""
     files = picture_paths(source) if source.is_dir() else [source]
     found = [(path, status_of(path)) for path in files]
     stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
-    return hashlib.sha256(json.dumps([stats, config.model_dump()]).encode()).hexdigest()
+    chosen = [face] if config.alignment and face != "center" else []
+    return hashlib.sha256(json.dumps([stats, config.model_dump(), *chosen]).encode()).hexdigest()
 
 
 def _digest(keys: list[Key], pixels: Pixels) -> str:

@@ -8,25 +8,34 @@ import torch
 from tqdm import tqdm
 
 from model.checkpoint import Header, load
-from model.errors import TrainingError
+from model.errors import DataError, TrainingError
 from model.faces import LANDMARKS, FaceFinder
 from model.photographs import decode
-from model.preprocessing import PreprocessingConfig
 from training import parallel
 from training.archive import find_images
 from training.card import format_card
 from training.course import AnyData
 from training.epoch import describe
-from training.experiments import ALIGNED, GRID_WINNER, AnyExperiment, Experiment
+from training.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
 from training.finished import read_run
 from training.gallery import write_gallery
-from training.grid import Grid, known_points, run_grid, winner
+from training.grid import GRID_BEST, Grid, known_points, run_grid, winner
+from training.identity_experiment import IdentityExperiment
 from training.loop import METRICS_FILE, Trained, train, write_metrics
-from training.options import album_of, data_of, device_of, experiment_of, names_of, pairs_of, pairs_to_test
+from training.options import (
+    album_of,
+    data_of,
+    device_of,
+    experiment_of,
+    names_of,
+    pairs_of,
+    pairs_to_test,
+    people_of,
+)
 from training.pairs import PairSet, read_pairs
 from training.people import read_people
 from training.people_data import PeopleData, describe_people
-from training.photographs import format_scenes, measure_scenes, read_pictures
+from training.photographs import OTHERS, format_scenes, measure_scenes, read_pictures
 from training.report import write_report
 from training.result import code_version, finish, format_metrics
 from training.scenes import KINDS
@@ -34,12 +43,17 @@ from training.template import measure_template
 
 
 def prepare(options: argparse.Namespace) -> None:
-    """Fills the cache and checks the pair lists."""
-    album = album_of(options, ALIGNED if options.align else PreprocessingConfig())
+    """Fills the cache of an experiment and checks its lists."""
+    experiment = find_experiment(options.experiment)
+    album = album_of(options, experiment.preprocessing)
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
-    if options.align:
+    if experiment.preprocessing.alignment:
         print(f"{len(album.faceless)} pictures left out, in which no face was found: {names_of(album.faceless)}")
-    for name in (options.train_pairs, options.test_pairs):
+    lists = [options.train_pairs, options.test_pairs]
+    if isinstance(experiment, IdentityExperiment):
+        print(f"{options.train_people}: {describe_people(people_of(options, album, experiment.held_out))}")
+        lists = [options.test_pairs]
+    for name in lists:
         pairs = pairs_of(options, album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
 
@@ -65,7 +79,11 @@ def scenes(options: argparse.Namespace) -> None:
     others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
     wanted = {key for pair in pairs for key in (pair.left, pair.right)}
     files = read_pictures(find_images(options.data, options.images), wanted | set(others))
-    crowd = [files[key] for key in others]
+    if missing := sorted("/".join(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
+        raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
+    crowd = [files[key] for key in others if key in files]
+    if len(crowd) < OTHERS:
+        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {OTHERS}")
     print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
     for kind in KINDS:
         print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
@@ -109,9 +127,9 @@ def grid(options: argparse.Namespace) -> None:
         print("run it without --only to test the best of all")
         return
     trained = next(kept[each.name] for each in plan.trajectories() if best.experiment in plan.points(each))
-    folder = options.out.with_name(GRID_WINNER.name)
+    folder = options.out / GRID_BEST
     write_metrics(folder / METRICS_FILE, trained.history[: best.stopped])
-    experiment = replace(best.experiment, name=GRID_WINNER.name)
+    experiment = replace(best.experiment, name=GRID_BEST)
     _report(finish(experiment, trained, data, test, folder, code), folder)
 
 

@@ -15,6 +15,8 @@ from training.loop import METRICS_FILE, finished, read_metrics
 from training.state import Epoch, best_epoch
 
 GRID_FOLDER = "grid"
+GRID_BEST = "grid-best"
+"""The run, in the grid's folder, of the best point; `run grid-winner` is the reference's."""
 GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
 """Half the time on a CPU that has the instructions."""
 

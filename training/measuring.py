@@ -121,7 +121,9 @@ def calibrate(options: argparse.Namespace) -> None:
     device = device_of(options)
     checkpoint = load(options.checkpoint)
     header, network = checkpoint.header, checkpoint.network.to(device)
-    album = album_of(options, header.preprocessing)
+    album = album_of(options, header.preprocessing, options.face)
+    if album.faceless:
+        print(f"left out, since no face large enough was found in them: {names_of(album.faceless)}")
     if options.pairs:
         pairs = pairs_of(options, album, options.pairs, skip=options.skip_missing)
         sample = sample_of_list(network, header.preprocessing, album, pairs)
@@ -130,6 +132,7 @@ def calibrate(options: argparse.Namespace) -> None:
     description = recalibrated(header, network, sample, album.sha256, code_version())
     written = save(options.out, network, description)
     print(format_metrics([metric for metric in written.metrics if metric.split == SPLIT]))
+    print("these pairs chose the threshold, so others will be judged a little worse")
     for point in written.operating_points:
         print(
             f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%} of {point.pairs:,} impostor pairs"

@@ -15,7 +15,7 @@ from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.preprocessing import PreprocessingConfig
-from training.album import Album, open_album
+from training.album import Album, FaceOf, open_album
 from training.archive import find_images
 from training.course import AnyData
 from training.epoch import TrainingData
@@ -41,11 +41,11 @@ def experiment_of(options: argparse.Namespace) -> AnyExperiment:
     return replace(experiment, seed=options.seed, name=f"{experiment.name}-seed{options.seed}")
 
 
-def album_of(options: argparse.Namespace, config: PreprocessingConfig) -> Album:
-    """The pictures, prepared."""
+def album_of(options: argparse.Namespace, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
+    """The pictures, prepared; of each that has several faces the one nearest its centre, or the largest."""
     if not options.data.is_dir():
         raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
-    return open_album(find_images(options.data, options.images), options.cache, config)
+    return open_album(find_images(options.data, options.images), options.cache, config, face)
 
 
 def pairs_of(options: argparse.Namespace, album: Album, name: str, *, skip: bool = False) -> PairSet:
@@ -56,7 +56,7 @@ def pairs_of(options: argparse.Namespace, album: Album, name: str, *, skip: bool
         there = [pair for pair in pairs if pair.left in index and pair.right in index]
         print(f"{len(pairs) - len(there)} of {len(pairs)} pairs left out, whose pictures are not there")
         pairs = there
-    return resolve(path, pairs, index)
+    return resolve(path, pairs, index, album.faceless)
 
 
 def pairs_to_test(options: argparse.Namespace, album: Album, *, skip: bool = False) -> PairSet:
@@ -80,7 +80,7 @@ def data_of(options: argparse.Namespace, experiment: AnyExperiment, album: Album
 def people_of(options: argparse.Namespace, album: Album, rule: HoldOut) -> PeopleData:
     """The people to train on, some of them held out by the rule."""
     path = options.data / options.train_people
-    data = people_data(album, pictures_of(path, read_people(path), album.keys), rule)
+    data = people_data(album, pictures_of(path, read_people(path), album.keys, album.faceless), rule)
     require_both_kinds(path, data.validation, "validate")
     return data
 

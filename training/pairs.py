@@ -7,7 +7,7 @@ the file NAME_0004) or a file name.
 P pairs
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,13 +69,19 @@ def read_lines(path: Path, what: str) -> list[str]:
         raise DataError(f"{path}: cannot be read as {what}: {error}") from error
 
 
-def resolve(path: Path, pairs: Sequence[Pair], index: dict[Key, int]) -> PairSet:
-    """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for."""
+def resolve(
+    path: Path, pairs: Sequence[Pair], index: dict[Key, int], faceless: Collection[Key] = frozenset()
+) -> PairSet:
+    """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for.
+
+    Of what is missing, the `faceless` are there, but no face was found in them.
+    """
     missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
     if missing:
         (person, stem), line = min(missing.items(), key=lambda item: item[1])
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise DataError(f"{path}:{line}: there is no picture {person}/{stem}{others}")
+        what = "no face large enough was found in" if (person, stem) in faceless else "there is no picture"
+        raise DataError(f"{path}:{line}: {what} {person}/{stem}{others}")
     return PairSet(
         left=torch.tensor([index[pair.left] for pair in pairs]),
         right=torch.tensor([index[pair.right] for pair in pairs]),

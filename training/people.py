@@ -56,13 +56,20 @@ def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, 
     return {name: torch.tensor(indices) for name, indices in found.items() if indices}
 
 
-def pictures_of(path: Path, people: Mapping[str, int], keys: Sequence[Key]) -> dict[str, Tensor]:
-    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says."""
+def pictures_of(
+    path: Path, people: Mapping[str, int], keys: Sequence[Key], faceless: Collection[Key] = frozenset()
+) -> dict[str, Tensor]:
+    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says.
+
+    The error names those of the person's that are `faceless`, which the album leaves out.
+    """
     found = pictures_at_hand(people, keys)
     for name, count in people.items():
         there = len(found.get(name, ()))
         if there != count:
-            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}")
+            without = sorted("/".join(key) for key in faceless if key[0] == name)
+            why = f"; no face large enough was found in {', '.join(without)}" if without else ""
+            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}")
     return found
 
 

@@ -26,7 +26,7 @@ from training.operating import Owners, false_match_curve, operating_points
 from training.pairs import PairSet
 from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
 from training.resampling import numbered
-from training.result import choose_threshold, measure
+from training.result import choose_threshold, likelier_from, measure
 from training.scoring import embed_all, score_pairs
 
 LEAST_PAIRS = 20
@@ -88,7 +88,8 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     Figures of other pairs that depend on the old threshold are left out, those that do not are kept.
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    threshold: Threshold = choose_threshold(network, sample.scores, sample.same).model_copy(update={"split": split})
+    choose = likelier_from if isinstance(network, ResidualNetwork) else choose_threshold
+    threshold: Threshold = choose(network, sample.scores, sample.same).model_copy(update={"split": split})
     kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
     calibrated = isinstance(network, ResidualNetwork)
     metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=calibrated)

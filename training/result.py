@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from model import __version__
@@ -20,7 +21,7 @@ from model.quality import QualityRanges
 from model.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
 from training.album import Album
-from training.calibration import calibration_error
+from training.calibration import calibration_error, platt
 from training.card import format_card
 from training.course import AnyData
 from training.evaluation import (
@@ -45,6 +46,8 @@ from training.scoring import score_pairs
 
 RESULT_FILE = "result.json"
 SCORES_FILE = "test-scores.csv"
+LEAST_SIMILARITY, MOST_LOGIT = 1e-12, 40.0
+"""What a similarity of 0 or 1 counts as, and beyond which logit it is one."""
 
 
 def finish(
@@ -123,6 +126,24 @@ def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Thre
         split="validation",
         pairs=len(scores),
     )
+
+
+def likelier_from(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
+    """The similarity from which "same" is the likelier answer, were both as likely beforehand: by Platt's sigmoid.
+
+    All pairs have a say in it, where the threshold of highest accuracy hangs on the few that are nearest. It is never
+    above what identical pictures score; of scores that say nothing it is the threshold of highest accuracy.
+    """
+    odds = np.clip(scores, LEAST_SIMILARITY, 1 - LEAST_SIMILARITY)
+    scale, bias = platt(np.log(odds / (1 - odds)), same)
+    best = choose_threshold(network, scores, same)
+    if scale <= 0:
+        return best
+    beforehand = np.log(same.sum() / (~same).sum())
+    crossing = 1 / (1 + np.exp(np.clip((bias - beforehand) / scale, -MOST_LOGIT, MOST_LOGIT)))
+    identical = network.identical()
+    ceiling = 1.0 if identical is None else float(similarity(identical))
+    return best.model_copy(update={"value": min(float(crossing), ceiling), "method": "even odds, by Platt's sigmoid"})
 
 
 def measure(split: str, scores: Scores, same: Labels, threshold: float, *, calibrated: bool = False) -> list[Metric]:

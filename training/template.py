@@ -6,6 +6,7 @@ import numpy as np
 
 from model.alignment import Alignment
 from model.crops import choose, find_faces, settle
+from model.errors import DataError
 from model.faces import MIRRORED, FaceFinder, Points
 from model.photographs import Photograph
 
@@ -17,12 +18,12 @@ def measure_template(photographs: Iterable[Photograph], finder: FaceFinder) -> T
 
     Two rounds: what the detector says at once, and what it says when it looks again at faces straightened by that. The
     mean is made symmetric, so that a mirrored face is straightened as its mirror image. Pictures without a face are
-    left out. Raises ValueError if none has one.
+    left out. Raises DataError if none has one.
     """
     found = [(photograph, find_faces(photograph, finder)) for photograph in photographs]
     faces = [(photograph, faces[choose(faces, "center", photograph)]) for photograph, faces in found if faces]
     if not faces:
-        raise ValueError("no picture has a face")
+        raise DataError("a template takes a picture with a face in it; there is none")
     first = _mean([face.landmarks / photograph.grey.width for photograph, face in faces])
     alignment = Alignment(template=first, detector_sha256=finder.sha256)
     return _mean([settle(photograph, face, alignment, finder) / photograph.grey.width for photograph, face in faces])

@@ -12,12 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.crops import prepare
+from model.crops import choose, find_faces, prepare, straighten
 from model.errors import DataError
+from model.faces import FaceFinder
+from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
+from tests.faces import beheld, scene
 from training.album import Album, open_album
 from training.archive import find_images
+from training.experiments import ALIGNED
 
 CONFIG = PreprocessingConfig(side_px=66)
 
@@ -115,6 +119,22 @@ def test_an_added_file_and_a_renamed_person_are_seen(source: Path, cache: Path) 
 def test_each_side_has_its_own_cache(source: Path, cache: Path) -> None:
     assert open_album(source, cache, CONFIG).pixels.shape == (3, 66, 66)
     assert open_album(source, cache, PreprocessingConfig(side_px=70)).pixels.shape == (3, 70, 70)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_the_largest_face_or_the_one_nearest_the_centre_is_taken(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "faces" / "Ada").mkdir(parents=True)
+    heads = [beheld(0, x=300, y=240, inter_eye_px=30), beheld(1, x=120, y=220, inter_eye_px=60)]
+    picture = encode(scene(*heads))
+    (tmp_path / "faces" / "Ada" / "Ada_0001.png").write_bytes(picture)
+    finder = FaceFinder()
+    for face in ("center", "largest", "center"):
+        album = open_album(tmp_path / "faces", cache, ALIGNED, face)
+        photograph = decode(picture, ALIGNED)
+        faces = find_faces(photograph, finder)
+        wanted = straighten(photograph, faces[choose(faces, face, photograph)], ALIGNED, finder)
+        assert np.array_equal(album.pixels[0].numpy(), wanted.pixels)
+        assert album.faces[0].count == 2
     assert len(list(cache.iterdir())) == 2
 
 

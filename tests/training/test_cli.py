@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,14 @@ from model.checkpoint import load
 from model.crops import prepare
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
+from tests.faces import scene
+from tests.training.small import NARROW, SIDE_PX
+from tests.training.small_faces import draw_faces
+from tests.training.small_people import PICTURES
+from tests.training.test_grid import TINY_GRID
 from training import commands
 from training.__main__ import _parser, _with_default, main
+from training.grid import GRID_BASE, GRID_BEST, known_points, winner
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -57,11 +63,11 @@ def user(people: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
-    """The one line on standard error with which a command is refused."""
+    """The one line on standard error, after the progress, with which a command is refused."""
     capsys.readouterr()
     assert main(arguments) == 1
-    output = capsys.readouterr()
-    (line,) = output.err.splitlines()
+    *progress, line = capsys.readouterr().err.splitlines()
+    assert not any("error" in each for each in progress)
     assert line.startswith("error: ")
     return line
 
@@ -81,6 +87,46 @@ def test_prepare_says_what_there_is(user: User, capsys: pytest.CaptureFixture[st
     assert album.startswith("18 pictures of 6 people, sha256 ")
     assert train == "train.txt: 12 pairs, 6 of them of one person"
     assert test == "test.txt: 12 pairs, 6 of them of one person"
+
+
+def test_prepare_for_an_experiment_that_learns_from_people(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = draw_faces(tmp_path / "data")
+    arguments = ["prepare", "experiment-5", "--data", str(data), "--images", "people", "--train-people", "people.txt",
+                 "--test-pairs", "test.txt", "--cache", str(tmp_path / "cache")]  # fmt: skip
+    assert main(arguments) == 0
+    album, faceless, people, test = capsys.readouterr().out.splitlines()
+    assert album.startswith(f"{sum(PICTURES)} pictures of {len(PICTURES)} people")
+    assert faceless == "0 pictures left out, in which no face was found: none"
+    assert people.startswith("people.txt: ")
+    assert test == "test.txt: 4 pairs, 2 of them of one person"
+    scene(size=(250, 250)).save(data / "people" / "Person_9" / "Person_9_0001.png")
+    line = refusal(capsys, arguments)
+    assert line.endswith("the album has 2; no face large enough was found in Person_9/Person_9_0001")
+
+
+def test_scenes_and_template_say_what_they_miss(user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    people, pairs = tmp_path / "people.txt", tmp_path / "pairs.txt"
+    people.write_text("Nobody\t1\n")
+    pairs.write_text("Person_0\t1\t9\n")
+    scenes = user.arguments("scenes", str(user.checkpoint))
+    lists = ["--train-people", str(people)]
+    assert "a picture with a face in it; there is none" in refusal(capsys, [*user.arguments("template"), *lists])
+    assert "has 0 pictures of other people; a scene takes 4" in refusal(capsys, [*scenes, *lists])
+    line = refusal(capsys, [*scenes, *lists, "--test-pairs", str(pairs)])
+    assert line == "error: people: 1 of the pairs' pictures are not there, such as Person_0/Person_0_0009"
+
+
+def test_the_grid_tests_its_best_point_in_its_own_folder(
+    user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
+    monkeypatch.setattr(commands, "Grid", lambda: replace(TINY_GRID, base=small))
+    assert main([*user.arguments("grid", "--out", str(tmp_path / "grid")), "--device", "cpu"]) == 0
+    assert "16 of 16 points are known; the best by validation loss is " in capsys.readouterr().out
+    best = load(tmp_path / "grid" / GRID_BEST / f"{GRID_BEST}.safetensors").header
+    points = known_points(replace(TINY_GRID, base=small), tmp_path / "grid")
+    assert best.provenance.epochs == winner(points).stopped
+    assert {metric.split for metric in best.metrics} == {"validation", "test"}
 
 
 def test_run_ends_with_a_checkpoint_that_the_service_takes(user: User) -> None:

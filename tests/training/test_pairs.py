@@ -102,6 +102,9 @@ def test_resolve_names_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError) as several:
         resolve(path, read_pairs(path), {("Ada", "Ada_0001"): 0})
     assert str(several.value) == f"{path}:2: there is no picture Ada/Ada_0002, and 1 more"
+    with pytest.raises(DataError) as faceless:
+        resolve(path, read_pairs(path), index, [("Kurt", "Kurt_0009")])
+    assert str(faceless.value) == f"{path}:3: no face large enough was found in Kurt/Kurt_0009"
 
 
 @pytest.mark.parametrize(("count", "fraction", "held_out"), [(2200, 0.2, 440), (12, 0.25, 3), (10, 0.2, 2)])

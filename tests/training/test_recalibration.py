@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualConfig, ResidualNetwork, initialise
 from model.similarity import Threshold
 from tests.conftest import describe, tiny_network
+from tests.faces import scene
 from tests.training.small_faces import draw_faces
 from tests.training.small_people import PICTURES
 from training.__main__ import main
@@ -19,6 +21,7 @@ from training.album import open_album
 from training.experiments import ALIGNED
 from training.pairs import read_pairs, resolve
 from training.recalibration import some_people
+from training.result import likelier_from
 from training.scoring import score_pairs
 
 OLD = (
@@ -83,7 +86,7 @@ def test_threshold_and_rates_are_of_the_people_of_the_folder(folder: Path, tmp_p
     save_one(tmp_path / "old.safetensors", kind)
     assert main(arguments(folder, tmp_path)) == 0
     header = load(tmp_path / "new.safetensors").header
-    album = open_album(folder / "people", tmp_path / "cache", header.preprocessing)
+    album = open_album(folder / "people", tmp_path / "cache", header.preprocessing, "largest")
     strangers = sum(a[0] != b[0] for i, a in enumerate(album.keys) for b in album.keys[i + 1 :])
     assert header.false_match_curve
     assert header.false_match_curve.pairs == strangers
@@ -107,6 +110,33 @@ def test_the_threshold_is_the_best_of_a_list_and_figures_of_the_old_one_are_gone
     point = new.header.operating_points[0]
     assert (point.pairs, point.people) == (45, 10)
     assert point.fmr == (scores[~same] >= point.threshold).mean() <= 0.1
+
+
+@pytest.mark.parametrize("genuine", [40, 400])
+def test_a_network_of_calibrated_similarities_decides_at_even_odds(genuine: int) -> None:
+    """Logits of 2 and -1 on the average with a deviation of 1 are as likely of either kind at 0.5, whoever is more."""
+    draws = np.random.default_rng(1)
+    logits = np.concatenate([draws.normal(2, 1, genuine), draws.normal(-1, 1, 400)])
+    same = np.arange(len(logits)) < genuine
+    network = ResidualNetwork(ResidualConfig(head="joint-bayesian"))
+    found = likelier_from(network, 1 / (1 + np.exp(-logits)), same)
+    assert np.log(found.value / (1 - found.value)) == pytest.approx(0.5, abs=0.25)
+    assert (found.pairs, found.method) == (len(logits), "even odds, by Platt's sigmoid")
+    turned = likelier_from(network, 1 / (1 + np.exp(logits)), same)
+    assert turned.method == "highest accuracy"
+
+
+def test_pictures_without_a_face_are_named_and_the_largest_face_is_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = draw_faces(tmp_path / "data")
+    scene(size=(250, 250)).save(folder / "people" / "Person_7" / "Person_7_0005.png")
+    save_one(tmp_path / "old.safetensors", "aligned")
+    assert main(arguments(folder, tmp_path)) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("left out, since no face large enough was found in them: Person_7/Person_7_0005\n")
+    album = open_album(folder / "people", tmp_path / "cache", ALIGNED, "largest")
+    assert load(tmp_path / "new.safetensors").header.threshold.split.endswith(album.sha256[:12])
 
 
 def test_calibrated_again_nothing_of_the_first_time_is_left(folder: Path, tmp_path: Path) -> None:
