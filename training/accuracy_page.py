@@ -29,10 +29,11 @@ LOG_FILE = "accuracy-log.md"
 Stored = TypeVar("Stored", bound=BaseModel)
 
 INTRODUCTION = """\
-Made by `python -m training report` from the results of the runs. Ours are on LFW's View 1: learned and chosen on
-DevTrain, measured once on the 1,000 pairs of pairsDevTest. Systems that learned from pairs decide at the threshold of
-highest accuracy on validation pairs; those that learned from people decide at 0.5, for their similarities are
-calibrated on validation pairs, unless the log says otherwise. Tables of errors name the threshold.
+Made by `python -m training report` from the results of the runs. Ours are on LFW's View 1: learned on DevTrain and
+measured on the 1,000 pairs of pairsDevTest, once unless the log's table of readings says otherwise. The log also says
+which choices began from trials that others had measured on these pairs. Systems that learned from pairs decide at the
+threshold of highest accuracy on validation pairs; those that learned from people decide at 0.5, for their similarities
+are calibrated on validation pairs, unless the log says otherwise. Tables of errors name the threshold.
 The published figures are on View 2: the mean of ten folds, each scored by a system that learned from the other nine,
 with its standard error. View 1 is one draw of 1,000 pairs, with fewer people to learn from; the two kinds of figures
 are near each other and not the same. A row of ours on View 2 says how many folds it rests on.
@@ -42,7 +43,7 @@ who is who; "no outside data" means that nothing saw faces outside LFW, "label-f
 without their names, as the detector did that straightens faces.
 
 Pairs share people, so there are two 95% intervals: over pairs (Wilson's for accuracy), for other pairs of the same
-people, and over people, for other people, by drawing people with replacement."""
+people, and over people, for other people, by drawing people with replacement (less what that counts twice)."""
 
 CALIBRATION = """\
 ECE is the expected calibration error over 15 bins of equally many pairs, Brier the mean squared error of the

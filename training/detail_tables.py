@@ -44,7 +44,6 @@ def table_variants(measured: Mapping[str, Measured]) -> str:
         "left out",
         "accuracy",
         "95% over pairs",
-        "95% over people",
         "AUC",
         "EER",
     ]
@@ -53,9 +52,8 @@ def table_variants(measured: Mapping[str, Measured]) -> str:
 
 def _variant_row(name: str, variant: Variant) -> Row:
     accuracy, area, eer = (_named(variant.metrics, figure) for figure in (AT_THRESHOLD, "area under ROC", "EER"))
-    people = _named(variant.over_people, AT_THRESHOLD)
     cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
-    cells += [f"{accuracy.value:.2%}", interval_of(accuracy), interval_of(people)]
+    cells += [f"{accuracy.value:.2%}", interval_of(accuracy)]
     return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]
 
 

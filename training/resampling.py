@@ -51,15 +51,36 @@ def bootstrap_over_people(
 ) -> Estimate:
     """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
 
+    Drawing people (the pigeonhole bootstrap, Owen 2007) counts the chance of each pair of two people three times: in
+    its weight, the product of two counts, each of them varies, and so does their product. The interval is narrowed to
+    the variance without twice what such pairs, drawn alone, make of it. What is left is that of pairs which depend on
+    each other where they share a person (Aronow, Samii and Assenova 2015), and of independent pairs where none do.
+
     Rounds that draw no pair of one person, or none of two, say nothing and are left out.
     """
-    values = []
+    value = statistic(scores, same)
+    every, values = np.arange(len(scores)), []
     for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1, seed), left, right):
-        chosen = np.repeat(np.arange(len(scores)), weights)
+        chosen = np.repeat(every, weights)
         if 0 < same[chosen].sum() < len(chosen):
             values.append(statistic(scores[chosen], same[chosen]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+    counted, of_impostors = np.var(values), np.var(_over_impostor_pairs(statistic, scores, same, seed))
+    narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
+    low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
+    return Estimate(value=value, low=float(low), high=float(high))
+
+
+def _over_impostor_pairs(
+    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, seed: int
+) -> list[float]:
+    """The statistic in each round that draws the pairs of two people alone, with replacement."""
+    draws = np.random.default_rng(seed)
+    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
+    values = []
+    for _ in range(BOOTSTRAP_ROUNDS):
+        chosen = np.concatenate([genuine, draws.choice(impostor, len(impostor))])
+        values.append(statistic(scores[chosen], same[chosen]))
+    return values
 
 
 def figures_over_people(
@@ -67,8 +88,8 @@ def figures_over_people(
 ) -> dict[str, Estimate]:
     """The figures of `result.measure` that have an interval, by its names, each with that over people."""
     figures: dict[str, Callable[[Scores, Labels], float]] = {
-        "accuracy at 0.5": partial(_share_right, threshold=0.5),
-        "accuracy at threshold": partial(_share_right, threshold=threshold),
+        "accuracy at 0.5": partial(_share_right, threshold=0.5, genuine=float(same.mean())),
+        "accuracy at threshold": partial(_share_right, threshold=threshold, genuine=float(same.mean())),
         "area under ROC": area_under_roc,
         "EER": equal_error_rate,
         "FNMR at FMR 1%": partial(fnmr_at_fmr, max_fmr=0.01),
@@ -76,5 +97,7 @@ def figures_over_people(
     return {name: bootstrap_over_people(figure, scores, same, left, right) for name, figure in figures.items()}
 
 
-def _share_right(scores: Scores, same: Labels, threshold: float) -> float:
-    return float(((scores >= threshold) == same).mean())
+def _share_right(scores: Scores, same: Labels, threshold: float, genuine: float) -> float:
+    """The accuracy where that share of the pairs is of one person, however many of them were drawn."""
+    right = (scores >= threshold) == same
+    return float(genuine * right[same].mean() + (1 - genuine) * right[~same].mean())

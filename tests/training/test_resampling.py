@@ -8,7 +8,7 @@ import pytest
 
 from model.checkpoint import Header
 from tests.conftest import describe
-from training.evaluation import Labels, Scores, bootstrap, equal_error_rate
+from training.evaluation import Labels, Scores, area_under_roc, bootstrap, equal_error_rate
 from training.finished import Run
 from training.operating import Owners
 from training.resampling import bootstrap_over_people, figures_over_people, numbered, pair_weights
@@ -53,8 +53,48 @@ def test_the_interval_equals_a_slow_bootstrap() -> None:
         for pair, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
             chosen += [pair] * (drawn[a] if a == b else drawn[a] * drawn[b])
         values.append(equal_error_rate(scores[chosen], same[chosen]))
-    assert found.value == equal_error_rate(scores, same)
-    assert [found.low, found.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
+    value = equal_error_rate(scores, same)
+    assert found.value == value
+    low, high = np.percentile(values, [2.5, 97.5])
+    # Every pair is one of many of its people, so that little is taken off.
+    narrowed = (found.high - found.low) / (high - low)
+    assert 0.9 < narrowed < 1
+    assert [found.low, found.high] == pytest.approx(
+        [value - narrowed * (value - low), value + narrowed * (high - value)]
+    )
+
+
+def listed(pairs: int, people: int) -> tuple[Scores, Labels, Owners, Owners]:
+    """A list of pairs, half of them of one person; people are drawn for it, half of them easier than the others."""
+    draws = np.random.default_rng(3)
+    same = np.arange(2 * pairs) < pairs
+    left, right = draws.integers(0, people, (2, 2 * pairs))
+    right = np.where(same, left, (left + 1 + right % (people - 1)) % people)
+    ease = draws.permutation(np.arange(people) % 2)
+    wrong = draws.random(2 * pairs) < 0.05 + 0.3 * ease[left] * ease[right]
+    return np.where(same != wrong, 0.9, 0.1), same, left, right
+
+
+def test_where_nobody_is_in_two_pairs_the_interval_is_that_over_pairs() -> None:
+    scores, same, _, _ = listed(300, 40)
+    left = np.arange(600)
+    right = np.where(same, left, left + 600)
+    for statistic in (share_right, area_under_roc):
+        people, pairs = (
+            bootstrap_over_people(statistic, scores, same, left, right), bootstrap(statistic, scores, same)
+        )  # fmt: skip
+        assert people.high - people.low == pytest.approx(pairs.high - pairs.low, rel=0.12)
+
+
+@pytest.mark.parametrize("people", [40, 150, 1000])
+def test_the_variance_is_that_of_pairs_that_depend_on_each_other_where_they_share_a_person(people: int) -> None:
+    scores, same, left, right = listed(300, people)
+    found = figures_over_people(scores, same, left, right, 0.5)["accuracy at threshold"]
+    correct = (scores >= 0.5) == same
+    parts = (correct - np.where(same, correct[same].mean(), correct[~same].mean())) / len(correct)
+    shares = (left[:, None] == left) | (left[:, None] == right) | (right[:, None] == left) | (right[:, None] == right)
+    deviation = np.sqrt((parts[:, None] * parts * shares).sum())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
 
 
 def test_the_interval_is_wider_than_that_over_pairs() -> None:
