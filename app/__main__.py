@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from app.cores import limit_spinning
 from app.settings import PREFIX, Settings, read_settings
@@ -46,10 +47,12 @@ def _serve(settings: Settings) -> int:
     from app.draining import Server
     from app.serving import open_replica
 
-    replica = open_replica(settings)
-    # uvicorn ends in order, then raises the signal once more: that must not make a status of its own.
+    # For the time before uvicorn takes signals: a container's first process would not hear this one otherwise. And for
+    # after it: uvicorn ends in order, then raises the signal once more, which must not make a status of its own.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    Server(replica.config, replica.drain, settings.drain_s).run()
+    replica = open_replica(settings)
+    with suppress(KeyboardInterrupt):
+        Server(replica.config, replica.drain, settings.drain_s).run()
     return 1 if replica.drain.device_lost else 0
 
 

@@ -11,23 +11,28 @@ TIMEOUT_S = 5.0
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def is_ready(port: int) -> bool:
-    """Whether the service on this port of this machine says that it is."""
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a service is met that listens everywhere)
+
+
+def is_ready(host: str, port: int) -> bool:
+    """Whether the service that listens at this address of this machine says that it is."""
+    name = LOOPBACK.get(host, host)
+    name = f"[{name}]" if ":" in name else name
     try:
-        with DIRECT.open(f"http://127.0.0.1:{port}/health/ready", timeout=TIMEOUT_S) as answer:
+        with DIRECT.open(f"http://{name}:{port}/health/ready", timeout=TIMEOUT_S) as answer:
             return bool(answer.status == 200)
     except (OSError, HTTPException):  # urllib's own errors are OSErrors too
         return False
 
 
 def main() -> int:
-    """Asks the port that the service's variables name; the exit status."""
+    """Asks where the service's variables say that it listens; the exit status."""
     try:
         settings = read_settings({})
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, or a container's log)
         return 1
-    return 0 if is_ready(settings.port) else 1
+    return 0 if is_ready(settings.host, settings.port) else 1
 
 
 if __name__ == "__main__":

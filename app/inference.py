@@ -70,6 +70,7 @@ class Inference:
         self._threads = threads
         self._seeing = 0
         self._crowded = -inf
+        self._checking: asyncio.Future[Timed[None]] | None = None
         self._network: Batcher[_Job, object] = Batcher(
             self._work,
             most=most_images,
@@ -84,11 +85,13 @@ class Inference:
         begun by then, a moment of `time.perf_counter`.
         """
         loop = asyncio.get_running_loop()
+        held = [data]
         self._seeing += 1
         try:
-            return await loop.run_in_executor(self._decoders, self._see, data, choice, deadline, time.perf_counter())
+            return await loop.run_in_executor(self._decoders, self._see, held, choice, deadline, time.perf_counter())
         finally:
             self._seeing -= 1
+            held.clear()  # of a caller who left the decoders' queue would keep it
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
         """B images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
@@ -114,8 +117,15 @@ class Inference:
         return await self._on_network([left, right], finish, deadline)
 
     async def check_canary(self) -> None:
-        """Raises CheckpointError if the network does not reproduce the recorded score."""
-        await self._on_network([], lambda _: self._verifier.check_canary(), inf)
+        """Raises CheckpointError if the network does not reproduce the recorded score.
+
+        Whoever asks while a check has not begun or is under way waits for that one: any number of probes cost one pass.
+        """
+        if self._checking is None or self._checking.done():
+            check = self._on_network([], lambda _: self._verifier.check_canary(), inf)
+            self._checking = asyncio.ensure_future(check)
+            self._checking.add_done_callback(lambda done: done.cancelled() or done.exception())  # if nobody waits
+        await asyncio.shield(self._checking)
 
     def fault(self, hung_s: float) -> str | None:
         """What keeps the network from working, if anything does: a thread has ended, or a pass takes so long."""
@@ -130,8 +140,12 @@ class Inference:
         self._decoders.shutdown()
         self._network.close()
 
-    def _see(self, data: bytes, choice: Choice, deadline: float, asked: float) -> Sighting:
+    def _see(self, held: list[bytes], choice: Choice, deadline: float, asked: float) -> Sighting:
         started = time.perf_counter()
+        try:
+            data = held.pop()
+        except IndexError:
+            raise DeadlinePassed from None  # nobody hears of it
         if started > deadline:
             raise DeadlinePassed
         self._metrics.stage_seconds.labels("queue").observe(started - asked)

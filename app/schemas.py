@@ -141,6 +141,10 @@ class Detection(BaseModel):
     request_id: str
 
 
+Values = Annotated[list[float], Field(fail_fast=True)]
+"""The first value that is no number is enough: to list all would keep the event loop for tenths of a second."""
+
+
 class CompareRequest(BaseModel):
     """Two embeddings of one model, as /embed gives them, and the digest that came with them."""
 
@@ -150,8 +154,8 @@ class CompareRequest(BaseModel):
         json_schema_extra={"examples": [examples.COMPARE_REQUEST]},
     )
 
-    embedding1: list[float] | str
-    embedding2: list[float] | str
+    embedding1: Values | str
+    embedding2: Values | str
     embedding_sha256: str
     threshold: Similarity | None = None
     max_fmr: Rate | None = None

@@ -8,6 +8,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.draining import Drain
+from app.heads import BoundedProtocol
 from app.main import create_app, open_verifier
 from app.settings import Settings
 from app.telemetry import Metrics
@@ -40,7 +41,7 @@ def open_replica(settings: Settings, metrics: Metrics | None = None) -> Replica:
         app,
         host=settings.host,
         port=settings.port,
-        http="httptools",
+        http=BoundedProtocol,
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,
         log_config=None,

@@ -24,7 +24,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    host: str = Field(default="127.0.0.1", description="address to listen on")
+    host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")

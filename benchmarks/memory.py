@@ -42,7 +42,8 @@ BESIDE_BYTES = 256 * MIB
 def most_growth_bytes(settings: Settings) -> float:
     """How much a service may grow above what it has when it is ready: what docs/operations.md states."""
     working = max(queue_of(settings), settings.max_images)
-    uploads = (uploads_of(settings) + working + 1) * settings.max_image_bytes * BYTES_PER_BYTE
+    left = decoders_of(settings)  # pictures that are decoded to their end although their callers left
+    uploads = (uploads_of(settings) + working + left + 1) * settings.max_image_bytes * BYTES_PER_BYTE
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 

@@ -66,7 +66,7 @@ def _free_port() -> int:
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_S
-    while not is_ready(port):
+    while not is_ready(HOST, port):
         if process.poll() is not None:
             log.seek(0)
             lines = log.read().decode(errors="replace").splitlines()

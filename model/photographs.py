@@ -10,6 +10,7 @@ from PIL.Image import Transpose
 
 from model.errors import EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
 from model.preprocessing import PreprocessingConfig
+from model.structure import require_few_chunks, require_few_scans
 
 Format = Literal["JPEG", "PNG", "WEBP"]
 
@@ -24,6 +25,7 @@ UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)
+REQUIRE_FEW_PARTS = {"JPEG": require_few_scans, "PNG": require_few_chunks}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,8 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     """
     kind = sniff(data)
     limits = limits or ImageLimits()
+    if kind in REQUIRE_FEW_PARTS:
+        REQUIRE_FEW_PARTS[kind](data)
     try:
         image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
+from app.schemas import CompareRequest
 from app.settings import Settings
 from model.verifier import Verifier
 from tests.app.altered import PATIENCE_S, Gate, altered
@@ -34,6 +36,13 @@ async def test_while_the_network_works(settings: Settings, checkpoint_path: Path
     gate = Gate()
     async with client_of(settings, altered(checkpoint_path, gate.before)) as client:
         await answers_at_the_gate(client, gate)
+
+
+async def test_an_embedding_of_many_things_that_are_no_numbers_is_refused_at_the_first() -> None:
+    body = b'{"embedding1":[' + b",".join([b"{}"] * 20_000) + b'],"embedding2":[],"embedding_sha256":"0"}'
+    with pytest.raises(ValidationError) as refused:
+        CompareRequest.model_validate_json(body)
+    assert refused.value.error_count() < 10
 
 
 async def test_while_an_image_is_decoded(

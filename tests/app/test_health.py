@@ -68,6 +68,30 @@ async def test_readiness_is_asked_anew_each_time(settings: Settings, checkpoint_
         assert (await client.get("/health/ready")).status_code == 503
 
 
+async def test_many_who_ask_at_once_cost_one_pass(settings: Settings, checkpoint_path: Path) -> None:
+    gate, passes = Gate(), []
+    verifier = altered(checkpoint_path, lambda _: None)
+    check = verifier.check_canary
+
+    def held() -> None:
+        passes.append(1)
+        gate.wait()
+        check()
+
+    verifier.check_canary = held  # type: ignore[method-assign]  # to count and to hold it
+    async with client_of(settings, verifier) as client:
+        asked = [asyncio.create_task(client.get("/health/ready")) for _ in range(20)]
+        assert await asyncio.to_thread(gate.reached.wait, PATIENCE_S)
+        impatient = asyncio.create_task(client.get("/health/ready"))
+        await asyncio.sleep(0.01)
+        impatient.cancel()
+        gate.opened.set()
+        assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+        assert len(passes) == 1
+        assert (await client.get("/health/ready")).status_code == 200
+        assert len(passes) == 2
+
+
 @pytest.mark.parametrize("state", ["live", "ready"])
 async def test_without_the_networks_thread_it_is_neither_live_nor_ready(
     settings: Settings, verifier: Verifier, state: str

@@ -3,7 +3,9 @@
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -30,6 +32,27 @@ def ask(port: str, **variables: str) -> subprocess.CompletedProcess[str]:
 def test_a_ready_service_is_0_whatever_proxies_there_are(service: Service, variables: dict[str, str]) -> None:
     asked = ask(str(service.port), **variables)
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, "", "")
+
+
+class Ready(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/health/ready" else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *values: object) -> None:  # noqa: A002 (its name there)
+        """Nothing."""
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.2", "::1", "::", "localhost"])
+def test_it_asks_where_the_service_listens(host: str) -> None:
+    class Server(HTTPServer):
+        address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+
+    with Server((host, 0), Ready) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        asked = ask(str(server.server_port), FACEPAIR_HOST=host)
+        server.shutdown()
+    assert (asked.returncode, asked.stderr) == (0, "")
 
 
 def test_nothing_that_listens_is_1() -> None:

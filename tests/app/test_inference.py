@@ -2,8 +2,11 @@
 
 import asyncio
 import gc
+import threading
 import time
+import weakref
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from app.settings import Settings
 from app.sighting import Sighting
 from model.checkpoint import load
 from model.crops import prepare
+from model.errors import UndecodableImage
 from model.preprocessing import Pixels, PreprocessingConfig
 from model.verifier import Embeddings, Verifier
 from tests.drawing import encode, portrait
@@ -58,6 +62,41 @@ async def test_the_decoded_picture_of_a_face_is_let_go(aligned_settings: Setting
     sighting = await see(aligned_settings, aligned_verifier, data)
     assert np.array_equal(sighting.pixels, prepare(data, ALIGNED))
     assert_let_go(sighting)
+
+
+class Upload(bytearray):
+    """What can be looked for when it should be gone, which bytes cannot."""
+
+
+async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_busy(
+    settings: Settings, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, begun = threading.Event(), threading.Event()
+
+    def held(*_: object, **__: object) -> None:
+        begun.set()
+        gate.wait(30)
+        raise OSError
+
+    monkeypatch.setattr(Image, "open", held)
+    inference: Inference = create_app(settings.model_copy(update={"decoders": 1}), verifier).state.inference
+    busy = asyncio.create_task(inference.see(encode(portrait(1)), "none"))
+    assert await asyncio.to_thread(begun.wait, 30)
+    uploads = [Upload(encode(portrait(2))) for _ in range(5)]
+    left = [asyncio.create_task(inference.see(cast("bytes", upload), "none")) for upload in uploads]
+    known = [weakref.ref(upload) for upload in uploads]
+    await asyncio.sleep(0)
+    while left:
+        left.pop().cancel()
+    uploads.clear()
+    await asyncio.sleep(0)
+    gc.collect()
+    kept = [each() for each in known]
+    gate.set()
+    with pytest.raises(UndecodableImage):
+        await busy
+    inference.close()
+    assert kept == [None] * 5
 
 
 async def see(settings: Settings, verifier: Verifier, data: bytes) -> Sighting:

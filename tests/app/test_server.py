@@ -4,6 +4,8 @@ import json
 import select
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
-from tests.app.service import HOST, PATIENCE_S, Service, serving
+from tests.app.service import HOST, PATIENCE_S, ROOT, Service, command, environment, serving
 from tests.drawing import encode, portrait
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
@@ -142,6 +144,61 @@ def test_what_is_not_http_is_answered_in_plain_text(service: Service, client: ht
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"text/plain" in answer
     check_healthy(client)
+
+
+@pytest.mark.parametrize("kind", ["one endless header", "endless headers", "endless trailers", "an endless path"])
+def test_a_head_or_trailers_without_an_end_are_refused(service: Service, client: httpx.Client, kind: str) -> None:
+    start, more = {
+        "one endless header": (b"GET /info HTTP/1.1\r\nX: ", b"x" * 1024),
+        "endless headers": (b"GET /info HTTP/1.1\r\n", b"X: " + b"x" * 100 + b"\r\n"),
+        "endless trailers": (
+            b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            b"X: " + b"x" * 100 + b"\r\n",
+        ),
+        "an endless path": (b"GET /", b"x" * 1024),
+    }[kind]
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as endless:
+        endless.sendall(start)
+        for _ in range(1000):
+            endless.sendall(10 * more)
+            if select.select([endless], [], [], 0.01)[0]:
+                break
+        answer = endless.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 431")
+    check_healthy(client)
+
+
+def test_large_heads_and_pipelined_requests_are_served(service: Service) -> None:
+    one = b"GET /health/live HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 60_000 + b"\r\n\r\n"
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as busy:
+        busy.sendall(one * 5)
+        answers = b""
+        while answers.count(b'{"status":"live"}') < 5:
+            more = busy.recv(65536)
+            assert more
+            answers += more
+    assert answers.count(b"HTTP/1.1 200") == 5
+
+
+def test_sigterm_while_it_loads_ends_it(checkpoint_path: Path) -> None:
+    """As a container's first process, which the system spares signals that it does not take."""
+    line = command("--weights", str(checkpoint_path), "--device", "cpu", "--port", "0", "--log-level", "debug")
+    with subprocess.Popen(line, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        status = Path(f"/proc/{process.pid}/status")
+        ends = time.monotonic() + PATIENCE_S
+        while not takes(status, signal.SIGTERM):
+            assert process.poll() is None
+            assert time.monotonic() < ends
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+        assert process.stderr is not None
+        assert "listening" not in process.stderr.read().lower()
+
+
+def takes(status: Path, wanted: signal.Signals) -> bool:
+    """Whether a process has a handler for a signal."""
+    [line] = [line for line in status.read_text().splitlines() if line.startswith("SigCgt:")]
+    return bool(int(line.split()[1], 16) >> (wanted - 1) & 1)
 
 
 def test_a_connection_stays_usable_after_head(client: httpx.Client) -> None:

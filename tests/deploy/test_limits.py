@@ -139,8 +139,9 @@ def test_without_a_replica_it_says_so() -> None:
     assert answer.headers["retry-after"] == "1"
 
 
-def test_the_metrics_of_some_replica_are_not_shown(balancer: Balancer) -> None:
-    check_problem(httpx.get(f"{balancer.url}/metrics", trust_env=False), 404, "not_found")
+@pytest.mark.parametrize("path", ["/metrics", "/%6detrics", "/metric%73"])
+def test_the_metrics_of_some_replica_are_not_shown(balancer: Balancer, path: str) -> None:
+    check_problem(httpx.get(balancer.url + path, trust_env=False), 404, "not_found")
 
 
 def test_a_request_keeps_its_id(balancer: Balancer) -> None:

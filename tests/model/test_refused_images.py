@@ -127,6 +127,33 @@ def test_the_forgeries_are_damaged_only_in_their_size() -> None:
     assert decode(webp_of(160, 160), CONFIG).width_px == 160
 
 
+def rescanned(width_px: int, scans: int) -> bytes:
+    """A progressive JPEG whose last scan comes again so often."""
+    data = encode(portrait(1, size=(width_px, width_px)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + (scans + 1) * data[last:-2] + data[-2:]
+
+
+def test_a_jpeg_of_endless_scans() -> None:
+    """Before any is decoded: one of a few bytes may go over fifty million pixels."""
+    decode(rescanned(64, 20), CONFIG)
+    with pytest.raises(UndecodableImage, match="more than 100 scans"):
+        decode(rescanned(64, 200), CONFIG)
+
+
+def test_what_follows_a_jpeg_or_stands_in_its_metadata_is_no_scan() -> None:
+    data = encode(portrait(1), "JPEG")
+    comment = b"\xff\xfe" + (2 + 60_000).to_bytes(2, "big") + b"\xff\xda" * 30_000
+    decode(data[:2] + comment + data[2:] + b"\xff\xda" * 10_000, CONFIG)
+
+
+def test_files_of_endless_small_parts() -> None:
+    jpeg, png = encode(portrait(1), "JPEG"), encode(portrait(1))
+    assert refused(jpeg[:2] + b"\xff\xfe\x00\x02" * 30_000 + jpeg[2:]) is UndecodableImage
+    assert refused(png[:8] + png[8:33] + chunk(b"teXt", b"") * 30_000 + png[33:]) is UndecodableImage
+    decode(png[:33] + chunk(b"teXt", b"") * 1000 + png[33:], CONFIG)
+
+
 def test_a_png_whose_comment_unpacks_to_a_hundred_megabytes() -> None:
     comment = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
     data = encode(portrait(1))
