@@ -140,7 +140,8 @@ async def test_a_pass_has_every_core_until_there_is_a_crowd(
     try:
         await inference.embed([picture])
         probe = asyncio.create_task(inference.check_canary())
-        await asyncio.sleep(0)
+        for _ in range(3):  # until it has begun
+            await asyncio.sleep(0)
         await inference.embed([picture])  # beside a probe, which is no crowd
         await probe
         await inference.embed([picture])
