@@ -12,8 +12,8 @@ MOST_SCANS = 100
 MOST_PARTS = 20_000
 """Segments or chunks; a photograph has some dozen, and Pillow looks at each in Python."""
 
-MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")
-"""What ends a scan's data; 0 and the restart markers belong to it."""
+MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+"""What ends a scan's data, to which 0 and the restart markers belong; more bytes of 255 may stand before it."""
 BARE = {0x01, *range(0xD0, 0xD9)}
 """Markers that no length follows."""
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
@@ -25,12 +25,12 @@ def require_few_scans(data: bytes) -> None:
     at, scans = 2, 0
     for _ in range(MOST_PARTS):
         found = MARKER.search(data, at)
-        if found is None or found[1][0] == END_OF_IMAGE:
+        if found is None or found[0][1] == END_OF_IMAGE:
             return
         at = found.end()
-        if found[1][0] not in BARE:
+        if found[0][1] not in BARE:
             at += int.from_bytes(data[at : at + 2], "big")
-        scans += found[1][0] == START_OF_SCAN
+        scans += found[0][1] == START_OF_SCAN
         if scans > MOST_SCANS:
             raise UndecodableImage(f"the JPEG has more than {MOST_SCANS} scans; save it anew")
     raise UndecodableImage(f"the JPEG has more than {MOST_PARTS:,} segments; save it anew")
