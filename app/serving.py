@@ -1,5 +1,6 @@
 """What a process that serves is made of: the application around a loaded checkpoint, and uvicorn's configuration."""
 
+import atexit
 import gc
 import logging
 from dataclasses import dataclass
@@ -60,4 +61,5 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    atexit.register(gc.unfreeze)  # else libraries that count their objects at the end report them as lost, at length
     bytearray(LARGE_BYTES)

@@ -1,5 +1,7 @@
 """The checkpoints in the repository: sound, described by their cards, and as good as these say."""
 
+import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from app.main import create_app, open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
+from tests.app.service import serving
 from training.album import open_album
 from training.archive import find_images
 from training.card import format_card
@@ -75,3 +78,9 @@ def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> 
     scores, same = score_pairs(checkpoint.network, header.preprocessing, album, validation)
     measured = accuracy(scores, same, header.threshold.value).value
     assert measured == pytest.approx(figure(header, "accuracy at threshold", "validation"), abs=0.005)
+
+
+def test_it_is_served_and_ends_without_a_word_that_is_no_log_line() -> None:
+    with serving(SHIPPED) as service:
+        assert service.end(signal.SIGTERM) == 0
+    assert {json.loads(line)["level"] for line in service.log} == {"info"}
