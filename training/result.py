@@ -119,9 +119,8 @@ def even_odds(pairs: int) -> Threshold:
 
 def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
     """The threshold of highest accuracy on validation pairs, never above what identical pictures score."""
-    identical = network.identical()
     return Threshold(
-        value=best_threshold(scores, same, ceiling=1.0 if identical is None else float(similarity(identical))),
+        value=best_threshold(scores, same, ceiling=_similarity_of_identical(network)),
         method="highest accuracy",
         split="validation",
         pairs=len(scores),
@@ -134,16 +133,21 @@ def likelier_from(network: FaceNetwork, scores: Scores, same: Labels) -> Thresho
     All pairs have a say in it, where the threshold of highest accuracy hangs on the few that are nearest. It is never
     above what identical pictures score; of scores that say nothing it is the threshold of highest accuracy.
     """
-    odds = np.clip(scores, LEAST_SIMILARITY, 1 - LEAST_SIMILARITY)
-    scale, bias = platt(np.log(odds / (1 - odds)), same)
+    inside = np.clip(scores, LEAST_SIMILARITY, 1 - LEAST_SIMILARITY)
+    scale, bias = platt(np.log(inside / (1 - inside)), same)
     best = choose_threshold(network, scores, same)
     if scale <= 0:
         return best
     beforehand = np.log(same.sum() / (~same).sum())
     crossing = 1 / (1 + np.exp(np.clip((bias - beforehand) / scale, -MOST_LOGIT, MOST_LOGIT)))
+    value = min(float(crossing), _similarity_of_identical(network))
+    return best.model_copy(update={"value": value, "method": "even odds, by Platt's sigmoid"})
+
+
+def _similarity_of_identical(network: FaceNetwork) -> float:
+    """What two identical pictures score, or 1 where that depends on the picture."""
     identical = network.identical()
-    ceiling = 1.0 if identical is None else float(similarity(identical))
-    return best.model_copy(update={"value": min(float(crossing), ceiling), "method": "even odds, by Platt's sigmoid"})
+    return 1.0 if identical is None else float(similarity(identical))
 
 
 def measure(split: str, scores: Scores, same: Labels, threshold: float, *, calibrated: bool = False) -> list[Metric]:
