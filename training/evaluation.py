@@ -85,14 +85,27 @@ def fnmr_at_fmr(scores: Scores, same: Labels, max_fmr: float) -> float:
 
 def bootstrap(statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, seed: int = 0) -> Estimate:
     """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
+    low, high = np.percentile(resampled(statistic, scores, same, seed), [2.5, 97.5])
+    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+
+
+def resampled(
+    statistic: Callable[[Scores, Labels], float],
+    scores: Scores,
+    same: Labels,
+    seed: int = 0,
+    *,
+    impostors_alone: bool = False,
+) -> list[float]:
+    """The statistic in each round: impostor pairs drawn with replacement, genuine ones too or as they are."""
     draws = np.random.default_rng(seed)
     genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
     values = []
     for _ in range(BOOTSTRAP_ROUNDS):
-        chosen = np.concatenate([draws.choice(genuine, len(genuine)), draws.choice(impostor, len(impostor))])
+        drawn = genuine if impostors_alone else draws.choice(genuine, len(genuine))
+        chosen = np.concatenate([drawn, draws.choice(impostor, len(impostor))])
         values.append(statistic(scores[chosen], same[chosen]))
-    low, high = np.percentile(values, [2.5, 97.5])
-    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+    return values
 
 
 def cross_entropy(scores: Scores, same: Labels) -> float:

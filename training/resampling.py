@@ -17,6 +17,7 @@ from training.evaluation import (
     area_under_roc,
     equal_error_rate,
     fnmr_at_fmr,
+    resampled,
 )
 from training.operating import Owners
 
@@ -64,23 +65,11 @@ def bootstrap_over_people(
         chosen = np.repeat(every, weights)
         if 0 < same[chosen].sum() < len(chosen):
             values.append(statistic(scores[chosen], same[chosen]))
-    counted, of_impostors = np.var(values), np.var(_over_impostor_pairs(statistic, scores, same, seed))
+    counted = np.var(values)
+    of_impostors = np.var(resampled(statistic, scores, same, seed, impostors_alone=True))
     narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
     low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
     return Estimate(value=value, low=float(low), high=float(high))
-
-
-def _over_impostor_pairs(
-    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, seed: int
-) -> list[float]:
-    """The statistic in each round that draws the pairs of two people alone, with replacement."""
-    draws = np.random.default_rng(seed)
-    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
-    values = []
-    for _ in range(BOOTSTRAP_ROUNDS):
-        chosen = np.concatenate([genuine, draws.choice(impostor, len(impostor))])
-        values.append(statistic(scores[chosen], same[chosen]))
-    return values
 
 
 def figures_over_people(
