@@ -10,30 +10,43 @@ from model.errors import UndecodableImage
 MOST_SCANS = 100
 """A progressive JPEG has about ten; each may be of a few bytes and goes over all pixels again."""
 MOST_PARTS = 20_000
-"""Segments or chunks; a photograph has some dozen, and Pillow looks at each in Python."""
+"""Segments, chunks, or bytes that belong to none; a photograph has some dozen, and Pillow looks at each in Python."""
 
-MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+MARKER = re.compile(rb"\xff[^\x00\xff]")
+MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """What ends a scan's data, to which 0 and the restart markers belong; more bytes of 255 may stand before it."""
-BARE = {0x01, *range(0xD0, 0xD9)}
-"""Markers that no length follows."""
+BARE = {0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)}
+"""Markers after which Pillow expects no length."""
+FRAME_HEADERS = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 PNG_SIGNATURE_BYTES, PNG_CHUNK_BYTES = 8, 12
 
 
 def require_few_scans(data: bytes) -> None:
-    """Raises UndecodableImage for a JPEG of more scans or segments than a photograph has."""
-    at, scans = 2, 0
-    for _ in range(MOST_PARTS):
-        found = MARKER.search(data, at)
-        if found is None or found[0][1] == END_OF_IMAGE:
-            return
+    """Raises UndecodableImage for a JPEG of more scans, frames, segments or stray bytes than a photograph has.
+
+    Until the first scan it goes from marker to marker as Pillow does, which passes over stray bytes one at a time and
+    keeps all components of all frame headers.
+    """
+    at, parts, frames, scans = 2, 0, 0, 0
+    while parts <= MOST_PARTS:
+        found = (MARKER_AFTER_SCAN if scans else MARKER).search(data, at)
+        if not scans:
+            parts += (found.start() if found else len(data)) - at
+        if found is None or (scans and found[0][1] == END_OF_IMAGE):
+            break
+        parts += 1
         at = found.end()
         if found[0][1] not in BARE:
-            at += int.from_bytes(data[at : at + 2], "big")
+            at += max(2, int.from_bytes(data[at : at + 2], "big"))
+        frames += found[0][1] in FRAME_HEADERS
         scans += found[0][1] == START_OF_SCAN
+        if frames > 1:
+            raise UndecodableImage("the JPEG has more than one frame header; save it anew")
         if scans > MOST_SCANS:
             raise UndecodableImage(f"the JPEG has more than {MOST_SCANS} scans; save it anew")
-    raise UndecodableImage(f"the JPEG has more than {MOST_PARTS:,} segments; save it anew")
+    if parts > MOST_PARTS:
+        raise UndecodableImage(f"the JPEG has more than {MOST_PARTS:,} segments or stray bytes; save it anew")
 
 
 def require_few_chunks(data: bytes) -> None:

@@ -147,6 +147,36 @@ def test_what_follows_a_jpeg_or_stands_in_its_metadata_is_no_scan() -> None:
     decode(data[:2] + comment + data[2:] + b"\xff\xda" * 10_000, CONFIG)
 
 
+@pytest.mark.parametrize(
+    "stuffing",
+    [
+        b"\xff" * 30_000,
+        b"\xff\x00" * 30_000,
+        b"\xff\xd0" * 30_000,
+        b"\xff\xe0\x00\x02" + b"\x00" * 30_000,
+        b"\xff\xd9" + b"\xff\xfe\x00\x02" * 30_000,
+        b"\xff\xf0\xff\xff" + b"\xff\xfe\x00\x02" * 30_000,
+        b"\xff\xc8\xff\xff" + b"\xff\xfe\x00\x02" * 30_000,
+    ],
+    ids=["padding", "escaped", "restart", "nothing", "behind-an-end", "in-f0", "in-c8"],
+)
+def test_what_pillow_reads_byte_by_byte_before_the_header(stuffing: bytes) -> None:
+    jpeg = encode(portrait(1), "JPEG")
+    with pytest.raises(UndecodableImage, match="stray bytes"):
+        decode(jpeg[:2] + stuffing + jpeg[2:], CONFIG)
+    with pytest.raises(UndecodableImage, match="stray bytes"):
+        decode(jpeg[:2] + stuffing, CONFIG)
+    decode(jpeg[:2] + b"\xff" * 1000 + jpeg[2:], CONFIG)
+
+
+def test_a_jpeg_of_many_frame_headers() -> None:
+    """Pillow keeps a tuple for each three bytes of them: 20 MiB would take half a gigabyte."""
+    jpeg = encode(portrait(1), "JPEG")
+    frame = b"\xff\xc0" + (8 + 3 * 1000).to_bytes(2, "big") + b"\x08\x00\x10\x00\x10\x03" + b"\x01\x11\x00" * 1000
+    with pytest.raises(UndecodableImage, match="more than one frame"):
+        decode(jpeg[:2] + 2 * frame + jpeg[2:], CONFIG)
+
+
 def test_files_of_endless_small_parts() -> None:
     jpeg, png = encode(portrait(1), "JPEG"), encode(portrait(1))
     assert refused(jpeg[:2] + b"\xff\xfe\x00\x02" * 30_000 + jpeg[2:]) is UndecodableImage
