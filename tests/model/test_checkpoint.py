@@ -1,5 +1,6 @@
 """A checkpoint gives back what was saved, and its digests cover what they say."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,17 @@ def test_what_is_loaded_is_ready_to_serve(checkpoint_path: Path) -> None:
     assert not any(weight.requires_grad for weight in network.parameters())
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
     assert {weight.device.type for weight in network.parameters()} == {"cpu"}
+
+
+def test_a_loaded_network_does_not_depend_on_its_file_any_more(checkpoint_path: Path, tmp_path: Path) -> None:
+    """Which a copy over it first cuts short: what is mapped would then end the process."""
+    copy = tmp_path / "copy.safetensors"
+    shutil.copyfile(checkpoint_path, copy)
+    network = load(copy).network
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with copy.open("r+b") as file:
+        file.write(bytes(copy.stat().st_size))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 def test_saving_leaves_the_network_as_it_was(tmp_path: Path) -> None:
