@@ -67,6 +67,8 @@ async def test_more_faces_in_all_images_than_the_setting_says(
     async with client_of(aligned_settings.model_copy(update={"max_faces": 5}), aligned_verifier) as client:
         response = await client.post("/embed", files=files(*[("image", CROWD)] * 2), data={"face": "all"})
         check_problem(response, 422, "too_many_faces", "image")
+        images = files(*[("image", ALONE)] * 6)
+        assert len((await client.post("/embed", files=images, data={"face": "largest"})).json()["data"]) == 6
 
 
 @pytest.mark.parametrize(("path", "choice"), [("/verify", SECRET), ("/verify", "all"), ("/verify", "any"),
