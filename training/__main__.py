@@ -12,6 +12,8 @@ from training import commands, measuring, view2_command
 from training.experiments import EXPERIMENTS
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+GOES_ON = "; the same command goes on from the last finished epoch"
+"""What an interruption says of a command that resumes by itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; add --resume to go on from the last finished epoch", file=sys.stderr)
+        print(f"interrupted{getattr(options, 'goes_on', '')}", file=sys.stderr)
         return 130
     return 0
 
@@ -56,11 +58,11 @@ def _add_trainings(subcommands: Subcommands) -> None:
     run.add_argument("--resume", action="store_true", help="go on from the last finished epoch, if there is one")
     run.add_argument("--seed", type=int, help="another seed than the experiment's")
     run.add_argument("--no-test", action="store_true", help="leave the test pairs alone, or do without any")
-    run.set_defaults(command=commands.run)
+    run.set_defaults(command=commands.run, goes_on="; add --resume to go on from the last finished epoch")
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
     grid.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
     grid.add_argument("--only", nargs="+", default=(), help="trajectories to run now (default: all, and test the best)")
-    grid.set_defaults(command=commands.grid, no_test=False)
+    grid.set_defaults(command=commands.grid, no_test=False, goes_on=GOES_ON)
     view2 = subcommands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
     view2.add_argument("experiment", help="one that learns from people")
     view2.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
@@ -68,7 +70,7 @@ def _add_trainings(subcommands: Subcommands) -> None:
     view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
     view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
     view2.add_argument("--seed", type=int, help="another seed than the experiment's")
-    view2.set_defaults(command=view2_command.view2)
+    view2.set_defaults(command=view2_command.view2, goes_on=GOES_ON)
     for command in (run, grid, view2):
         _add_data_options(command)
         _add_device(command)

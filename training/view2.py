@@ -22,7 +22,9 @@ from training.result import RESULT_FILE, SCORES_FILE, as_json, finish
 def fold_data(protocol: Protocol, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
     """The people of all other folds, some of them held out. Raises DataError."""
     others = {name: n for i, fold in enumerate(protocol.people, 1) if i != number for name, n in fold.items()}
-    data = people_data(album, pictures_of(protocol.people_path, others, album.keys), experiment.held_out)
+    data = people_data(
+        album, pictures_of(protocol.people_path, others, album.keys, album.faceless), experiment.held_out
+    )
     require_both_kinds(protocol.people_path, data.validation, "validate")
     return data
 
@@ -62,7 +64,7 @@ def of_fold(experiment: IdentityExperiment, number: int) -> IdentityExperiment:
 
 def pairs_of_fold(protocol: Protocol, number: int, album: Album) -> PairSet:
     """A fold's pairs. Raises DataError for pictures that are not there."""
-    return resolve(protocol.pairs_path, protocol.pairs[number - 1], album.index())
+    return resolve(protocol.pairs_path, protocol.pairs[number - 1], album.index(), album.faceless)
 
 
 def summarise(name: str, headers: dict[int, Header], of_folds: int) -> View2:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model.errors import DataError
 from tests.drawing import encode, portrait
@@ -17,7 +18,7 @@ from training.finished import read_run
 from training.folds import VIEW2_FILE, View2
 from training.people import HoldOut
 from training.protocol import Protocol, read_pair_folds, read_people_folds, read_protocol
-from training.view2 import fold_data
+from training.view2 import fold_data, pairs_of_fold
 
 FOLDS, PEOPLE, PICTURES = 3, 4, 3
 RUN = replace(SMALL_PEOPLE, name="small-view2", held_out=HoldOut(fraction=0.4), people=3, epochs=1)
@@ -80,6 +81,18 @@ def test_a_fold_s_network_sees_nobody_of_the_fold(protocol: Protocol, data: Path
         assert validated <= found.held_out.keys()
 
 
+def test_pictures_without_a_face_are_named_as_such(protocol: Protocol, data: Path, tmp_path: Path) -> None:
+    album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
+    pair = protocol.pairs[0][0]
+    gone = album.index()[pair.left]
+    keys = [key for key in album.keys if key != pair.left]
+    pixels = torch.cat([album.pixels[:gone], album.pixels[gone + 1 :]])
+    without = replace(album, keys=keys, pixels=pixels, faceless=[pair.left])
+    for ask in (lambda: pairs_of_fold(protocol, 1, without), lambda: fold_data(protocol, 2, without, RUN)):
+        with pytest.raises(DataError, match="no face large enough was found in " + "/".join(pair.left)):
+            ask()
+
+
 def test_folds_are_done_one_after_the_other(
     arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,6 +127,7 @@ def test_an_interrupted_fold_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(view2, "finish", interrupted)
         assert main([*arguments, "--folds", "2"]) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
     state = tmp_path / "out" / "fold-02" / "state.safetensors"
     before = state.read_bytes()
     assert main([*arguments, "--folds", "2"]) == 0
