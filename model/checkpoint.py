@@ -145,7 +145,7 @@ def load(path: Path) -> Checkpoint:
     try:
         _refuse_non_finite(tensors)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
+        raise CheckpointError(f"{path}: {error}; take another checkpoint") from error
     if _embedding_digest(header, tensors) != header.embedding_sha256:
         raise CheckpointError(f"{path}: the tensors do not match their digest; the file is damaged or was edited")
     if _checkpoint_digest(header) != header.checkpoint_sha256:
@@ -203,7 +203,7 @@ def _storage_dtype(tensor: Tensor) -> torch.dtype:
 def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if not tensor.isfinite().all():
-            raise CheckpointError(f"tensor {name} has values that are not finite; take another checkpoint")
+            raise CheckpointError(f"tensor {name} has values that are not finite")
 
 
 def _refuse_unreachable(network: FaceNetwork, threshold: Threshold) -> None:

@@ -188,7 +188,7 @@ def _train(experiment: Experiment, data: TrainingData, learner: Learner, number:
     return mean_loss, share_right
 
 
-def require_finite(loss: float) -> None:
-    """Raises TrainingError for a loss that is not."""
-    if not math.isfinite(loss):
-        raise TrainingError(f"the loss became {loss}; the last good epoch is kept, try a lower learning rate")
+def require_finite(value: float, what: str = "the loss") -> None:
+    """Raises TrainingError for a value that is not."""
+    if not math.isfinite(value):
+        raise TrainingError(f"{what} became {value}; the last good epoch is kept, try a lower learning rate")

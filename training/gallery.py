@@ -34,7 +34,7 @@ figcaption { font-size: 12px; overflow-wrap: anywhere; }
 
 
 def write_gallery(path: Path, run: Run, album: Album) -> None:
-    """Writes the page. Raises DataError if the album lacks a picture of the run."""
+    """Writes the page. Raises DataError if the album lacks a picture of the run, or if it cannot be written."""
     pictures = {"/".join(key): number for key, number in album.index().items()}
     threshold = run.header.threshold.value
     parts = [f"<h1>{html.escape(run.header.name)}</h1><p>Threshold {threshold:.4f}</p>"]
@@ -42,8 +42,11 @@ def write_gallery(path: Path, run: Run, album: Album) -> None:
         figures = "".join(_figure(run, index, album, pictures, "wrong" in kind) for index in indices)
         parts.append(f"<h2>{kind} ({len(indices)})</h2><section>{figures}</section>")
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Gallery</title><style>{STYLE}</style>'
-    with replacing(path) as partial:
-        partial.write_text(page + "".join(parts) + "</html>\n")
+    try:
+        with replacing(path) as partial:
+            partial.write_text(page + "".join(parts) + "</html>\n")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error}") from error
 
 
 def probable_causes(left: Pixels, right: Pixels) -> list[str]:

@@ -77,7 +77,7 @@ def run_identity_epoch(
     learner.model.train()
     loss, share_right, images_per_s = _train(experiment, data, learner, number)
     raw, same = raw_scores(learner.model.average, experiment.preprocessing, data.album, data.validation)
-    require_finite(float(raw.sum()))
+    require_finite(float(raw.sum()), "the sum of the validation pairs' scores")
     scale, bias = platt(raw, same)
     scores = torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy()
     bce = cross_entropy(scores, same)

@@ -83,9 +83,15 @@ def finished(experiment: AnyExperiment, history: list[Epoch]) -> bool:
 
 
 def write_metrics(path: Path, history: list[Epoch]) -> None:
-    """A JSON object per epoch, one a line, written anew each time so that a resumed run leaves no double rows."""
-    with replacing(path) as partial:
-        partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in history))
+    """A JSON object per epoch, one a line, written anew each time so that a resumed run leaves no double rows.
+
+    Raises TrainingError if it cannot be written.
+    """
+    try:
+        with replacing(path) as partial:
+            partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in history))
+    except OSError as error:
+        raise TrainingError(f"{path.parent}: cannot be written: {error}") from error
 
 
 def read_metrics(path: Path) -> list[Epoch]:
@@ -97,8 +103,8 @@ def read_metrics(path: Path) -> list[Epoch]:
 
 
 def _publish(experiment: AnyExperiment, state: RunState, folder: Path) -> None:
+    write_metrics(folder / METRICS_FILE, state.history)
     try:
-        write_metrics(folder / METRICS_FILE, state.history)
         if state.history:
             draw_curves(folder / CURVES_FILE, experiment.name, state.history)
     except OSError as error:

@@ -116,10 +116,10 @@ def all_pairs(options: argparse.Namespace) -> None:
 
 def calibrate(options: argparse.Namespace) -> None:
     """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
-    if options.out.exists() and options.out.samefile(options.checkpoint):
-        raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
     device = device_of(options)
     checkpoint = load(options.checkpoint)
+    if options.out.exists() and options.out.samefile(options.checkpoint):
+        raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
     header, network = checkpoint.header, checkpoint.network.to(device)
     album = album_of(options, header.preprocessing, options.face)
     if album.faceless:

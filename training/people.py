@@ -42,7 +42,9 @@ def read_people(path: Path) -> dict[str, int]:
             if name in people:
                 raise DataError(f"{path}:{number}: {name} is on the list twice")
             people[name] = count
-    if not people or announced not in (None, len(people)):
+    if not people:
+        raise DataError(f"{path}: the list has no people")
+    if announced not in (None, len(people)):
         raise DataError(f"{path}:1: announces {announced} people, but has {len(people)}")
     return people
 

@@ -41,7 +41,7 @@ class SceneResult:
     kind: str
     accuracy: Estimate
     pairs: int
-    found: int
+    found: int | None
     pictures: int
 
 
@@ -70,7 +70,7 @@ def measure_scenes(
         kind=kind.name,
         accuracy=wilson(_right(checkpoint, pairs, {key: pixels for key, (pixels, _) in seen.items()}), len(pairs)),
         pairs=len(pairs),
-        found=sum(found for _, found in seen.values()),
+        found=sum(found for _, found in seen.values()) if config.alignment else None,
         pictures=len(seen),
     )
 
@@ -78,10 +78,8 @@ def measure_scenes(
 def format_scenes(result: SceneResult) -> str:
     """One line for a terminal."""
     share = result.accuracy
-    return (
-        f"{result.kind:<34} accuracy {share.value:.4f}  95% {share.low:.4f} to {share.high:.4f}  n={result.pairs}  "
-        f"wanted face taken in {result.found} of {result.pictures}"
-    )
+    line = f"{result.kind:<34} accuracy {share.value:.4f}  95% {share.low:.4f} to {share.high:.4f}  n={result.pairs}"
+    return line if result.found is None else f"{line}  wanted face taken in {result.found} of {result.pictures}"
 
 
 def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:

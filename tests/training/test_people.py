@@ -53,8 +53,8 @@ def test_reads_the_format_of_lfw(tmp_path: Path) -> None:
         ("Ada\t1\t2\n", ":1: expected NAME"),
         ("Ada\t1\nKurt\t1\nAda\t1\n", ":3: Ada is on the list twice"),
         ("3\nAda\t1\n", ":1: announces 3 people, but has 1"),
-        ("", "has 0"),
-        ("0\n", "has 0"),
+        ("", ": the list has no people"),
+        ("0\n", ": the list has no people"),
     ],
 )
 def test_a_list_that_is_none_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:

@@ -175,6 +175,10 @@ def test_the_checkpoint_itself_is_not_overwritten(
     assert main([*arguments(folder, tmp_path), "--out", str(tmp_path / "old.safetensors")]) == 1
     assert "is the checkpoint itself" in capsys.readouterr().err
     assert (tmp_path / "old.safetensors").read_bytes() == before
+    wanting = [*arguments(folder, tmp_path), "--out", str(tmp_path / "old.safetensors")]
+    wanting[1] = str(tmp_path / "none.safetensors")
+    assert main(wanting) == 1
+    assert capsys.readouterr().err.endswith("none.safetensors: there is no such file\n")
 
 
 def test_of_many_people_some_are_drawn() -> None:
