@@ -55,7 +55,7 @@ class JointBayesianHead(nn.Module):
     def __init__(self, dimension: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dimension))
-        self.register_buffer("projection", torch.eye(dimension))
+        self.register_buffer("projection", torch.zeros(dimension, dimension).fill_diagonal_(1))
         self.register_buffer("own", torch.zeros(dimension))
         self.register_buffer("cross", torch.ones(dimension))
         self.register_buffer("scale", torch.ones(1))

@@ -80,7 +80,8 @@ def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> 
     assert measured == pytest.approx(figure(header, "accuracy at threshold", "validation"), abs=0.005)
 
 
-def test_it_is_served_and_ends_without_a_word_that_is_no_log_line() -> None:
-    with serving(SHIPPED) as service:
+@pytest.mark.parametrize("module", ["app", "tests.app.readonly"])
+def test_it_is_served_and_ends_without_a_word_that_is_no_log_line(module: str) -> None:
+    with serving(SHIPPED, module=module) as service:
         assert service.end(signal.SIGTERM) == 0
     assert {json.loads(line)["level"] for line in service.log} == {"info"}
