@@ -1,5 +1,10 @@
 """The detector's own parts against OpenCV's, which runs the same network."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -8,6 +13,8 @@ from numpy.typing import NDArray
 from model.faces import LEAST_SCORE, OVERLAP, installed_detector
 from model.yunet import MOST_FACES, Pixels, YuNet
 from tests.faces import beheld, scene
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +60,13 @@ def test_a_low_threshold_and_overlaps_are_as_in_opencv() -> None:
 
 def test_without_a_face_there_are_no_rows(ours: YuNet) -> None:
     assert ours.detect(np.zeros((64, 96), np.uint8)).shape == (0, 15)
+
+
+@pytest.mark.parametrize("said", [{}, {"ORT_DISABLE_TELEMETRY": "0"}])
+def test_its_runtime_reports_to_nobody(tmp_path: Path, said: dict[str, str]) -> None:
+    """ONNX Runtime first makes an identity of the device, below the home folder, and then reports under it."""
+    code = "from model.faces import FaceFinder; FaceFinder()"
+    variables = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}
+    subprocess.run([sys.executable, "-c", code], env=variables | home | said, cwd=ROOT, check=True)
+    assert list(tmp_path.iterdir()) == []
