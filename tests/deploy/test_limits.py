@@ -6,6 +6,7 @@ import socket
 import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -123,12 +124,36 @@ def test_a_request_too_many_is_refused_with_an_answer_and_no_reset(fleet: Fleet)
     with balancing(fleet.ports, BALANCER_MOST="1") as full:
         full.wait_until(REPLICAS)
         with socket.create_connection((HOST, full.port), PATIENCE_S) as uploading:
-            uploading.sendall(head(len(LARGE)) + LARGE[:1000])
+            uploading.sendall(head(19 * MEBIBYTE) + multipart(("image1", bytes(18 * MEBIBYTE))))
             full.wait_for_requests(1)
             answer = post(full, LARGE)
             assert httpx.get(f"{full.url}/health/ready", trust_env=False).status_code == 200
     check_problem(answer, 429, "queue_full")
     assert answer.headers["retry-after"] == "1"
+
+
+def test_uploads_that_do_not_arrive_take_no_places(fleet: Fleet) -> None:
+    with balancing(fleet.ports, BALANCER_MOST="1") as found, ExitStack() as stack:
+        found.wait_until(REPLICAS)
+        for _ in range(3):
+            slow = stack.enter_context(socket.create_connection((HOST, found.port), PATIENCE_S))
+            slow.sendall(head(len(SMALL)) + SMALL[:1])
+        assert post(found).status_code == 200
+
+
+def test_methods_that_there_are_not_are_refused_before_their_bodies(balancer: Balancer) -> None:
+    with socket.create_connection((HOST, balancer.port), PATIENCE_S) as slow:
+        slow.sendall(head(len(LARGE)).replace(b"POST", b"PUT"))
+        answer = slow.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 405 ")
+    assert b"allow: GET, HEAD, POST" in answer
+
+
+def test_connections_carry_one_request_at_a_time(balancer: Balancer) -> None:
+    """HTTP/2 would let one of them fill a buffer with each stream."""
+    with socket.create_connection((HOST, balancer.port), PATIENCE_S) as eager:
+        eager.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+        assert eager.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
 def test_without_a_replica_it_says_so() -> None:

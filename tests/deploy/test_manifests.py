@@ -141,7 +141,9 @@ def test_the_balancer_s_errors_are_of_the_table() -> None:
     found = re.findall(
         r"problem:(\w+).*?\"title\":\"(.*?)\",\"status\":(\d+),.*?\"code\":\"(\w+)\"", CONFIGURATION.read_text()
     )
-    assert {code for code, *_ in found} == {"not_ready", "deadline_passed", "not_found", "too_many_bytes", "queue_full"}
+    assert {code for code, *_ in found} == {
+        "not_ready", "deadline_passed", "not_found", "too_many_bytes", "queue_full", "method_not_allowed"
+    }  # fmt: skip
     for code, title, status, again in found:
         assert (code, title, int(status)) == (again, BY_CODE[code].title, BY_CODE[code].status)
 
