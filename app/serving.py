@@ -9,8 +9,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.draining import Drain
-from app.heads import BoundedProtocol
 from app.main import create_app, open_verifier
+from app.protocol import BoundedProtocol
 from app.settings import Settings
 from app.telemetry import Metrics
 

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
+from tests.app.impatient import WITHIN_S
 from tests.app.service import HOST, PATIENCE_S, ROOT, Service, command, environment, serving
 from tests.drawing import encode, portrait
 
@@ -166,6 +167,38 @@ def test_a_head_or_trailers_without_an_end_are_refused(service: Service, client:
         answer = endless.recv(65536)
     assert answer.startswith(b"HTTP/1.1 431")
     check_healthy(client)
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"])
+@pytest.mark.parametrize("sent", [b"", b"GET /info HTTP/1.1\r\nX: "], ids=["nothing", "half"])
+def test_a_head_that_does_not_arrive_ends_its_connection(checkpoint_path: Path, before: bytes, sent: bytes) -> None:
+    with (
+        serving(checkpoint_path, module="tests.app.impatient") as service,
+        socket.create_connection((HOST, service.port), PATIENCE_S) as slow,
+    ):
+        if before:
+            slow.sendall(before)
+            answer = b""
+            while b'{"status":"live"}' not in answer:
+                answer += slow.recv(65536)
+        slow.sendall(sent)
+        if before and not sent:  # it is idle, for which FACEPAIR_KEEP_ALIVE_S is
+            assert not select.select([slow], [], [], 3 * WITHIN_S)[0]
+            return
+        answer = slow.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408") if sent else answer == b""
+        assert slow.recv(65536) == b""
+
+
+def test_a_slow_answer_or_body_is_no_slow_head(checkpoint_path: Path) -> None:
+    with (
+        serving(checkpoint_path, module="tests.app.impatient") as service,
+        socket.create_connection((HOST, service.port), PATIENCE_S) as slow,
+    ):
+        slow.sendall(head(len(BODY)))
+        assert not select.select([slow], [], [], 3 * WITHIN_S)[0]
+        slow.sendall(BODY + b"GET /health/live")
+        assert slow.recv(65536).startswith(b"HTTP/1.1 200")
 
 
 def test_large_heads_and_pipelined_requests_are_served(service: Service) -> None:
