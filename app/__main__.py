@@ -17,6 +17,9 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
+# How many times FACEPAIR_HUNG_S a fault may last before the process ends: a balancer has long left it by then.
+PATIENCE = 2
+
 UNSET = {
     "threads": "half the cores; all for whole pictures and for requests that come one at a time",
     "decoders": "one a core, at least 2",
@@ -44,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> int:
     """The exit status, after an orderly end. Raises FacepairError."""
-    from app.draining import Server
+    from app.draining import LoneServer
     from app.serving import open_replica
 
     # For the time before uvicorn takes signals: a container's first process would not hear this one otherwise. And for
@@ -52,7 +55,13 @@ def _serve(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     replica = open_replica(settings)
     with suppress(KeyboardInterrupt):
-        Server(replica.config, replica.drain, settings.drain_s).run()
+        LoneServer(
+            replica.config,
+            replica.drain,
+            settings.drain_s,
+            fault=lambda: replica.app.state.inference.fault(settings.hung_s),
+            patience_s=PATIENCE * settings.hung_s,
+        ).run()
     return 1 if replica.drain.device_lost else 0
 
 

@@ -7,13 +7,19 @@ device was lost has nothing to serve with: it closes the listener at once, and w
 """
 
 import asyncio
+import logging
+import os
 import signal
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger("facepair")
 
 
 @dataclass
@@ -47,6 +53,34 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; true ends the service in order."""
         return await super().on_tick(counter) or self._drain.device_lost
+
+
+class LoneServer(Server):
+    """One that no supervisor watches: when its network hangs, and goes on to, it ends the process to be replaced."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        drain_s: float,
+        *,
+        fault: Callable[[], str | None],
+        patience_s: float,
+    ) -> None:
+        super().__init__(config, drain, drain_s)
+        self._fault = fault
+        self._patience_s = patience_s
+        self._sound = time.monotonic()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called ten times a second; true ends the service in order, which one that hangs cannot."""
+        fault = self._fault()
+        if not fault:
+            self._sound = time.monotonic()
+        elif time.monotonic() - self._sound > self._patience_s:
+            logger.error(f"{fault}, and that lasts; the process ends, to be started again")
+            os._exit(1)
+        return await super().on_tick(counter)
 
 
 class ClosingMiddleware:

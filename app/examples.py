@@ -102,7 +102,7 @@ INFO: JsonDict = {
         "max_image_bytes": 20971520,
         "max_pixels": 50000000,
         "min_side_px": 32,
-        "max_images": 16,
+        "max_images": 8,
         "max_faces": 64,
     },
 }

@@ -88,6 +88,8 @@ def create_app(
     metrics, drain = metrics or Metrics(), drain or Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
+    for reason in REFUSALS:
+        metrics.refusals.labels(reason)  # from 0 on: what begins with its first count has no increase
     inference = Inference(
         verifier,
         open_finder(settings, verifier),

@@ -39,7 +39,7 @@ class Settings(BaseModel):
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
     max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one request to /embed or /detect")
     detector: Path | None = Field(default=None, description="face detector file, if not the installed one")
-    max_images: int = Field(default=16, ge=1, le=1024, description="most images in one request to /embed or /detect")
+    max_images: int = Field(default=8, ge=1, le=1024, description="most images in one request to /embed or /detect")
     queue: int | None = Field(default=None, ge=2, description="most images worked on; more are refused with 429")
     uploads: int | None = Field(default=None, ge=2, description="most images arriving; more are refused with 429")
     deadline_s: float = Field(default=30.0, gt=0, description="how long a request may take, its upload included")

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from app.problems import Problem, respond
 logger = logging.getLogger("facepair")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45)
 UNMATCHED = "unmatched"
+# What is asked every second by machines; a line of it only where it fails.
+PROBES = {"/health/live", "/health/ready", "/metrics"}
 # Libraries whose lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
 TALKATIVE = ("PIL", "python_multipart")
 
@@ -144,7 +147,8 @@ class TelemetryMiddleware:
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         fields = {"request_id": request_id, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)}
-        logger.info("request", extra={"fields": fields})
+        level = logging.DEBUG if route in PROBES and status == HTTPStatus.OK else logging.INFO
+        logger.log(level, "request", extra={"fields": fields})
 
 
 def _request_id(offered: str) -> str:

@@ -213,6 +213,14 @@ def test_large_heads_and_pipelined_requests_are_served(service: Service) -> None
     assert answers.count(b"HTTP/1.1 200") == 5
 
 
+def test_a_process_whose_network_hangs_ends_to_be_replaced(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--hung-s", "1", module="tests.app.hanging_alone") as service:
+        with pytest.raises(httpx.TransportError):
+            httpx.post(f"{service.url}/verify", files=pair(), timeout=PATIENCE_S, trust_env=False)
+        assert service.process.wait(PATIENCE_S) == 1
+        service.wait_for(lambda line: "and that lasts" in line["message"])
+
+
 def test_sigterm_while_it_loads_ends_it(checkpoint_path: Path) -> None:
     """As a container's first process, which the system spares signals that it does not take."""
     line = command("--weights", str(checkpoint_path), "--device", "cpu", "--port", "0", "--log-level", "debug")

@@ -58,7 +58,7 @@ async def test_a_request_leaves_one_line_and_nothing_of_itself(
 @pytest.mark.parametrize(
     ("method", "path", "route", "status"),
     [
-        ("GET", "/health/live", "/health/live", 200),
+        ("GET", "/info", "/info", 200),
         ("GET", f"/{SECRET}?{SECRET}", "unmatched", 404),
         ("POST", f"/verify?{SECRET}", "/verify", 400),
         ("GET", "/verify", "/verify", 405),
@@ -71,6 +71,18 @@ async def test_the_line_has_the_routes_template(
     [line] = logged(caplog)
     assert (line["route"], line["status"]) == (route, status)
     assert SECRET not in json.dumps(line)
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
+async def test_a_probe_that_succeeds_is_a_line_of_the_level_debug(
+    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    await client.get(path)
+    await client.post(path)
+    assert [(line["level"], line["status"]) for line in logged(caplog)] == [("info", 405)]
+    with caplog.at_level("DEBUG", "facepair"):
+        await client.get(path)
+    assert [line["level"] for line in logged(caplog)] == ["info", "debug"]
 
 
 @pytest.mark.parametrize("offered", ["5b0e1c8f", "A-b_c.9", "x" * 64])
