@@ -19,7 +19,7 @@ from training.epoch import describe
 from training.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
 from training.finished import read_run
 from training.gallery import write_gallery
-from training.grid import GRID_BEST, Grid, known_points, run_grid, winner
+from training.grid import BEST_FOLDER, Grid, known_points, run_grid, winner
 from training.identity_experiment import IdentityExperiment
 from training.loop import METRICS_FILE, Trained, train, write_metrics
 from training.options import (
@@ -127,9 +127,9 @@ def grid(options: argparse.Namespace) -> None:
         print("run it without --only to test the best of all")
         return
     trained = next(kept[each.name] for each in plan.trajectories() if best.experiment in plan.points(each))
-    folder = options.out / GRID_BEST
+    folder = options.out / BEST_FOLDER
     write_metrics(folder / METRICS_FILE, trained.history[: best.stopped])
-    experiment = replace(best.experiment, name=GRID_BEST)
+    experiment = replace(best.experiment, name=BEST_FOLDER)
     _report(finish(experiment, trained, data, test, folder, code), folder)
 
 

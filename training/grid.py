@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from training.experiments import EXPERIMENT_4, Experiment
+from training.experiments import EXPERIMENT_4, GRID_BEST, Experiment
 from training.loop import METRICS_FILE, finished, read_metrics
 from training.state import Epoch, best_epoch
 
 GRID_FOLDER = "grid"
-GRID_BEST = "grid-best"
-"""The run, in the grid's folder, of the best point; `run grid-winner` is the reference's."""
+BEST_FOLDER = GRID_BEST.name
+"""The run, in the grid's folder, of the best point, which is not the named one where another machine's is another."""
 GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
 """Half the time on a CPU that has the instructions."""
 

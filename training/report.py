@@ -17,6 +17,7 @@ from training.curves import draw_curves
 from training.evaluation import area_under_roc, roc
 from training.experiments import SMOKE
 from training.finished import Run, read_run
+from training.grid import BEST_FOLDER, GRID_FOLDER
 from training.ranking import hardest
 from training.reference import REFERENCES
 from training.result import RESULT_FILE, SCORES_FILE
@@ -24,7 +25,7 @@ from training.tables import table_beside, table_grid, table_rates
 
 FINDINGS_FILE = "findings.md"
 HARDEST = 5
-REFERENCE_NAMES = {reference.name for reference in REFERENCES}
+REPRODUCED = {reference.name for reference in REFERENCES} | {BEST_FOLDER}
 
 
 def write_report(results: Path, out: Path) -> list[Path]:
@@ -33,12 +34,13 @@ def write_report(results: Path, out: Path) -> list[Path]:
     `reproduction.md` has the reference's experiments, `accuracy.md` Experiment 2 again and all others. Runs that are
     not finished or were not tested are left out, and a page without runs. Raises DataError or TrainingError.
     """
-    tested = [path.parent for path in sorted(results.glob(f"*/{SCORES_FILE}")) if (path.parent / RESULT_FILE).exists()]
+    scores = [*sorted(results.glob(f"*/{SCORES_FILE}")), *results.glob(f"{GRID_FOLDER}/{BEST_FOLDER}/{SCORES_FILE}")]
+    tested = [path.parent for path in scores if (path.parent / RESULT_FILE).exists()]
     if not tested:
         raise DataError(f"{results}: has no folder with a {SCORES_FILE}; runs leave one in runs/NAME")
     runs = {folder.name: read_run(folder) for folder in tested}
-    repeated = {name: run for name, run in runs.items() if name in REFERENCE_NAMES}
-    others = {name: run for name, run in runs.items() if name not in REFERENCE_NAMES - {BASELINE} | {SMOKE.name}}
+    repeated = {name: run for name, run in runs.items() if name in REPRODUCED}
+    others = {name: run for name, run in runs.items() if name not in REPRODUCED - {BASELINE} | {SMOKE.name}}
     try:
         pages = [_write_reproduction(results, out, repeated)] if repeated else []
         return pages + ([write_accuracy(results, out, others)] if others else [])
@@ -65,8 +67,7 @@ def _report(runs: dict[str, Run], findings: str, grid: str) -> str:
         "Made by `python -m training report` from the results of the runs. The reference, and the runs that bear its "
         "names, train and validate on one random split of LFW's pairsDevTrain (1,760 and 440 pairs) and test on "
         "pairsDevTest (1,000 pairs): deep-funneled, grey, 105x105, image-restricted. Intervals are 95%. Each row "
-        "is made by `python -m training run NAME`, the grid's by `python -m training grid` in bfloat16; those in "
-        "float32 are older, the ones with batches of 128 from Experiment 4's own run.",
+        "is made by `python -m training run NAME`; the grid and its best by `python -m training grid`, in bfloat16.",
         "## Beside the reference",
         table_beside(runs, references),
         *([f"Not run yet: {'; '.join(missing)}."] if missing else []),

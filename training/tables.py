@@ -3,14 +3,13 @@
 from pathlib import Path
 
 from model.checkpoint import Metric
-from training.experiments import EXPERIMENT_4
 from training.finished import Run
 from training.grid import GRID_FOLDER, Grid, known_points
 from training.reference import Reference
 
 
 def table_beside(runs: dict[str, Run], references: dict[str, Reference]) -> str:
-    """Ours and the reference's rows, one above the other."""
+    """Ours and the reference's rows, one above the other; then our runs that have no row of the reference's."""
     lines = [
         "| run | | train loss | validation accuracy | lowest validation loss | test BCE | test MSE "
         "| test accuracy at 0.5 | at the validation threshold | minutes |",
@@ -20,6 +19,7 @@ def table_beside(runs: dict[str, Run], references: dict[str, Reference]) -> str:
         lines.append(_reference_row(reference))
         if name in runs:
             lines.append(_own_row(runs[name]))
+    lines += [_own_row(run) for name, run in runs.items() if name not in references]
     return "\n".join(lines)
 
 
@@ -75,18 +75,17 @@ def table_rates(runs: dict[str, Run]) -> str:
 
 
 def table_grid(results: Path) -> str:
-    """All points of the grid that are known, in each precision, or nothing."""
-    plans = Grid(), Grid(base=EXPERIMENT_4)
-    points = [point for plan in plans for point in known_points(plan, results / GRID_FOLDER)]
+    """All points of the grid that are known, or nothing."""
+    points = known_points(Grid(), results / GRID_FOLDER)
     if not points:
         return ""
     lines = [
-        "| batch | rate | precision | epochs | patience | stopped after | best epoch | validation MSE | accuracy |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| batch | rate | epochs | patience | stopped after | best epoch | validation MSE | validation accuracy |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for point in points:
         run, best = point.experiment, point.best
-        cells = [run.batch_pairs, f"{run.learning_rate:g}", run.precision, run.epochs, run.patience_epochs]
+        cells = [run.batch_pairs, f"{run.learning_rate:g}", run.epochs, run.patience_epochs]
         cells += [point.stopped, best.epoch, f"{best.validation_loss:.4f}", f"{best.validation_accuracy:.2%}"]
         lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

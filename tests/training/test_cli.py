@@ -21,7 +21,7 @@ from tests.training.small_people import PICTURES
 from tests.training.test_grid import TINY_GRID
 from training import commands
 from training.__main__ import _parser, _with_default, main
-from training.grid import GRID_BASE, GRID_BEST, known_points, winner
+from training.grid import BEST_FOLDER, GRID_BASE, known_points, winner
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -123,7 +123,7 @@ def test_the_grid_tests_its_best_point_in_its_own_folder(
     monkeypatch.setattr(commands, "Grid", lambda: replace(TINY_GRID, base=small))
     assert main([*user.arguments("grid", "--out", str(tmp_path / "grid")), "--device", "cpu"]) == 0
     assert "16 of 16 points are known; the best by validation loss is " in capsys.readouterr().out
-    best = load(tmp_path / "grid" / GRID_BEST / f"{GRID_BEST}.safetensors").header
+    best = load(tmp_path / "grid" / BEST_FOLDER / f"{BEST_FOLDER}.safetensors").header
     points = known_points(replace(TINY_GRID, base=small), tmp_path / "grid")
     assert best.provenance.epochs == winner(points).stopped
     assert {metric.split for metric in best.metrics} == {"validation", "test"}

@@ -52,7 +52,7 @@ def test_the_names_are_those_of_the_table() -> None:
     from_people = {
         f"experiment-5{kind}" for kind in ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view")
     }
-    assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "smoke"}
+    assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):
         find_experiment("experiment-0")

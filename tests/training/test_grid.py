@@ -8,11 +8,12 @@ import torch
 
 from tests.training.small import SMALL, run
 from training.epoch import TrainingData
-from training.experiments import EXPERIMENT_4, Experiment
-from training.grid import Grid, Point, derive, known_points, run_grid, winner
+from training.experiments import EXPERIMENT_4, GRID_BEST, Experiment
+from training.grid import GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
 from training.loop import METRICS_FILE, Trained, read_metrics, write_metrics
 from training.state import Epoch
 
+ROOT = Path(__file__).parent.parent.parent
 TINY_GRID = Grid(
     base=replace(SMALL, loss="mse", decay_every_epochs=2),
     epochs=(2, 4),
@@ -134,6 +135,12 @@ def test_cap_and_patience_cut_a_trajectory_short() -> None:
 def test_the_winner_has_the_lowest_loss_and_then_the_shortest_run() -> None:
     points = [point(6, 3, 0.5, 0.4, 0.5, 0.5, 0.5), point(6, 1, 0.5, 0.4, 0.5), point(6, 3, 0.5, 0.41, 0.5, 0.5, 0.5)]
     assert winner(points) is points[1]
+
+
+def test_the_named_best_is_that_of_the_published_grid() -> None:
+    points = known_points(Grid(), ROOT / "docs" / "results" / GRID_FOLDER)
+    assert len(points) == 81
+    assert replace(winner(points).experiment, name=GRID_BEST.name) == GRID_BEST
 
 
 def test_metrics_of_a_run_can_be_read_back(data: TrainingData, tmp_path: Path) -> None:

@@ -12,16 +12,15 @@ from model.errors import DataError
 from tests.training.small import SMALL, run
 from training.album import Album
 from training.epoch import TrainingData
-from training.experiments import EXPERIMENT_4
 from training.finished import read_run
 from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
-from training.grid import GRID_FOLDER, Grid
+from training.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.loop import METRICS_FILE, write_metrics
 from training.pairs import read_pairs, resolve
 from training.ranking import hardest
 from training.reference import REFERENCES
 from training.report import FINDINGS_FILE, write_report
-from training.result import finish
+from training.result import RESULT_FILE, finish
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +82,24 @@ def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> N
     copy = tmp_path / "results"
     shutil.copytree(results, copy)
     row = read_run(results / "experiment-2").history[0]
-    for plan in (Grid(), Grid(base=EXPERIMENT_4)):
-        folder = copy / GRID_FOLDER / plan.trajectories()[1].name
-        folder.mkdir(parents=True)
-        write_metrics(folder / METRICS_FILE, [row] * 30)
+    folder = copy / GRID_FOLDER / Grid().trajectories()[1].name
+    folder.mkdir(parents=True)
+    write_metrics(folder / METRICS_FILE, [row] * 30)
     text = reproduction(copy, tmp_path / "out")
-    for precision in ("bfloat16", "float32"):
-        assert len(re.findall(rf"^\| 128 \| 0\.0001 \| {precision} \|", text, re.MULTILINE)) == 9
+    assert len(re.findall(r"^\| 128 \| 0\.0001 \|", text, re.MULTILINE)) == 9
+
+
+def test_the_grid_s_best_has_a_row_of_its_own(results: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "results"
+    shutil.copytree(results, copy)
+    best = copy / GRID_FOLDER / BEST_FOLDER
+    shutil.copytree(results / "experiment-2", best)
+    text = (best / RESULT_FILE).read_text()
+    (best / RESULT_FILE).write_text(text.replace('"name": "experiment-2"', f'"name": "{BEST_FOLDER}"'))
+    page = reproduction(copy, tmp_path / "out")
+    assert len(re.findall(rf"^\| {BEST_FOLDER} \| ours \|", page, re.MULTILINE)) == 1
+    assert f"![{BEST_FOLDER}](curves-{BEST_FOLDER}.png)" in page
+    assert BEST_FOLDER not in (tmp_path / "out" / "accuracy.md").read_text()
 
 
 def test_hardest_pairs_are_sorted_by_their_margin() -> None:
@@ -126,6 +136,12 @@ def test_the_gallery_needs_the_run_s_own_pictures(results: Path, album: Album, t
     with pytest.raises(DataError, match="Person_"):
         write_gallery(tmp_path / "gallery.html", read_run(results / "experiment-2"), other)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_gallery_that_cannot_be_written_is_an_error(results: Path, album: Album, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot be written"):
+        write_gallery(tmp_path / "file" / "gallery.html", read_run(results / "experiment-2"), album)
 
 
 def test_measures_of_a_picture() -> None:
