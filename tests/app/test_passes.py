@@ -23,6 +23,7 @@ from tests.app.asking import ANNA, BERTA, MULTIPART, check_problem, multipart, p
 pytestmark = pytest.mark.anyio
 
 DEADLINE_S = 2.0
+IN_PROGRESS, DECODED = "facepair_images_in_progress", 'facepair_stage_seconds_count{stage="decode"}'
 BLACK, WHITE = (np.full((105, 105), tone, np.uint8) for tone in (0, 255))
 
 
@@ -100,22 +101,22 @@ async def test_what_a_caller_left_is_not_computed_and_gives_its_room_back(settin
         first = asyncio.create_task(client.post("/verify", files=pair()))
         await asyncio.to_thread(held.gate.reached.wait)
         status = await post_and_leave(app, client, multipart(("image1", ANNA), ("image2", BERTA)))
-        assert await in_progress(client) == 2
+        assert await metric(client, IN_PROGRESS) == 2
         held.gate.opened.set()
         assert (await first).status_code == 200
-        assert await in_progress(client) == 0
+        assert await metric(client, IN_PROGRESS) == 0
         assert (await client.post("/verify", files=pair())).status_code == 200
     assert status == 499
     assert held.passes == [2, 2]
 
 
-async def in_progress(client: httpx.AsyncClient) -> float:
+async def metric(client: httpx.AsyncClient, name: str) -> float:
     lines = (await client.get("/metrics")).text.splitlines()
-    return next(float(line.split()[1]) for line in lines if line.startswith("facepair_images_in_progress "))
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
 
 
 async def post_and_leave(app: FastAPI, client: httpx.AsyncClient, body: bytes) -> int:
-    """The status of a request whose caller leaves when its images are in progress beside two others."""
+    """The status of a request whose caller leaves when its images are decoded, beside two others."""
     headers = [(name.lower().encode(), value.encode()) for name, value in MULTIPART.items()]
     scope = {"type": "http", "method": "POST", "path": "/verify", "raw_path": b"/verify", "query_string": b"",
              "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("test", 80)}  # fmt: skip
@@ -125,8 +126,9 @@ async def post_and_leave(app: FastAPI, client: httpx.AsyncClient, body: bytes) -
     async def receive() -> dict[str, object]:
         if messages:
             return messages.pop()
-        while await in_progress(client) < 4:
+        while await metric(client, DECODED) < 4:
             await asyncio.sleep(0.01)
+        assert await metric(client, IN_PROGRESS) == 4  # and the event loop has gone on to the network
         return {"type": "http.disconnect"}
 
     async def send(message: dict[str, object]) -> None:
