@@ -1,8 +1,10 @@
 """A run that learns from people, made small: its batches, its steps, what it keeps, how it resumes and ends."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from safetensors.torch import load_file
 
 from model.checkpoint import Header, load
 from model.errors import TrainingError
+from model.heads import JointBayesianHead
 from model.preprocessing import normalise, to_unit
 from model.residual import ResidualNetwork
 from model.similarity import similarity
@@ -17,18 +20,23 @@ from tests.training.small import CPU, SMALL
 from tests.training.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
 from training import identity_epoch
 from training.batch_augmentation import BatchAugmentation
+from training.calibration import platt
 from training.commands import _describe
 from training.course import begin_course
+from training.evaluation import cross_entropy
 from training.experiments import EXPERIMENTS
+from training.head import fit_head
 from training.identity_batches import batches_in_epoch, identity_batches
-from training.identity_epoch import identity_step, new_identity_learner
+from training.identity_epoch import identity_step, new_identity_learner, run_identity_epoch
 from training.identity_experiment import IdentityExperiment
+from training.joint_bayesian import fit_joint_bayesian, scatter
 from training.loop import Trained, read_metrics, train
+from training.losses import large_margin_cosine, supervised_contrastive
 from training.pairs import read_pairs, resolve
-from training.people import impostor_pairs
+from training.people import impostor_pairs, owners
 from training.people_data import PeopleData
 from training.result import finish
-from training.scoring import score_pairs
+from training.scoring import embed_all, raw_scores, score_pairs
 from training.state import Epoch
 
 STILL = replace(
@@ -108,6 +116,67 @@ def test_steps_lower_the_loss_and_move_every_parameter(data: PeopleData) -> None
     assert losses[-1] < losses[0]
     for name, tensor in learner.model.named_parameters():
         assert torch.equal(tensor, before[name]) == name.startswith("average."), name
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_s_loss_is_the_experiment_s(data: PeopleData, precision: Literal["float32", "bfloat16"]) -> None:
+    unusual = replace(
+        STILL, temperature=0.3, classifier_scale=7.0, classifier_margin=0.4, classifier_weight=0.25, precision=precision
+    )
+    learner = new_identity_learner(unusual, data, CPU)
+    learner.model.train()
+    batch = next(iter(identity_batches(unusual, data, 1, CPU)))
+    known = batch.labels[: batch.known]
+    parts = learner.model.network.embed(batch.images).chunk(2, dim=1)
+    losses = []
+    for part, classifier in zip(parts, learner.model.classifiers, strict=True):
+        view = part / part.norm(dim=1, keepdim=True)
+        margin = large_margin_cosine(classifier(view[: batch.known]), known, 7.0, 0.4)
+        losses.append(supervised_contrastive(view, batch.labels, 0.3) + 0.25 * margin)
+    expected = float(torch.stack(losses).mean().detach())
+    found = identity_step(unusual, learner, batch)[0]
+    assert found == pytest.approx(expected, rel=1e-5 if precision == "float32" else 0.05)
+    assert (abs(found / expected - 1) < 1e-5) == (precision == "float32")
+
+
+def test_an_epoch_has_the_experiment_s_rate_and_decay_and_validates_the_average(data: PeopleData) -> None:
+    learner = new_identity_learner(SMALL_PEOPLE, data, CPU)
+    row = run_identity_epoch(SMALL_PEOPLE, data, learner, 1)
+    count = batches_in_epoch(SMALL_PEOPLE, data)
+    for group in learner.optimizer.param_groups:
+        assert group["lr"] == SMALL_PEOPLE.learning_rate_at(count - 1, 3 * count)
+        assert group["weight_decay"] == SMALL_PEOPLE.weight_decay
+    losses = []
+    for network in (learner.model.average, learner.model.network):
+        raw, same = raw_scores(network, SMALL_PEOPLE.preprocessing, data.album, data.validation)
+        scale, bias = platt(raw, same)
+        losses.append(cross_entropy(torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy(), same))
+    assert row.validation_loss == pytest.approx(losses[0], rel=1e-6)
+    assert row.validation_loss != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_another_seed_draws_other_batches(data: PeopleData) -> None:
+    moved = replace(STILL, augmentation=SMALL_PEOPLE.augmentation)
+    first, again, other = (
+        next(iter(identity_batches(replace(moved, seed=seed), data, 1, CPU))).images for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_head_is_fitted_on_the_people_trained_on(whole: tuple[Trained, Path], data: PeopleData) -> None:
+    network, config = whole[0].network, SMALL_PEOPLE.preprocessing
+    assert isinstance(network, ResidualNetwork)
+    network = deepcopy(network)
+    fit_head(network, config, data)
+    heads = []
+    for people_ in (data.training, data.held_out):
+        pictures, people = owners(people_)
+        head = JointBayesianHead(SMALL_PEOPLE.network.dimension)
+        fit_joint_bayesian(head, scatter(embed_all(network, config, data.album.pixels[pictures]), people))
+        heads.append(head)
+    off = [float((network.head.mean - head.mean).abs().max()) for head in heads]  # type: ignore[operator]
+    assert off[0] < 1e-3 < off[1]
 
 
 def test_a_run_s_rows(whole: tuple[Trained, Path], data: PeopleData) -> None:
