@@ -63,7 +63,7 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
         parts = collector.finish()
         turn.work()
     except Problem:
-        await _drain(stream, limit, turn)
+        await _discard(stream, limit, turn)
         raise
     return parts
 
@@ -89,7 +89,7 @@ async def read_body(request: Request, limit_bytes: int, content_type: str, turn:
             body = await _collect(stream, limit_bytes)
         turn.work()
     except Problem:
-        await _drain(stream, limit_bytes, turn)
+        await _discard(stream, limit_bytes, turn)
         raise
     return body
 
@@ -121,7 +121,7 @@ async def _feed(
         raise Problem("malformed_multipart", "the body ends before its closing boundary")
 
 
-async def _drain(stream: AsyncGenerator[bytes, None], limit_bytes: int, turn: Turn) -> None:
+async def _discard(stream: AsyncGenerator[bytes, None], limit_bytes: int, turn: Turn) -> None:
     """Drops the rest of a body, as far as it is of legal size and comes in time."""
     dropped = 0
     with suppress(TimeoutError):

@@ -73,7 +73,8 @@ async def test_what_is_no_embedding_is_named(
 @pytest.mark.parametrize("body", NOT_REQUESTS.values(), ids=NOT_REQUESTS)
 async def test_a_body_that_is_no_request_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/compare", content=body, headers=JSON)
-    check_problem(response, 400, "malformed_json", response.json()["field"])
+    missing = "embedding1" if SECRET.encode() in body and body[:1] == b"{" else None
+    check_problem(response, 400, "malformed_json", missing)
 
 
 @pytest.mark.parametrize("field", ["embedding1", "embedding2", "embedding_sha256"])
@@ -115,4 +116,4 @@ async def test_numbers_that_overflow_the_network_are_the_callers_fault(settings:
     async with client_of(mixed, open_verifier(mixed)) as client:
         known = await compare_request(client)
         response = await client.post("/compare", json=known | {"embedding1": HUGE, "embedding2": [-x for x in HUGE]})
-    check_problem(response, 400, "malformed_embedding", response.json()["field"])
+    check_problem(response, 400, "malformed_embedding")

@@ -44,8 +44,8 @@ def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | 
 def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int
 ) -> None:
-    monkeypatch.setattr("app.cores.own_cores", lambda _: cores)
-    settings = Settings()
+    monkeypatch.setattr("app.cores.own_cores", lambda workers: cores * 2 // workers)
+    settings = Settings(workers=2)
     assert threads_of(settings, finds_faces=True) == Threads(beside=threads, alone=cores)
     assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)

@@ -140,6 +140,37 @@ async def post_and_leave(app: FastAPI, client: httpx.AsyncClient, body: bytes) -
     return status
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "status", "code"),
+    [
+        ("/compare", "application/json", 504, "deadline_passed"),
+        ("/compare", "text/plain", 415, "unsupported_content_type"),
+        ("/verify", "multipart/form-data; boundary=edge", 504, "deadline_passed"),
+        ("/verify", "text/plain", 415, "unsupported_content_type"),
+    ],
+)
+async def test_a_body_that_stalls_holds_nobody_longer_than_the_deadline(
+    settings: Settings, verifier: Verifier, path: str, kind: str, status: int, code: str
+) -> None:
+    async def stalling() -> AsyncIterator[bytes]:
+        yield b"--edge" if "edge" in kind else b"{"
+        await asyncio.Event().wait()
+
+    async with serving(settings, verifier, deadline_s=0.3) as (_, client):
+        answer = await client.post(path, content=stalling(), headers={"Content-Type": kind})
+        check_problem(answer, status, code)
+
+
+async def test_a_replica_whose_check_takes_too_long_is_not_ready(
+    settings: Settings, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.status.READINESS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(held, "check_canary", held.gate.wait)
+    async with serving(settings, held) as (_, client):
+        check_problem(await client.get("/health/ready"), 503, "not_ready")
+        held.gate.opened.set()
+
+
 async def test_who_shares_a_pass_with_one_that_fails_is_served(settings: Settings, held: Held) -> None:
     async with serving(settings, held) as (app, _):
         inference = app.state.inference

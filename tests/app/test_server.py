@@ -190,6 +190,18 @@ def test_a_head_that_does_not_arrive_ends_its_connection(checkpoint_path: Path, 
         assert slow.recv(65536) == b""
 
 
+def test_an_idle_connection_is_closed_after_the_time_that_is_set(checkpoint_path: Path) -> None:
+    with (
+        serving(checkpoint_path, "--keep-alive-s", "1") as service,
+        socket.create_connection((HOST, service.port), PATIENCE_S) as idle,
+    ):
+        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = b""
+        while more := idle.recv(65536):
+            answer += more
+    assert answer.endswith(b'{"status":"live"}')
+
+
 def test_a_slow_answer_or_body_is_no_slow_head(checkpoint_path: Path) -> None:
     with (
         serving(checkpoint_path, module="tests.app.impatient") as service,

@@ -125,4 +125,5 @@ def test_a_real_service_refuses_what_is_too_much_and_answers_all_of_it(checkpoin
     [row] = overload_figures(measured).table
     assert [row[name] for name in ("no_answer", "others", "no_retry_after")] == [0, 0, 0]
     assert row["accepted"] != 0
+    assert row["refused"] != 0
     assert all(each.status == 200 for each in measured.health)

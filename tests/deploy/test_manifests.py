@@ -155,6 +155,28 @@ def test_compose_gives_the_balancer_what_its_configuration_asks_for() -> None:
     assert COMPOSE["services"].keys() == {*REPLICA_NAMES, "balancer"}
 
 
+def test_the_balancer_s_memory_and_times_fit_what_is_around_it() -> None:
+    text = CONFIGURATION.read_text()
+
+    def number(pattern: str) -> int:
+        found = re.search(pattern, text)
+        assert found, pattern
+        return int(found[1])
+
+    connections = number(r"BALANCER_LISTEN[^\n]*\n(?: *#[^\n]*\n)? *maxconn (\d+)")
+    buffers = connections + number(r"BALANCER_MOST-(\d+)")
+    assert COMPOSE["services"]["balancer"]["mem_limit"] == "4g"
+    assert buffers * number(r"tune\.bufsize (\d+)") < 0.95 * 4 * 1024**3
+    assert number(r"global\n *#[^\n]*\n *maxconn (\d+)") > connections
+    for name in ("client", "server"):
+        assert number(rf"timeout {name} (\d+)s") > Settings().deadline_s
+    grace_s = int(COMPOSE["services"]["balancer"]["stop_grace_period"].removesuffix("s"))
+    assert number(r"timeout server (\d+)s") < number(r"hard-stop-after (\d+)s") < grace_s
+    for option in ("http-server-close", "abortonclose", "redispatch 1", "disable-h2-upgrade"):
+        assert f"    option {option}\n" in text
+    assert "    retry-on conn-failure empty-response junk-response 503\n" in text
+
+
 def test_nothing_in_a_container_is_written() -> None:
     assert all(service["read_only"] for service in COMPOSE["services"].values())
     assert CONTAINER["securityContext"]["readOnlyRootFilesystem"]

@@ -68,8 +68,6 @@ def test_a_virtual_person_has_parts_of_exactly_two_people() -> None:
 
 def test_all_parts_may_be_swapped_and_at_least_one_is() -> None:
     masks = masks_of(DEEP_FUNNELED_FACE, SIDE)
-    hosts = torch.zeros(PEOPLE, 1, 1, SIDE, SIDE)
-    hosts[:] = torch.linspace(0, 1, PEOPLE)[:, None, None, None, None]
     shapes = set()
     for seed in range(40):
         virtual = swap_parts(faces(), masks, 1, draws(seed))[0]
@@ -79,6 +77,21 @@ def test_all_parts_may_be_swapped_and_at_least_one_is() -> None:
         assert bool(changed.any())
         shapes.add(taken)
     assert len(shapes) > 4
+
+
+def test_a_part_takes_the_tone_of_its_host() -> None:
+    tones = torch.linspace(0.2, 0.8, PEOPLE)[:, None, None, None, None]
+    real = tones + 0.1 * (faces() - 0.5)
+    for seed in range(5):
+        virtual = swap_parts(real, masks_of(HALVES, SIDE), 3, draws(seed))
+        order = torch.randperm(PEOPLE, generator=draws(seed))
+        assert torch.allclose(virtual.mean((2, 3, 4)), real[order[:3]].mean((2, 3, 4)), atol=0.01)
+
+
+def test_where_parts_overlap_there_is_one_of_them() -> None:
+    virtual = swap_parts(faces(), torch.ones(2, SIDE, SIDE), 3, draws())
+    donors = faces()[torch.randperm(PEOPLE, generator=draws())[3:]]
+    assert torch.allclose(virtual, donors, atol=1e-4)
 
 
 def test_what_lies_far_from_the_parts_stays() -> None:
