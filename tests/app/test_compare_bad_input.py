@@ -116,4 +116,4 @@ async def test_numbers_that_overflow_the_network_are_the_callers_fault(settings:
     async with client_of(mixed, open_verifier(mixed)) as client:
         known = await compare_request(client)
         response = await client.post("/compare", json=known | {"embedding1": HUGE, "embedding2": [-x for x in HUGE]})
-    check_problem(response, 400, "malformed_embedding")
+    check_problem(response, 400, "malformed_embedding", "embedding1")
