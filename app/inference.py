@@ -94,7 +94,7 @@ class Inference:
             held.clear()  # of a caller who left the decoders' queue would keep it
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
-        """B images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
+        """B > 0 images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
         return await self._on_network(images, lambda embeddings: embeddings, deadline)
 
     async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[float]:

@@ -30,7 +30,9 @@ BEYOND_THE_EDGE = "the face reaches beyond the picture's edge"
 
 @dataclass(frozen=True, kw_only=True)
 class SeenFace:
-    """One face: which it is, the largest being 0; in upright pixels of the file; and as the network sees it (H, W)."""
+    """One face: which it is, the largest being 0; in upright pixels of the file; and as the network sees it, uint8
+    (H, W) or (H, W, 3).
+    """
 
     index: int
     face: Face

@@ -15,14 +15,19 @@ from model.errors import FacepairError
 from training.result import code_version
 
 
-def new_parser(name: str, module: str, description: str, rounds: int | None) -> argparse.ArgumentParser:
+def new_parser(
+    name: str, module: str, description: str, rounds: int | None, *, cpu_alone: bool = False
+) -> argparse.ArgumentParser:
     """A parser with the options that benchmarks share; `name` is the record's, without `rounds` none are offered."""
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+    if cpu_alone:
+        parser.set_defaults(device="cpu")
+    else:
+        parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
     if rounds is not None:
         parser.add_argument("--rounds", type=positive, default=rounds, help="how often each part has its turn")
     parser.add_argument("--name", default=name, help="the record's name, which the date follows")

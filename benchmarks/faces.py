@@ -24,7 +24,9 @@ OTHER_FACES = 2
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    parser = new_parser("faces", "benchmarks.faces", "Times decoding, face finding and straightening.", rounds=30)
+    parser = new_parser(
+        "faces", "benchmarks.faces", "Times decoding, face finding and straightening.", rounds=30, cpu_alone=True
+    )
     add_weights(parser)
     return run_benchmark(parser, arguments, _measure)
 

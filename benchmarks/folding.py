@@ -23,8 +23,9 @@ BATCHES = (1, 2, 4, 8)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    parser = new_parser("folding", "benchmarks.folding", "Times the folded network on a CPU.", rounds=30)
-    parser.set_defaults(device="cpu")
+    parser = new_parser(
+        "folding", "benchmarks.folding", "Times the folded network on a CPU.", rounds=30, cpu_alone=True
+    )
     add_weights(parser)
     parser.add_argument("--batches", type=positive, nargs="+", default=BATCHES, metavar="B", help="batch sizes")
     return run_benchmark(parser, arguments, _measure)

@@ -93,8 +93,9 @@ def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) ->
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    parser = new_parser("memory", "benchmarks.memory", "Measures the service's memory under large uploads.", None)
-    parser.set_defaults(device="cpu")
+    parser = new_parser(
+        "memory", "benchmarks.memory", "Measures the service's memory under large uploads.", None, cpu_alone=True
+    )
     add_weights(parser)
     parser.add_argument("--uploads", type=positive, default=64, help="how many come at once")
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS), metavar="FORM", help="file formats")

@@ -30,7 +30,7 @@ SETTLED = 0.05
 
 @dataclass(frozen=True, kw_only=True)
 class Crop:
-    """What the network sees, uint8 (H, W); and the face that it shows, in pixels of the file, upright."""
+    """What the network sees, uint8 (H, W) or (H, W, 3); and the face that it shows, in pixels of the file, upright."""
 
     pixels: Pixels
     face: Face
@@ -53,7 +53,7 @@ def prepare(
     finder: FaceFinder | None = None,
     choice: FaceChoice = "largest",
 ) -> Pixels:
-    """The bytes of a picture -> uint8 (H, W), as the preprocessing wants it. Raises ImageError."""
+    """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
     photograph = decode(data, config, limits)
     if config.alignment is None:
         return shrink(photograph, config)
@@ -65,7 +65,7 @@ def prepare(
 
 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
-    """A picture that is the frame already -> uint8 (H, W), its middle part resized with antialiasing."""
+    """A picture that is the frame already -> uint8 (H, W) or (H, W, 3), its middle part resized with antialiasing."""
     side, (width, height) = config.side_px, photograph.picture.size
     margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
     box = (margin_x, margin_y, width - margin_x, height - margin_y)

@@ -1,4 +1,4 @@
-"""Every way in which facepair's own code fails, as one tree.
+"""Every way in which the network and the training fail, as one tree; the service's own errors are beside its settings.
 
 FacepairError
 ├── ImageError                 a picture that cannot be used

@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 def replacing(path: Path) -> Iterator[Path]:
     """Yields a path beside `path` to write to; on success it takes the place of `path`, on failure it is removed.
 
-    Each process has its own partial file; those that killed processes left are removed.
+    Each process has its own partial file; those that killed processes of this host left are removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
@@ -26,13 +27,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def partial_of(path: Path, process: int) -> Path:
-    """Where the process with that id writes what is to become `path`."""
-    return path.with_name(f".{path.name}.{process}.partial")
+    """Where the process with that id, of this host, writes what is to become `path`."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{process}.partial")
 
 
 def partials(path: Path) -> list[Path]:
-    """All partial files of `path`: those being written, and those that killed processes left."""
-    name = re.compile(re.escape(f".{path.name}.") + r"[0-9]+\.partial")
+    """The partial files of `path` that are this host's: those being written, and those that killed processes left."""
+    name = re.compile(re.escape(f".{path.name}.{socket.gethostname()}.") + r"[0-9]+\.partial")
     return sorted(found for found in path.parent.glob(".*.partial") if name.fullmatch(found.name))
 
 

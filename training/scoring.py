@@ -58,7 +58,7 @@ def embed_all(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor)
 
 @torch.no_grad()
 def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """Prepared pictures -> float32 (B, D): bit for bit the service's for the same batch. Sets evaluation mode."""
+    """Prepared pictures -> float32 (B, D), which the service's folded network equals to 1e-5. Sets evaluation mode."""
     network.eval().to(memory_format=torch.channels_last)
     device = next(network.parameters()).device
     images = normalise(to_unit(pixels.to(device)), config)
