@@ -134,7 +134,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, any integer; 1 where there is none that can be read, for many good pictures have bad EXIF."""
+    """The EXIF orientation, any integer; 1 where none can be read, for many good pictures have bad EXIF."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:
