@@ -65,17 +65,23 @@ class QualityRanges(BaseModel):
         return cls(sharpness=middle("sharpness"), brightness=middle("brightness"), yaw_deg=middle("yaw_deg"))
 
 
+def sharpness(pixels: Pixels) -> float:
+    """The variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000) of
+    uint8 (H, W), in grey levels 0 to 255, squared.
+    """
+    return float(cv2.Laplacian(pixels, cv2.CV_64F).var())
+
+
 def measure(landmarks: Points, stretch: float, pixels: Pixels) -> Quality:
     """From landmarks float64 (5, 2), of which `stretch` makes pixels of the file, and the grey crop uint8 (H, W).
 
-    Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
-    2000) of the crop, so it is that of what the network sees; brightness the crop's mean, both in grey levels 0 to 255.
+    Sharpness is that of the crop, which the network sees; brightness the crop's mean, in grey levels 0 to 255.
     """
     right_eye, left_eye = landmarks[:2]
     across = left_eye - right_eye
     return Quality(
         inter_eye_px=float(np.hypot(*across)) * stretch,
-        sharpness=float(cv2.Laplacian(pixels, cv2.CV_64F).var()),
+        sharpness=sharpness(pixels),
         brightness=float(pixels.mean()),
         roll_deg=float(np.degrees(np.arctan2(across[1], across[0]))),
         yaw_deg=_yaw_deg(landmarks),

@@ -15,8 +15,7 @@ from model.architecture import FaceNetwork
 from model.heads import CosineHead, JointBayesianHead
 from model.network import SiameseNetwork
 from training.evaluation import Estimate
-from training.operating import Owners
-from training.resampling import draw_people
+from training.resampling import Owners, draw_people
 
 ALL_PAIRS_FILE = "all-pairs.json"
 Logits = NDArray[np.float32]

@@ -130,13 +130,13 @@ def _bin(label: str, inside: Labels, right: Labels, same: Labels) -> Bin:
 
 def _named(run: Run) -> dict[str, tuple[ScoredPair, ...]]:
     """The surest of the wrong answers, and the narrowest of the right ones."""
-    kinds = hardest(run.scores, run.same, run.header.threshold.value, COUNT)
     return {
-        kind: tuple(
-            ScoredPair(left=run.pairs[i][0], right=run.pairs[i][1], similarity=float(run.scores[i])) for i in indices
+        kind.title: tuple(
+            ScoredPair(left=run.pairs[i][0], right=run.pairs[i][1], similarity=float(run.scores[i]))
+            for i in kind.indices
         )
-        for kind, indices in kinds.items()
-        if kind.startswith("wrong") == kind.endswith("surest")
+        for kind in hardest(run.scores, run.same, run.header.threshold.value, COUNT)
+        if kind.right != kind.surest
     }
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from model.errors import DataError
 from model.files import replacing
 from model.preprocessing import Pixels
+from model.quality import sharpness
 from training.album import Album
 from training.finished import Run
 from training.ranking import hardest
@@ -38,9 +39,9 @@ def write_gallery(path: Path, run: Run, album: Album) -> None:
     pictures = {"/".join(key): number for key, number in album.index().items()}
     threshold = run.header.threshold.value
     parts = [f"<h1>{html.escape(run.header.name)}</h1><p>Threshold {threshold:.4f}</p>"]
-    for kind, indices in hardest(run.scores, run.same, threshold, COUNT).items():
-        figures = "".join(_figure(run, index, album, pictures, "wrong" in kind) for index in indices)
-        parts.append(f"<h2>{kind} ({len(indices)})</h2><section>{figures}</section>")
+    for kind in hardest(run.scores, run.same, threshold, COUNT):
+        figures = "".join(_figure(run, index, album, pictures, not kind.right) for index in kind.indices)
+        parts.append(f"<h2>{kind.title} ({len(kind.indices)})</h2><section>{figures}</section>")
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Gallery</title><style>{STYLE}</style>'
     try:
         with replacing(path) as partial:
@@ -61,14 +62,6 @@ def probable_causes(left: Pixels, right: Pixels) -> list[str]:
         if asymmetry(pixels) > ASYMMETRIC:
             causes.append(f"{side} face turned or lit from a side (asymmetry {asymmetry(pixels):.0f})")
     return causes
-
-
-def sharpness(pixels: Pixels) -> float:
-    """The variance of the Laplacian (Pech-Pacheco et al. 2000), uint8 (H, W) -> grey levels squared."""
-    grey = pixels.astype(np.float64)
-    centre = grey[1:-1, 1:-1]
-    laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * centre
-    return float(laplacian.var())
 
 
 def asymmetry(pixels: Pixels) -> float:

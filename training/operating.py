@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.similarity import FalseMatchCurve, OperatingPoint
-from training.evaluation import BOOTSTRAP_ROUNDS, Scores
+from training.evaluation import Scores
+from training.resampling import Owners, draw_people
 
 WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
 
 STEPS_A_DECADE = 8
-
-Owners = NDArray[np.int64]
 
 
 def operating_points(scores: Scores, left: Owners, right: Owners, split: str) -> tuple[OperatingPoint, ...]:
@@ -78,7 +77,7 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners, seed
     people = int(max(left.max(), right.max())) + 1
     hits = _table(left[accepted], right[accepted], people)
     pairs = _table(left, right, people)
-    drawn = np.random.default_rng(seed).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS).astype(float)
+    drawn = draw_people(people, seed).astype(float)
     weight = ((drawn @ pairs) * drawn).sum(1)
     rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
     low, high = np.percentile(rates, [2.5, 97.5])

@@ -22,10 +22,10 @@ from model.similarity import Threshold, similarity
 from training.album import Album
 from training.all_pairs import score_all
 from training.evaluation import Labels, Scores
-from training.operating import Owners, false_match_curve, operating_points
+from training.operating import false_match_curve, operating_points
 from training.pairs import PairSet
 from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
-from training.resampling import numbered
+from training.resampling import Owners, numbered
 from training.result import choose_threshold, likelier_from, measure
 from training.scoring import embed_all, score_pairs
 

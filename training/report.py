@@ -18,6 +18,7 @@ from training.evaluation import area_under_roc, roc
 from training.experiments import SMOKE
 from training.finished import Run, read_run
 from training.grid import BEST_FOLDER, GRID_FOLDER
+from training.markdown import table
 from training.ranking import hardest
 from training.reference import REFERENCES
 from training.result import RESULT_FILE, SCORES_FILE
@@ -86,11 +87,11 @@ def _report(runs: dict[str, Run], findings: str, grid: str) -> str:
 
 def _hardest(name: str, run: Run) -> str:
     threshold = run.header.threshold.value
-    lines = [f"### {name}, threshold {threshold:.4f}", "", "| kind | pairs and their similarity |", "|---|---|"]
-    for kind, indices in hardest(run.scores, run.same, threshold, HARDEST).items():
-        pairs = (f"{run.pairs[i][0]} / {run.pairs[i][1]} {run.scores[i]:.4f}" for i in indices)
-        lines.append(f"| {kind} | {'; '.join(pairs)} |")
-    return "\n".join(lines)
+    rows = []
+    for kind in hardest(run.scores, run.same, threshold, HARDEST):
+        pairs = (f"{run.pairs[i][0]} / {run.pairs[i][1]} {run.scores[i]:.4f}" for i in kind.indices)
+        rows.append([kind.title, "; ".join(pairs)])
+    return f"### {name}, threshold {threshold:.4f}\n\n{table(['kind', 'pairs and their similarity'], rows)}"
 
 
 def _draw_roc(path: Path, runs: Sequence[Run]) -> None:

@@ -19,7 +19,9 @@ from training.evaluation import (
     fnmr_at_fmr,
     resampled,
 )
-from training.operating import Owners
+
+Owners = NDArray[np.int64]
+"""The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one."""
 
 
 def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:

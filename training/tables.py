@@ -5,37 +5,35 @@ from pathlib import Path
 from model.checkpoint import Metric
 from training.finished import Run
 from training.grid import GRID_FOLDER, Grid, known_points
+from training.markdown import Row, table
 from training.reference import Reference
 
 
 def table_beside(runs: dict[str, Run], references: dict[str, Reference]) -> str:
     """Ours and the reference's rows, one above the other; then our runs that have no row of the reference's."""
-    lines = [
-        "| run | | train loss | validation accuracy | lowest validation loss | test BCE | test MSE "
-        "| test accuracy at 0.5 | at the validation threshold | minutes |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["run", "", "train loss", "validation accuracy", "lowest validation loss", "test BCE", "test MSE"]
+    head += ["test accuracy at 0.5", "at the validation threshold", "minutes"]
+    rows = []
     for name, reference in references.items():
-        lines.append(_reference_row(reference))
+        rows.append(_reference_row(reference))
         if name in runs:
-            lines.append(_own_row(runs[name]))
-    lines += [_own_row(run) for name, run in runs.items() if name not in references]
-    return "\n".join(lines)
+            rows.append(_own_row(runs[name]))
+    rows += [_own_row(run) for name, run in runs.items() if name not in references]
+    return table(head, rows)
 
 
-def _reference_row(row: Reference) -> str:
+def _reference_row(row: Reference) -> Row:
     cells = [row.system, "reference", row.train_loss, row.validation_accuracy, row.validation_loss]
-    cells += [f"{row.test_loss:.4f}", "", f"{row.test_accuracy:.2%}", "", f"{row.minutes} (GPU)"]
-    return f"| {' | '.join(cells)} |"
+    return [*cells, f"{row.test_loss:.4f}", "", f"{row.test_accuracy:.2%}", "", f"{row.minutes} (GPU)"]
 
 
-def _own_row(run: Run) -> str:
+def _own_row(run: Run) -> Row:
     history = run.history
     first, last = history[0], history[-1]
     peak = max(history, key=lambda row: row.validation_accuracy)
     lowest = min(history, key=lambda row: row.validation_loss)
     loss = "MSE" if lowest.validation_loss == lowest.validation_mse else "BCE"
-    cells = [
+    return [
         run.header.name,
         "ours",
         f"{first.train_loss:.4f} to {last.train_loss:.4f} ({loss})",
@@ -48,19 +46,16 @@ def _own_row(run: Run) -> str:
         _percent(run.metric("accuracy at threshold")),
         f"{sum(row.seconds for row in history) / 60:.0f}",
     ]
-    return f"| {' | '.join(cells)} |"
 
 
 def table_rates(runs: dict[str, Run]) -> str:
     """Error rates, and where each run comes from."""
-    lines = [
-        "| run | area under ROC | EER | FNMR at FMR 1% | n | seed | pictures, pairs (SHA-256) | began, measured with |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+    head = ["run", "area under ROC", "EER", "FNMR at FMR 1%", "n", "seed"]
+    rows = []
     for name, run in runs.items():
         area, origin = run.metric("area under ROC"), run.header.provenance
         assert area.interval
-        cells = [
+        row = [
             name,
             f"{area.value:.4f} ({area.interval[0]:.4f} to {area.interval[1]:.4f})",
             _percent(run.metric("EER")),
@@ -70,25 +65,19 @@ def table_rates(runs: dict[str, Run]) -> str:
             f"{origin.data_sha256[:12]}, {origin.pairs_sha256[:12]}",
             f"{origin.code_version}, {origin.measured_with}",
         ]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(row)
+    return table([*head, "pictures, pairs (SHA-256)", "began, measured with"], rows)
 
 
 def table_grid(results: Path) -> str:
     """All points of the grid that are known, or nothing."""
-    points = known_points(Grid(), results / GRID_FOLDER)
-    if not points:
-        return ""
-    lines = [
-        "| batch | rate | epochs | patience | stopped after | best epoch | validation MSE | validation accuracy |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
-    for point in points:
+    rows = []
+    for point in known_points(Grid(), results / GRID_FOLDER):
         run, best = point.experiment, point.best
-        cells = [run.batch_pairs, f"{run.learning_rate:g}", run.epochs, run.patience_epochs]
-        cells += [point.stopped, best.epoch, f"{best.validation_loss:.4f}", f"{best.validation_accuracy:.2%}"]
-        lines.append(f"| {' | '.join(map(str, cells))} |")
-    return "\n".join(lines)
+        row = [run.batch_pairs, f"{run.learning_rate:g}", run.epochs, run.patience_epochs, point.stopped, best.epoch]
+        rows.append([*map(str, row), f"{best.validation_loss:.4f}", f"{best.validation_accuracy:.2%}"])
+    head = ["batch", "rate", "epochs", "patience", "stopped after", "best epoch"]
+    return table([*head, "validation MSE", "validation accuracy"], rows)
 
 
 def _percent(metric: Metric) -> str:

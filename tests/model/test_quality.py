@@ -8,7 +8,17 @@ from PIL import ImageFilter
 
 from model.faces import MIRRORED, Points
 from model.preprocessing import Pixels
-from model.quality import FINE_ENOUGH, MOST_ROLL_DEG, NOSE_DEPTH, Quality, QualityRanges, Range, measure, warnings_of
+from model.quality import (
+    FINE_ENOUGH,
+    MOST_ROLL_DEG,
+    NOSE_DEPTH,
+    Quality,
+    QualityRanges,
+    Range,
+    measure,
+    sharpness,
+    warnings_of,
+)
 from tests.faces import DRAWN, drawn_face
 
 FLAT: Pixels = np.full((105, 105), 128, np.uint8)
@@ -67,6 +77,18 @@ def test_the_distance_of_the_eyes_is_in_pixels_of_the_file() -> None:
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.ones((5, 2)) * [1, 0], DRAWN * [1, 0], DRAWN * [0, 1]])
 def test_landmarks_in_one_place_or_line_give_finite_numbers(points: Points) -> None:
     assert all(np.isfinite(value) for value in dataclasses.astuple(measure(points, 1, FLAT)))
+
+
+def test_sharpness_equals_a_slow_loop() -> None:
+    """The picture goes on as its mirror image beyond the outermost row and column."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 12), np.uint8)
+    wider = np.pad(pixels.astype(float), 1, mode="reflect")
+    slow = [
+        wider[y - 1, x] + wider[y + 1, x] + wider[y, x - 1] + wider[y, x + 1] - 4 * wider[y, x]
+        for y in range(1, 10)
+        for x in range(1, 13)
+    ]
+    assert sharpness(pixels) == pytest.approx(float(np.var(slow)))
 
 
 def test_sharpness_falls_with_every_blur() -> None:

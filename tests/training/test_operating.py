@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from training.evaluation import Scores
-from training.operating import Owners, false_match_curve, lowest_threshold, operating_points, rate_interval
+from training.operating import false_match_curve, lowest_threshold, operating_points, rate_interval
+from training.resampling import Owners
 
 PEOPLE, PICTURES = 14, 5
 

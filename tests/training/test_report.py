@@ -13,7 +13,7 @@ from tests.training.small import SMALL, run
 from training.album import Album
 from training.epoch import TrainingData
 from training.finished import read_run
-from training.gallery import asymmetry, probable_causes, sharpness, write_gallery
+from training.gallery import asymmetry, probable_causes, write_gallery
 from training.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.loop import METRICS_FILE, write_metrics
 from training.pairs import read_pairs, resolve
@@ -105,7 +105,7 @@ def test_the_grid_s_best_has_a_row_of_its_own(results: Path, tmp_path: Path) -> 
 def test_hardest_pairs_are_sorted_by_their_margin() -> None:
     scores = np.array([0.9, 0.8, 0.6, 0.4, 0.1, 0.55, 0.2])
     same = np.array([True, False, True, True, True, False, False])
-    found = hardest(scores, same, 0.5, 2)
+    found = {kind.title: kind.indices for kind in hardest(scores, same, 0.5, 2)}
     assert found["right, one person, surest"] == [0, 2]
     assert found["right, one person, narrowest"] == [2, 0]
     assert found["wrong, one person, surest"] == [4, 3]
@@ -149,13 +149,6 @@ def test_measures_of_a_picture() -> None:
     board = (((rows + np.abs(2 * columns - 39) // 2) % 2) * 255).astype(np.uint8)
     flat = np.full((40, 40), 100, np.uint8)
     halves = np.where(columns < 20, 20, 220).astype(np.uint8)
-    slow = []
-    for y in range(1, 39):
-        for x in range(1, 39):
-            cross = [int(halves[y - 1, x]), int(halves[y + 1, x]), int(halves[y, x - 1]), int(halves[y, x + 1])]
-            slow.append(sum(cross) - 4 * int(halves[y, x]))
-    assert sharpness(halves) == pytest.approx(float(np.var(slow)))
-    assert sharpness(flat) == 0 < sharpness(board)
     assert asymmetry(halves) == 200
     assert asymmetry(flat) == 0
     assert probable_causes(board, board) == []
