@@ -57,11 +57,7 @@ def prepare(
     photograph = decode(data, config, limits)
     if config.alignment is None:
         return shrink(photograph, config)
-    finder = finder or FaceFinder()
-    faces = find_faces(photograph, finder)
-    crop = straighten(photograph, faces[choose(faces, choice, photograph)], config, finder)
-    require_size(crop.quality)
-    return crop.pixels
+    return take_face(photograph, choice, config, finder or FaceFinder()).crop.pixels
 
 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
@@ -70,6 +66,24 @@ def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
     margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
     box = (margin_x, margin_y, width - margin_x, height - margin_y)
     return np.array(photograph.picture.resize((side, side), Resampling.BILINEAR, box=box))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakenFace:
+    """One of a photograph's faces, straightened; `faces` are all, the largest first."""
+
+    faces: list[Face]
+    index: int
+    crop: Crop
+
+
+def take_face(photograph: Photograph, choice: FaceChoice, config: PreprocessingConfig, finder: FaceFinder) -> TakenFace:
+    """The face that is chosen, if it is large enough. Raises FaceError."""
+    faces = find_faces(photograph, finder)
+    index = choose(faces, choice, photograph)
+    crop = straighten(photograph, faces[index], config, finder)
+    require_size(crop.quality)
+    return TakenFace(faces=faces, index=index, crop=crop)
 
 
 def find_faces(photograph: Photograph, finder: FaceFinder) -> list[Face]:

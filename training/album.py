@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from model.crops import choose, find_faces, require_detector, require_size, shrink, straighten
+from model.crops import require_detector, shrink, take_face
 from model.errors import DataError, FaceError, ImageError
 from model.faces import FaceFinder
 from model.files import replacing
@@ -115,13 +115,11 @@ def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None
     photograph = decode(data, config)
     if finder is None:
         return _Picture(pixels=shrink(photograph, config))
-    faces = find_faces(photograph, finder)
     try:
-        crop = straighten(photograph, faces[choose(faces, face, photograph)], config, finder)
-        require_size(crop.quality)
+        taken = take_face(photograph, face, config, finder)
     except FaceError:
         return None
-    return _Picture(pixels=crop.pixels, face=MeasuredFace(count=len(faces), quality=crop.quality))
+    return _Picture(pixels=taken.crop.pixels, face=MeasuredFace(count=len(taken.faces), quality=taken.crop.quality))
 
 
 def _in_parallel(

@@ -15,7 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from model.checkpoint import Checkpoint
-from model.crops import choose, find_faces, require_size, shrink, straighten
+from model.crops import shrink, take_face
 from model.errors import FaceError
 from model.faces import FaceFinder
 from model.photographs import decode
@@ -102,10 +102,8 @@ def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tupl
     photograph = decode(scene.data, config)
     if config.alignment is None:
         return shrink(photograph, config), False
-    faces = find_faces(photograph, finder)
     try:
-        crop = straighten(photograph, faces[choose(faces, "largest", photograph)], config, finder)
-        require_size(crop.quality)
+        crop = take_face(photograph, "largest", config, finder).crop
     except FaceError:
         return None, False
     off = float(np.hypot(*(crop.face.landmarks.mean(axis=0) - np.array(scene.centre))))
