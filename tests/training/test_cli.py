@@ -245,3 +245,56 @@ def test_the_data_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatc
     assert _parser().parse_args(_with_default([])).data == tmp_path
     monkeypatch.delenv("FACEPAIR_LFW")
     assert _parser().parse_args(_with_default([])).data == Path("lfw")
+
+
+def test_no_test_leaves_the_test_pairs_alone(user: User, tmp_path: Path) -> None:
+    arguments = user.arguments("run", "smoke", "--no-test", "--device", "cpu", "--out", str(tmp_path / "run"))
+    assert main(arguments) == 0
+    assert {metric.split for metric in load(tmp_path / "run" / "smoke.safetensors").header.metrics} == {"validation"}
+    assert not (tmp_path / "run" / "test-scores.csv").exists()
+
+
+def test_another_seed_makes_another_run_of_another_name(user: User, tmp_path: Path) -> None:
+    arguments = user.arguments("run", "smoke", "--seed", "1", "--device", "cpu", "--out", str(tmp_path / "run"))
+    assert main(arguments) == 0
+    header = load(tmp_path / "run" / "smoke-seed1.safetensors").header
+    assert header.provenance.seed == 1
+    assert header.embedding_sha256 != load(user.checkpoint).header.embedding_sha256
+
+
+def test_pairs_whose_pictures_are_missing_are_left_out_when_asked(
+    user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """One picture of a pair is enough, be it the left one or the right one."""
+    whole = (user.data / "test.txt").read_text().splitlines()[1:]
+    count = len(whole) // 2
+    same = [*whole[:count], "Person_0\t1\t99", "Person_0\t99\t1"]
+    different = [*whole[count:], "Person_0\t1\tNobody\t1", "Nobody\t1\tPerson_0\t1"]
+    listed = tmp_path / "pairs.txt"
+    listed.write_text("\n".join([str(count + 2), *same, *different]) + "\n")
+    arguments = [*user.arguments("evaluate", str(user.checkpoint), "--device", "cpu"), "--test-pairs", str(listed)]
+    assert "there is no picture" in refusal(capsys, arguments)
+    assert main([*arguments, "--skip-missing"]) == 0
+    shown = capsys.readouterr().out
+    assert f"4 of {2 * count + 4} pairs left out" in shown
+    assert f"n={2 * count}" in shown
+
+
+def test_the_gallery_is_written_where_the_user_says(user: User, tmp_path: Path) -> None:
+    assert main(user.arguments("gallery", str(user.out), "--out", str(tmp_path / "mine.html"))) == 0
+    assert (tmp_path / "mine.html").read_text().startswith("<!doctype html>")
+
+
+def test_the_grid_runs_only_what_is_asked_for_and_tests_nothing_then(
+    user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
+    plan = replace(TINY_GRID, base=small)
+    monkeypatch.setattr(commands, "Grid", lambda: plan)
+    wanted = plan.trajectories()[1].name
+    out = tmp_path / "grid"
+    assert main([*user.arguments("grid", "--out", str(out)), "--device", "cpu", "--only", wanted]) == 0
+    assert [path.name for path in out.iterdir()] == [wanted]
+    assert "4 of 16 points are known" in capsys.readouterr().out
+    line = refusal(capsys, [*user.arguments("grid", "--out", str(out)), "--only", "none"])
+    assert line.startswith("error: there is no trajectory 'none'; there are ")

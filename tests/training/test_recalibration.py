@@ -13,7 +13,7 @@ from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualConfig, ResidualNetwork, initialise
 from model.similarity import Threshold
 from tests.conftest import describe, tiny_network
-from tests.faces import scene
+from tests.faces import Placed, scene
 from tests.training.small_faces import draw_faces
 from tests.training.small_people import PICTURES
 from training.__main__ import main
@@ -131,12 +131,18 @@ def test_pictures_without_a_face_are_named_and_the_largest_face_is_taken(
 ) -> None:
     folder = draw_faces(tmp_path / "data")
     scene(size=(250, 250)).save(folder / "people" / "Person_7" / "Person_7_0005.png")
+    beside = [Placed(person=0, at=(125, 118), inter_eye_px=28), Placed(person=9, at=(55, 60), inter_eye_px=40)]
+    scene(*beside, size=(250, 250)).save(folder / "people" / "Person_0" / "Person_0_0001.png")
     save_one(tmp_path / "old.safetensors", "aligned")
     assert main(arguments(folder, tmp_path)) == 0
     shown = capsys.readouterr().out
     assert shown.startswith("left out, since no face large enough was found in them: Person_7/Person_7_0005\n")
     album = open_album(folder / "people", tmp_path / "cache", ALIGNED, "largest")
     assert load(tmp_path / "new.safetensors").header.threshold.split.endswith(album.sha256[:12])
+    assert main(arguments(folder, tmp_path, "--face", "center")) == 0
+    nearest = open_album(folder / "people", tmp_path / "cache", ALIGNED, "center")
+    assert nearest.sha256 != album.sha256
+    assert load(tmp_path / "new.safetensors").header.threshold.split.endswith(nearest.sha256[:12])
 
 
 def test_calibrated_again_nothing_of_the_first_time_is_left(folder: Path, tmp_path: Path) -> None:
