@@ -35,9 +35,9 @@ from training.options import (
 from training.pairs import PairSet, read_pairs
 from training.people import read_people
 from training.people_data import PeopleData, describe_people
-from training.photographs import OTHERS, format_scenes, measure_scenes, read_pictures
 from training.report import write_report
 from training.result import code_version, finish, format_metrics
+from training.scene_scores import OTHERS, format_scenes, measure_scenes, read_pictures
 from training.scenes import KINDS
 from training.template import measure_template
 
