@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -20,6 +19,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("facepair")
+
+# uvicorn's.
+TICKS_A_SECOND = 10
 
 
 @dataclass
@@ -69,15 +71,17 @@ class LoneServer(Server):
     ) -> None:
         super().__init__(config, drain, drain_s)
         self._fault = fault
-        self._patience_s = patience_s
-        self._sound = time.monotonic()
+        self._patience = round(TICKS_A_SECOND * patience_s)
+        self._faulty = 0
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; true ends the service in order, which one that hangs cannot."""
+        """Called ten times a second; true ends the service in order, which one that hangs cannot.
+
+        Ticks are counted and not seconds, since those pass while the whole process is stopped, too.
+        """
         fault = self._fault()
-        if not fault:
-            self._sound = time.monotonic()
-        elif time.monotonic() - self._sound > self._patience_s:
+        self._faulty = self._faulty + 1 if fault else 0
+        if self._faulty > self._patience:
             logger.error(f"{fault}, and that lasts; the process ends, to be started again")
             os._exit(1)
         return await super().on_tick(counter)

@@ -41,7 +41,7 @@ def write_report(results: Path, out: Path) -> list[Path]:
         raise DataError(f"{results}: has no folder with a {SCORES_FILE}; runs leave one in runs/NAME")
     runs = {folder.name: read_run(folder) for folder in tested}
     repeated = {name: run for name, run in runs.items() if name in REPRODUCED}
-    others = {name: run for name, run in runs.items() if name not in REPRODUCED - {BASELINE} | {SMOKE.name}}
+    others = {name: run for name, run in runs.items() if name not in (REPRODUCED - {BASELINE}) | {SMOKE.name}}
     try:
         pages = [_write_reproduction(results, out, repeated)] if repeated else []
         return pages + ([write_accuracy(results, out, others)] if others else [])
