@@ -12,7 +12,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.record import RESULTS, Figures, Record, format_record, write_record
 from model.device import select_device
 from model.errors import FacepairError
-from training.result import code_version
+from training.provenance import code_version
 
 
 def new_parser(

@@ -12,7 +12,7 @@ from model.residual import ResidualConfig, ResidualNetwork
 from training.head import fit_head
 from training.people import HoldOut
 from training.people_data import PeopleData
-from training.result import even_odds
+from training.thresholds import even_odds
 
 Part = Literal["flip", "head"]
 WITHOUT: dict[Part, tuple[dict[str, object], str]] = {

@@ -17,6 +17,7 @@ from training.card import format_card
 from training.course import AnyData
 from training.epoch import describe
 from training.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
+from training.figures import format_metrics
 from training.finished import read_run
 from training.gallery import write_gallery
 from training.grid import BEST_FOLDER, Grid, known_points, run_grid, winner
@@ -35,8 +36,9 @@ from training.options import (
 from training.pairs import PairSet, read_pairs
 from training.people import read_people
 from training.people_data import PeopleData, describe_people
+from training.provenance import code_version
 from training.report import write_report
-from training.result import code_version, finish, format_metrics
+from training.result import finish
 from training.scene_scores import OTHERS, format_scenes, measure_scenes, read_pictures
 from training.scenes import KINDS
 from training.template import measure_template

@@ -22,12 +22,13 @@ from model.similarity import Threshold, similarity
 from training.album import Album
 from training.all_pairs import score_all
 from training.evaluation import Labels, Scores
+from training.figures import measure
 from training.operating import false_match_curve, operating_points
 from training.pairs import PairSet
 from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
 from training.resampling import Owners, numbered
-from training.result import choose_threshold, likelier_from, measure
 from training.scoring import embed_all, score_pairs
+from training.thresholds import choose_threshold, likelier_from
 
 LEAST_PAIRS = 20
 MOST_PICTURES = 3000

@@ -1,53 +1,32 @@
-"""What a finished run says of itself: its threshold, its figures and its checkpoint."""
+"""What a finished run leaves in its folder: its checkpoint, card, result and test scores."""
 
 import csv
 import json
-import subprocess
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from model import __version__
 from model.architecture import FaceNetwork
-from model.checkpoint import Description, Header, Metric, Provenance, round_to_storage, save
+from model.checkpoint import Description, Header, round_to_storage, save
 from model.errors import TrainingError
 from model.files import replacing
 from model.quality import QualityRanges
 from model.residual import ResidualNetwork
-from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
+from model.similarity import FalseMatchCurve, OperatingPoint
 from training.album import Album
-from training.calibration import calibration_error, platt
 from training.card import format_card
 from training.course import AnyData
-from training.evaluation import (
-    Estimate,
-    Labels,
-    Scores,
-    accuracy,
-    area_under_roc,
-    best_threshold,
-    bootstrap,
-    cross_entropy,
-    equal_error_rate,
-    fnmr_at_fmr,
-    squared_error,
-)
+from training.evaluation import Scores
 from training.experiments import AnyExperiment
+from training.figures import measure
 from training.head import fit_head, held_out_rates
 from training.loop import Trained
 from training.pairs import PairSet
 from training.people_data import PeopleData
+from training.provenance import provenance_of
 from training.scoring import score_pairs
+from training.thresholds import choose_threshold, even_odds
 
 RESULT_FILE = "result.json"
 SCORES_FILE = "test-scores.csv"
-LEAST_SIMILARITY, MOST_LOGIT = 1e-12, 40.0
-"""What a similarity of 0 or 1 counts as, and beyond which logit it is one."""
 
 
 def finish(
@@ -79,7 +58,7 @@ def finish(
         operating_points=points,
         false_match_curve=curve,
         metrics=tuple(metrics),
-        provenance=_provenance(experiment, trained, data, code),
+        provenance=provenance_of(experiment, trained, data, code),
     )
     header = save(folder / f"{experiment.name}.safetensors", network, description)
     try:
@@ -108,82 +87,6 @@ def _fit(
     return held_out_rates(network, experiment.preprocessing, data)
 
 
-def even_odds(pairs: int) -> Threshold:
-    """0.5 of similarities that were calibrated on so many validation pairs.
-
-    Where errors of either kind cost alike, that is where a calibrated probability decides best. Of 1,702 pairs the
-    threshold of highest accuracy is chance for the most part: 0.65 for one network of Experiment 5, 0.35 for another.
-    """
-    return Threshold(value=0.5, method="even odds", split="validation", pairs=pairs)
-
-
-def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
-    """The threshold of highest accuracy on validation pairs, never above what identical pictures score."""
-    return Threshold(
-        value=best_threshold(scores, same, ceiling=_similarity_of_identical(network)),
-        method="highest accuracy",
-        split="validation",
-        pairs=len(scores),
-    )
-
-
-def likelier_from(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
-    """The similarity from which "same" is the likelier answer, were both as likely beforehand: by Platt's sigmoid.
-
-    All pairs have a say in it, where the threshold of highest accuracy hangs on the few that are nearest. It is never
-    above what identical pictures score; of scores that say nothing it is the threshold of highest accuracy.
-    """
-    inside = np.clip(scores, LEAST_SIMILARITY, 1 - LEAST_SIMILARITY)
-    scale, bias = platt(np.log(inside / (1 - inside)), same)
-    best = choose_threshold(network, scores, same)
-    if scale <= 0:
-        return best
-    beforehand = np.log(same.sum() / (~same).sum())
-    crossing = 1 / (1 + np.exp(np.clip((bias - beforehand) / scale, -MOST_LOGIT, MOST_LOGIT)))
-    value = min(float(crossing), _similarity_of_identical(network))
-    return best.model_copy(update={"value": value, "method": "even odds, by Platt's sigmoid"})
-
-
-def _similarity_of_identical(network: FaceNetwork) -> float:
-    """What two identical pictures score, or 1 where that depends on the picture."""
-    identical = network.identical()
-    return 1.0 if identical is None else float(similarity(identical))
-
-
-def measure(split: str, scores: Scores, same: Labels, threshold: float, *, calibrated: bool = False) -> list[Metric]:
-    """Every figure that is reported of a set of pairs, with its interval where it has one.
-
-    Of similarities that are `calibrated` probabilities the calibration error is told too; the squared error is their
-    Brier score.
-    """
-
-    def metric(name: str, figure: Estimate | float) -> Metric:
-        if isinstance(figure, float):
-            return Metric(name=name, split=split, value=figure, pairs=len(scores))
-        interval = (figure.low, figure.high)
-        return Metric(name=name, split=split, value=figure.value, pairs=len(scores), interval=interval)
-
-    metrics = [
-        metric("accuracy at 0.5", accuracy(scores, same, 0.5)),
-        metric("accuracy at threshold", accuracy(scores, same, threshold)),
-        metric("area under ROC", bootstrap(area_under_roc, scores, same)),
-        metric("EER", bootstrap(equal_error_rate, scores, same)),
-        metric("FNMR at FMR 1%", bootstrap(partial(fnmr_at_fmr, max_fmr=0.01), scores, same)),
-        metric("cross-entropy", cross_entropy(scores, same)),
-        metric("squared error", squared_error(scores, same)),
-    ]
-    return [*metrics, metric("calibration error", calibration_error(scores, same))] if calibrated else metrics
-
-
-def format_metrics(metrics: Sequence[Metric]) -> str:
-    """The figures as aligned lines for a terminal."""
-    lines = []
-    for m in metrics:
-        interval = f"  95% {m.interval[0]:.4f} to {m.interval[1]:.4f}" if m.interval else ""
-        lines.append(f"{m.split:<11} {m.name:<22} {m.value:.4f}{interval}  n={m.pairs}")
-    return "\n".join(lines)
-
-
 def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> None:
     """A row for each pair: both pictures as PERSON/FILE without ending, 1 for the same person, similarity."""
     with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
@@ -199,32 +102,3 @@ def _quality_ranges(data: AnyData) -> QualityRanges | None:
     if not data.album.faces:
         return None
     return QualityRanges.of([data.album.faces[number].quality for number in data.trained_on.tolist()])
-
-
-def _provenance(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:
-    return Provenance(
-        experiment=as_json(experiment),
-        seed=experiment.seed,
-        epochs=trained.epoch,
-        data_sha256=data.album.sha256,
-        pairs_sha256=data.pairs_sha256,
-        validation_pairs_sharing_people=data.sharing_people,
-        code_version=trained.code_version,
-        measured_with=code,
-        torch_version=str(torch.__version__),
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def as_json(experiment: AnyExperiment) -> str:
-    """An experiment as a checkpoint's provenance has it; network and preprocessing stand elsewhere in the header."""
-    return json.dumps({**asdict(experiment), "network": None, "preprocessing": None})
-
-
-def code_version() -> str:
-    """The commit that the code is at, marked `-dirty` if it was changed since; the package's version outside git."""
-    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return __version__

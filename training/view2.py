@@ -16,7 +16,8 @@ from training.pairs import PairSet, require_both_kinds, resolve
 from training.people import pictures_of
 from training.people_data import PeopleData, people_data
 from training.protocol import Protocol
-from training.result import RESULT_FILE, SCORES_FILE, as_json, finish
+from training.provenance import as_json
+from training.result import RESULT_FILE, SCORES_FILE, finish
 
 
 def fold_data(protocol: Protocol, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:

@@ -14,7 +14,7 @@ from training.identity_experiment import IdentityExperiment
 from training.options import album_of, device_of, experiment_of, write_json
 from training.people_data import describe_people
 from training.protocol import Protocol, read_protocol
-from training.result import code_version
+from training.provenance import code_version
 from training.view2 import done_fold, fold_data, folder_of, of_fold, pairs_of_fold, run_fold, summarise
 
 

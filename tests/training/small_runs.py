@@ -11,8 +11,9 @@ from model.checkpoint import Header
 from model.preprocessing import PreprocessingConfig
 from tests.conftest import describe
 from training.evaluation import Labels, Scores
+from training.figures import measure
 from training.loop import METRICS_FILE, write_metrics
-from training.result import RESULT_FILE, SCORES_FILE, measure
+from training.result import RESULT_FILE, SCORES_FILE
 from training.state import Epoch
 
 ROW = Epoch(

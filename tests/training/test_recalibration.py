@@ -21,8 +21,8 @@ from training.album import open_album
 from training.experiments import ALIGNED
 from training.pairs import read_pairs, resolve
 from training.recalibration import some_people
-from training.result import likelier_from
 from training.scoring import score_pairs
+from training.thresholds import likelier_from
 
 OLD = (
     Metric(name="accuracy at threshold", split="test", value=0.9, pairs=1000),

@@ -9,9 +9,9 @@ import pytest
 from model.checkpoint import Header
 from tests.conftest import describe
 from training.evaluation import Labels, Scores, area_under_roc, bootstrap, equal_error_rate
+from training.figures import measure
 from training.finished import Run
 from training.resampling import Owners, bootstrap_over_people, figures_over_people, numbered, pair_weights
-from training.result import measure
 from training.significance import compare_runs, mcnemar
 
 PEOPLE, PICTURES = 12, 4

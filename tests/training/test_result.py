@@ -20,10 +20,12 @@ from training.card import format_card
 from training.epoch import TrainingData
 from training.evaluation import accuracy, area_under_roc, best_threshold, bootstrap, cross_entropy
 from training.experiments import SMOKE
+from training.figures import format_metrics, measure
 from training.loop import Trained
 from training.pairs import PairSet, split
-from training.result import choose_threshold, finish, format_metrics, measure
+from training.result import finish
 from training.scoring import score_pairs
+from training.thresholds import choose_threshold
 
 FIGURES = ["accuracy at 0.5", "accuracy at threshold", "area under ROC", "EER", "FNMR at FMR 1%", "cross-entropy",
            "squared error"]  # fmt: skip
