@@ -8,7 +8,7 @@ import binascii
 
 import numpy as np
 
-from model.errors import MalformedEmbedding
+from app.problems import Problem
 from model.verifier import Embeddings
 
 LITTLE_ENDIAN = np.dtype("<f4")
@@ -21,16 +21,20 @@ def encode_base64(embedding: Embeddings) -> str:
     return base64.b64encode(embedding.astype(LITTLE_ENDIAN).tobytes()).decode("ascii")
 
 
-def decode_embedding(value: list[float] | str, dimension: int) -> Embeddings:
-    """Either form -> float32 (D,). Raises MalformedEmbedding."""
+def decode_embedding(value: list[float] | str, dimension: int, field: str) -> Embeddings:
+    """Either form, which came as `field` -> float32 (D,). Raises Problem."""
     try:
         raw = np.frombuffer(base64.b64decode(value, validate=True), LITTLE_ENDIAN) if isinstance(value, str) else value
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             embedding: Embeddings = np.array(raw, dtype=np.float32)
     except (binascii.Error, ValueError, OverflowError) as error:
-        raise MalformedEmbedding("an embedding is a list of numbers, or base64 of float32 values") from error
+        raise _malformed("is a list of numbers, or base64 of float32 values", field) from error
     if embedding.shape != (dimension,):
-        raise MalformedEmbedding(f"an embedding of this model has {dimension} values")
+        raise _malformed(f"of this model has {dimension} values", field)
     if not (np.abs(embedding) <= LARGEST).all():
-        raise MalformedEmbedding(f"an embedding has only finite values, none beyond {LARGEST:g}")
+        raise _malformed(f"has only finite values, none beyond {LARGEST:g}", field)
     return embedding
+
+
+def _malformed(what: str, field: str) -> Problem:
+    return Problem("malformed_embedding", f"an embedding {what}", field)

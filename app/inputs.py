@@ -9,15 +9,13 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from app.admission import Turn
-from app.embeddings import decode_embedding
 from app.inference import Inference
 from app.problems import Problem, from_domain
 from app.schemas import CompareRequest
 from app.settings import Settings
 from app.sighting import Choice, Sighting
 from app.uploads import Parts, read_body
-from model.errors import EmbeddingError, ImageError
-from model.verifier import Embeddings
+from model.errors import ImageError
 
 # A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
 JSON_BYTES_PER_VALUE = 64
@@ -138,10 +136,3 @@ async def read_compare_request(request: Request, inference: Inference, turn: Tur
         known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
         detail = f"{known[0]} is missing or malformed" if known else "send the fields of the documentation, as JSON"
         raise Problem("malformed_json", detail, known[0] if known else None) from error
-
-
-def parse_embedding(value: list[float] | str, field: str, inference: Inference) -> Embeddings:
-    try:
-        return decode_embedding(value, inference.header.network.dimension)
-    except EmbeddingError as error:
-        raise from_domain(error, field) from error

@@ -30,14 +30,10 @@ KINDS = (
     Kind(status=400, code="unexpected_query", title="This route takes no query parameters"),
     Kind(status=400, code="too_many_images", title="There are more images than one request may have"),
     Kind(status=400, code="invalid_field", title="A field has a value that it cannot have"),
-    Kind(
-        status=400, code="malformed_embedding", title="This is not an embedding", error=errors.MalformedEmbedding
-    ),
+    Kind(status=400, code="malformed_embedding", title="This is not an embedding"),
     Kind(status=404, code="not_found", title="There is nothing at this path"),
     Kind(status=405, code="method_not_allowed", title="This path does not take this method"),
-    Kind(
-        status=409, code="foreign_embedding", title="Another model made this embedding", error=errors.ForeignEmbedding
-    ),
+    Kind(status=409, code="foreign_embedding", title="Another model made this embedding"),
     Kind(status=409, code="whole_pictures", title="This model sees whole pictures and finds no faces"),
     Kind(status=413, code="too_many_bytes", title="The upload has too many bytes"),
     Kind(status=415, code="unsupported_content_type", title="This route does not take this content type"),

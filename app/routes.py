@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app.embeddings import encode_base64
+from app.embeddings import decode_embedding, encode_base64
 from app.inference import Inference
 from app.inputs import (
     CHOICES_OF_EMBED,
@@ -13,7 +13,6 @@ from app.inputs import (
     choose_rule,
     name_images,
     parse_choice,
-    parse_embedding,
     parse_encoding,
     parse_rule,
     read_compare_request,
@@ -34,7 +33,7 @@ from app.openapi import (
     THRESHOLD,
     multipart,
 )
-from app.problems import from_domain
+from app.problems import Problem
 from app.reports import name_model, report_image, views_of
 from app.schemas import (
     Comparison,
@@ -46,7 +45,6 @@ from app.schemas import (
 )
 from app.state import inference_of, request_id_of, settings_of, turn_of
 from app.uploads import PartRule, read_parts
-from model.errors import ForeignEmbedding
 from model.similarity import decide
 
 router = APIRouter(responses=PROBLEMS)
@@ -148,9 +146,10 @@ async def compare(request: Request) -> Comparison:
     with turn_of(request) as turn:
         body = await read_compare_request(request, inference, turn)
         if body.embedding_sha256 != inference.header.embedding_sha256:
-            raise from_domain(ForeignEmbedding(FOREIGN), "embedding_sha256")
-        left = parse_embedding(body.embedding1, "embedding1", inference)
-        right = parse_embedding(body.embedding2, "embedding2", inference)
+            raise Problem("foreign_embedding", FOREIGN, "embedding_sha256")
+        dimension = inference.header.network.dimension
+        left = decode_embedding(body.embedding1, dimension, "embedding1")
+        right = decode_embedding(body.embedding2, dimension, "embedding2")
         rule = choose_rule(body.threshold, body.max_fmr, inference)
         similarity = (await unless_left(request, inference.compare(left, right, turn.deadline))).value
         return Comparison(

@@ -12,9 +12,6 @@ FacepairError
 │       ├── SeveralFaces       more than one, where only one may be
 │       ├── TooManyFaces       more than a request may have
 │       └── FaceTooSmall       too few pixels between the eyes
-├── EmbeddingError             an embedding that cannot be compared
-│   ├── MalformedEmbedding     wrong length, or numbers that are not finite
-│   └── ForeignEmbedding       made by another model
 ├── CheckpointError            a checkpoint that is damaged, foreign or not fit to serve
 ├── DetectorError              a face detector that is missing, damaged or not the one a checkpoint was made with
 ├── DeviceError                a device that was asked for and is not there
@@ -75,18 +72,6 @@ class TooManyFaces(FaceError):
 
 class FaceTooSmall(FaceError):
     """Too few pixels between the eyes."""
-
-
-class EmbeddingError(FacepairError):
-    """An embedding that cannot be compared."""
-
-
-class MalformedEmbedding(EmbeddingError):
-    """The wrong length, or numbers that are not finite."""
-
-
-class ForeignEmbedding(EmbeddingError):
-    """An embedding that another model made."""
 
 
 class CheckpointError(FacepairError):

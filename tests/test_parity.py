@@ -107,7 +107,7 @@ async def ask(
     answer = await client.post("/embed", files={"image": data}, data={"encoding_format": encoding})
     assert answer.status_code == 200, answer.text
     body = answer.json()
-    return decode_embedding(body["data"][0]["embedding"], body["dimension"])
+    return decode_embedding(body["data"][0]["embedding"], body["dimension"], "embedding")
 
 
 async def test_drawn_pictures(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
