@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -27,6 +28,7 @@ MANIFESTS: dict[str, Any] = {
 POD: dict[str, Any] = MANIFESTS["Deployment"]["spec"]["template"]
 CONTAINER: dict[str, Any] = POD["spec"]["containers"][0]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
+SCHEMAS = kubernetes_validate.latest_version()
 REPLICA_NAMES = [f"replica{number}" for number in range(1, REPLICAS + 1)]
 
 
@@ -66,6 +68,13 @@ def test_there_is_one_manifest_of_each_kind_and_each_finds_the_pods() -> None:
     assert MANIFESTS["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
     target = MANIFESTS["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", MANIFESTS["Deployment"]["metadata"]["name"])
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_kubernetes_knows_every_field(kind: str) -> None:
+    kubernetes_validate.validate(MANIFESTS[kind], SCHEMAS, strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**MANIFESTS[kind], "speck": {}}, SCHEMAS, strict=True)
 
 
 def test_ports_are_the_service_s() -> None:
