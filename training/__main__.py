@@ -130,6 +130,7 @@ def _add_reports(subcommands: Subcommands) -> None:
 def _add_preparations(subcommands: Subcommands) -> None:
     prepare = subcommands.add_parser("prepare", help="read an experiment's pictures, check its lists, fill the cache")
     prepare.add_argument("experiment", nargs="?", default="experiment-2", help="default: experiment-2")
+    prepare.add_argument("--no-test", action="store_true", help="do without a list of test pairs")
     prepare.set_defaults(command=commands.prepare)
     template = subcommands.add_parser("template", help="measure where faces stand, on training people")
     template.set_defaults(command=commands.template)

@@ -43,13 +43,14 @@ who is who; "no outside data" means that nothing saw faces outside LFW, "label-f
 without their names, as the detector did that straightens faces.
 
 Pairs share people, so there are two 95% intervals: over pairs (Wilson's for accuracy), for other pairs of the same
-people, and over people, for other people, by drawing people with replacement (less what that counts twice)."""
+people, and over people, for other people, by drawing people with replacement, with the variance corrected as the log
+says."""
 
 CALIBRATION = """\
 ECE is the expected calibration error over 15 bins of equally many pairs, Brier the mean squared error of the
-similarity. A similarity of Experiment 5 is the probability of "same person" where both answers are equally likely
-beforehand: for somebody who compares with strangers ninety-nine times in a hundred, 0.5 means one in a hundred. Take
-an operating point then. All intervals of this table are over people. The rate at 0.1% rests on all pairs of the
+similarity. A similarity of Experiment 5 is the probability of "same person" if half of all pairs that are compared are
+genuine. If 1 in 100 is, a similarity of 0.5 means about 1%: take an operating point then. All intervals of this table
+are over people; those in the cards and in reproduction.md are over pairs. The rate at 0.1% rests on all pairs of the
 pictures of peopleDevTest; two people with more than a hundred pictures each have half of its genuine pairs, so it
 stands there a second time with each person counting alike."""
 

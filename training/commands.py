@@ -51,10 +51,11 @@ def prepare(options: argparse.Namespace) -> None:
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
         print(f"{len(album.faceless)} pictures left out, in which no face was found: {names_of(album.faceless)}")
-    lists = [options.train_pairs, options.test_pairs]
+    lists = [] if options.no_test else [options.test_pairs]
     if isinstance(experiment, IdentityExperiment):
         print(f"{options.train_people}: {describe_people(people_of(options, album, experiment.held_out))}")
-        lists = [options.test_pairs]
+    else:
+        lists.insert(0, options.train_pairs)
     for name in lists:
         pairs = pairs_of(options, album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")

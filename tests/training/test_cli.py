@@ -99,8 +99,11 @@ def test_prepare_for_an_experiment_that_learns_from_people(tmp_path: Path, capsy
     assert faceless == "0 pictures left out, in which no face was found: none"
     assert people.startswith("people.txt: ")
     assert test == "test.txt: 4 pairs, 2 of them of one person"
+    (data / "test.txt").unlink()
+    assert main([*arguments, "--no-test"]) == 0
+    assert capsys.readouterr().out.splitlines() == [album, faceless, people]
     scene(size=(250, 250)).save(data / "people" / "Person_9" / "Person_9_0001.png")
-    line = refusal(capsys, arguments)
+    line = refusal(capsys, [*arguments, "--no-test"])
     assert line.endswith("the album has 2; no face large enough was found in Person_9/Person_9_0001")
 
 
