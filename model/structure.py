@@ -20,6 +20,8 @@ BARE = {0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)}
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 PNG_SIGNATURE_BYTES, PNG_CHUNK_BYTES = 8, 12
+AT_MOST_ONE = {b"iCCP", b"eXIf"}
+"""The standard allows one of each, and Pillow unpacks every colour profile to as much as a megabyte."""
 
 
 def require_few_scans(data: bytes) -> None:
@@ -50,10 +52,14 @@ def require_few_scans(data: bytes) -> None:
 
 
 def require_few_chunks(data: bytes) -> None:
-    """Raises UndecodableImage for a PNG of more chunks than a photograph has."""
-    at = PNG_SIGNATURE_BYTES
+    """Raises UndecodableImage for a PNG of more chunks, colour profiles or EXIF data than a photograph has."""
+    at, met = PNG_SIGNATURE_BYTES, set()
     for _ in range(MOST_PARTS):
         if at >= len(data):
             return
+        kind = data[at + 4 : at + 8]
+        if kind in met:
+            raise UndecodableImage(f"the PNG has more than one {kind.decode()} chunk; save it anew")
+        met |= {kind} & AT_MOST_ONE
         at += PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
     raise UndecodableImage(f"the PNG has more than {MOST_PARTS:,} chunks; save it anew")

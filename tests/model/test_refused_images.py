@@ -184,6 +184,15 @@ def test_files_of_endless_small_parts() -> None:
     decode(png[:33] + chunk(b"teXt", b"") * 1000 + png[33:], CONFIG)
 
 
+@pytest.mark.parametrize("kind", [b"iCCP", b"eXIf"])
+def test_a_png_of_several_colour_profiles_or_exif_data(kind: bytes) -> None:
+    png = encode(portrait(1))
+    one = chunk(kind, b"profile\0\0" + zlib.compress(bytes(1000)) if kind == b"iCCP" else b"II*\0\x08\0\0\0\0\0")
+    decode(png[:33] + one + png[33:], CONFIG)
+    with pytest.raises(UndecodableImage, match=f"more than one {kind.decode()}"):
+        decode(png[:33] + 2 * one + png[33:], CONFIG)
+
+
 def test_a_png_whose_comment_unpacks_to_a_hundred_megabytes() -> None:
     comment = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
     data = encode(portrait(1))
