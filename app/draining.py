@@ -3,13 +3,16 @@
 On SIGTERM readiness turns 503 at once, while the listener stays open and requests are served, so that a balancer sees
 it before a connection is refused; answers close their connections. When the time for that is over the listener
 closes, and what is in progress has the grace to end. A second signal ends the process without either. A replica whose
-device was lost has nothing to serve with: it closes the listener at once, and what is in progress has the grace.
+device was lost has nothing to serve with: it closes the listener at once, and what is in progress has the grace. What
+does not end by then, such as a pass of the network that hangs, ends with the process.
 """
 
 import asyncio
 import logging
 import os
 import signal
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -22,6 +25,20 @@ logger = logging.getLogger("facepair")
 
 # uvicorn's.
 TICKS_A_SECOND = 10
+# How long the end may take beyond the grace, or after a second signal.
+MARGIN_S = 3.0
+
+
+def end_within(seconds: float) -> None:
+    """Ends the process with status 1 if it has not ended by itself by then, whatever its other threads do."""
+
+    def end() -> None:
+        logger.error("something goes on that does not end; the process ends without it")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 @dataclass
@@ -44,6 +61,7 @@ class Server(uvicorn.Server):
         """Called by a signal, between two steps of the event loop."""
         if self._drain.begun:
             self.force_exit = True
+            end_within(MARGIN_S)
         if self._drain.begun or sig == signal.SIGINT or not self._drain_s:
             self._drain.begun = True
             super().handle_exit(sig, frame)
@@ -55,6 +73,11 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; true ends the service in order."""
         return await super().on_tick(counter) or self._drain.device_lost
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called when the listener is to close: what is in progress has the grace, and then the threads a moment."""
+        end_within((self.config.timeout_graceful_shutdown or 0) + MARGIN_S)
+        await super().shutdown(sockets)
 
 
 class LoneServer(Server):

@@ -19,59 +19,72 @@ class BoundedProtocol(HttpToolsProtocol):
     HEAD_WITHIN_S of its first byte is answered 408; a connection that begins none is closed after as long.
     """
 
-    _since_end = 0
-    _late: asyncio.TimerHandle | None = None
+    _unfinished_bytes = 0
+    """Of a head or trailers, so far."""
+    _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection."""
         super().connection_made(transport)
-        self._late = self.loop.call_later(HEAD_WITHIN_S, self._close_late)
+        self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Its end."""
-        self._in_time()
+        self._stop_head_timer()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
         """The first byte of a head."""
         super().on_message_begin()
-        self._in_time()
-        self._late = self.loop.call_later(HEAD_WITHIN_S, self._close_late)
+        self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request."""
-        self._since_end += len(data)
+        """A part of a request, or what comes after its answer: then the connection goes on being idle."""
+        self._unfinished_bytes += len(data)
+        idle_until = self.timeout_keep_alive_task.when() if self.timeout_keep_alive_task else None
         super().data_received(data)
-        if self._since_end > MOST_HEAD_BYTES and not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._unfinished_bytes > MOST_HEAD_BYTES:
             self._refuse(b"431", TOO_LARGE)
+        elif idle_until and self._is_idle() and self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_at(idle_until, self.timeout_keep_alive_handler)
 
     def on_headers_complete(self) -> None:
         """The head has ended."""
-        self._since_end = 0
-        self._in_time()
+        self._unfinished_bytes = 0
+        self._stop_head_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """A part of the body, whose limits are the application's."""
-        self._since_end = 0
+        self._unfinished_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The request has ended."""
-        self._since_end = 0
+        self._unfinished_bytes = 0
         super().on_message_complete()
 
-    def _in_time(self) -> None:
-        if self._late:
-            self._late.cancel()
-            self._late = None
+    def _is_idle(self) -> bool:
+        """Whether the last request was answered and the head of no other has begun."""
+        return self.cycle is not None and self.cycle.response_complete and self._head_timer is None
 
-    def _close_late(self) -> None:
+    def _start_head_timer(self) -> None:
+        self._stop_head_timer()
+        self._head_timer = self.loop.call_later(HEAD_WITHIN_S, self._end_late_head)
+
+    def _stop_head_timer(self) -> None:
+        if self._head_timer:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _end_late_head(self) -> None:
         """Lets a request that came before the head, and is still being answered, have its answer first."""
-        self._late = None
+        self._head_timer = None
         if self.cycle and not self.cycle.response_complete:
-            self._late = self.loop.call_later(HEAD_WITHIN_S, self._close_late)
-        elif self._since_end:
+            self._start_head_timer()
+        elif self._unfinished_bytes:
             self._refuse(b"408", TOO_LATE)
         else:
             self.transport.close()

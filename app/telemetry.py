@@ -9,6 +9,7 @@ import logging
 import re
 import time
 import uuid
+import warnings
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -100,6 +101,7 @@ def configure_logging(level: str, **always: object) -> None:
     handler.setFormatter(JsonFormatter(**always))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of every odd picture, with numbers from it, and kept for good
     for library in TALKATIVE:
         logging.getLogger(library).setLevel(logging.ERROR)
 

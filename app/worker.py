@@ -23,8 +23,8 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
-# How long an orphan's end may take beyond its grace.
-MARGIN_S = 3
+# How long an orphan's end may take beyond its grace: less than it has without a supervisor's folder to remove.
+MARGIN_S = 2
 
 
 class BeatingServer(Server):

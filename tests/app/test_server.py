@@ -4,6 +4,7 @@ import json
 import select
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ from tests.drawing import encode, portrait
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
 LIMIT = 1024 * 1024
+CUT_SHORT = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHLLL", 1, 270, 2, 100, 9999, 0)
+"""EXIF data of one tag whose value would lie beyond its end."""
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +104,17 @@ def test_the_libraries_log_nothing_of_a_request_even_when_debugging(checkpoint_p
     exif = Image.Exif()
     exif[0x010E] = f"{SECRET} description"
     picture = encode(portrait(1), "JPEG", exif=exif, comment=SECRET.encode())
+    odd = encode(portrait(1), "JPEG", exif=CUT_SHORT)  # of which Pillow warns
     with serving(checkpoint_path, "--log-level", "debug") as service:
         with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
             assert client.post("/verify", files=pair(picture, ANNA)).status_code == 200
+            assert client.post("/verify", files=pair(odd, ANNA)).status_code == 200
             client.post("/verify", files=pair(picture, ANNA), data={SECRET: SECRET})
             client.post("/verify", content=b"--edge~", headers=MULTIPART)
             client.get(f"/{FILE_NAME}?{SECRET}")
         service.end(signal.SIGTERM)
     lines = [json.loads(line) for line in service.log]
-    assert sum(line["message"] == "request" for line in lines) == 4
+    assert sum(line["message"] == "request" for line in lines) == 5
     assert not [line for line in lines if SECRET in str(line) or line["level"] == "warning"]
 
 
@@ -190,16 +195,20 @@ def test_a_head_that_does_not_arrive_ends_its_connection(checkpoint_path: Path, 
         assert slow.recv(65536) == b""
 
 
-def test_an_idle_connection_is_closed_after_the_time_that_is_set(checkpoint_path: Path) -> None:
+@pytest.mark.parametrize(("body", "after"), [("", b""), ("", b"\r\n"), ("Content-Length: 9\r\n", b"x")])
+def test_an_idle_connection_is_closed_after_the_time_that_is_set(
+    checkpoint_path: Path, body: str, after: bytes
+) -> None:
     with (
         serving(checkpoint_path, "--keep-alive-s", "1") as service,
         socket.create_connection((HOST, service.port), PATIENCE_S) as idle,
     ):
-        idle.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(f"GET /health/live HTTP/1.1\r\nHost: x\r\n{body}\r\n".encode())
         answer = b""
-        while more := idle.recv(65536):
-            answer += more
-    assert answer.endswith(b'{"status":"live"}')
+        while not answer.endswith(b'{"status":"live"}'):
+            answer += idle.recv(65536)
+        idle.sendall(after)
+        assert idle.recv(65536) == b""
 
 
 def test_a_slow_answer_or_body_is_no_slow_head(checkpoint_path: Path) -> None:
@@ -231,6 +240,22 @@ def test_a_process_whose_network_hangs_ends_to_be_replaced(checkpoint_path: Path
             httpx.post(f"{service.url}/verify", files=pair(), timeout=PATIENCE_S, trust_env=False)
         assert service.process.wait(PATIENCE_S) == 1
         service.wait_for(lambda line: "and that lasts" in line["message"])
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_process_whose_network_hangs_leaves_when_it_is_told_to(checkpoint_path: Path, signals: int) -> None:
+    times = ("--drain-s", "0", "--grace-s", "1" if signals == 1 else "600", "--hung-s", "600")
+    with serving(checkpoint_path, *times, module="tests.app.hanging_alone") as service:
+        with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
+            waiting.sendall(head(len(BODY)) + BODY)
+            while "facepair_images_in_progress 2.0" not in httpx.get(f"{service.url}/metrics", timeout=PATIENCE_S).text:
+                time.sleep(0.01)
+            service.process.send_signal(signal.SIGTERM)
+            service.wait_for(lambda line: line["message"] == "Shutting down")
+            if signals == 2:
+                service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(PATIENCE_S) == 1
+        service.wait_for(lambda line: "something goes on" in line["message"])
 
 
 def test_sigterm_while_it_loads_ends_it(checkpoint_path: Path) -> None:
