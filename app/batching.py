@@ -44,8 +44,13 @@ class _Waiting(Generic[Job, Result]):
     job: Job
     size: int
     asked: float
-    deadline: float
     future: "asyncio.Future[Timed[Result]]" = field(repr=False)
+    late: asyncio.TimerHandle | None = None
+
+    def expire(self) -> None:
+        """Called at the deadline, unless the job has begun."""
+        if not self.future.done():
+            self.future.set_exception(DeadlinePassed())
 
 
 class _Worker:
@@ -91,19 +96,24 @@ class Batcher(Generic[Job, Result]):
 
     @property
     def waiting(self) -> int:
-        """The sum of the sizes of the jobs that no batch has taken yet."""
-        return sum(each.size for each in self._waiting)
+        """The sum of the sizes of the jobs that no batch has taken yet, and that somebody waits for."""
+        return sum(each.size for each in self._waiting if not each.future.done())
 
     async def run(self, job: Job, *, size: int = 1, deadline: float = inf) -> Timed[Result]:
         """A job's result. `deadline` is a moment of `time.perf_counter`.
 
-        Raises DeadlinePassed if the job was not begun by then, BatchError, or what the work raised for its batch. A job
-        whose caller was cancelled is not begun.
+        Raises DeadlinePassed as soon as that passes before the job has begun, BatchError, or what the work raised for
+        its batch. A job whose caller was cancelled is not begun.
         """
-        future: asyncio.Future[Timed[Result]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(job=job, size=size, asked=time.perf_counter(), deadline=deadline, future=future))
+        loop, asked = asyncio.get_running_loop(), time.perf_counter()
+        waiting: _Waiting[Job, Result] = _Waiting(job=job, size=size, asked=asked, future=loop.create_future())
+        if deadline <= asked:
+            raise DeadlinePassed
+        if deadline < inf:
+            waiting.late = loop.call_later(deadline - asked, waiting.expire)
+        self._waiting.append(waiting)
         self._begin()
-        return await future
+        return await waiting.future
 
     def step(self) -> None:
         """Called by the work, on its thread, whenever a part of a batch is done."""
@@ -174,10 +184,9 @@ class Batcher(Generic[Job, Result]):
         size = 0
         while self._waiting and (not batch or size + self._waiting[0].size <= self._most):
             each = self._waiting.popleft()
+            if each.late:
+                each.late.cancel()
             if each.future.done():
-                continue
-            if time.perf_counter() > each.deadline:
-                each.future.set_exception(DeadlinePassed())
                 continue
             batch.append(each)
             size += each.size

@@ -16,7 +16,7 @@ import torch
 from app.batching import Batcher, DeadlinePassed, Timed
 from app.cores import Threads
 from app.draining import Drain
-from app.sighting import Choice, Sighting, see
+from app.sighting import Choice, FaceAllowance, Sighting, see
 from app.telemetry import Metrics
 from model.device import LOST, release_memory
 from model.errors import DeviceExhausted, DeviceLost
@@ -41,6 +41,26 @@ class _Job:
     finish: Callable[[Embeddings], object]
 
 
+class _Upload:
+    """The bytes of an image until a decoder takes them. Dropped bytes are freed although the decoders' queue goes on to
+    hold the upload.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = [data]  # a list, since only one thread can pop its element
+
+    def take(self) -> bytes:
+        """The bytes. Raises DeadlinePassed if nobody waits for them any more."""
+        try:
+            return self._data.pop()
+        except IndexError:
+            raise DeadlinePassed from None
+
+    def drop(self) -> None:
+        """Lets them go, if they are there still."""
+        self._data.clear()
+
+
 class Inference:
     """The verifier behind its threads, and the decoders. Closing it waits for what runs."""
 
@@ -51,7 +71,6 @@ class Inference:
         metrics: Metrics,
         *,
         limits: ImageLimits,
-        most_faces: int,
         decoders: int,
         threads: Threads,
         most_images: int,
@@ -63,7 +82,6 @@ class Inference:
         self._verifier = verifier
         self._finder = finder
         self._limits = limits
-        self._most_faces = most_faces
         self._metrics = metrics
         self._most = most_images
         self._drain = drain
@@ -80,18 +98,23 @@ class Inference:
         )
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
-    async def see(self, data: bytes, choice: Choice, deadline: float = inf) -> Sighting:
-        """The bytes of an image -> what the network sees of it. Raises ImageError, or DeadlinePassed if it was not
-        begun by then, a moment of `time.perf_counter`.
+    async def see(self, data: bytes, choice: Choice, faces: FaceAllowance, deadline: float = inf) -> Sighting:
+        """The bytes of an image -> what the network sees of it. `faces` are those that the request may still have.
+
+        Raises ImageError, or DeadlinePassed when that moment of `time.perf_counter` comes first.
         """
-        loop = asyncio.get_running_loop()
-        held = [data]
+        upload, asked = _Upload(data), time.perf_counter()
         self._seeing += 1
         try:
-            return await loop.run_in_executor(self._decoders, self._see, held, choice, deadline, time.perf_counter())
+            async with asyncio.timeout(None if deadline == inf else deadline - asked):
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._decoders, self._see, upload, choice, faces, asked
+                )
+        except TimeoutError:
+            raise DeadlinePassed from None
         finally:
             self._seeing -= 1
-            held.clear()  # of a caller who left the decoders' queue would keep it
+            upload.drop()
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
         """B > 0 images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
@@ -140,18 +163,13 @@ class Inference:
         self._decoders.shutdown()
         self._network.close()
 
-    def _see(self, held: list[bytes], choice: Choice, deadline: float, asked: float) -> Sighting:
+    def _see(self, upload: _Upload, choice: Choice, faces: FaceAllowance, asked: float) -> Sighting:
         started = time.perf_counter()
-        try:
-            data = held.pop()
-        except IndexError:
-            raise DeadlinePassed from None  # nobody hears of it
-        if started > deadline:
-            raise DeadlinePassed
+        data = upload.take()
         self._metrics.stage_seconds.labels("queue").observe(started - asked)
         photograph = decode(data, self.header.preprocessing, self._limits)
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
-        sighting = see(photograph, choice, self.header, self._finder, self._most_faces)
+        sighting = see(photograph, choice, self.header, self._finder, faces)
         if self.header.preprocessing.alignment:
             self._metrics.stage_seconds.labels("face").observe(sighting.face_s)
         return sighting

@@ -13,7 +13,7 @@ from app.inference import Inference
 from app.problems import Problem, from_domain
 from app.schemas import CompareRequest
 from app.settings import Settings
-from app.sighting import Choice, Sighting
+from app.sighting import Choice, FaceAllowance, Sighting
 from app.uploads import Parts, read_body
 from model.errors import ImageError
 
@@ -97,24 +97,20 @@ def name_images(images: list[bytes]) -> dict[str, bytes]:
     return {f"image[{index}]": data for index, data in enumerate(images)}
 
 
-def require_few_faces(count: int, settings: Settings) -> None:
-    """Raises Problem if a request's images have more faces than it may ask for."""
-    if count > settings.max_faces:
-        detail = f"the images have {count} faces, and {settings.max_faces} may be asked for at once; send fewer images"
-        raise Problem("too_many_faces", detail, "image")
-
-
 def _text(values: list[bytes] | None) -> bytes:
     """A part that may come once; a browser sends an input that was left blank, too."""
     return values[0].strip() if values else b""
 
 
-async def see_images(inference: Inference, images: dict[str, bytes], choice: Choice, deadline: float) -> list[Sighting]:
+async def see_images(
+    inference: Inference, images: dict[str, bytes], choice: Choice, settings: Settings, deadline: float
+) -> list[Sighting]:
     """All images, seen side by side; the first that cannot be used ends the request under its own name."""
+    faces = FaceAllowance(settings.max_faces)
 
     async def one(field: str, data: bytes) -> Sighting:
         try:
-            return await inference.see(data, choice, deadline)
+            return await inference.see(data, choice, faces, deadline)
         except ImageError as error:
             raise from_domain(error, field) from error
 

@@ -35,6 +35,8 @@ from model.verifier import Verifier
 CLIENT_CLOSED_REQUEST = 499
 REFUSALS = {"queue_full", "out_of_memory", "device_lost", "deadline_passed"}
 DOCS_FILES = "/docs/files"
+ALLOWED_OF_FILES = "GET, HEAD"
+"""Starlette's answer for static files names no methods."""
 ABOUT = "Are these two photographs of the same person?"
 
 
@@ -95,7 +97,6 @@ def create_app(
         open_finder(settings, verifier),
         metrics,
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
-        most_faces=settings.max_faces,
         decoders=decoders_of(settings),
         threads=_threads(settings, verifier),
         most_images=settings.max_batch,
@@ -153,9 +154,9 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
         problem = Problem("method_not_allowed", "see the Allow header, and /docs for what each path takes")
-    else:
-        problem = Problem("not_found", "see /docs for the paths that there are")
-    return respond(problem, request.state.request_id, error.headers)
+        return respond(problem, request.state.request_id, error.headers or {"Allow": ALLOWED_OF_FILES})
+    problem = Problem("not_found", "see /docs for the paths that there are")
+    return respond(problem, request.state.request_id)
 
 
 async def _answer_late(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)

@@ -17,7 +17,6 @@ from app.inputs import (
     parse_rule,
     read_compare_request,
     require_faces,
-    require_few_faces,
     see_images,
 )
 from app.leaving import unless_left
@@ -70,7 +69,7 @@ async def verify(request: Request) -> Verification:
         choice = parse_choice(parts.get("face"), inference)
         decoding = time.perf_counter()
         images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
-        left, right = await unless_left(request, see_images(inference, images, choice, turn.deadline))
+        left, right = await unless_left(request, see_images(inference, images, choice, settings, turn.deadline))
         decoded = time.perf_counter()
         result = await unless_left(request, inference.verify(left.pixels, right.pixels, turn.deadline))
         return Verification(
@@ -101,10 +100,8 @@ async def embed(request: Request) -> EmbeddingList:
         encoding = parse_encoding(parts.get("encoding_format"))
         choice = parse_choice(parts.get("face"), inference, CHOICES_OF_EMBED)
         images = name_images(parts["image"])
-        sightings = await unless_left(request, see_images(inference, images, choice, turn.deadline))
+        sightings = await unless_left(request, see_images(inference, images, choice, settings, turn.deadline))
         views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
-        if choice == "all":
-            require_few_faces(len(views), settings)
         pixels = [view.pixels for view in views]
         embeddings = (await unless_left(request, inference.embed(pixels, turn.deadline))).value
         return EmbeddingList(
@@ -133,8 +130,7 @@ async def detect(request: Request) -> Detection:
         parts = await read_parts(request, {"image": image}, turn)
         require_faces(inference)
         images = name_images(parts["image"])
-        sightings = await unless_left(request, see_images(inference, images, "any", turn.deadline))
-        require_few_faces(sum(len(sighting.faces) for sighting in sightings), settings)
+        sightings = await unless_left(request, see_images(inference, images, "any", settings, turn.deadline))
         reports = [report_image(name, sighting, "any") for name, sighting in zip(images, sightings, strict=True)]
         return Detection(images=reports, request_id=request_id_of(request))
 

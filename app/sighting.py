@@ -3,12 +3,14 @@
 H W pixels
 """
 
+import threading
 import time
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from app.problems import Problem
 from model.alignment import fit
 from model.checkpoint import Header
 from model.crops import FaceChoice, choose, find_faces, require_face, require_size, shrink, straighten
@@ -68,8 +70,31 @@ class Sighting:
         return self.faces[0].pixels if self.whole is None else self.whole
 
 
-def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, most_faces: int) -> Sighting:
-    """What was asked for of a decoded photograph. Raises FaceError."""
+class FaceAllowance:
+    """How many faces the images of one request may have, on whichever threads they are looked at."""
+
+    def __init__(self, most: int) -> None:
+        self._most = self._left = most
+        self._lock = threading.Lock()
+
+    def draw(self, faces: int) -> None:
+        """Takes those of one image, before there is work on them. Raises TooManyFaces if it has too many by itself,
+        Problem if all images together have.
+        """
+        if faces > self._most:
+            raise TooManyFaces(f"there are {faces} faces, and a request may have {self._most}; crop the picture")
+        with self._lock:
+            self._left -= faces
+            left = self._left
+        if left < 0:
+            detail = f"the images have more than the {self._most} faces that a request may have; send fewer images"
+            raise Problem("too_many_faces", detail, "image")
+
+
+def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, faces: FaceAllowance) -> Sighting:
+    """What was asked for of a decoded photograph. Where all faces are, they are drawn from those that the request may
+    have. Raises FaceError.
+    """
     config, started = header.preprocessing, time.perf_counter()
     if config.alignment is None or choice == "none":
         warnings = [NOT_LOOKED_FOR] if config.alignment else []
@@ -82,10 +107,9 @@ def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFind
         return _sighting(photograph, started, faces=[taken], faces_found=len(found), warnings=warnings)
     if choice == "all":
         require_face(found)
-    if len(found) > most_faces:
-        raise TooManyFaces(f"there are {len(found)} faces, and {most_faces} may be asked for at once; crop the picture")
-    faces = [_seen(photograph, found, index, header, finder) for index in range(len(found))]
-    return _sighting(photograph, started, faces=faces, faces_found=len(found), warnings=[])
+    faces.draw(len(found))
+    seen = [_seen(photograph, found, index, header, finder) for index in range(len(found))]
+    return _sighting(photograph, started, faces=seen, faces_found=len(found), warnings=[])
 
 
 def _sighting(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from app.sighting import Choice, see
+from app.sighting import Choice, FaceAllowance, see
 from benchmarks.bare import load_bare
 from model.faces import FaceFinder
 from model.photographs import decode
@@ -67,7 +67,7 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     decoded = [decode(data, header.preprocessing) for data in files]
     return [
         lambda: [decode(data, header.preprocessing) for data in files],
-        lambda: [see(photograph, choice, header, finder, MOST_FACES) for photograph in decoded],
+        lambda: [see(photograph, choice, header, finder, FaceAllowance(MOST_FACES)) for photograph in decoded],
         bare.verification(),
     ]
 

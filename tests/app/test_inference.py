@@ -17,7 +17,7 @@ from app.cores import Threads
 from app.inference import Inference
 from app.main import create_app
 from app.settings import Settings
-from app.sighting import Sighting
+from app.sighting import FaceAllowance, Sighting
 from model.checkpoint import load
 from model.crops import prepare
 from model.errors import UndecodableImage
@@ -80,10 +80,10 @@ async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_bus
 
     monkeypatch.setattr(Image, "open", held)
     inference: Inference = create_app(settings.model_copy(update={"decoders": 1}), verifier).state.inference
-    busy = asyncio.create_task(inference.see(encode(portrait(1)), "none"))
+    busy = asyncio.create_task(inference.see(encode(portrait(1)), "none", FaceAllowance(0)))
     assert await asyncio.to_thread(begun.wait, 30)
     uploads = [Upload(encode(portrait(2))) for _ in range(5)]
-    left = [asyncio.create_task(inference.see(cast("bytes", upload), "none")) for upload in uploads]
+    left = [asyncio.create_task(inference.see(cast("bytes", upload), "none", FaceAllowance(0))) for upload in uploads]
     known = [weakref.ref(upload) for upload in uploads]
     await asyncio.sleep(0)
     while left:
@@ -102,7 +102,7 @@ async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_bus
 async def see(settings: Settings, verifier: Verifier, data: bytes) -> Sighting:
     inference: Inference = create_app(settings, verifier).state.inference
     try:
-        return await inference.see(data, "largest")
+        return await inference.see(data, "largest", FaceAllowance(0))
     finally:
         inference.close()
 
