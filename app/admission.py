@@ -7,6 +7,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from prometheus_client import Gauge
+
 from app.draining import Drain
 from app.problems import Problem, from_domain
 from app.telemetry import Metrics
@@ -14,51 +16,48 @@ from model.device import LOST
 from model.errors import DeviceLost
 
 
+class Places:
+    """Places for so many images; a request that is alone may take more."""
+
+    def __init__(self, most: int, gauge: Gauge) -> None:
+        self.taken = 0
+        self._most = most
+        self._gauge = gauge
+
+    def require(self, images: int, held: int = 0) -> None:
+        """Raises Problem unless a request that holds so many places may have `images` of them in all."""
+        others = self.taken - held
+        if others > 0 and others + images > self._most:
+            raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
+
+    def take(self, images: int) -> None:
+        """So many more, or with a negative number fewer."""
+        self.taken += images
+        self._gauge.set(self.taken)
+
+
 class Admission:
-    """Counts the images of all requests. It belongs to one event loop."""
+    """The places of a replica. It belongs to one event loop."""
 
     def __init__(self, arriving: int, working: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
-        """So many images may be arriving at a time, and so many be worked on; a request that is alone may have more."""
-        self._most_arriving, self._most_working = arriving, working
+        """So many images may be arriving at a time, and so many be worked on."""
+        self.arriving = Places(arriving, metrics.images_arriving)
+        self.working = Places(working, metrics.images_in_progress)
         self._deadline_s = deadline_s
-        self._metrics = metrics
         self._drain = drain
-        self._arriving = self._working = 0
 
     def turn(self) -> "Turn":
         """A request's turn, which begins now."""
         return Turn(self, time.perf_counter() + self._deadline_s)
 
-    def arrive(self, images: int, held: int) -> None:
-        """That many more for a request of which `held` arrive already. Raises Problem if they will find no room."""
-        self._require_room(self._arriving - held, images + held, self._most_arriving)
-        self._require_room(self._working, images + held, self._most_working)
-        self._count(images, 0)
-
-    def work(self, images: int) -> None:
-        """The images of a request that have arrived. Raises Problem if there is no room for them by now."""
-        self._require_room(self._working, images, self._most_working)
-        self._count(-images, images)
-
-    def give_back(self, arriving: int, working: int) -> None:
-        """The images of a request that has ended."""
-        self._count(-arriving, -working)
-
-    def _require_room(self, others: int, images: int, most: int) -> None:
+    def require_device(self) -> None:
+        """Raises Problem if there is nothing to work with any more."""
         if self._drain.device_lost:
             raise from_domain(DeviceLost(LOST))
-        if others > 0 and others + images > most:
-            raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
-
-    def _count(self, arriving: int, working: int) -> None:
-        self._arriving += arriving
-        self._working += working
-        self._metrics.images_arriving.set(self._arriving)
-        self._metrics.images_in_progress.set(self._working)
 
 
 class Turn:
-    """One request: the images that it has in the replica, and until when it is worth working on."""
+    """One request: the places that it has, and until when it is worth working on."""
 
     def __init__(self, admission: Admission, deadline: float) -> None:
         self.deadline = deadline
@@ -67,15 +66,27 @@ class Turn:
         self._arriving = self._working = 0
 
     def arrive(self, images: int) -> None:
-        """Counts the request's images as at least that many. Raises Problem if there is no room for them."""
-        if (more := images - self._arriving) > 0:
-            self._admission.arrive(more, self._arriving)
+        """Counts the request's images as at least that many. Raises Problem if they find no room, now or later."""
+        if images > self._arriving:
+            self._admission.require_device()
+            self._admission.arriving.require(images, self._arriving)
+            self._admission.working.require(images)
+            self._admission.arriving.take(images - self._arriving)
             self._arriving = images
 
     def work(self) -> None:
         """They have arrived. Raises Problem if there is no room for work on them."""
-        self._admission.work(self._arriving)
+        self._admission.require_device()
+        self._admission.working.require(self._arriving)
+        self._admission.arriving.take(-self._arriving)
+        self._admission.working.take(self._arriving)
         self._arriving, self._working = 0, self._arriving
+
+    def leave(self) -> None:
+        """Gives its places back."""
+        self._admission.arriving.take(-self._arriving)
+        self._admission.working.take(-self._working)
+        self._arriving = self._working = 0
 
     def left_s(self) -> float:
         """Seconds until the deadline, negative after it."""
@@ -87,5 +98,4 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._admission.give_back(self._arriving, self._working)
-        self._arriving = self._working = 0
+        self.leave()

@@ -22,7 +22,7 @@ class SettingsError(FacepairError):
 class Settings(BaseModel):
     """Frozen; the descriptions are what `python -m app --help` and the documentation say."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     host: str = Field(default="127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES = 1024
+MOST_DELIMITERS = 2000
+"""More than a request has parts. What follows one tells whether it is one, which costs the event loop a microsecond."""
 # Boundaries and part headers, beside the parts' own bytes.
 OVERHEAD_BYTES = 64 * 1024
 
@@ -45,8 +47,8 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
     """The parts of a multipart/form-data body by name. Raises Problem.
 
     The turn counts the required images before the body is read, further ones as they begin to arrive, and all of them
-    as work at the end. Before it raises, the rest of a body of legal size is read and dropped, so that the client finds
-    an answer and not a closed connection.
+    as work at the end. Before it raises, the turn's places are given back, and the rest of a body of legal size is read
+    and dropped, so that the client finds an answer and not a closed connection.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     stream = request.stream()
@@ -63,6 +65,7 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
         parts = collector.finish()
         turn.work()
     except Problem:
+        turn.leave()
         await _discard(stream, limit, turn)
         raise
     return parts
@@ -89,6 +92,7 @@ async def read_body(request: Request, limit_bytes: int, content_type: str, turn:
             body = await _collect(stream, limit_bytes)
         turn.work()
     except Problem:
+        turn.leave()
         await _discard(stream, limit_bytes, turn)
         raise
     return body
@@ -106,13 +110,16 @@ async def _collect(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> byt
 async def _feed(
     stream: AsyncGenerator[bytes, None], collector: "_Collector", boundary: bytes, limit_bytes: int
 ) -> None:
-    taken = 0
+    taken = delimiters = 0
     try:
         parser = MultipartParser(boundary, collector.callbacks())
         async for chunk in stream:
             taken += len(chunk)
+            delimiters += chunk.count(b"\r\n--" + boundary)
             if taken > limit_bytes:
                 raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
+            if delimiters > MOST_DELIMITERS:
+                raise Problem("malformed_multipart", "the boundary stands in the parts; choose another")
             parser.write(chunk)
         parser.finalize()
     except FormParserError as error:

@@ -52,8 +52,8 @@ def test_who_arrives_too_late_is_refused_and_gives_its_place_back() -> None:
         working(admitted, 4)
         with pytest.raises(Problem):
             late.work()
-    assert admitted._arriving == 0
-    assert admitted._working == 4
+    assert admitted.arriving.taken == 0
+    assert admitted.working.taken == 4
 
 
 def test_images_are_counted_once_however_often_they_are_told() -> None:
@@ -61,9 +61,9 @@ def test_images_are_counted_once_however_often_they_are_told() -> None:
     turn = admitted.turn()
     for count in (2, 2, 3, 1):
         turn.arrive(count)
-    assert admitted._arriving == 3
+    assert admitted.arriving.taken == 3
     turn.work()
-    assert (admitted._arriving, admitted._working) == (0, 3)
+    assert (admitted.arriving.taken, admitted.working.taken) == (0, 3)
 
 
 def test_a_request_that_is_alone_may_have_more_than_there_is_room_for() -> None:

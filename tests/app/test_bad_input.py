@@ -125,7 +125,7 @@ CASES = [
       for path in ("/verify", "/embed", "/detect", "/compare")),
     *(Case(f"{method} {path}", 405, "method_not_allowed", None, path, method)
       for method, path in (("GET", "/verify"), ("PUT", "/embed"), ("DELETE", "/compare"), ("POST", "/info"),
-                           ("PATCH", "/health/live"), ("OPTIONS", "/verify"))),
+                           ("PATCH", "/health/live"), ("OPTIONS", "/verify"), ("POST", "/docs/files/some.js"))),
 ]  # fmt: skip
 
 

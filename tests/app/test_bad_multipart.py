@@ -120,6 +120,14 @@ async def refuses_early(client: httpx.AsyncClient, start: bytes) -> None:
     assert upload.taken < 20 * LIMIT
 
 
+async def test_a_boundary_that_stands_in_the_parts_is_refused(client: httpx.AsyncClient) -> None:
+    def body(times: int) -> bytes:
+        return multipart(("image1", ANNA + b"\r\n--edge~" * times), ("image2", BERTA))
+
+    check_problem(await client.post("/verify", content=body(2000), headers=MULTIPART), 400, "malformed_multipart")
+    assert (await client.post("/verify", content=body(100), headers=MULTIPART)).status_code == 200
+
+
 @pytest.mark.parametrize("length", [True, False], ids=["with its length", "chunked"])
 async def test_the_byte_limit_holds_however_the_body_comes(client: httpx.AsyncClient, length: bool) -> None:
     body = multipart(("image1", ANNA), ("image2", bytes(LIMIT + 1)))

@@ -104,6 +104,16 @@ def test_a_large_upload_is_refused_with_an_answer_and_no_reset(service: Service,
             check_problem(client.post("/verify", files=pair(bytes(5_000_000), bytes(5_000_000))), 429, "queue_full")
 
 
+def test_a_refused_upload_takes_no_places_while_its_rest_is_dropped(service: Service, client: httpx.Client) -> None:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as refused:
+        fields = b"Host: test\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\nX-Request-ID: refused\r\n"
+        refused.sendall(b"POST /verify HTTP/1.1\r\n" + fields + b"\r\n")
+        for _ in range(3):
+            assert client.post("/verify", files=pair()).status_code == 200
+        refused.sendall(bytes(1000))
+        assert refused.recv(65536).startswith(b"HTTP/1.1 415 ")
+
+
 def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Client) -> None:
     with uploading(service, 2):
         assert client.get("/health/live").status_code == 200

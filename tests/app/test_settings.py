@@ -21,6 +21,8 @@ MALFORMED = [
     ("max_images", "0"),
     ("keep_alive_s", "0"),
     ("grace_s", "0"),
+    ("drain_s", "inf"),
+    ("hung_s", "nan"),
     ("log_level", "loud"),
 ]
 
