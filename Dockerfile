@@ -12,8 +12,8 @@ ARG TORCH="torch==2.15.0"
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/facepair
 
-RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "$TORCH"
 COPY pyproject.toml constraints.txt README.md ./
+RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -c constraints.txt "$TORCH"
 COPY model/__init__.py model/
 RUN mkdir app training && pip install -c constraints.txt -e . && rmdir training
 
@@ -21,6 +21,8 @@ COPY model model
 COPY app app
 COPY weights weights
 
+# Whatever the checkout's files may be read by.
+RUN chmod -R a+rX /srv/facepair
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin facepair
 USER facepair
 

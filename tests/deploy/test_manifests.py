@@ -119,7 +119,13 @@ def test_a_replica_of_compose_has_the_cores_that_its_limits_are_for() -> None:
         service = COMPOSE["services"][name]
         assert (str(service["cpus"]), service["mem_limit"]) == (pod["cpu"], pod["memory"].lower().removesuffix("i"))
         assert settings_of_compose(name).queue == settings_of_pod().queue == QUEUE_PER_CORE * service["cpus"]
-        assert set(service["build"]["args"]) <= set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.M))
+
+
+def test_the_image_of_compose_is_built_once_and_never_pulled() -> None:
+    replicas = [COMPOSE["services"][name] for name in REPLICA_NAMES]
+    (build,) = [service["build"] for service in replicas if "build" in service]
+    assert set(build["args"]) <= set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    assert {(service["image"], service["pull_policy"]) for service in replicas} == {("facepair", "never")}
 
 
 def test_a_pod_that_leaves_has_the_time() -> None:
