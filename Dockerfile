@@ -12,17 +12,16 @@ ARG TORCH="torch==2.15.0"
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/facepair
 
-COPY pyproject.toml constraints.txt README.md ./
+COPY --chmod=755 pyproject.toml constraints.txt README.md ./
 RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -c constraints.txt "$TORCH"
-COPY model/__init__.py model/
+COPY --chmod=755 model/__init__.py model/
 RUN mkdir app training && pip install -c constraints.txt -e . && rmdir training
 
-COPY model model
-COPY app app
-COPY weights weights
+# Readable for the image's user, whoever may read the checkout's files.
+COPY --chmod=755 model model
+COPY --chmod=755 app app
+COPY --chmod=755 weights weights
 
-# Whatever the checkout's files may be read by.
-RUN chmod -R a+rX /srv/facepair
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin facepair
 USER facepair
 

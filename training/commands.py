@@ -110,6 +110,7 @@ def run(options: argparse.Namespace) -> None:
 
 def grid(options: argparse.Namespace) -> None:
     """Runs the trajectories, going on where the last call stopped; tests the best point unless only some are wanted."""
+    parallel.require_lone_process()
     code, device, plan = code_version(), device_of(options), Grid()
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(options.only) - set(trajectories):

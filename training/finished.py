@@ -38,12 +38,15 @@ def read_run(folder: Path) -> Run:
         header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
         with (folder / SCORES_FILE).open(newline="") as file:
             rows = list(csv.DictReader(file))
+        history = read_metrics(folder / METRICS_FILE)
+        if not rows or not history:
+            raise ValueError(f"{SCORES_FILE if history else METRICS_FILE} is empty")
         return Run(
             header=header,
-            history=read_metrics(folder / METRICS_FILE),
+            history=history,
             pairs=[(row["left"], row["right"]) for row in rows],
             scores=np.array([float(row["similarity"]) for row in rows]),
             same=np.array([row["same"] == "1" for row in rows]),
         )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{folder}: cannot be read as the results of a run: {error}") from error

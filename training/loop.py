@@ -68,11 +68,19 @@ def _begin(experiment: AnyExperiment, data: AnyData, folder: Path, resume: bool,
     path = folder / STATE_FILE
     if path.exists() and not resume:
         raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
+    if not path.exists() and _has_metrics(folder):
+        raise TrainingError(f"{folder} holds the figures of a run whose {STATE_FILE} is gone; choose another --out")
     state = RunState(weights={}, optimizer={}, code_version=code)
     if path.exists():
         state = load_state(path, experiment, data.sha256)
     _publish(experiment, state, folder)  # an interruption may have come between a state and its metrics
     return state
+
+
+def _has_metrics(folder: Path) -> bool:
+    """Whether an epoch was finished there; the file is written empty when a run begins."""
+    path = folder / METRICS_FILE
+    return path.exists() and path.stat().st_size > 0
 
 
 def finished(experiment: AnyExperiment, history: list[Epoch]) -> bool:

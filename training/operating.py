@@ -70,20 +70,37 @@ def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
 
 
 def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners, seed: int = 0) -> tuple[float, float]:
-    """The 95% interval of a rate over pairs of people, from people drawn with replacement (Efron 1979).
+    """The 95% interval of a rate over pairs of two people, from people drawn with replacement (Efron 1979).
 
     A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
+    That counts the chance of each pair three times, as `resampling.bootstrap_over_people` says; the interval is
+    narrowed to the variance of pairs that depend on each other where they share a person.
     """
     people = int(max(left.max(), right.max())) + 1
     hits = _table(left[accepted], right[accepted], people)
     pairs = _table(left, right, people)
+    rate = float(accepted.mean())
     drawn = draw_people(people, seed).astype(float)
     weight = ((drawn @ pairs) * drawn).sum(1)
     rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
-    low, high = np.percentile(rates, [2.5, 97.5])
+    low, high = rate + _narrowing(hits - rate * pairs) * (np.percentile(rates, [2.5, 97.5]) - rate)
     return float(low), float(high)
 
 
+def _narrowing(excess: NDArray[np.float64]) -> float:
+    """By how much an interval over people drawn is to be narrowed, 0 to 1.
+
+    (M, M), symmetric: the hits that two people have beyond the rate. The variance that drawing people gives their sum
+    has each pair's square once for either person and once for both; what is wanted (Aronow, Samii and Assenova 2015)
+    has it once in all.
+    """
+    of_people = float((excess.sum(1) ** 2).sum())
+    of_pairs = float((excess**2).sum()) / 2
+    counted = of_people + of_pairs
+    return float(np.sqrt(max(of_people - of_pairs, of_pairs) / counted)) if counted else 1.0
+
+
 def _table(left: Owners, right: Owners, people: int) -> NDArray[np.float64]:
-    """(M, M): how many pairs two people have."""
-    return np.bincount(left * people + right, minlength=people**2).reshape(people, people).astype(float)
+    """(M, M), symmetric: how many pairs two people have."""
+    once: NDArray[np.float64] = np.bincount(left * people + right, minlength=people**2).astype(float)
+    return once.reshape(people, people) + once.reshape(people, people).T

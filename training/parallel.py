@@ -74,6 +74,12 @@ def require_share_of(pairs: int, batch_pairs: int) -> None:
         raise TrainingError(f"{world_size()} processes cannot share the last batch of {last} pairs; start fewer")
 
 
+def require_lone_process() -> None:
+    """Raises TrainingError under `torchrun` with several processes, of which each would do the same."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise TrainingError("only `run` shares its work between processes; start this without torchrun")
+
+
 def wait_for_all() -> None:
     """Returns when every process has come here."""
     if dist.is_initialized():
@@ -129,9 +135,12 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
     """torch's SyncBatchNorm needs a GPU; this one does not. Statistics are over all pictures of all processes."""
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) float32 -> the same shape, normalised by the statistics of the global batch."""
+        """(B, C, H, W) -> the same shape and precision, normalised by the statistics of the global batch, which are
+        float32 at least.
+        """
         if not self.training:
             return super().forward(images)
+        precision, images = images.dtype, images.to(torch.promote_types(images.dtype, torch.float32))
         count = total(torch.tensor(float(images.numel() // images.shape[1]), device=images.device))
         mean = _differentiable_total(images.sum((0, 2, 3))) / count
         centred = images - mean[:, None, None]
@@ -139,7 +148,7 @@ class SynchronisedBatchNorm(nn.BatchNorm2d):
         self._remember(mean.detach(), variance.detach() * count / (count - 1))
         scale = self.weight / (variance + self.eps).sqrt()
         normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
-        return normalised
+        return normalised.to(precision)
 
     def _remember(self, mean: Tensor, unbiased_variance: Tensor) -> None:
         assert self.running_mean is not None

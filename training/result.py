@@ -65,6 +65,8 @@ def finish(
         _write_beside(folder, header)
         if test is not None:
             write_scores(folder / SCORES_FILE, data.album, test, scores)
+        else:
+            (folder / SCORES_FILE).unlink(missing_ok=True)  # of an earlier end of the run
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
     return header

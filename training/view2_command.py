@@ -12,6 +12,7 @@ from training.album import Album
 from training.folds import VIEW2_FILE, format_view2
 from training.identity_experiment import IdentityExperiment
 from training.options import album_of, device_of, experiment_of, write_json
+from training.parallel import require_lone_process
 from training.people_data import describe_people
 from training.protocol import Protocol, read_protocol
 from training.provenance import code_version
@@ -20,6 +21,7 @@ from training.view2 import done_fold, fold_data, folder_of, of_fold, pairs_of_fo
 
 def view2(options: argparse.Namespace) -> None:
     """Goes through all folds; those that are done already count, and those not asked for are left for later."""
+    require_lone_process()
     device, experiment = device_of(options), experiment_of(options)
     if not isinstance(experiment, IdentityExperiment):
         raise TrainingError(f"{experiment.name}: learns from pairs; View 2 is for experiments that learn from people")

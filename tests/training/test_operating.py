@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation import Scores
+from training.evaluation import Scores, wilson
 from training.operating import false_match_curve, lowest_threshold, operating_points, rate_interval
 from training.resampling import Owners
 
@@ -59,15 +59,32 @@ def test_rates_that_so_few_pairs_cannot_show_have_no_point() -> None:
     assert names == ["fmr_1e-1", "fmr_1e-2"]
 
 
-def test_the_interval_equals_a_slow_bootstrap() -> None:
+def test_the_interval_equals_a_slow_bootstrap_narrowed_to_the_variance_of_pairs_that_share_people() -> None:
     scores, left, right = impostors()
     accepted = scores >= 0.8
+    rate = accepted.mean()
     draws = np.random.default_rng(0).multinomial(PEOPLE, [1 / PEOPLE] * PEOPLE, 1000)
     rates = []
     for counts in draws[:1000]:
         weights = counts[left] * counts[right]
         rates.append((weights * accepted).sum() / weights.sum())
-    assert rate_interval(accepted, left, right) == pytest.approx(tuple(np.percentile(rates, [2.5, 97.5])))
+    excess: dict[tuple[int, int], float] = {}
+    for a, b, hit in zip(left.tolist(), right.tolist(), accepted.tolist(), strict=True):
+        pair = (min(a, b), max(a, b))
+        excess[pair] = excess.get(pair, 0.0) + hit - rate
+    wanted = sum(excess[one] * excess[two] for one in excess for two in excess if set(one) & set(two))
+    squares = sum(each**2 for each in excess.values())
+    narrowing = np.sqrt(wanted / (wanted + 2 * squares))  # drawn, each pair's own square counts three times
+    expected = rate + narrowing * (np.percentile(rates, [2.5, 97.5]) - rate)
+    assert rate_interval(accepted, left, right) == pytest.approx(tuple(expected))
+
+
+def test_the_interval_of_pairs_that_share_nobody_is_that_of_independent_pairs() -> None:
+    left, right = np.arange(0, 1200, 2), np.arange(1, 1200, 2)
+    accepted = np.arange(600) % 20 == 0
+    low, high = rate_interval(accepted, left, right)
+    independent = wilson(int(accepted.sum()), 600)
+    assert high - low == pytest.approx(independent.high - independent.low, rel=0.12)
 
 
 def test_the_interval_is_wider_than_if_pairs_were_independent() -> None:

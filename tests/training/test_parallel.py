@@ -8,6 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+
+from training.__main__ import main
+from training.parallel import SynchronisedBatchNorm
 
 SCRIPT = """
 import sys
@@ -99,6 +103,25 @@ def test_the_first_process_reads_for_all_and_empty_shares_are_refused(tmp_path: 
         assert found["calls"] == ([0] if rank == 0 else [])
         assert (found["from"], found["tensor"]) == (0, [0, 0])
         assert found["refused"] == "2 processes cannot share the last batch of 1 pairs; start fewer"
+
+
+def test_statistics_of_half_precision_are_kept_in_full() -> None:
+    images = torch.randn(8, 3, 5, 5, generator=torch.Generator().manual_seed(0)) * 3 + 100
+    ours, theirs = SynchronisedBatchNorm(3), torch.nn.BatchNorm2d(3)
+    made = ours(images.bfloat16())
+    wanted = theirs(images.bfloat16().float())
+    assert made.dtype == torch.bfloat16
+    torch.testing.assert_close(made.float(), wanted, atol=0.02, rtol=0.01)
+    torch.testing.assert_close(ours.state_dict(), theirs.state_dict())
+
+
+@pytest.mark.parametrize("command", [["grid"], ["view2", "experiment-5"]])
+def test_only_runs_are_shared(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(command) == 1
+    assert "without torchrun" in capsys.readouterr().err
 
 
 def test_torchrun_writes_what_one_process_writes(people: Path, tmp_path: Path) -> None:

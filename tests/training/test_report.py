@@ -48,6 +48,18 @@ def test_a_run_is_read_back(results: Path, people: Path) -> None:
         found.metric("colour")
 
 
+@pytest.mark.parametrize(
+    ("name", "rest"),
+    [("metrics.jsonl", 0), ("test-scores.csv", 0), ("test-scores.csv", 30), ("test-scores.csv", 60)],
+)
+def test_a_run_whose_files_are_cut_short_is_an_error(results: Path, tmp_path: Path, name: str, rest: int) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(results / "experiment-2", copy)
+    (copy / name).write_bytes((copy / name).read_bytes()[:rest])
+    with pytest.raises(DataError, match="cannot be read as the results of a run"):
+        read_run(copy)
+
+
 def test_the_report_stands_beside_the_reference(results: Path, tmp_path: Path) -> None:
     (results / FINDINGS_FILE).write_text("## What agrees\n\nNothing yet.\n")
     text = reproduction(results, tmp_path)

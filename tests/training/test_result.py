@@ -130,6 +130,7 @@ def test_other_test_pairs_leave_the_threshold_and_the_weights_as_they_are(result
 
 
 def test_without_test_pairs_only_validation_is_reported(result: Finished, tmp_path: Path) -> None:
+    (tmp_path / "test-scores.csv").write_text("of an earlier end of the run")
     header = finished(result.data.album, result.data.validation, None, tmp_path)
     assert {metric.split for metric in header.metrics} == {"validation"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "smoke.md", "smoke.safetensors"]

@@ -115,6 +115,18 @@ def test_a_run_stopped_between_its_files_catches_up(data: TrainingData, tmp_path
     assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines)
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(
+    data: TrainingData, tmp_path: Path, resume: bool
+) -> None:
+    run(SMALL, data, tmp_path)
+    (tmp_path / "state.safetensors").unlink()
+    rows = (tmp_path / "metrics.jsonl").read_text()
+    with pytest.raises(TrainingError, match=r"state\.safetensors is gone"):
+        run(SMALL, data, tmp_path, resume=resume)
+    assert (tmp_path / "metrics.jsonl").read_text() == rows
+
+
 def test_other_training_pairs_are_another_run(data: TrainingData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
     swapped = replace(data, training=data.validation, validation=data.training)
