@@ -26,7 +26,7 @@ class Threshold(BaseModel):
 class OperatingPoint(BaseModel):
     """A threshold for a wanted false match rate, and the rate that was measured there, with its 95% interval.
 
-    The rate is over `pairs` impostor pairs, every one that `people` people have; the interval is over people.
+    The rate is over `pairs` impostor pairs of `people` people; the interval is over people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -56,7 +56,7 @@ def _add_trainings(subcommands: Subcommands) -> None:
     run.add_argument("experiment", help=", ".join(EXPERIMENTS))
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
     run.add_argument("--resume", action="store_true", help="go on from the last finished epoch, if there is one")
-    run.add_argument("--seed", type=int, help="another seed than the experiment's")
+    run.add_argument("--seed", type=_seed, help="another seed than the experiment's")
     run.add_argument("--no-test", action="store_true", help="leave the test pairs alone, or do without any")
     run.set_defaults(command=commands.run, goes_on="; add --resume to go on from the last finished epoch")
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
@@ -69,7 +69,7 @@ def _add_trainings(subcommands: Subcommands) -> None:
     view2.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
     view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
     view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
-    view2.add_argument("--seed", type=int, help="another seed than the experiment's")
+    view2.add_argument("--seed", type=_seed, help="another seed than the experiment's")
     view2.set_defaults(command=view2_command.view2, goes_on=GOES_ON)
     for command in (run, grid, view2):
         _add_data_options(command)
@@ -108,6 +108,7 @@ def _add_measurements(subcommands: Subcommands) -> None:
     errors.set_defaults(command=measuring.errors)
     for command in (evaluate, all_pairs, calibrate, scenes, errors):
         _add_data_options(command)
+    calibrate.set_defaults(images=None)  # by default LFW's, on whose people networks are trained
     for command in (evaluate, all_pairs, calibrate):
         _add_device(command)
 
@@ -169,6 +170,12 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=_positive, help="CPU threads (default: one for each core)")
+
+
+def _seed(text: str) -> int:
+    if not 0 <= (number := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
+    return number
 
 
 def _positive(text: str) -> int:

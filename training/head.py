@@ -3,6 +3,7 @@
 import torch
 
 from model.checkpoint import round_to_storage
+from model.errors import TrainingError
 from model.heads import JointBayesianHead
 from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualNetwork
@@ -19,7 +20,10 @@ SPLIT = "held-out people"
 
 
 def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData) -> None:
-    """Fits the head in place, in the precision in which it is stored, and calibrates it. Sets evaluation mode."""
+    """Fits the head in place, in the precision in which it is stored, and calibrates it. Sets evaluation mode.
+
+    Raises TrainingError if people held out look no more like themselves than like others.
+    """
     if isinstance(network.head, JointBayesianHead):
         pictures, people = owners(data.training)
         found = scatter(embed_all(network, config, data.album.pixels[pictures]).cpu(), people)
@@ -27,13 +31,15 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
         round_to_storage(network)
     scores, same = raw_scores(network, config, data.album, data.validation)
     scale, bias = platt(scores, same)
+    if scale <= 0:
+        raise TrainingError("the network tells people who were held out no better than chance; train it longer")
     network.head.scale.fill_(scale)
     network.head.bias.fill_(bias)
 
 
 def held_out_rates(
     network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData
-) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve]:
+) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]:
     """The operating points and the false match rates over every impostor pair of the people held out."""
     pictures, people = owners(data.held_out)
     every = score_all(network, embed_all(network, config, data.album.pixels[pictures]), people)

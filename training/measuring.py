@@ -2,6 +2,7 @@
 
 import argparse
 
+import numpy as np
 import torch
 
 from model.architecture import FaceNetwork
@@ -121,6 +122,8 @@ def calibrate(options: argparse.Namespace) -> None:
     checkpoint = load(options.checkpoint)
     if options.out.exists() and options.out.samefile(options.checkpoint):
         raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
+    if options.images is None:
+        raise DataError("name the folder of your own people with --images; none whom the network was trained on")
     header, network = checkpoint.header, checkpoint.network.to(device)
     album = album_of(options, header.preprocessing, options.face)
     if album.faceless:
@@ -133,6 +136,8 @@ def calibrate(options: argparse.Namespace) -> None:
     description = recalibrated(header, network, sample, album.sha256, code_version())
     written = save(options.out, network, description)
     print(format_metrics([metric for metric in written.metrics if metric.split == SPLIT]))
+    people = len(np.unique(np.concatenate([sample.left, sample.right])))
+    print(f"of {len(sample.scores):,} pairs, as many as {len(sample.impostor):,} of strangers, and {people:,} people")
     print("these pairs chose the threshold, so others will be judged a little worse")
     for point in written.operating_points:
         print(
@@ -147,7 +152,8 @@ def errors(options: argparse.Namespace) -> None:
     found = read_run(options.run)
     config = found.header.preprocessing
     album = album_of(options, config if config.alignment else ALIGNED)
-    if all(name not in set(map("/".join, album.keys)) for pair in found.pairs for name in pair):
+    there = set(map("/".join, album.keys))
+    if all(name not in there for pair in found.pairs for name in pair):
         raise DataError(f"{options.images}: has none of the run's pictures; name its data with --data and --images")
     analysis = analyse(found, album)
     print(format_errors(analysis))

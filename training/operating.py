@@ -40,8 +40,13 @@ def operating_points(scores: Scores, left: Owners, right: Owners, split: str) ->
     return tuple(points)
 
 
-def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchCurve:
-    """The rate at thresholds from the lowest score, where all are accepted, to the highest; evenly in its logarithm."""
+def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchCurve | None:
+    """The rate at thresholds from the lowest score, where all are accepted, to the highest; evenly in its logarithm.
+
+    None of scores that are all the same.
+    """
+    if len(np.unique(scores)) < 2:
+        return None
     ordered, count = np.sort(scores), len(scores)
     steps = max(2, round(STEPS_A_DECADE * np.log10(count)) + 1)
     accepted = np.geomspace(1, count, steps).round().astype(int)

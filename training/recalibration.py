@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -94,13 +93,12 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
     calibrated = isinstance(network, ResidualNetwork)
     metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=calibrated)
-    several = len(np.unique(sample.impostor)) > 1
     rates = (sample.impostor, sample.left, sample.right, split)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     changed = {
         "threshold": threshold,
         "operating_points": operating_points(*rates),
-        "false_match_curve": false_match_curve(*rates) if several else None,
+        "false_match_curve": false_match_curve(*rates),
         "metrics": (*kept, *metrics),
         "provenance": header.provenance.model_copy(update={"measured_with": code, "created_utc": now}),
     }

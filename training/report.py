@@ -44,9 +44,12 @@ def write_report(results: Path, out: Path) -> list[Path]:
     others = {name: run for name, run in runs.items() if name not in (REPRODUCED - {BASELINE}) | {SMOKE.name}}
     try:
         pages = [_write_reproduction(results, out, repeated)] if repeated else []
-        return pages + ([write_accuracy(results, out, others)] if others else [])
+        pages += [write_accuracy(results, out, others)] if others else []
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
+    if not pages:
+        raise DataError(f"{results}: has only the run {SMOKE.name}, which no report is about")
+    return pages
 
 
 def _write_reproduction(results: Path, out: Path, runs: dict[str, Run]) -> Path:

@@ -173,6 +173,13 @@ def test_an_occupied_folder_is_one_line(user: User, capsys: pytest.CaptureFixtur
     assert "already holds a run; add --resume" in refusal(capsys, arguments)
 
 
+@pytest.mark.parametrize("seed", ["-1", "99999999999999999999", "one"])
+def test_a_seed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], seed: str) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "smoke", "--seed", seed])
+    assert "--seed" in capsys.readouterr().err
+
+
 def test_missing_data_is_one_line(tmp_path: Path) -> None:
     refused = python("prepare", "--data", str(tmp_path / "nowhere"))
     assert refused.returncode == 1

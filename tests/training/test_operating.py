@@ -99,11 +99,15 @@ def test_the_curve_has_the_share_of_pairs_at_or_above_each_threshold() -> None:
     scores, left, right = impostors()
     scores = np.round(scores, 2)  # many ties
     curve = false_match_curve(scores, left, right, "held")
+    assert curve
     assert curve.rates == tuple(float((scores >= threshold).mean()) for threshold in curve.thresholds)
     assert (curve.rates[0], curve.rates[-1]) == (1.0, float((scores == scores.max()).mean()))
     assert (curve.pairs, curve.people) == (len(scores), PEOPLE)
 
 
 def test_the_curve_of_two_scores_has_two_points() -> None:
-    curve = false_match_curve(np.array([0.2, 0.7]), np.array([0, 0]), np.array([1, 2]), "held")
+    people = np.array([0, 0]), np.array([1, 2])
+    curve = false_match_curve(np.array([0.2, 0.7]), *people, "held")
+    assert curve
+    assert false_match_curve(np.array([0.2, 0.2]), *people, "held") is None
     assert (curve.thresholds, curve.rates) == ((0.2, 0.7), (1.0, 0.5))

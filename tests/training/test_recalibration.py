@@ -81,6 +81,17 @@ def test_stored_embeddings_stay_valid(folder: Path, tmp_path: Path, kind: str) -
     assert new.header.canary_similarity == pytest.approx(old.header.canary_similarity, abs=1e-6)
 
 
+def test_it_asks_for_the_pictures_and_says_how_many_people_there_were(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_one(tmp_path / "old.safetensors", "siamese")
+    named = arguments(folder, tmp_path)
+    assert main([argument for argument in named if argument not in ("--images", "people")]) == 1
+    assert "with --images" in capsys.readouterr().err
+    assert main(named) == 0
+    assert ", and 10 people\n" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", NETWORKS)
 def test_threshold_and_rates_are_of_the_people_of_the_folder(folder: Path, tmp_path: Path, kind: str) -> None:
     save_one(tmp_path / "old.safetensors", kind)

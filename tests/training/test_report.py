@@ -82,6 +82,12 @@ def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
         write_report(tmp_path, tmp_path / "out")
 
 
+def test_a_folder_with_nothing_to_report_on_is_an_error(results: Path, tmp_path: Path) -> None:
+    shutil.copytree(results / "experiment-2", tmp_path / "results" / "smoke")
+    with pytest.raises(DataError, match="only the run smoke"):
+        write_report(tmp_path / "results", tmp_path / "out")
+
+
 def test_runs_that_were_not_tested_are_left_out(results: Path, tmp_path: Path) -> None:
     copy = tmp_path / "results"
     shutil.copytree(results / "experiment-2", copy / "experiment-2")
