@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from model.network import SiameseNetwork
 from model.preprocessing import normalise, to_unit
 from tests.training.small import CPU, NARROW, SMALL, run
-from training.epoch import TrainingData, batch_loss, batches, describe, new_learner, step
+from training.epoch import TrainingData, batch_loss, batches, describe, new_learner, run_epoch, step
 from training.state import load_state
 
 SETTLED = replace(SMALL, augmentation=None)
@@ -103,6 +104,23 @@ def test_every_parameter_moves(data: TrainingData) -> None:
         step(SETTLED, learner, images, same)
     for (name, parameter), old in zip(learner.network.named_parameters(), before, strict=True):
         assert not torch.equal(parameter, old), name
+
+
+def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: TrainingData) -> None:
+    """After a sigmoid only what was left out is 0."""
+    network = NARROW.model_copy(update={"dropout": 0.5, "embedding_activation": "sigmoid"})
+    experiment = replace(SETTLED, network=network)
+    learner = new_learner(experiment, CPU)
+    seen: list[Tensor] = []
+    learner.network.dropout.register_forward_hook(lambda _, __, kept: seen.append(kept == 0))
+    left_out = []
+    for epoch in (1, 1, 2):
+        seen.clear()
+        run_epoch(experiment, data, learner, epoch)
+        left_out.append(torch.cat(seen))
+    assert left_out[0].any()
+    assert torch.equal(left_out[0], left_out[1])
+    assert not torch.equal(left_out[0], left_out[2])
 
 
 def test_weight_decay_enters_the_gradient(data: TrainingData, tmp_path: Path) -> None:
