@@ -53,6 +53,11 @@ def test_a_threshold_lies_between_two_scores(scores: list[float], max_fmr: float
     assert lowest_threshold(np.array(scores), max_fmr) == pytest.approx(expected)
 
 
+def test_between_scores_that_nothing_lies_between_it_is_the_higher() -> None:
+    higher = float(np.nextafter(0.5, 1))
+    assert lowest_threshold(np.array([0.1, 0.5, higher]), 0.4) == higher
+
+
 def test_rates_that_so_few_pairs_cannot_show_have_no_point() -> None:
     scores, left, right = impostors()
     names = [point.name for point in operating_points(scores[::20], left[::20], right[::20], "held")]

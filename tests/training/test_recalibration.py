@@ -29,6 +29,7 @@ OLD = (
     Metric(name="area under ROC", split="test", value=0.95, pairs=1000),
 )
 LOW = Threshold(value=0.01, method="given", split="none", pairs=0)
+SMALL_COSINE = ResidualConfig(side_px=32, view_px=16, channels=(4, 4, 6, 8), dimension=16, head="cosine")
 NETWORKS = ["siamese", "aligned", "residual"]
 
 
@@ -40,11 +41,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def save_one(path: Path, kind: str) -> Checkpoint:
     """A checkpoint of either network, of whole pictures or of straightened faces, with figures of an old threshold."""
     if kind == "residual":
-        config = ResidualConfig(side_px=32, view_px=16, channels=(4, 4, 6, 8), dimension=16, head="cosine")
-        network = ResidualNetwork(config)
+        network = ResidualNetwork(SMALL_COSINE)
         initialise(network, torch.Generator().manual_seed(0))
         preprocessing = PreprocessingConfig(side_px=32, crop=0.8, standardised=True)
-        changed = {"network": config, "preprocessing": preprocessing, "metrics": OLD, "threshold": LOW}
+        changed = {"network": SMALL_COSINE, "preprocessing": preprocessing, "metrics": OLD, "threshold": LOW}
         save(path, network.eval(), describe().model_copy(update=changed))
         return load(path)
     preprocessing = ALIGNED if kind == "aligned" else PreprocessingConfig()
@@ -135,6 +135,25 @@ def test_a_network_of_calibrated_similarities_decides_at_even_odds(genuine: int)
     assert (found.pairs, found.method) == (len(logits), "even odds, by Platt's sigmoid")
     turned = likelier_from(network, 1 / (1 + np.exp(logits)), same)
     assert turned.method == "highest accuracy"
+
+
+def test_even_odds_lie_no_higher_than_what_identical_pictures_score() -> None:
+    """Logits around 5 and 2 are as likely of either kind at 3.5; two identical pictures have one of 1."""
+    logits = np.array([4.0, 5, 6, 1, 2, 3] * 5)
+    network = ResidualNetwork(SMALL_COSINE)
+    found = likelier_from(network, 1 / (1 + np.exp(-logits)), logits > 3.5)
+    assert found.method == "even odds, by Platt's sigmoid"
+    assert found.value == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
+
+
+def test_even_odds_of_similarities_that_are_sure_or_say_next_to_nothing_are_a_similarity() -> None:
+    network = ResidualNetwork(SMALL_COSINE)
+    sure = np.repeat([0.0, 1.0], 10)
+    assert likelier_from(network, sure, sure > 0.5).value == pytest.approx(0.5, abs=1e-4)
+    logits = np.array([1 + 1e-6, -1, 1, -1, 1, -1])
+    nothing = likelier_from(network, 1 / (1 + np.exp(-logits)), np.arange(6) < 2)
+    assert nothing.method == "even odds, by Platt's sigmoid"
+    assert 0 < nothing.value < 1e-12
 
 
 def test_pictures_without_a_face_are_named_and_the_largest_face_is_taken(
