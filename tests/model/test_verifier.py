@@ -111,6 +111,21 @@ def test_the_canary_tells_of_other_preprocessing(checkpoint: Checkpoint) -> None
         Verifier(Checkpoint(header=header, network=checkpoint.network), CPU).check_canary()
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_canary_may_be_off_by_a_ten_thousandth_on_a_cpu(checkpoint: Checkpoint, sign: int) -> None:
+    recorded = checkpoint.header.canary_similarity
+    almost, beyond = (recorded + sign * off for off in (0.9e-4, 1.1e-4))
+    Verifier(recording(checkpoint, almost), CPU).check_canary()
+    with pytest.raises(CheckpointError, match=f"but the checkpoint records {beyond:.6f}"):
+        Verifier(recording(checkpoint, beyond), CPU).check_canary()
+
+
+def recording(checkpoint: Checkpoint, similarity: float) -> Checkpoint:
+    """The checkpoint, had it another canary's score on record."""
+    header = checkpoint.header.model_copy(update={"canary_similarity": similarity})
+    return Checkpoint(header=header, network=checkpoint.network)
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_broken_network_gives_no_answer(checkpoint: Checkpoint, value: float) -> None:
     assert isinstance(checkpoint.network, SiameseNetwork)
