@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,22 @@ def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path: Path) -> No
         partial.write_text("new")
         assert path.read_text() == "old"
     assert path.read_text() == "new"
+
+
+def test_the_bytes_are_on_the_disk_before_the_new_name_is_and_then_it_is_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "weights"
+    path.write_text("old")
+    flushed = []
+
+    def flush(descriptor: int) -> None:
+        flushed.append((os.fstat(descriptor).st_ino, path.read_text()))
+
+    monkeypatch.setattr(os, "fsync", flush)
+    with replacing(path) as partial:
+        partial.write_text("new")
+    assert flushed == [(path.stat().st_ino, "old"), (tmp_path.stat().st_ino, "new")]
 
 
 @pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt, SystemExit])
