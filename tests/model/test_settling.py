@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL.Image import Resampling
 
-from model.crops import find_faces, prepare, settle, straighten
-from model.faces import FaceFinder, Points
+from model.crops import LOOK_PX, find_faces, prepare, settle, straighten
+from model.faces import Face, FaceFinder, Pixels, Points
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode
@@ -26,6 +26,29 @@ ELSEWHERE = {
     "tilted left": beheld(0, tilt_deg=-20),
     "all of it": beheld(0, 200, 260, inter_eye_px=75, tilt_deg=-20),
 }
+
+
+TEMPLATE = LFW_ALIGNMENT.points(LOOK_PX)
+INTER_EYE_PX = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
+
+
+class Told(FaceFinder):
+    """Finds in one frame after the other what it is told: how far each face is to the right of the template, in px."""
+
+    def __init__(self, *frames: list[float]) -> None:
+        self._frames = iter(frames)
+
+    def find(self, grey: Pixels) -> list[Face]:  # noqa: ARG002 (the detector's signature)
+        return [Face(box=(0, 0, 1, 1), landmarks=TEMPLATE + np.array([off, 0]), score=1) for off in next(self._frames)]
+
+
+def moved_px(*looks: list[float]) -> float:
+    """How far landmarks settle from where they began if the detector finds that, and nothing in mirrored frames."""
+    face = Face(box=(0, 0, 1, 1), landmarks=TEMPLATE + 100, score=1)
+    finder = Told(*(frame for look in looks for frame in (look, [])))
+    moved = settle(decode(encode(scene()), ALIGNED), face, LFW_ALIGNMENT, finder) - face.landmarks
+    assert np.abs(moved - moved[0, 0] * np.array([1, 0])).max() < 1e-6
+    return float(moved[0, 0])
 
 
 def upright(points: Points, placed: Placed) -> Points:
@@ -76,3 +99,27 @@ def test_what_is_said_of_a_crop_is_in_pixels_of_the_file(finder: FaceFinder) -> 
     x, y, width, height = crop.face.box
     assert x < 1450 < 1750 < x + width < 3200
     assert y < 1100 < 1400 < y + height < 2400
+
+
+@pytest.mark.parametrize(
+    ("looks", "expected"),
+    [
+        ([[5.0], [0.0]], 1.6 * 5),
+        ([[5.0], [-2.0], [0.0]], 1.6 * 3),
+        ([[5.0], []], 1.6 * 5),
+        ([[5.0]] * 4, (3 * 1.6 + 1) * 5),
+        ([[0.04 * INTER_EYE_PX]], 0.04 * INTER_EYE_PX),
+    ],
+)
+def test_each_look_but_the_last_goes_further_than_the_detector_says(looks: list[list[float]], expected: float) -> None:
+    assert moved_px(*looks) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_face_that_is_further_off_than_its_eyes_are_apart_is_another(side: int) -> None:
+    assert moved_px([side * 0.99 * INTER_EYE_PX], [0.0]) == pytest.approx(side * 1.6 * 0.99 * INTER_EYE_PX)
+    assert moved_px([side * 1.01 * INTER_EYE_PX]) == 0
+
+
+def test_of_several_faces_in_a_frame_the_nearest_is_looked_at() -> None:
+    assert moved_px([9.0, -3.0, 6.0], [0.0]) == pytest.approx(1.6 * -3)
