@@ -8,10 +8,17 @@ import pytest
 
 from model.checkpoint import Header
 from tests.conftest import describe
-from training.evaluation import Labels, Scores, area_under_roc, bootstrap, equal_error_rate
+from training.evaluation import Labels, Scores, area_under_roc, bootstrap, equal_error_rate, resampled
 from training.figures import measure
 from training.finished import Run
-from training.resampling import Owners, bootstrap_over_people, figures_over_people, numbered, pair_weights
+from training.resampling import (
+    Owners,
+    bootstrap_over_people,
+    draw_people,
+    figures_over_people,
+    numbered,
+    pair_weights,
+)
 from training.significance import compare_runs, mcnemar
 
 PEOPLE, PICTURES = 12, 4
@@ -102,6 +109,38 @@ def test_the_interval_is_wider_than_that_over_pairs() -> None:
     pairs = bootstrap(share_right, scores, same)
     assert people.value == pairs.value
     assert people.high - people.low > 1.5 * (pairs.high - pairs.low)
+
+
+def couples(apart: int) -> tuple[Scores, Labels, Owners, Owners]:
+    """Eight couples of strangers, each with twenty pairs, and a pair of each person alone.
+
+    Of a couple's pairs 10 + apart score 0.9 or as many 0.1, in turn.
+    """
+    couple = np.repeat(np.arange(8), 20)
+    high = np.tile(np.arange(20), 8) < 10 + apart * np.where(couple % 2, 1, -1)
+    alone = np.arange(16)
+    left, right = np.concatenate([2 * couple, alone]), np.concatenate([2 * couple + 1, alone])
+    return np.where(np.concatenate([high, alone >= 0]), 0.9, 0.1), left == right, left, right
+
+
+def share_of_strangers(scores: Scores, same: Labels) -> float:
+    return float((scores[~same] >= 0.5).mean())
+
+
+@pytest.mark.parametrize(("apart", "narrowed"), [(1, False), (2, True)])
+def test_an_interval_is_never_widened_and_narrowed_no_further_than_to_that_of_strangers(
+    apart: int, narrowed: bool
+) -> None:
+    scores, same, left, right = couples(apart)
+    found = bootstrap_over_people(share_of_strangers, scores, same, left, right)
+    rounds = [np.repeat(np.arange(len(same)), counts) for counts in pair_weights(draw_people(16), left, right)]
+    values = [share_of_strangers(scores[chosen], same[chosen]) for chosen in rounds if not same[chosen].all()]
+    alone = resampled(share_of_strangers, scores, same, impostors_alone=True)
+    deviations = np.std(alone) / np.std(values)
+    assert (1 / 3 < deviations**2 < 1) == narrowed
+    low, high = np.percentile(values, [2.5, 97.5]) - found.value
+    share = deviations if narrowed else 1
+    assert [found.low - found.value, found.high - found.value] == pytest.approx([share * low, share * high])
 
 
 def test_rounds_with_one_kind_of_pair_are_left_out() -> None:
