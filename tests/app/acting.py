@@ -10,12 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 
+from app import supervisor
 from app.channel import BEAT, BEAT_S, FAILED, READY, STUCK, Channel, Orders
 from app.settings import read_settings
-from app.supervisor import supervise
 from app.telemetry import configure_logging
 
 SETTINGS = {"workers": 2, "port": 0, "hung_s": 3, "drain_s": 60, "grace_s": 60}
+HASTY = SETTINGS | {"drain_s": 0, "grace_s": 1}
 
 
 def stick(channel: Channel) -> None:
@@ -49,6 +50,11 @@ def ignore_sigterm(channel: Channel) -> None:
     be_well(channel)
 
 
+def outstay(channel: Channel) -> None:
+    """Is well, and stays, where there is little time to leave."""
+    ignore_sigterm(channel)
+
+
 def be_well(channel: Channel) -> None:
     """Beats until the supervisor ends."""
     channel.say(READY)
@@ -63,7 +69,7 @@ def _beat(channel: Channel) -> None:
 
 
 SCENES: dict[str, Callable[[Channel], None]] = {
-    act.__name__: act for act in (stick, be_silent, hang_up, fail, ignore_sigterm)
+    act.__name__: act for act in (stick, be_silent, hang_up, fail, ignore_sigterm, outstay)
 }
 
 
@@ -71,7 +77,10 @@ def main(scene: str, *orders: str) -> int:
     """A supervisor, or with orders one of its workers."""
     if not orders:
         configure_logging("info")
-        return supervise(read_settings(SETTINGS, environment={}), [sys.executable, "-m", "tests.app.acting", scene])
+        if scene == "outstay":
+            supervisor.MARGIN_S = 0.0
+        settings = read_settings(HASTY if scene == "outstay" else SETTINGS, environment={})
+        return supervisor.supervise(settings, [sys.executable, "-m", "tests.app.acting", scene])
     told = Orders.model_validate_json(orders[0])
     channel, acted = Channel(told.channel), told.metrics / "acted"
     if scene == "end_at_once":

@@ -1,15 +1,21 @@
 """What the supervisor does with workers that end, hang or do not leave; they load nothing and act."""
 
+import asyncio
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from app.listening import bind
+from app.settings import read_settings
+from app.supervisor import COMMAND, SETTLED_S, Life, Supervisor
 from tests.app.crew import Crew, wait_until
-from tests.app.service import PATIENCE_S, ROOT, Line, Service, environment
+from tests.app.service import HOST, PATIENCE_S, ROOT, Line, Service, environment
 
 
 @contextmanager
@@ -62,6 +68,50 @@ def test_workers_that_end_at_once_again_and_again_wait_longer_and_longer() -> No
         delays = [end["again_in_s"] for end in ends if end["worker"] == worker]
         assert delays == [0.0, 0.5, 1.0, 2.0][: len(delays)]
     assert max(end["again_in_s"] for end in ends) >= 1
+
+
+class Foretold(Supervisor):
+    """Has one worker, for how long each of whose lives is ready is known before; between them nobody waits."""
+
+    def __init__(self, listener: socket.socket, metrics: Path, lives_s: list[float]) -> None:
+        super().__init__(read_settings({}, environment={}), listener, metrics, COMMAND)
+        self.delays_s: list[float] = []
+        self._lives_s = lives_s
+
+    async def _live(self, number: int) -> Life:  # noqa: ARG002 (the supervisor's signature)
+        self._listening.set()
+        return Life(None, self._lives_s[len(self.delays_s)], "")
+
+    async def _pause(self, delay_s: float) -> None:
+        self.delays_s.append(delay_s)
+        if len(self.delays_s) == len(self._lives_s):
+            self._leaving.set()
+
+
+@pytest.mark.parametrize(
+    ("lives_s", "delays_s"),
+    [
+        ([1, 1, 1, SETTLED_S, SETTLED_S + 0.1, 1, 1], [0, 0.5, 1, 2, 0, 0, 0.5]),
+        ([1] * 10, [0, 0.5, 1, 2, 4, 8, 16, 30, 30, 30]),
+    ],
+)
+def test_a_worker_that_was_well_for_a_while_is_waited_for_as_if_it_had_never_ended(
+    tmp_path: Path, lives_s: list[float], delays_s: list[float]
+) -> None:
+    with bind(HOST, 0) as listener:
+        supervisor = Foretold(listener, tmp_path, lives_s)
+        assert asyncio.run(supervisor.run()) == 0
+    assert supervisor.delays_s == delays_s
+
+
+def test_a_worker_that_does_not_leave_in_its_time_is_killed() -> None:
+    with playing("outstay") as service:
+        crew = Crew(service, 2)
+        service.process.send_signal(signal.SIGTERM)
+        unwilling = service.wait_for(lambda line: line["message"] == "worker did not leave in order")
+        assert (unwilling["worker"], unwilling["reason"]) == (0, "signal SIGKILL ended it")
+        assert service.process.wait(PATIENCE_S) == 1
+        assert not crew.alive()
 
 
 def test_a_second_signal_ends_a_worker_that_does_not_leave() -> None:
