@@ -79,6 +79,8 @@ def main(scene: str, *orders: str) -> int:
         configure_logging("info")
         if scene == "outstay":
             supervisor.MARGIN_S = 0.0
+        if scene == "end_at_once":
+            supervisor.SETTLED_S = 60.0  # however long an interpreter takes to end
         settings = read_settings(HASTY if scene == "outstay" else SETTINGS, environment={})
         return supervisor.supervise(settings, [sys.executable, "-m", "tests.app.acting", scene])
     told = Orders.model_validate_json(orders[0])
