@@ -1,7 +1,6 @@
 """A service of several workers: which process each is, and clients that keep it busy."""
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from app.channel import Orders
 from tests.app.asking import pair
 from tests.app.service import PATIENCE_S, Line, Service
 
@@ -51,6 +51,11 @@ class Crew:
         """Until each worker is ready, successors included."""
         wait_until(lambda: len(self.pids()) == self._count and all(map(is_alive, self.pids().values())))
 
+    def metrics_folder(self) -> Path:
+        """Where the workers keep what they count, as a living one was told."""
+        orders = Path(f"/proc/{self.alive()[0]}/cmdline").read_bytes().split(b"\0")[-2]
+        return Orders.model_validate_json(orders).metrics
+
     def served(self) -> set[int]:
         """The workers that have answered a verification."""
         return {line["worker"] for line in self.lines("request") if line["route"] == "/verify"}
@@ -77,11 +82,6 @@ def is_alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
-
-
-def metrics_folders() -> set[str]:
-    """The folders of services that run or have left something behind."""
-    return {name for name in os.listdir("/dev/shm") if name.startswith("facepair-")}
 
 
 @dataclass(frozen=True)

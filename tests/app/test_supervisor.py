@@ -13,7 +13,7 @@ import pytest
 
 from app.listening import bind
 from app.settings import read_settings
-from app.supervisor import COMMAND, SETTLED_S, Life, Supervisor
+from app.supervisor import COMMAND, SETTLED_S, Life, StartError, Supervisor, supervise
 from tests.app.crew import Crew, wait_until
 from tests.app.service import HOST, PATIENCE_S, ROOT, Line, Service, environment
 
@@ -102,6 +102,14 @@ def test_a_worker_that_was_well_for_a_while_is_waited_for_as_if_it_had_never_end
         supervisor = Foretold(listener, tmp_path, lives_s)
         assert asyncio.run(supervisor.run()) == 0
     assert supervisor.delays_s == delays_s
+
+
+def test_a_start_in_vain_leaves_no_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.adding.MEMORY", tmp_path)
+    settings = read_settings({"port": 0}, environment={})
+    with pytest.raises(StartError, match="there is no such file"):
+        supervise(settings, [sys.executable, "-m", "tests.app.acting", "fail"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_worker_that_does_not_leave_in_its_time_is_killed() -> None:

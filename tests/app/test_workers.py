@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.worker import share_device
 from app.worker_process import WorkerProcess
 from tests.app.asking import pair
-from tests.app.crew import Crew, is_alive, loading, metrics_folders, wait_until
+from tests.app.crew import Crew, is_alive, loading, wait_until
 from tests.app.service import HOST, PATIENCE_S, serving, start_in_vain
 
 CLIENTS = 4
@@ -88,20 +88,19 @@ def test_a_taken_port_is_refused_in_one_line(crew: Crew, checkpoint_path: Path) 
 
 
 def test_workers_that_cannot_load_end_the_start_with_one_line(tmp_path: Path) -> None:
-    missing, before = tmp_path / "missing.safetensors", metrics_folders()
+    missing = tmp_path / "missing.safetensors"
     ended = start_in_vain(*FLAGS, "--device", "cpu", "--weights", str(missing), "--port", "0")
     assert (ended.returncode, ended.stdout) == (1, "")
     [line] = ended.stderr.splitlines()
     assert line.startswith("error: ")
     assert str(missing) in line
-    assert metrics_folders() <= before
 
 
 def test_sigterm_lets_all_workers_leave_in_order_and_loses_nothing(checkpoint_path: Path) -> None:
-    before = metrics_folders()
     with serving(checkpoint_path, *FLAGS, "--drain-s", "3") as service:
         crew = Crew(service, 2)
-        [folder] = metrics_folders() - before
+        folder = crew.metrics_folder()
+        assert folder.is_dir()
         with loading(crew.url, CLIENTS) as load:
             load.wait_for(10)
             service.process.send_signal(signal.SIGTERM)
@@ -111,17 +110,17 @@ def test_sigterm_lets_all_workers_leave_in_order_and_loses_nothing(checkpoint_pa
         assert service.process.wait(PATIENCE_S) == 0
         assert {request.status for request in load.ended} == {200}
         assert not crew.alive()
-        assert folder not in metrics_folders()
+        assert not folder.exists()
 
 
 def test_workers_leave_when_their_supervisor_was_killed(checkpoint_path: Path) -> None:
-    before = metrics_folders()
     with serving(checkpoint_path, *FLAGS, "--drain-s", "60") as service:
         crew = Crew(service, 2)
-        [folder] = metrics_folders() - before
+        folder = crew.metrics_folder()
+        assert folder.is_dir()
         assert httpx.post(f"{crew.url}/verify", files=pair(), timeout=PATIENCE_S, trust_env=False).status_code == 200
         service.end(signal.SIGKILL)
-        wait_until(lambda: not crew.alive() and folder not in metrics_folders())
+        wait_until(lambda: not crew.alive() and not folder.exists())
         with socket.socket() as successor:
             successor.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             successor.bind((HOST, service.port))
