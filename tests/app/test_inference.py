@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import threading
-import time
 import weakref
 from pathlib import Path
 from typing import cast
@@ -14,11 +13,11 @@ import torch
 from PIL import Image
 
 from app.cores import Threads
-from app.inference import Inference
+from app.inference import CROWD_S, Inference
 from app.main import create_app
 from app.settings import Settings
 from app.sighting import FaceAllowance, Sighting
-from model.checkpoint import load
+from model.checkpoint import Checkpoint, load
 from model.crops import prepare
 from model.errors import UndecodableImage
 from model.preprocessing import Pixels, PreprocessingConfig
@@ -115,42 +114,56 @@ def assert_let_go(sighting: Sighting) -> None:
     assert sum(each.nbytes for each in arrays) < 2 * sighting.pixels.nbytes
 
 
-class Counted(Verifier):
-    """Keeps with how many threads each pass was made."""
+class Clock:
+    """What `Inference` takes for the time: it stands still until it is put forward."""
 
-    passes: list[int]
+    now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+
+class Counted(Verifier):
+    """Keeps with how many threads each pass was made; a probe lasts until it is let go."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint, torch.device("cpu"))
+        self.passes: list[int] = []
+        self.probed, self.let_go = threading.Event(), threading.Event()
 
     def embed(self, pixels: Pixels) -> Embeddings:
         self.passes.append(torch.get_num_threads())
         return super().embed(pixels)
 
     def check_canary(self) -> None:
-        time.sleep(0.05)
+        self.probed.set()
+        self.let_go.wait(30)
 
 
 async def test_a_pass_has_every_core_until_there_is_a_crowd(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
     monkeypatch.setattr("app.main.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
-    monkeypatch.setattr("app.inference.CROWD_S", 0.5)
-    verifier = Counted(load(checkpoint_path), torch.device("cpu"))
-    verifier.passes = []
+    clock, verifier = Clock(), Counted(load(checkpoint_path))
+    monkeypatch.setattr("app.inference.time", clock)
     inference: Inference = create_app(settings, verifier).state.inference
     picture = np.zeros((105, 105), np.uint8)
     try:
         await inference.embed([picture])
         probe = asyncio.create_task(inference.check_canary())
-        for _ in range(3):  # until it has begun
-            await asyncio.sleep(0)
+        assert await asyncio.to_thread(verifier.probed.wait, 30)
         await inference.embed([picture])  # beside a probe, which is no crowd
+        verifier.let_go.set()
         await probe
         await inference.embed([picture])
         assert verifier.passes == [2, 1, 2]
         await asyncio.gather(*(inference.embed([picture]) for _ in range(4)))  # the last two in one pass
+        clock.now_s = CROWD_S
         await inference.embed([picture])
         assert verifier.passes[-2:] == [1, 1]
-        await asyncio.sleep(0.5)
+        clock.now_s += 0.01
         await inference.embed([picture])
         assert verifier.passes[-1] == 2
     finally:
+        verifier.let_go.set()
         inference.close()
