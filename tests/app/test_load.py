@@ -14,13 +14,12 @@ from tests.app.asking import ANNA, BERTA, JSON, MULTIPART, check_problem, files,
 from tests.app.service import HOST, PATIENCE_S, Service, serving
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
-DEADLINE_S = 3
 
 
 @pytest.fixture(scope="module")
 def service(checkpoint_path: Path) -> Iterator[Service]:
     """A service that lets in two images at a time, or three of one request."""
-    flags = ("--max-images", "3", "--uploads", "2", "--queue", "2", "--deadline-s", str(DEADLINE_S))
+    flags = ("--max-images", "3", "--uploads", "2", "--queue", "2", "--deadline-s", "300")
     with serving(checkpoint_path, *flags) as service:
         yield service
 
@@ -33,19 +32,27 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 @contextlib.contextmanager
 def uploading(service: Service, images: int, beside: int = 0) -> Iterator[socket.socket]:
-    """A connection of whose request's body nothing comes, until so many images arrive, `beside` of others included."""
-    path = "/verify" if images - beside == 2 else "/embed"
+    """A stalled request, from when so many images arrive, `beside` of others included."""
+    with stalled(service, "/verify" if images - beside == 2 else "/embed") as connection:
+        _wait_until(service, images)
+        yield connection
+
+
+@contextlib.contextmanager
+def stalled(service: Service, path: str) -> Iterator[socket.socket]:
+    """A connection of whose request's body nothing comes."""
     fields = [f"{name}: {value}" for name, value in {**MULTIPART, "Host": "test", "Content-Length": len(BODY)}.items()]
     with socket.create_connection((HOST, service.port), PATIENCE_S) as connection:
         connection.sendall("\r\n".join([f"POST {path} HTTP/1.1", *fields, "\r\n"]).encode())
-        _wait_until(service, images)
         yield connection
 
 
 def _wait_until(service: Service, images: int) -> None:
     """Until the replica counts so many images whose uploads are under way."""
     ends = time.monotonic() + PATIENCE_S
-    while f"facepair_images_arriving {float(images)}" not in httpx.get(f"{service.url}/metrics").text:
+    while (
+        f"facepair_images_arriving {float(images)}" not in httpx.get(f"{service.url}/metrics", timeout=PATIENCE_S).text
+    ):
         assert time.monotonic() < ends
         time.sleep(0.01)
 
@@ -122,8 +129,8 @@ def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Cl
         assert 'facepair_refusals_total{reason="queue_full"}' in client.get("/metrics").text
 
 
-def test_an_upload_past_its_deadline_is_answered_and_makes_room(service: Service) -> None:
-    with uploading(service, 2) as connection:
+def test_an_upload_past_its_deadline_is_answered_and_makes_room(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--deadline-s", "0.5") as service, stalled(service, "/verify") as connection:
         connection.settimeout(PATIENCE_S)
         answer = b""
         while not answer.endswith(b"}"):
