@@ -24,6 +24,7 @@ from training.__main__ import _parser, _with_default, main
 from training.grid import BEST_FOLDER, GRID_BASE, known_points, winner
 
 ROOT = Path(__file__).parent.parent.parent
+PATIENCE_S = 600
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +47,7 @@ class User:
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "training", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ import torch
 from training.__main__ import main
 from training.parallel import SynchronisedBatchNorm
 
+PATIENCE_S = 600
 SCRIPT = """
 import sys
 from dataclasses import asdict, replace
@@ -47,7 +48,7 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 def launch(command: list[str]) -> None:
-    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.returncode == 0, done.stderr
 
 
