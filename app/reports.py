@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.schemas import Box, FaceReport, ImageReport, ModelName, QualityReport
-from app.sighting import Choice, SeenFace, Sighting
+from app.sighting import SeenFace, Sighting
 from model.checkpoint import Header
 from model.faces import LANDMARKS
 from model.preprocessing import Pixels
@@ -28,18 +28,17 @@ def views_of(number: int, sighting: Sighting) -> list[View]:
     return [View(image=number, face=face.index, pixels=face.pixels) for face in sighting.faces if face.usable]
 
 
-def report_image(field: str, sighting: Sighting, choice: Choice = "largest") -> ImageReport:
+def report_image(field: str, sighting: Sighting) -> ImageReport:
     """An image with the face that was taken, or with all of them if all were asked for."""
     faces = [_face(face) for face in sighting.faces]
-    every = choice in ("all", "any")
     return ImageReport(
         field=field,
         width=sighting.width_px,
         height=sighting.height_px,
         format=sighting.format,
         faces_found=sighting.faces_found,
-        face=None if every or not faces else faces[0],
-        faces=faces if every else None,
+        face=None if sighting.all_faces or not faces else faces[0],
+        faces=faces if sighting.all_faces else None,
         warnings=sighting.warnings,
     )
 

@@ -114,7 +114,7 @@ async def embed(request: Request) -> EmbeddingList:
                 )
                 for index, (view, values) in enumerate(zip(views, embeddings, strict=True))
             ],
-            images=[report_image(name, seen, choice) for name, seen in zip(images, sightings, strict=True)],
+            images=[report_image(name, seen) for name, seen in zip(images, sightings, strict=True)],
             model=name_model(inference.header),
             dimension=inference.header.network.dimension,
             request_id=request_id_of(request),
@@ -131,7 +131,7 @@ async def detect(request: Request) -> Detection:
         require_faces(inference)
         images = name_images(parts["image"])
         sightings = await unless_left(request, see_images(inference, images, "any", settings, turn.deadline))
-        reports = [report_image(name, sighting, "any") for name, sighting in zip(images, sightings, strict=True)]
+        reports = [report_image(name, sighting) for name, sighting in zip(images, sightings, strict=True)]
         return Detection(images=reports, request_id=request_id_of(request))
 
 

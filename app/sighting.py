@@ -52,7 +52,8 @@ class SeenFace:
 class Sighting:
     """An image as the network sees it. The decoded picture is let go: it may take megabytes.
 
-    `whole` is the picture as it is, where no face was looked for; else `faces` has those asked for, of `faces_found`.
+    `whole` is the picture as it is, where no face was looked for; else `faces` has the one that was taken, or with
+    `all_faces` every one, of `faces_found`.
     """
 
     format: Format
@@ -60,6 +61,7 @@ class Sighting:
     height_px: int
     whole: Pixels | None = None
     faces: list[SeenFace]
+    all_faces: bool = False
     faces_found: int | None = None
     warnings: list[str]
     face_s: float
@@ -109,7 +111,7 @@ def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFind
         require_face(found)
     faces.draw(len(found))
     seen = [_seen(photograph, found, index, header, finder) for index in range(len(found))]
-    return _sighting(photograph, started, faces=seen, faces_found=len(found), warnings=[])
+    return _sighting(photograph, started, faces=seen, all_faces=True, faces_found=len(found), warnings=[])
 
 
 def _sighting(
@@ -119,6 +121,7 @@ def _sighting(
     faces: list[SeenFace],
     warnings: list[str],
     whole: Pixels | None = None,
+    all_faces: bool = False,
     faces_found: int | None = None,
 ) -> Sighting:
     return Sighting(
@@ -127,6 +130,7 @@ def _sighting(
         height_px=photograph.height_px,
         whole=whole,
         faces=faces,
+        all_faces=all_faces,
         faces_found=faces_found,
         warnings=warnings,
         face_s=time.perf_counter() - started,
