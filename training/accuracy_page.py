@@ -27,6 +27,7 @@ from training.variants import VARIANTS_FOLDER, Variant
 
 LOG_FILE = "accuracy-log.md"
 Stored = TypeVar("Stored", bound=BaseModel)
+OfCheckpoint = TypeVar("OfCheckpoint", AllPairsRates, ErrorAnalysis, Variant)
 
 INTRODUCTION = """\
 Made by `python -m training report` from the results of the runs. Ours are on LFW's View 1: learned on DevTrain and
@@ -118,10 +119,18 @@ def _measured(folder: Path, run: Run) -> Measured:
     return Measured(
         run=run,
         over_people=over_people(run),
-        all_pairs=_read(all_pairs, AllPairsRates) if all_pairs.exists() else None,
-        errors=_read(errors, ErrorAnalysis) if errors.exists() else None,
-        variants=[_read(path, Variant) for path in sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))],
+        all_pairs=_read_of(run, all_pairs, AllPairsRates) if all_pairs.exists() else None,
+        errors=_read_of(run, errors, ErrorAnalysis) if errors.exists() else None,
+        variants=[_read_of(run, path, Variant) for path in sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))],
     )
+
+
+def _read_of(run: Run, path: Path, kind: type[OfCheckpoint]) -> OfCheckpoint:
+    """What was measured of a run's checkpoint. Raises DataError if that was an earlier end of the run."""
+    found = _read(path, kind)
+    if found.checkpoint_sha256 != run.header.checkpoint_sha256:
+        raise DataError(f"{path}: is of another checkpoint than {run.header.name}'s; measure it again or delete it")
+    return found
 
 
 def _read(path: Path, kind: type[Stored]) -> Stored:

@@ -144,7 +144,7 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
         RateAt(max_fmr=0.001, fnmr=0.4, interval=(0.35, 0.45), even_fnmr=0.2, even_interval=(0.1, 0.4)),
     )
     found = AllPairsRates(
-        name="experiment-5", checkpoint_sha256="c", people_list="people", images="pictures", data_sha256="d",
+        name="experiment-5", checkpoint_sha256="c" * 64, people_list="people", images="pictures", data_sha256="d",
         people=8, pictures=24, missing=0, genuine=24, impostor=252, rates=rates,
     )  # fmt: skip
     (folder / ALL_PAIRS_FILE).write_text(found.model_dump_json())
@@ -155,7 +155,7 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
     (folder / RESULT_FILE).write_text(header.model_copy(update={"operating_points": (point,)}).model_dump_json())
     metrics = tuple(metric for metric in header.metrics if metric.split == "test")
     variant = Variant(
-        name="experiment-5", checkpoint_sha256="c", what="no flip averaging", images="lfw", pairs_list="pairs",
+        name="experiment-5", checkpoint_sha256="c" * 64, what="no flip averaging", images="lfw", pairs_list="pairs",
         data_sha256="d", left_out=1, threshold=0.5, metrics=metrics, over_people=metrics[:5],
     )  # fmt: skip
     (folder / VARIANTS_FOLDER).mkdir()
@@ -172,7 +172,8 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
 def test_errors_are_listed_where_they_were_analysed(results: Path) -> None:
     turned = Bin(label="0 to 10", pairs=98, right=90, interval=(0.84, 0.95), genuine=40, genuine_right=35)
     found = ErrorAnalysis(
-        name="experiment-5", checkpoint_sha256="c", threshold=0.5, pairs=100, faceless=2, tables={"yaw": (turned,)},
+        name="experiment-5", checkpoint_sha256="c" * 64, threshold=0.5, pairs=100, faceless=2,
+        tables={"yaw": (turned,)},
         hardest={"wrong, two people, surest": (ScoredPair(left="A/1", right="B/2", similarity=0.97),)},
     )  # fmt: skip
     assert "Where they are wrong" not in page(results)
@@ -208,6 +209,15 @@ def test_a_damaged_file_is_one_line(results: Path) -> None:
     with pytest.raises(DataError, match=r"all-pairs\.json: cannot be read") as caught:
         page(results)
     assert "\n" not in str(caught.value)
+
+
+def test_what_was_measured_of_another_checkpoint_is_refused(results: Path) -> None:
+    found = ErrorAnalysis(
+        name="experiment-5", checkpoint_sha256="d" * 64, threshold=0.5, pairs=100, faceless=0, tables={}, hardest={}
+    )
+    (results / "experiment-5" / ERRORS_FILE).write_text(found.model_dump_json())
+    with pytest.raises(DataError, match=r"errors\.json: is of another checkpoint"):
+        page(results)
 
 
 def test_without_the_reference_s_experiments_there_is_one_page(tmp_path: Path) -> None:
