@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from model.checkpoint import Checkpoint
 from model.crops import shrink, take_face
-from model.errors import FaceError
+from model.errors import DataError, FaceError
 from model.faces import FaceFinder
 from model.photographs import decode
 from model.preprocessing import Pixels, PreprocessingConfig
@@ -53,7 +53,10 @@ def measure_scenes(
     kind: Kind,
     seed: int = 0,
 ) -> SceneResult:
-    """Scores the pairs with each picture in a scene of its own; `others` are pictures of training people."""
+    """Scores the pairs with each picture in a scene of its own; `others` are pictures of training people.
+
+    Raises DataError for a picture that cannot be decoded.
+    """
     finder, config = FaceFinder(), checkpoint.header.preprocessing
     keys = sorted({key for pair in pairs for key in (pair.left, pair.right)})
 
@@ -94,7 +97,10 @@ def _key(path: Path) -> Key:
 
 
 def _open(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data)).convert("RGB")
+    try:
+        return Image.open(io.BytesIO(data)).convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError("a picture cannot be decoded; `python -m training prepare` says which") from error
 
 
 def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:

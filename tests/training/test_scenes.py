@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from model.checkpoint import load
 from model.crops import prepare
-from model.errors import FaceError
+from model.errors import DataError, FaceError
 from model.faces import FaceFinder
 from model.photographs import decode
 from model.verifier import Verifier
@@ -97,6 +97,14 @@ def test_pairs_are_scored_as_the_service_scores_them(aligned_checkpoint_path: Pa
             right += (similarity >= checkpoint.header.threshold.value) == pair.same
     assert (result.pairs, result.pictures, result.found) == (7, 6, 5)
     assert result.accuracy.value == right / 7
+
+
+def test_a_damaged_picture_is_one_line(aligned_checkpoint_path: Path) -> None:
+    key, others = ("Ada", "Ada_0001"), [encode(frame(person)) for person in PERSONS]
+    with pytest.raises(DataError, match="cannot be decoded"):
+        measure_scenes(
+            load(aligned_checkpoint_path), {key: others[0][:200]}, others, [Pair(left=key, right=key, line=1)], KINDS[0]
+        )
 
 
 def test_pictures_are_read_by_their_names(tmp_path: Path) -> None:
