@@ -23,7 +23,8 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
-# How long an orphan's end may take beyond its grace: less than it has without a supervisor's folder to remove.
+# How long an orphan's end may take beyond its grace: less than `draining.MARGIN_S`, after which nobody would remove the
+# metrics' folder.
 MARGIN_S = 2
 
 
