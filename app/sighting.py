@@ -95,7 +95,7 @@ class FaceAllowance:
 
 def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, faces: FaceAllowance) -> Sighting:
     """What was asked for of a decoded photograph. Where all faces are, they are drawn from those that the request may
-    have. Raises FaceError.
+    have. Raises FaceError, or Problem as FaceAllowance does.
     """
     config, started = header.preprocessing, time.perf_counter()
     if config.alignment is None or choice == "none":
