@@ -13,7 +13,7 @@ import numpy as np
 from app.problems import Problem
 from model.alignment import fit
 from model.checkpoint import Header
-from model.crops import FaceChoice, choose, find_faces, require_face, require_size, shrink, straighten
+from model.crops import Crop, FaceChoice, find_faces, require_face, shrink, straighten, take_face
 from model.errors import TooManyFaces
 from model.faces import Face, FaceFinder, Points
 from model.photographs import Format, Photograph
@@ -79,7 +79,7 @@ class FaceAllowance:
         self._most = self._left = most
         self._lock = threading.Lock()
 
-    def draw(self, faces: int) -> None:
+    def take(self, faces: int) -> None:
         """Takes those of one image, before there is work on them. Raises TooManyFaces if it has too many by itself,
         Problem if all images together have.
         """
@@ -94,53 +94,46 @@ class FaceAllowance:
 
 
 def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, faces: FaceAllowance) -> Sighting:
-    """What was asked for of a decoded photograph. Where all faces are, they are drawn from those that the request may
-    have. Raises FaceError, or Problem as FaceAllowance does.
+    """What the network sees of a decoded photograph. With "all" and "any" every face counts against the allowance.
+
+    Raises FaceError, or Problem as FaceAllowance does.
     """
     config, started = header.preprocessing, time.perf_counter()
+    whole: Pixels | None = None
+    seen: list[SeenFace] = []
+    found: list[Face] | None = None
+    warnings: list[str] = []
     if config.alignment is None or choice == "none":
+        whole = shrink(photograph, config)
         warnings = [NOT_LOOKED_FOR] if config.alignment else []
-        return _sighting(photograph, started, whole=shrink(photograph, config), faces=[], warnings=warnings)
-    found = find_faces(photograph, finder)
-    if choice in ("largest", "center", "only"):
-        taken = _seen(photograph, found, choose(found, choice, photograph), header, finder)
-        require_size(taken.quality)
-        warnings = taken.warnings + _rivals(found, taken.index)
-        return _sighting(photograph, started, faces=[taken], faces_found=len(found), warnings=warnings)
-    if choice == "all":
-        require_face(found)
-    faces.draw(len(found))
-    seen = [_seen(photograph, found, index, header, finder) for index in range(len(found))]
-    return _sighting(photograph, started, faces=seen, all_faces=True, faces_found=len(found), warnings=[])
-
-
-def _sighting(
-    photograph: Photograph,
-    started: float,
-    *,
-    faces: list[SeenFace],
-    warnings: list[str],
-    whole: Pixels | None = None,
-    all_faces: bool = False,
-    faces_found: int | None = None,
-) -> Sighting:
+    elif choice in ("largest", "center", "only"):
+        taken = take_face(photograph, choice, config, finder)
+        found = taken.faces
+        seen = [_seen(taken.crop, taken.index, photograph, header)]
+        warnings = seen[0].warnings + _rivals(found, taken.index)
+    else:
+        found = find_faces(photograph, finder)
+        if choice == "all":
+            require_face(found)
+        faces.take(len(found))
+        crops = [straighten(photograph, face, config, finder) for face in found]
+        seen = [_seen(crop, index, photograph, header) for index, crop in enumerate(crops)]
     return Sighting(
         format=photograph.format,
         width_px=photograph.width_px,
         height_px=photograph.height_px,
         whole=whole,
-        faces=faces,
-        all_faces=all_faces,
-        faces_found=faces_found,
+        faces=seen,
+        all_faces=whole is None and choice in ("all", "any"),
+        faces_found=None if found is None else len(found),
         warnings=warnings,
         face_s=time.perf_counter() - started,
     )
 
 
-def _seen(photograph: Photograph, found: list[Face], index: int, header: Header, finder: FaceFinder) -> SeenFace:
+def _seen(crop: Crop, index: int, photograph: Photograph, header: Header) -> SeenFace:
     config = header.preprocessing
     assert config.alignment
-    crop = straighten(photograph, found[index], config, finder)
     eyes = config.alignment.points(config.side_px, config.crop)[:2]
     warnings = warnings_of(crop.quality, header.trained_on, float(eyes[1, 0] - eyes[0, 0]))
     if _beyond(crop.face, photograph, config.alignment.points(1, config.crop)):

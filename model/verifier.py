@@ -38,7 +38,7 @@ class Verifier:
     @guarded
     @torch.inference_mode()
     def embed(self, pixels: Pixels) -> Embeddings:
-        """uint8 (B, H, W) or (B, H, W, 3), as `crops.prepare` makes them -> float32 (B, D). Raises InferenceError."""
+        """uint8 (B, H, W) or (B, H, W, 3), as `crops` makes them -> float32 (B, D). Raises InferenceError."""
         images = normalise(to_unit(torch.from_numpy(pixels).to(self.device)), self.header.preprocessing)
         embeddings = self._network.embed(images.contiguous(memory_format=torch.channels_last))
         result: Embeddings = embeddings.cpu().numpy()

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from app.settings import Settings
-from model.crops import prepare
 from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
 from tests.app.asking import ANNA, BERTA, embed
 from tests.conftest import TINY, client_of
+from tests.model.pictures import prepare
 
 pytestmark = pytest.mark.anyio
 

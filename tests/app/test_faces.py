@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from app.settings import Settings
-from model.crops import FaceChoice, prepare
+from model.crops import FaceChoice
 from model.verifier import Verifier
 from tests.app.asking import embed, files, pair, verify
 from tests.app.crowds import ALONE, CROWD, EACH_ALONE, HEADS, NOBODY, OTHER
 from tests.conftest import client_of
 from tests.drawing import encode
 from tests.faces import scene, too_small
+from tests.model.pictures import prepare
 from training.experiments import ALIGNED
 
 pytestmark = pytest.mark.anyio

@@ -18,12 +18,12 @@ from app.main import create_app
 from app.settings import Settings
 from app.sighting import FaceAllowance, Sighting
 from model.checkpoint import Checkpoint, load
-from model.crops import prepare
 from model.errors import UndecodableImage
 from model.preprocessing import Pixels, PreprocessingConfig
 from model.verifier import Embeddings, Verifier
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
+from tests.model.pictures import prepare
 from training.experiments import ALIGNED
 
 pytestmark = pytest.mark.anyio

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from app.settings import Settings
-from model.crops import prepare
 from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
 from tests.app.asking import ANNA, BERTA, NO_FACES, pair, verify
 from tests.conftest import client_of
 from tests.drawing import encode, portrait
+from tests.model.pictures import prepare
 
 pytestmark = pytest.mark.anyio
 

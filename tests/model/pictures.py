@@ -1,4 +1,4 @@
-"""Files of pictures that Pillow does not write: 16-bit colours, headers that lie, several pictures in one."""
+"""Files of pictures that Pillow does not write, and pictures as a network sees them."""
 
 import io
 import struct
@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.preprocessing import Pixels
+from model.crops import FaceChoice, shrink, take_face
+from model.faces import FaceFinder
+from model.photographs import ImageLimits, decode
+from model.preprocessing import Pixels, PreprocessingConfig
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
@@ -48,3 +51,17 @@ def difference(a: NDArray[np.number], b: NDArray[np.number]) -> float:
     """The mean absolute difference of two pictures of one shape, in levels of 255."""
     assert a.shape == b.shape
     return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+def prepare(
+    data: bytes,
+    config: PreprocessingConfig,
+    limits: ImageLimits | None = None,
+    finder: FaceFinder | None = None,
+    choice: FaceChoice = "largest",
+) -> Pixels:
+    """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
+    photograph = decode(data, config, limits)
+    if config.alignment is None:
+        return shrink(photograph, config)
+    return take_face(photograph, choice, config, finder or FaceFinder()).crop.pixels

@@ -12,7 +12,6 @@ from model.crops import (
     FaceChoice,
     choose,
     find_faces,
-    prepare,
     require_detector,
     require_size,
     shrink,
@@ -25,6 +24,7 @@ from model.preprocessing import PreprocessingConfig
 from model.quality import LEAST_INTER_EYE_PX, Quality
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene, too_small
+from tests.model.pictures import prepare
 from training.experiments import ALIGNED, LFW_ALIGNMENT
 
 WHOLE = PreprocessingConfig()

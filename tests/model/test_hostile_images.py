@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from model.crops import prepare
 from model.errors import ImageError, UnsupportedImage
 from model.photographs import ImageLimits, decode
 from model.preprocessing import PreprocessingConfig
-from tests.model.pictures import difference
+from tests.model.pictures import difference, prepare
 
 CONFIG = PreprocessingConfig()
 NO_LOWER_LIMIT = ImageLimits(min_side_px=1)

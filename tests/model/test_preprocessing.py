@@ -8,11 +8,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.crops import prepare, shrink
+from model.crops import shrink
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig, normalise, to_unit
 from tests.drawing import encode, portrait
-from tests.model.pictures import deep_png, difference, grey_values, several
+from tests.model.pictures import deep_png, difference, grey_values, prepare, several
 
 CONFIG = PreprocessingConfig()
 IN_COLOUR = PreprocessingConfig(colour="rgb")

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from PIL.Image import Resampling
 
-from model.crops import LOOK_PX, find_faces, prepare, settle, straighten
+from model.crops import LOOK_PX, find_faces, settle, straighten
 from model.faces import Face, FaceFinder, Pixels, Points
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode
 from tests.faces import Placed, beheld, scene
-from tests.model.pictures import difference
+from tests.model.pictures import difference, prepare
 from training.experiments import ALIGNED, LFW_ALIGNMENT
 
 # How far a landmark may be from where it was drawn, and from where it is when the same face stands elsewhere, in

@@ -9,13 +9,13 @@ import torch
 
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
-from model.crops import prepare
 from model.errors import CheckpointError, InferenceError
 from model.network import SiameseNetwork
 from model.preprocessing import Pixels, PreprocessingConfig, normalise, to_unit
 from model.similarity import similarity
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
+from tests.model.pictures import prepare
 
 CPU = torch.device("cpu")
 

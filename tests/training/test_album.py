@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from model.crops import choose, find_faces, prepare, straighten
+from model.crops import choose, find_faces, straighten
 from model.errors import DataError
 from model.faces import FaceFinder
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
+from tests.model.pictures import prepare
 from training.album import Album, open_album
 from training.archive import find_images
 from training.experiments import ALIGNED

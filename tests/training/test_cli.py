@@ -11,10 +11,10 @@ import pytest
 from app.main import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load
-from model.crops import prepare
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.faces import scene
+from tests.model.pictures import prepare
 from tests.training.small import NARROW, SIDE_PX
 from tests.training.small_faces import draw_faces
 from tests.training.small_people import PICTURES

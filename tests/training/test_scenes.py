@@ -10,13 +10,13 @@ import torch
 from PIL import Image, ImageOps
 
 from model.checkpoint import load
-from model.crops import prepare
 from model.errors import DataError, FaceError
 from model.faces import FaceFinder
 from model.photographs import decode
 from model.verifier import Verifier
 from tests.drawing import encode
 from tests.faces import DRAWN, Placed, scene
+from tests.model.pictures import prepare
 from training.experiments import ALIGNED
 from training.pairs import Pair
 from training.scene_scores import measure_scenes, read_pictures
