@@ -14,6 +14,8 @@ WORKDIR /srv/facepair
 
 COPY --chmod=755 pyproject.toml constraints.txt README.md ./
 RUN pip install ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} -c constraints.txt "$TORCH"
+# An editable install needs each folder that pyproject.toml lists, and model/__init__.py for the version. The code itself
+# is copied later, so that changing it does not install everything again.
 COPY --chmod=755 model/__init__.py model/
 RUN mkdir app training && pip install -c constraints.txt -e . && rmdir training
 

@@ -1,25 +1,25 @@
 """Every way in which the network and the training fail, as one tree; the service's own errors are beside its settings.
 
 FacepairError
-├── ImageError                 a picture that cannot be used
-│   ├── EmptyImage             no bytes at all
-│   ├── UnsupportedImage       not JPEG, PNG or WebP
-│   ├── UndecodableImage       one of these, but truncated or damaged
-│   ├── ImageTooLarge          more pixels than the limit allows
-│   ├── ImageTooSmall          a side shorter than the limit allows
-│   └── FaceError              a picture whose face cannot be used
-│       ├── NoFace             no face was found
-│       ├── SeveralFaces       more than one, where only one may be
-│       ├── TooManyFaces       more than a request may have
-│       └── FaceTooSmall       too few pixels between the eyes
-├── CheckpointError            a checkpoint that is damaged, foreign or not fit to serve
-├── DetectorError              a face detector that is missing, damaged or not the one a checkpoint was made with
-├── DeviceError                a device that was asked for and is not there
-├── DeviceExhausted            a device without the memory for this pass; a smaller one may fit
-├── DeviceLost                 a device that failed, and computes no more in this process
-├── InferenceError             the network answered with numbers that are not finite
-├── DataError                  training data that is missing or malformed
-└── TrainingError              a run that cannot go on
+├── ImageError
+│   ├── EmptyImage
+│   ├── UnsupportedImage
+│   ├── UndecodableImage
+│   ├── ImageTooLarge
+│   ├── ImageTooSmall
+│   └── FaceError
+│       ├── NoFace
+│       ├── SeveralFaces
+│       ├── TooManyFaces
+│       └── FaceTooSmall
+├── CheckpointError
+├── DetectorError
+├── DeviceError
+├── DeviceExhausted
+├── DeviceLost
+├── InferenceError
+├── DataError
+└── TrainingError
 
 A message is one line. It says what is wrong and, where somebody can act on it, what to do.
 It never contains pixels, embeddings or the name of an uploaded file.

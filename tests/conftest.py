@@ -176,6 +176,15 @@ def lfw() -> Path:
 
 
 @pytest.fixture(scope="session")
+def hostile() -> Path:
+    """A folder with `pngsuite`, `exif-orientation` and `image-rs`; a test that needs it says so when it is absent."""
+    folder = os.environ.get("FACEPAIR_HOSTILE_IMAGES")
+    if not folder:
+        pytest.skip("FACEPAIR_HOSTILE_IMAGES names no folder with hostile images")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
 def lfw_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where prepared LFW pictures are kept for the length of the test run."""
     return tmp_path_factory.mktemp("lfw-cache")

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from app import routes, status
+from app.__main__ import UNSET
+from app.metrics import Metrics
 from app.problems import KINDS
 from app.settings import PREFIX, SHIPPED, Settings
-from app.telemetry import Metrics
 from training.__main__ import main
 from training.experiments import EXPERIMENTS
 
@@ -37,11 +38,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
     documented = {row[0]: row[1] for row in rows(OPERATIONS, PREFIX + r"\w+")}
     expected = {}
     for name, field in Settings.model_fields.items():
-        special = {"weights": "the shipped checkpoint", "decoders": "one a core, at least 2",
-                   "queue": "5 a core, at least 10", "uploads": "FACEPAIR_QUEUE, at least 16",
-                   "detector": "the installed one"}  # fmt: skip
-        special["threads"] = "half the cores; all for whole pictures and for requests that come one at a time"
-        expected[PREFIX + name.upper()] = special.get(name, str(field.default))
+        default = {"weights": "the shipped checkpoint"}.get(name) or UNSET.get(name, str(field.default))
+        expected[PREFIX + name.upper()] = default.replace("`", "")
     assert documented == expected
 
 

@@ -15,7 +15,6 @@ from tests.app.asking import (
     ANNA,
     BERTA,
     FILE_NAME,
-    JSON,
     MULTIPART,
     SECRET,
     check_problem,
@@ -116,9 +115,6 @@ CASES = [
     body("no boundary", 400, "malformed_multipart", multipart(), Content_Type="multipart/form-data"),
     Case("embedding", 400, "malformed_json", "embedding1", "/compare", request={"json": {}}),
     Case("another model's", 409, "foreign_embedding", "embedding_sha256", "/compare", request={"json": EMBEDDING}),
-    Case("JSON over the limit", 413, "too_many_bytes", None, "/compare",
-         request={"content": b" " * 100_000, "headers": JSON}),
-    Case("multipart to JSON", 415, "unsupported_content_type", None, "/compare", request={"files": pair()}),
     Case("unknown path", 404, "not_found", None, f"/{SECRET}", "GET"),
     Case("upload to unknown path", 404, "not_found", None, f"/{FILE_NAME}", request={"files": pair()}),
     *(Case(f"query to {path}", 400, "unexpected_query", None, f"{path}?threshold={SECRET}", request={"files": pair()})

@@ -2,7 +2,6 @@
 
 import io
 import itertools
-import os
 import tarfile
 from pathlib import Path
 
@@ -23,11 +22,8 @@ PLACE = 0.2  # of the distance between the eyes
 
 
 @pytest.fixture(scope="module")
-def exif_set() -> Path:
-    folder = os.environ.get("FACEPAIR_HOSTILE_IMAGES")
-    if not folder:
-        pytest.skip("FACEPAIR_HOSTILE_IMAGES names no folder with hostile images")
-    return Path(folder) / "exif-orientation"
+def exif_set(hostile: Path) -> Path:
+    return hostile / "exif-orientation"
 
 
 @pytest.fixture(scope="module")

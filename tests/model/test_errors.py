@@ -10,7 +10,7 @@ def drawn() -> dict[str, str]:
     assert lines
     ancestors = ["FacepairError"]
     tree = {"FacepairError": "Exception"}
-    for branch, name in re.findall(r"^((?:│   |    )*)[├└]── (\w+) ", lines, re.MULTILINE):
+    for branch, name in re.findall(r"^((?:│   |    )*)[├└]── (\w+)", lines, re.MULTILINE):
         depth = len(branch) // 4
         tree[name] = ancestors[depth]
         ancestors[depth + 1 :] = [name]

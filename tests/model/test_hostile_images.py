@@ -1,6 +1,5 @@
 """Pictures that others collected to break decoders; FACEPAIR_HOSTILE_IMAGES names their folder."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -15,15 +14,6 @@ NO_LOWER_LIMIT = ImageLimits(min_side_px=1)
 OURS = {".jpg", ".jpeg", ".png", ".webp"}
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged metadata
-
-
-@pytest.fixture(scope="module")
-def hostile() -> Path:
-    """A folder with `pngsuite`, `exif-orientation` and `image-rs`."""
-    folder = os.environ.get("FACEPAIR_HOSTILE_IMAGES")
-    if not folder:
-        pytest.skip("FACEPAIR_HOSTILE_IMAGES names no folder with hostile images")
-    return Path(folder)
 
 
 def test_every_file_is_decoded_or_refused(hostile: Path) -> None:
