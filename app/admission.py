@@ -1,6 +1,6 @@
 """How much a replica takes on: so many images at a time, each request only for so long; the rest is refused at once.
 
-Images that arrive are counted apart from those that are worked on, so that slow uploads keep no worker idle.
+Images that arrive are counted apart from those that are worked on, so that slow uploads take no places from work.
 """
 
 import time
@@ -10,8 +10,8 @@ from typing import Self
 from prometheus_client import Gauge
 
 from app.draining import Drain
+from app.metrics import Metrics
 from app.problems import Problem, from_domain
-from app.telemetry import Metrics
 from model.device import LOST
 from model.errors import DeviceLost
 
@@ -19,15 +19,15 @@ from model.errors import DeviceLost
 class Places:
     """Places for so many images; a request that is alone may take more."""
 
-    def __init__(self, most: int, gauge: Gauge) -> None:
+    def __init__(self, capacity: int, gauge: Gauge) -> None:
         self.taken = 0
-        self._most = most
+        self._capacity = capacity
         self._gauge = gauge
 
     def require(self, images: int, held: int = 0) -> None:
         """Raises Problem unless a request that holds so many places may have `images` of them in all."""
         others = self.taken - held
-        if others > 0 and others + images > self._most:
+        if others > 0 and others + images > self._capacity:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
 
     def take(self, images: int) -> None:
@@ -88,7 +88,7 @@ class Turn:
         self._admission.working.take(-self._working)
         self._arriving = self._working = 0
 
-    def left_s(self) -> float:
+    def remaining_s(self) -> float:
         """Seconds until the deadline, negative after it."""
         return self.deadline - time.perf_counter()
 

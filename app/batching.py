@@ -1,4 +1,4 @@
-"""Micro-batching: what waits is taken together whenever a worker is free, up to a maximum, and without a timer.
+"""Micro-batching: what waits is taken together whenever a thread is free, up to a maximum, and without a timer.
 
 A lone job goes at once; a crowd fills the batches. It knows neither HTTP nor networks.
 """
@@ -16,13 +16,15 @@ from typing import Generic, TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+# The results of a batch, when it began, and for how many seconds it ran.
+Done = tuple[Sequence[Result], float, float]
 
-# How often is looked whether the thread of a batch in work is still there.
+# Seconds between checks that the thread of a running batch is alive.
 LOOK_S = 0.5
 
 
 class BatchError(RuntimeError):
-    """The worker answered a batch with another number of results than it has jobs, or it ended."""
+    """A batch was answered with another number of results than it has jobs, or its thread ended."""
 
 
 class DeadlinePassed(Exception):
@@ -31,7 +33,7 @@ class DeadlinePassed(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Timed(Generic[Result]):
-    """A result, how long it waited for the worker, how long its batch took there, and how many jobs were in it."""
+    """A result, how long it waited for a thread, how long its batch took there, and how many jobs were in it."""
 
     value: Result
     queue_s: float
@@ -53,13 +55,13 @@ class _Waiting(Generic[Job, Result]):
             self.future.set_exception(DeadlinePassed())
 
 
-class _Worker:
-    """A thread, whether it has a batch, and when that last moved on."""
+class _BatchThread:
+    """A thread, whether it has a batch, and when that last made progress."""
 
     def __init__(self, name: str) -> None:
         self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
         self.busy = False
-        self.moved = 0.0
+        self.last_progress = 0.0
         self.thread: threading.Thread | None = None
 
     @property
@@ -72,25 +74,25 @@ class _Worker:
 
 
 class Batcher(Generic[Job, Result]):
-    """Worker threads and the jobs that wait for them. All but `step` and `alone` belong to one event loop."""
+    """Worker threads and the jobs that wait for them. All but `note_progress` and `alone` belong to one event loop."""
 
     def __init__(
         self,
         work: Callable[[list[Job]], Sequence[Result]],
         *,
-        most: int,
+        max_size: int,
         name: str,
-        workers: int = 1,
+        threads: int = 1,
         may_join: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`work` gets a batch and gives as many results, in order; `most` is the sum of sizes in a batch.
+        """`work` gets a batch and gives as many results, in order; `max_size` is the largest sum of sizes in a batch.
 
-        The first worker that is free takes a batch; one begins beside others only if it `may_join` them at that moment.
+        The first thread that is free takes a batch; one begins beside others only if it `may_join` them at that moment.
         """
         self._work = work
-        self._most = most
+        self._max_size = max_size
         self._may_join = may_join
-        self._workers = [_Worker(f"{name}{number}") for number in range(workers)]
+        self._threads = [_BatchThread(f"{name}{number}") for number in range(threads)]
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._closed = False
 
@@ -115,74 +117,74 @@ class Batcher(Generic[Job, Result]):
         self._begin()
         return await waiting.future
 
-    def step(self) -> None:
+    def note_progress(self) -> None:
         """Called by the work, on its thread, whenever a part of a batch is done."""
-        thread = threading.current_thread()
-        for worker in self._workers:
-            if worker.thread is thread:
-                worker.moved = time.perf_counter()
+        current = threading.current_thread()
+        for thread in self._threads:
+            if thread.thread is current:
+                thread.last_progress = time.perf_counter()
 
     @property
     def alone(self) -> bool:
-        """Asked by the work, on its thread: whether that is the first worker's, and no other has a batch."""
-        first, *others = self._workers
-        return first.thread is threading.current_thread() and not any(worker.busy for worker in others)
+        """Asked by the work, on its thread: whether that is the first one, and no other has a batch."""
+        first, *others = self._threads
+        return first.thread is threading.current_thread() and not any(thread.busy for thread in others)
 
     @property
     def ended(self) -> bool:
         """Whether a thread is no more; then no job is taken."""
-        return self._closed or any(worker.ended for worker in self._workers)
+        return self._closed or any(thread.ended for thread in self._threads)
 
     @property
-    def still_s(self) -> float:
-        """For how long a batch in work has not moved on, in seconds; 0 if there is none."""
+    def stalled_s(self) -> float:
+        """For how many seconds a batch in work has made no progress; 0 if there is none."""
         now = time.perf_counter()
-        return max((now - worker.moved for worker in self._workers if worker.busy), default=0.0)
+        return max((now - thread.last_progress for thread in self._threads if thread.busy), default=0.0)
 
     def close(self) -> None:
         """Ends the threads after the batches that they have begun."""
         self._closed = True
-        for worker in self._workers:
-            worker.pool.shutdown()
+        for thread in self._threads:
+            thread.pool.shutdown()
 
     def _begin(self) -> None:
-        """Hands what waits to workers that are free; without a worker, nothing waits."""
-        while (worker := self._free()) and (batch := self._take()):
-            worker.moved, worker.busy = time.perf_counter(), True
+        """Hands what waits to threads that are free."""
+        while (thread := self._free()) and (batch := self._take()):
+            thread.last_progress, thread.busy = time.perf_counter(), True
             try:
-                running = self._hand_over(worker, [each.job for each in batch])
+                running = self._hand_over(thread, [each.job for each in batch])
             except RuntimeError as error:
                 for each in batch:
                     each.future.set_exception(error)
-                worker.busy = False
+                thread.busy = False
                 continue
-            running.add_done_callback(partial(self._end, worker, batch))
-            self._look_after(worker, running)
+            running.add_done_callback(partial(self._end, thread, batch))
+            self._look_after(thread, running)
 
-    def _free(self) -> _Worker | None:
-        """The first worker that may begin now."""
-        free = [worker for worker in self._workers if not worker.busy]
-        alone = len(free) == len(self._workers)
+    def _free(self) -> _BatchThread | None:
+        """The first thread that may begin now."""
+        free = [thread for thread in self._threads if not thread.busy]
+        alone = len(free) == len(self._threads)
         return free[0] if free and (alone or self._may_join()) else None
 
-    def _hand_over(self, worker: _Worker, jobs: list[Job]) -> "asyncio.Future[tuple[Sequence[Result], float, float]]":
+    def _hand_over(self, thread: _BatchThread, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
         """Raises BatchError if a thread was closed or has ended, RuntimeError if none can be started."""
         if self.ended:
-            raise BatchError("the worker ended")
-        return asyncio.get_running_loop().run_in_executor(worker.pool, self._timed, jobs)
+            raise BatchError("the thread of the batch ended")
+        return asyncio.get_running_loop().run_in_executor(thread.pool, self._timed, jobs)
 
-    def _look_after(self, worker: _Worker, running: "asyncio.Future[tuple[Sequence[Result], float, float]]") -> None:
-        """Gives a batch up whose thread has ended with it, since nothing else would end it."""
-        if worker.ended:
+    def _look_after(self, thread: _BatchThread, running: "asyncio.Future[Done[Result]]") -> None:
+        """Fails a batch whose thread has ended: its future would never complete."""
+        if thread.ended:
             running.cancel()
         elif not running.done():
-            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, worker, running)
+            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, thread, running)
 
     def _take(self) -> list[_Waiting[Job, Result]]:
         """The first jobs that still have somebody to answer and together are not too large; a large one goes alone."""
         batch: list[_Waiting[Job, Result]] = []
         size = 0
-        while self._waiting and (not batch or size + self._waiting[0].size <= self._most):
+        while self._waiting and (not batch or size + self._waiting[0].size <= self._max_size):
             each = self._waiting.popleft()
             if each.late:
                 each.late.cancel()
@@ -192,9 +194,9 @@ class Batcher(Generic[Job, Result]):
             size += each.size
         return batch
 
-    def _timed(self, jobs: list[Job]) -> tuple[Sequence[Result], float, float]:
+    def _timed(self, jobs: list[Job]) -> Done[Result]:
         started = time.perf_counter()
-        self.step()
+        self.note_progress()
         results = self._work(jobs)
         if len(results) != len(jobs):
             raise BatchError(f"{len(results)} results for {len(jobs)} jobs")
@@ -202,19 +204,19 @@ class Batcher(Generic[Job, Result]):
 
     def _end(
         self,
-        worker: _Worker,
+        thread: _BatchThread,
         batch: list[_Waiting[Job, Result]],
-        done: "asyncio.Future[tuple[Sequence[Result], float, float]]",
+        done: "asyncio.Future[Done[Result]]",
     ) -> None:
         """Answers a batch's callers, and begins the next."""
-        worker.busy = False
+        thread.busy = False
         self._begin()
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         for number, each in enumerate(batch):
             if each.future.done():
                 continue
             if error is not None:
-                each.future.set_exception(BatchError("the worker ended") if done.cancelled() else error)
+                each.future.set_exception(BatchError("the thread of the batch ended") if done.cancelled() else error)
                 continue
             results, started, work_s = done.result()
             timed = Timed(value=results[number], queue_s=started - each.asked, work_s=work_s, jobs=len(batch))

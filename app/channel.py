@@ -53,7 +53,7 @@ class Channel:
             return
 
 
-def understand(line: bytes) -> tuple[str, str]:
+def parse_line(line: bytes) -> tuple[str, str]:
     """A line of `Channel.say` -> its word and its detail."""
     word, _, detail = line.decode(errors="replace").strip().partition(" ")
     return word, detail

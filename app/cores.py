@@ -12,15 +12,15 @@ from pathlib import Path
 
 from app.settings import Settings
 
-LEAST_DECODERS = 2
-"""The two photographs of a request are looked at side by side."""
-QUEUE_PER_CORE, LEAST_QUEUE = 5, 10
-"""So many images keep the cores busy while requests come and go, and the last waits as long as a few lone ones take."""
-LEAST_UPLOADS = 16
+# The two photographs of a request are looked at side by side.
+MIN_DECODERS = 2
+# So many images keep the cores busy while requests come and go, and the last waits as long as a few lone ones take.
+QUEUE_PER_CORE, MIN_QUEUE = 5, 10
+MIN_UPLOADS = 16
+# Looks of an idle thread of OpenMP (GNU's) for more to do, about 0.2 ms; it takes 3 ms unless told otherwise.
 SPINS = "20000"
-"""Looks of an idle thread of OpenMP (GNU's) for more to do, about 0.2 ms; it takes 3 ms unless told otherwise."""
+# Where Linux says how much of the processors a container may use.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""Where Linux says how much of the processors a container may use."""
 
 
 def own_cores(workers: int, quota: Path = QUOTA) -> int:
@@ -55,23 +55,23 @@ def threads_of(settings: Settings, finds_faces: bool) -> Threads:
 
 def decoders_of(settings: Settings) -> int:
     """Images that are decoded and searched for faces at once."""
-    return settings.decoders or max(LEAST_DECODERS, own_cores(settings.workers))
+    return settings.decoders or max(MIN_DECODERS, own_cores(settings.workers))
 
 
 def queue_of(settings: Settings) -> int:
     """Images in progress."""
-    return settings.queue or max(LEAST_QUEUE, QUEUE_PER_CORE * own_cores(settings.workers))
+    return settings.queue or max(MIN_QUEUE, QUEUE_PER_CORE * own_cores(settings.workers))
 
 
 def uploads_of(settings: Settings) -> int:
     """Images whose uploads are under way."""
-    return settings.uploads or max(LEAST_UPLOADS, queue_of(settings))
+    return settings.uploads or max(MIN_UPLOADS, queue_of(settings))
 
 
 def _limit(quota: Path) -> float:
     """Cores by the file's two numbers, microseconds of work in a period of so many; infinity if there is no limit."""
     try:
-        most, period = quota.read_text().split()
+        limit, period = quota.read_text().split()
     except (OSError, ValueError):
         return float("inf")
-    return float("inf") if most == "max" else int(most) / int(period)
+    return float("inf") if limit == "max" else int(limit) / int(period)

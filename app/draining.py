@@ -33,7 +33,7 @@ def end_within(seconds: float) -> None:
     """Ends the process with status 1 if it has not ended by itself by then, whatever its other threads do."""
 
     def end() -> None:
-        logger.error("something goes on that does not end; the process ends without it")
+        logger.error("work did not end in time; the process ends without it")
         os._exit(1)
 
     timer = threading.Timer(seconds, end)

@@ -9,7 +9,7 @@ import binascii
 import numpy as np
 
 from app.problems import Problem
-from model.verifier import Embeddings
+from model.arrays import Embeddings
 
 LITTLE_ENDIAN = np.dtype("<f4")
 # Far above what a network gives, and far enough below float32's end that comparing cannot overflow.

@@ -16,21 +16,21 @@ import torch
 from app.batching import Batcher, DeadlinePassed, Timed
 from app.cores import Threads
 from app.draining import Drain
+from app.metrics import Metrics
 from app.sighting import Choice, FaceAllowance, Sighting, see
-from app.telemetry import Metrics
+from model.arrays import Embeddings, Pixels
 from model.device import LOST, release_memory
 from model.errors import DeviceExhausted, DeviceLost
 from model.faces import FaceFinder
 from model.photographs import ImageLimits, decode
-from model.preprocessing import Pixels
-from model.verifier import Embeddings, Verifier
+from model.verifier import Verifier
 
 logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
 
+# For so long after two requests were in progress at once the next are taken to be so too.
 CROWD_S = 1.0
-"""For so long after two requests were in progress at once the next are taken to be so too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ class Inference:
         limits: ImageLimits,
         decoders: int,
         threads: Threads,
-        most_images: int,
+        max_batch: int,
         drain: Drain,
     ) -> None:
         """`drain` is told when the device is lost."""
@@ -83,7 +83,7 @@ class Inference:
         self._finder = finder
         self._limits = limits
         self._metrics = metrics
-        self._most = most_images
+        self._max_batch = max_batch
         self._drain = drain
         self._threads = threads
         self._seeing = 0
@@ -91,9 +91,9 @@ class Inference:
         self._checking: asyncio.Future[Timed[None]] | None = None
         self._network: Batcher[_Job, object] = Batcher(
             self._work,
-            most=most_images,
+            max_size=max_batch,
             name="network",
-            workers=min(2, threads.alone // threads.beside) if self.device.type == "cpu" else 1,
+            threads=min(2, threads.alone // threads.beside) if self.device.type == "cpu" else 1,
             may_join=lambda: not self._seeing,
         )
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
@@ -154,7 +154,7 @@ class Inference:
         """What keeps the network from working, if anything does: a thread has ended, or a pass takes so long."""
         if self._network.ended:
             return "a thread of the network has ended"
-        if self._network.still_s > hung_s:
+        if self._network.stalled_s > hung_s:
             return f"the network has been at one pass for more than {hung_s:g} s"
         return None
 
@@ -190,7 +190,7 @@ class Inference:
         Of a batch that fails each job is tried again alone and image by image, as is one that needs too much memory.
         """
         self._take_cores(sum(bool(job.images) for job in jobs))
-        results = self._attempt(jobs, self._most)
+        results = self._attempt(jobs, self._max_batch)
         return [
             self._attempt([job], 1)[0] if _is_worth_another(result, len(jobs)) else result
             for job, result in zip(jobs, results, strict=True)
@@ -207,13 +207,13 @@ class Inference:
         alone = self._network.alone and now - self._crowded > CROWD_S
         torch.set_num_threads(self._threads.alone if alone else self._threads.beside)
 
-    def _attempt(self, jobs: list[_Job], most: int) -> list[object]:
-        """What each job asked for, or the exception that it ended in, with as many images in a pass as `most`."""
+    def _attempt(self, jobs: list[_Job], max_batch: int) -> list[object]:
+        """What each job asked for, or the exception that it ended in, in passes of at most `max_batch` images."""
         if self._drain.device_lost:
             return [DeviceLost(LOST)] * len(jobs)
         images = [image for job in jobs for image in job.images]
         try:
-            embeddings = iter(self._embed(images, most))
+            embeddings = iter(self._embed(images, max_batch))
             return [self._finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
         except Exception as error:
             self._note(error)
@@ -228,15 +228,15 @@ class Inference:
             logger.error("the device was lost", exc_info=error)
             self._drain.device_lost = True
 
-    def _embed(self, images: Sequence[Pixels], most: int) -> Iterator[Embeddings]:
-        """An embedding (D,) for each image, in passes of as many as `most`."""
+    def _embed(self, images: Sequence[Pixels], max_batch: int) -> Iterator[Embeddings]:
+        """An embedding (D,) for each image, in passes of at most `max_batch`."""
         self._metrics.batch_images.observe(len(images))
-        for start in range(0, len(images), most):
-            self._network.step()
-            yield from self._verifier.embed(np.stack(images[start : start + most]))
+        for start in range(0, len(images), max_batch):
+            self._network.note_progress()
+            yield from self._verifier.embed(np.stack(images[start : start + max_batch]))
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:
-        self._network.step()
+        self._network.note_progress()
         try:
             return job.finish(embeddings)
         except Exception as error:

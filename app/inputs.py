@@ -54,7 +54,7 @@ def choose_rule(threshold: float | None, max_fmr: float | None, inference: Infer
 
 def _number(parts: Parts, name: str) -> float | None:
     """A part that is a number from 0 to 1, or None where it was left blank. Raises Problem."""
-    text = _text(parts.get(name))
+    text = _text(parts, name)
     if not text:
         return None
     try:
@@ -66,17 +66,17 @@ def _number(parts: Parts, name: str) -> float | None:
     return number
 
 
-def parse_encoding(values: list[bytes] | None) -> str:
+def parse_encoding(parts: Parts) -> str:
     """The part `encoding_format` if it was filled in, else "float". Raises Problem."""
-    encoding = ENCODINGS.get(_text(values))
+    encoding = ENCODINGS.get(_text(parts, "encoding_format"))
     if encoding is None:
         raise Problem("invalid_field", "encoding_format is float or base64", "encoding_format")
     return encoding
 
 
-def parse_choice(values: list[bytes] | None, inference: Inference, known: Mapping[bytes, Choice] = CHOICES) -> Choice:
+def parse_choice(parts: Parts, inference: Inference, known: Mapping[bytes, Choice] = CHOICES) -> Choice:
     """The part `face`, if blank "largest"; a model of whole pictures takes only "none". Raises Problem."""
-    text = _text(values)
+    text = _text(parts, "face")
     if inference.header.preprocessing.alignment is None and text in (b"", b"none"):
         return "none"
     choice = known.get(text or b"largest")
@@ -97,9 +97,9 @@ def name_images(images: list[bytes]) -> dict[str, bytes]:
     return {f"image[{index}]": data for index, data in enumerate(images)}
 
 
-def _text(values: list[bytes] | None) -> bytes:
-    """A part that may come once; a browser sends an input that was left blank, too."""
-    return values[0].strip() if values else b""
+def _text(parts: Parts, name: str) -> bytes:
+    """A part that may come once, blank where it is absent; a browser sends an input that was left blank, too."""
+    return parts[name][0].strip() if name in parts else b""
 
 
 async def see_images(
@@ -124,6 +124,7 @@ async def see_images(
 
 
 async def read_compare_request(request: Request, inference: Inference, turn: Turn) -> CompareRequest:
+    """The JSON body of /compare, which counts as one image. Raises Problem."""
     limit = JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * inference.header.network.dimension
     body = await read_body(request, limit, "application/json", turn)
     try:

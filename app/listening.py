@@ -24,7 +24,10 @@ def bind(host: str, port: int) -> socket.socket:
 
 
 def listen(bound: socket.socket, backlog: int) -> None:
-    """It does no harm a second time. Raises ListenError if another service, bound as early, was faster."""
+    """Makes the socket listen; a second call changes nothing.
+
+    Raises ListenError if another service that is bound to this address listens already.
+    """
     try:
         bound.listen(backlog)
     except OSError as error:

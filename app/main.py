@@ -19,9 +19,10 @@ from app.batching import DeadlinePassed
 from app.cores import Threads, decoders_of, queue_of, threads_of, uploads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
+from app.metrics import Metrics
 from app.problems import Problem, from_domain, respond
 from app.settings import Settings
-from app.telemetry import Metrics, TelemetryMiddleware
+from app.telemetry import TelemetryMiddleware
 from model import __version__
 from model.checkpoint import load
 from model.crops import require_detector, shrink
@@ -35,8 +36,8 @@ from model.verifier import Verifier
 CLIENT_CLOSED_REQUEST = 499
 REFUSALS = {"queue_full", "out_of_memory", "device_lost", "deadline_passed"}
 DOCS_FILES = "/docs/files"
+# Starlette's answer for static files names no methods.
 ALLOWED_OF_FILES = "GET, HEAD"
-"""Starlette's answer for static files names no methods."""
 ABOUT = "Are these two photographs of the same person?"
 
 
@@ -99,7 +100,7 @@ def create_app(
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
         decoders=decoders_of(settings),
         threads=_threads(settings, verifier),
-        most_images=settings.max_batch,
+        max_batch=settings.max_batch,
         drain=drain,
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from app.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
 from app.schemas import CompareRequest, ProblemDetail
 
 
@@ -21,12 +22,12 @@ MAX_FMR = {
 }
 FACE: dict[str, Any] = {
     "type": "string",
-    "enum": ["largest", "center", "only", "none"],
+    "enum": list(CHOICES.values()),
     "default": "largest",
     "description": "which face of each image; none: the picture is in the model's frame already",
 }
-FACE_OF_EMBED = FACE | {"enum": ["largest", "center", "only", "none", "all"]}
-ENCODING = {"type": "string", "enum": ["float", "base64"], "default": "float"}
+FACE_OF_EMBED = FACE | {"enum": list(CHOICES_OF_EMBED.values())}
+ENCODING = {"type": "string", "enum": list(dict.fromkeys(ENCODINGS.values())), "default": "float"}
 COMPARE_BODY = {
     "requestBody": {"required": True, "content": {"application/json": {"schema": CompareRequest.model_json_schema()}}}
 }

@@ -1,12 +1,13 @@
-"""uvicorn's protocol with an end to what is no body: without one a connection could fill the memory with headers, or
-never send them and stay open.
+"""uvicorn's HTTP protocol with limits on the size and duration of a request's head.
+
+Without them a connection could fill the memory with headers, or never send them and stay open.
 """
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MOST_HEAD_BYTES = 64 * 1024
+MAX_HEAD_BYTES = 64 * 1024
 HEAD_WITHIN_S = 10.0
 TOO_LARGE = b"The request line and headers are larger than 64 KiB."
 TOO_LATE = b"The request line and headers did not arrive in time."
@@ -45,7 +46,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
-        if self._unfinished_bytes > MOST_HEAD_BYTES:
+        if self._unfinished_bytes > MAX_HEAD_BYTES:
             self._refuse(b"431", TOO_LARGE)
         elif idle_until and self._is_idle() and self.timeout_keep_alive_task is None:
             self.timeout_keep_alive_task = self.loop.call_at(idle_until, self.timeout_keep_alive_handler)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from app.schemas import Box, FaceReport, ImageReport, ModelName, QualityReport
 from app.sighting import SeenFace, Sighting
+from model.arrays import Pixels
 from model.checkpoint import Header
 from model.faces import LANDMARKS
-from model.preprocessing import Pixels
 
 PLACES_PX = 1
 PLACES = 4

@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from app.disconnect import cancel_on_disconnect
 from app.embeddings import decode_embedding, encode_base64
 from app.inference import Inference
 from app.inputs import (
@@ -19,7 +20,6 @@ from app.inputs import (
     require_faces,
     see_images,
 )
-from app.leaving import unless_left
 from app.openapi import (
     COMPARE_BODY,
     ENCODING,
@@ -66,12 +66,14 @@ async def verify(request: Request) -> Verification:
         options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
         parts = await read_parts(request, {"image1": image, "image2": image, **options}, turn)
         rule = parse_rule(parts, inference)
-        choice = parse_choice(parts.get("face"), inference)
+        choice = parse_choice(parts, inference)
         decoding = time.perf_counter()
         images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
-        left, right = await unless_left(request, see_images(inference, images, choice, settings, turn.deadline))
+        left, right = await cancel_on_disconnect(
+            request, see_images(inference, images, choice, settings, turn.deadline)
+        )
         decoded = time.perf_counter()
-        result = await unless_left(request, inference.verify(left.pixels, right.pixels, turn.deadline))
+        result = await cancel_on_disconnect(request, inference.verify(left.pixels, right.pixels, turn.deadline))
         return Verification(
             **_decide(result.value, rule, inference),
             images=[report_image("image1", left), report_image("image2", right)],
@@ -95,15 +97,15 @@ async def embed(request: Request) -> EmbeddingList:
     """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
     settings, inference = settings_of(request), inference_of(request)
     with turn_of(request) as turn:
-        image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
+        image = PartRule(max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, image=True)
         parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()}, turn)
-        encoding = parse_encoding(parts.get("encoding_format"))
-        choice = parse_choice(parts.get("face"), inference, CHOICES_OF_EMBED)
+        encoding = parse_encoding(parts)
+        choice = parse_choice(parts, inference, CHOICES_OF_EMBED)
         images = name_images(parts["image"])
-        sightings = await unless_left(request, see_images(inference, images, choice, settings, turn.deadline))
+        sightings = await cancel_on_disconnect(request, see_images(inference, images, choice, settings, turn.deadline))
         views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
         pixels = [view.pixels for view in views]
-        embeddings = (await unless_left(request, inference.embed(pixels, turn.deadline))).value
+        embeddings = (await cancel_on_disconnect(request, inference.embed(pixels, turn.deadline))).value
         return EmbeddingList(
             data=[
                 Embedding(
@@ -126,11 +128,11 @@ async def detect(request: Request) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
     settings, inference = settings_of(request), inference_of(request)
     with turn_of(request) as turn:
-        image = PartRule(max_bytes=settings.max_image_bytes, required=True, most=settings.max_images, image=True)
+        image = PartRule(max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, image=True)
         parts = await read_parts(request, {"image": image}, turn)
         require_faces(inference)
         images = name_images(parts["image"])
-        sightings = await unless_left(request, see_images(inference, images, "any", settings, turn.deadline))
+        sightings = await cancel_on_disconnect(request, see_images(inference, images, "any", settings, turn.deadline))
         reports = [report_image(name, sighting) for name, sighting in zip(images, sightings, strict=True)]
         return Detection(images=reports, request_id=request_id_of(request))
 
@@ -147,7 +149,7 @@ async def compare(request: Request) -> Comparison:
         left = decode_embedding(body.embedding1, dimension, "embedding1")
         right = decode_embedding(body.embedding2, dimension, "embedding2")
         rule = choose_rule(body.threshold, body.max_fmr, inference)
-        similarity = (await unless_left(request, inference.compare(left, right, turn.deadline))).value
+        similarity = (await cancel_on_disconnect(request, inference.compare(left, right, turn.deadline))).value
         return Comparison(
             **_decide(similarity, rule, inference),
             model=name_model(inference.header),

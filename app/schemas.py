@@ -12,8 +12,6 @@ from model.preprocessing import PreprocessingConfig
 from model.similarity import Decision, OperatingPoint, Threshold
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
-
-
 Rate = Annotated[
     float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
 ]
@@ -92,10 +90,8 @@ class Timing(BaseModel):
     total: float
 
 
-class Verification(BaseModel):
-    """The answer of /verify."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION]})
+class DecisionReport(BaseModel):
+    """What /verify and /compare both say of a similarity."""
 
     decision: Decision
     verified: bool
@@ -103,6 +99,13 @@ class Verification(BaseModel):
     threshold: Similarity
     operating_point: str | None
     fmr_at_similarity: Rate | None
+
+
+class Verification(DecisionReport):
+    """The answer of /verify."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION]})
+
     images: list[ImageReport]
     model: ModelName
     timing_ms: Timing
@@ -141,8 +144,8 @@ class Detection(BaseModel):
     request_id: str
 
 
+# The first value that is no number is enough: to list all would keep the event loop for tenths of a second.
 Values = Annotated[list[float], Field(fail_fast=True)]
-"""The first value that is no number is enough: to list all would keep the event loop for tenths of a second."""
 
 
 class CompareRequest(BaseModel):
@@ -161,17 +164,11 @@ class CompareRequest(BaseModel):
     max_fmr: Rate | None = None
 
 
-class Comparison(BaseModel):
+class Comparison(DecisionReport):
     """The answer of /compare: the decision that /verify gives for the two images."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.COMPARISON]})
 
-    decision: Decision
-    verified: bool
-    similarity: Similarity
-    threshold: Similarity
-    operating_point: str | None
-    fmr_at_similarity: Rate | None
     model: ModelName
     request_id: str
 

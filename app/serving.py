@@ -10,9 +10,9 @@ from fastapi import FastAPI
 
 from app.draining import Drain
 from app.main import create_app, open_verifier
+from app.metrics import Metrics
 from app.protocol import BoundedProtocol
 from app.settings import Settings
-from app.telemetry import Metrics
 
 logger = logging.getLogger("facepair")
 
@@ -36,7 +36,7 @@ def open_replica(settings: Settings, metrics: Metrics | None = None) -> Replica:
     app = create_app(settings, verifier, drain, metrics)
     header = verifier.header
     fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": str(verifier.device)}
-    settle()
+    freeze_heap()
     logger.info("model loaded", extra={"fields": fields})
     config = uvicorn.Config(
         app,
@@ -52,7 +52,7 @@ def open_replica(settings: Settings, metrics: Metrics | None = None) -> Replica:
     return Replica(app, config, drain)
 
 
-def settle() -> None:
+def freeze_heap() -> None:
     """Makes the process one that has come to stay.
 
     What was loaded is no longer searched for garbage: that stops all threads for 0.2 s now and then. And glibc, which

@@ -11,17 +11,17 @@ from typing import Literal
 import numpy as np
 
 from app.problems import Problem
-from model.alignment import fit
+from model.alignment import fit_similarity
+from model.arrays import Pixels, Points
 from model.checkpoint import Header
 from model.crops import Crop, FaceChoice, find_faces, require_face, shrink, straighten, take_face
 from model.errors import TooManyFaces
-from model.faces import Face, FaceFinder, Points
+from model.faces import Face, FaceFinder
 from model.photographs import Format, Photograph
-from model.preprocessing import Pixels
-from model.quality import LEAST_INTER_EYE_PX, Quality, warnings_of
+from model.quality import MIN_INTER_EYE_PX, Quality, warnings_of
 
+# As in the model, or the whole picture, or every face; "any" is every face, and none is no error.
 Choice = FaceChoice | Literal["none", "all", "any"]
-"""As in the model, or the whole picture, or every face; "any" is every face, and none is no error."""
 
 NEARLY_AS_LARGE = 0.8
 FACE_OF_CROP = 0.7
@@ -45,7 +45,7 @@ class SeenFace:
     @property
     def usable(self) -> bool:
         """Whether it has enough pixels to be embedded."""
-        return self.quality.inter_eye_px >= LEAST_INTER_EYE_PX
+        return self.quality.inter_eye_px >= MIN_INTER_EYE_PX
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,21 +75,21 @@ class Sighting:
 class FaceAllowance:
     """How many faces the images of one request may have, on whichever threads they are looked at."""
 
-    def __init__(self, most: int) -> None:
-        self._most = self._left = most
+    def __init__(self, max_faces: int) -> None:
+        self._max_faces = self._left = max_faces
         self._lock = threading.Lock()
 
     def take(self, faces: int) -> None:
         """Takes those of one image, before there is work on them. Raises TooManyFaces if it has too many by itself,
         Problem if all images together have.
         """
-        if faces > self._most:
-            raise TooManyFaces(f"there are {faces} faces, and a request may have {self._most}; crop the picture")
+        if faces > self._max_faces:
+            raise TooManyFaces(f"there are {faces} faces, and a request may have {self._max_faces}; crop the picture")
         with self._lock:
             self._left -= faces
             left = self._left
         if left < 0:
-            detail = f"the images have more than the {self._most} faces that a request may have; send fewer images"
+            detail = f"the images have more than the {self._max_faces} faces that a request may have; send fewer images"
             raise Problem("too_many_faces", detail, "image")
 
 
@@ -145,7 +145,7 @@ def _beyond(face: Face, photograph: Photograph, template: Points) -> bool:
     """Whether the middle of what the network sees, where the face is, lies in part outside the picture."""
     margin = (1 - FACE_OF_CROP) / 2
     corners = np.array([[x, y] for x in (margin, 1 - margin) for y in (margin, 1 - margin)])
-    placed = fit(template, face.landmarks)(corners)
+    placed = fit_similarity(template, face.landmarks)(corners)
     return bool((placed < 0).any() or (placed > [photograph.width_px, photograph.height_px]).any())
 
 

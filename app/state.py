@@ -8,9 +8,9 @@ from fastapi import Request
 from app.admission import Turn
 from app.draining import Drain
 from app.inference import Inference
+from app.metrics import Metrics
 from app.problems import Problem
 from app.settings import Settings
-from app.telemetry import Metrics
 
 
 def settings_of(request: Request) -> Settings:

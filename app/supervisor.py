@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.adding import forget, place
 from app.listening import bind, url
+from app.metrics import drop_gauges, metrics_parent
 from app.settings import Settings
 from app.worker_process import WorkerProcess
 from model.errors import FacepairError
@@ -39,14 +39,14 @@ def supervise(settings: Settings, command: Sequence[str] = COMMAND) -> int:
     """The exit status when all workers have ended: 0 if they ended in order. Raises ListenError or StartError."""
     with (
         bind(settings.host, settings.port) as listener,
-        TemporaryDirectory(prefix="facepair-", dir=place(), ignore_cleanup_errors=True) as folder,
+        TemporaryDirectory(prefix="facepair-", dir=metrics_parent(), ignore_cleanup_errors=True) as folder,
     ):
         return asyncio.run(Supervisor(settings, listener, Path(folder), command).run())
 
 
 @dataclass(frozen=True)
-class Life:
-    """A worker's, when it is over: its process if there was one, for how long it was ready, why it ended."""
+class WorkerExit:
+    """How a worker ended: its process if there was one, for how many seconds it was ready, why it ended."""
 
     pid: int | None
     ready_s: float
@@ -54,7 +54,7 @@ class Life:
 
 
 class Supervisor:
-    """The workers by number, each of which has one life after the other."""
+    """The workers by number, each of which is replaced by a process of the same number."""
 
     def __init__(self, settings: Settings, listener: socket.socket, metrics: Path, command: Sequence[str]) -> None:
         self._settings = settings
@@ -72,7 +72,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for each in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(each, self._leave, each)
-        await asyncio.gather(*(self._keep(number) for number in range(self._settings.workers)))
+        await asyncio.gather(*(self._keep_running(number) for number in range(self._settings.workers)))
         if len(self._failed) == self._settings.workers:
             raise StartError(self._failed[0])
         in_order = (0, -signal.SIGTERM)  # the second before the worker knew any better
@@ -81,28 +81,28 @@ class Supervisor:
             logger.error("worker did not leave in order", extra={"fields": {"worker": number, "reason": reason}})
         return 1 if unwilling else 0
 
-    async def _keep(self, number: int) -> None:
-        """One life after the other, until the service leaves."""
-        short_lives = 0
+    async def _keep_running(self, number: int) -> None:
+        """One process after the other, until the service leaves."""
+        quick_exits = 0
         while not self._leaving.is_set():
-            life = await self._live(number)
+            exit_ = await self._run_worker(number)
             if not self._listening.is_set() and not self._leaving.is_set():
-                await self._fail(life.reason)
+                await self._fail(exit_.reason)
             if self._leaving.is_set():
                 return
             self._workers.pop(number, None)
-            short_lives = 0 if life.ready_s > SETTLED_S else short_lives + 1
-            delay_s = DELAYS_S[min(short_lives, len(DELAYS_S) - 1)]
-            fields = {"worker": number, "pid": life.pid, "reason": life.reason, "again_in_s": delay_s}
+            quick_exits = 0 if exit_.ready_s > SETTLED_S else quick_exits + 1
+            delay_s = DELAYS_S[min(quick_exits, len(DELAYS_S) - 1)]
+            fields = {"worker": number, "pid": exit_.pid, "reason": exit_.reason, "again_in_s": delay_s}
             logger.error("worker ended", extra={"fields": fields})
             await self._pause(delay_s)
 
-    async def _live(self, number: int) -> Life:
-        """One life, from the start of a process to its end."""
+    async def _run_worker(self, number: int) -> WorkerExit:
+        """One process, from its start to its end."""
         try:
             worker = WorkerProcess.start(self._command, number, self._settings, self._metrics, self._listener)
         except OSError as error:  # no memory, or too many processes
-            return Life(None, 0.0, f"it could not be started: {error.strerror}")
+            return WorkerExit(None, 0.0, f"it could not be started: {error.strerror}")
         self._workers[number] = worker
         loop = asyncio.get_running_loop()
         ready = loop.time()
@@ -116,8 +116,8 @@ class Supervisor:
                 logger.info("listening on %s", self._url)
 
         await worker.watch(begin)
-        forget(self._metrics, number)
-        return Life(worker.pid, loop.time() - ready if worker.ready else 0.0, worker.reason)
+        drop_gauges(self._metrics, number)
+        return WorkerExit(worker.pid, loop.time() - ready if worker.ready else 0.0, worker.reason)
 
     async def _fail(self, reason: str) -> None:
         """Before any worker was ready, those that failed wait for the others, and end if there is none."""

@@ -1,4 +1,4 @@
-"""What the service says of itself: JSON log lines, a request id, Prometheus metrics.
+"""What the service says of each request: a JSON log line, a request id, and a count in the metrics.
 
 Neither holds file names, pixels, embeddings or similarities.
 """
@@ -12,67 +12,22 @@ import uuid
 import warnings
 from datetime import UTC, datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.metrics import Metrics
 from app.problems import Problem, respond
 
 logger = logging.getLogger("facepair")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45)
 UNMATCHED = "unmatched"
 # What is asked every second by machines; a line of it only where it fails.
 PROBES = {"/health/live", "/health/ready", "/metrics"}
 # Libraries whose lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
 TALKATIVE = ("PIL", "python_multipart")
-
-
-class Metrics:
-    """The metrics of one application, in a registry of its own, or of all workers, added up in a folder."""
-
-    def __init__(self, folder: Path | None = None) -> None:
-        """With a folder, `app.adding.add_up` comes first."""
-        self.registry = self._shown = CollectorRegistry()
-        if folder:
-            self._shown = CollectorRegistry()
-            MultiProcessCollector(self._shown, str(folder))  # type: ignore[no-untyped-call]
-        self.requests = Counter("facepair_requests", "Requests answered", ["route", "status"], registry=self.registry)
-        self.request_seconds = Histogram(
-            "facepair_request_seconds", "From first byte to last", ["route"], buckets=SECONDS, registry=self.registry
-        )
-        self.stage_seconds = Histogram(
-            "facepair_stage_seconds",
-            "Time in decode, face, queue and inference",
-            ["stage"],
-            buckets=SECONDS,
-            registry=self.registry,
-        )
-        self.batch_images = Histogram(
-            "facepair_batch_images", "Images in a batch", buckets=(1, 2, 4, 8, 16, 32, 64), registry=self.registry
-        )
-        self.images_arriving = Gauge(
-            "facepair_images_arriving", "Images whose uploads are under way", registry=self.registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
-        self.images_in_progress = Gauge(
-            "facepair_images_in_progress", "Images decoded, waiting or in the network", registry=self.registry,
-            multiprocess_mode="livesum",
-        )  # fmt: skip
-        self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
-        self.model_info = Gauge(
-            "facepair_model_info", "Always 1; the labels name the model that is served",
-            ["name", "embedding_sha256", "device"], registry=self.registry, multiprocess_mode="livemax",
-        )  # fmt: skip
-
-    def show(self) -> bytes:
-        """All of them as Prometheus reads them."""
-        return generate_latest(self._shown)
 
 
 class JsonFormatter(logging.Formatter):

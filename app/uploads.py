@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES = 1024
-MOST_DELIMITERS = 2000
-"""More than a request has parts. What follows one tells whether it is one, which costs the event loop a microsecond."""
+# More than a request has parts. What follows one tells whether it is one, which costs the event loop a microsecond.
+MAX_DELIMITERS = 2000
 # Boundaries and part headers, beside the parts' own bytes.
 OVERHEAD_BYTES = 64 * 1024
 
@@ -29,7 +29,7 @@ class PartRule:
 
     max_bytes: int = MAX_FIELD_BYTES
     required: bool = False
-    most: int = 1
+    max_count: int = 1
     image: bool = False
 
 
@@ -52,7 +52,7 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     stream = request.stream()
-    limit = sum(rule.max_bytes * rule.most for rule in rules.values()) + OVERHEAD_BYTES
+    limit = sum(rule.max_bytes * rule.max_count for rule in rules.values()) + OVERHEAD_BYTES
     try:
         turn.arrive(sum(rule.required and rule.image for rule in rules.values()))
         if kind != b"multipart/form-data":
@@ -75,7 +75,7 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
 async def _in_time(turn: Turn) -> AsyncIterator[None]:
     """Raises Problem if the client has not sent its body by the deadline."""
     try:
-        async with asyncio.timeout(turn.left_s()):
+        async with asyncio.timeout(turn.remaining_s()):
             yield
     except TimeoutError as error:
         raise Problem("deadline_passed", "the body did not arrive in time") from error
@@ -118,7 +118,7 @@ async def _feed(
             delimiters += chunk.count(b"\r\n--" + boundary)
             if taken > limit_bytes:
                 raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
-            if delimiters > MOST_DELIMITERS:
+            if delimiters > MAX_DELIMITERS:
                 raise Problem("malformed_multipart", "the boundary stands in the parts; choose another")
             parser.write(chunk)
         parser.finalize()
@@ -132,7 +132,7 @@ async def _discard(stream: AsyncGenerator[bytes, None], limit_bytes: int, turn: 
     """Drops the rest of a body, as far as it is of legal size and comes in time."""
     dropped = 0
     with suppress(TimeoutError):
-        async with asyncio.timeout(turn.left_s()):
+        async with asyncio.timeout(turn.remaining_s()):
             async for chunk in stream:
                 dropped += len(chunk)
                 if dropped > limit_bytes:
@@ -195,9 +195,10 @@ class _Collector:
         rule = self._rules.get(name)
         if rule is None:
             raise Problem("unexpected_part", f"this route takes the parts {', '.join(self._rules)}")
-        if sum(part.name == name for part in self._parts) >= rule.most:
-            code, what = ("duplicate_part", "once") if rule.most == 1 else ("too_many_images", f"{rule.most} times")
-            raise Problem(code, f"the part {name} may be given {what}", name)
+        if sum(part.name == name for part in self._parts) >= rule.max_count:
+            if rule.max_count == 1:
+                raise Problem("duplicate_part", f"the part {name} may be given once", name)
+            raise Problem("too_many_images", f"the part {name} may be given {rule.max_count} times", name)
         self._parts.append(_Part(name, rule))
         self._turn.arrive(sum(part.rule.image for part in self._parts))
 

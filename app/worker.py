@@ -13,12 +13,12 @@ from collections.abc import Callable, Sequence
 
 import uvicorn
 
-from app.adding import add_up
 from app.channel import BEAT, BEAT_S, FAILED, READY, STUCK, Channel, Orders
 from app.draining import Drain, Server
 from app.listening import listen
+from app.metrics import Metrics, use_worker_files
 from app.settings import Settings
-from app.telemetry import Metrics, configure_logging
+from app.telemetry import configure_logging
 from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
@@ -89,7 +89,7 @@ def _serve(orders: Orders, channel: Channel) -> int:
     from app.serving import open_replica
 
     settings = _share(orders.settings, orders.number)
-    add_up(orders.metrics, orders.number)
+    use_worker_files(orders.metrics, orders.number)
     replica = open_replica(settings, Metrics(orders.metrics))
     listener = socket.socket(fileno=orders.listener)
     listen(listener, replica.config.backlog)

@@ -8,17 +8,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-from app.channel import BEAT_S, FAILED, READY, STUCK, Orders, understand
+from app.channel import BEAT_S, FAILED, READY, STUCK, Orders, parse_line
 from app.settings import Settings
 
 # How long loading and warming up may take.
 STARTING_S = 300.0
-# How often is looked for the end of a process that has closed its channel; that takes it a moment.
+# Seconds between checks that a process which closed its channel has ended.
 LOOK_S = 0.01
 
 
 class WorkerProcess:
-    """One life of a worker; `reason` says why it ended, as far as it is known."""
+    """One process of a worker; `reason` says why it ended, as far as it is known."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", channel: socket.socket, hung_s: float) -> None:
         self.ready = False
@@ -55,12 +55,12 @@ class WorkerProcess:
         return self._process.returncode
 
     def send(self, wanted: signal.Signals) -> None:
-        """A signal to leave, if it has not ended; from then on it is the caller who says when it takes too long."""
+        """Sends a signal unless it has ended. From then on silence is not counted: the caller sets the limit."""
         self._told_to_leave = True
         self._process.send_signal(wanted)
 
     async def watch(self, when_ready: Callable[[], None]) -> None:
-        """Returns when the process has ended, which is at once if it ends and soon if it hangs.
+        """Returns when the process has ended; one that hangs is killed first.
 
         Silence is counted while the supervisor itself runs: a pause of the whole machine is nobody's fault.
         """
@@ -81,7 +81,7 @@ class WorkerProcess:
 
     def _hear(self, line: bytes, when_ready: Callable[[], None]) -> None:
         self._silent_s = 0.0
-        word, detail = understand(line)
+        word, detail = parse_line(line)
         if word == READY:
             self.ready = True
             when_ready()

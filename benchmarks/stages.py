@@ -19,7 +19,7 @@ from benchmarks.bare import load_bare
 from model.faces import FaceFinder
 from model.photographs import decode
 
-MOST_FACES = 64
+MAX_FACES = 64
 BARRIER_S = 60.0
 
 
@@ -67,7 +67,7 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     decoded = [decode(data, header.preprocessing) for data in files]
     return [
         lambda: [decode(data, header.preprocessing) for data in files],
-        lambda: [see(photograph, choice, header, finder, FaceAllowance(MOST_FACES)) for photograph in decoded],
+        lambda: [see(photograph, choice, header, finder, FaceAllowance(MAX_FACES)) for photograph in decoded],
         bare.verification(),
     ]
 

@@ -8,12 +8,10 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, field_validator
 
-Points = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
+from model.arrays import Pixels, Points
 
 # The straightened picture is sampled this many times as finely as it is wanted, and then averaged.
 OVERSAMPLING = 2
@@ -39,7 +37,7 @@ class Alignment(BaseModel):
         return ((np.array(self.template) - 0.5) / crop + 0.5) * side_px
 
 
-class Similarity(NamedTuple):
+class SimilarityTransform(NamedTuple):
     """A similarity transform: p -> matrix p + shift; matrix float64 (2, 2) is scale times rotation, shift (2,)."""
 
     matrix: Points
@@ -53,12 +51,12 @@ class Similarity(NamedTuple):
         """float64 (N, 2) -> float64 (N, 2)."""
         return points @ self.matrix.T + self.shift
 
-    def inverse(self) -> "Similarity":
+    def inverse(self) -> "SimilarityTransform":
         matrix: Points = np.linalg.inv(self.matrix).astype(np.float64)
-        return Similarity(matrix, -matrix @ self.shift)
+        return SimilarityTransform(matrix, -matrix @ self.shift)
 
 
-def fit(source: Points, target: Points) -> Similarity:
+def fit_similarity(source: Points, target: Points) -> SimilarityTransform:
     """The similarity transform of least squares from source (N, 2) to target (N, 2), without reflection.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
@@ -70,16 +68,16 @@ def fit(source: Points, target: Points) -> Similarity:
     scale = float((singular * sign).sum() / (centred**2).sum(axis=1).mean())
     matrix: Points = scale * (left * sign) @ right
     shift: Points = target_mean - matrix @ source_mean
-    return Similarity(matrix, shift)
+    return SimilarityTransform(matrix, shift)
 
 
-def warp(picture: Image.Image, transform: Similarity, side_px: int) -> Pixels:
+def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> Pixels:
     """A picture (mode L or RGB) through the transform -> uint8 (H, W) or (H, W, 3) of that side, the edges repeated.
 
     A picture finer than what is wanted is first reduced by averaging whole pixels, only where it is needed and never
     below what is wanted; then it is sampled once.
     """
-    fine = Similarity(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
+    fine = SimilarityTransform(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
     factor = math.ceil(1 / fine.scale)
     box = _box(fine, side_px * OVERSAMPLING, factor, picture.size)
     part = np.asarray(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
@@ -91,7 +89,7 @@ def warp(picture: Image.Image, transform: Similarity, side_px: int) -> Pixels:
     return cv2.resize(sampled, (side_px, side_px), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _box(transform: Similarity, side_px: int, factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+def _box(transform: SimilarityTransform, side_px: int, factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The part of the picture that the transform shows, with a rim of two reduced pixels, inside the picture."""
     corners = transform.inverse()(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64))
     rim, limit = 2 * factor, np.array(size)

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from model.architecture import FaceNetwork
-from model.preprocessing import Pixels, PreprocessingConfig, normalise, to_unit
+from model.arrays import Pixels
+from model.preprocessing import PreprocessingConfig, normalise, to_unit
 from model.similarity import similarity
 
 

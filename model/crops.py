@@ -9,23 +9,24 @@ from typing import Literal
 import numpy as np
 from PIL.Image import Resampling
 
-from model.alignment import Alignment, fit, warp
+from model.alignment import Alignment, fit_similarity, warp
+from model.arrays import Pixels, Points
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
-from model.faces import MIRRORED, Face, FaceFinder, Points
+from model.faces import MIRRORED, Face, FaceFinder
 from model.photographs import Photograph
-from model.preprocessing import Pixels, PreprocessingConfig
-from model.quality import LEAST_INTER_EYE_PX, Quality, measure
+from model.preprocessing import PreprocessingConfig
+from model.quality import MIN_INTER_EYE_PX, Quality, measure
 
+# Which of several faces: the largest, the one nearest the picture's centre, or the only one that there may be.
 FaceChoice = Literal["largest", "center", "only"]
-"""Which of several faces: the largest, the one nearest the picture's centre, or the only one that there may be."""
 
 # The second look is at the whole frame in this size, at most so often. The detector draws landmarks towards an upright
 # face, so each look but the last goes further than it says.
 LOOK_PX = 160
-MOST_LOOKS = 4
+MAX_LOOKS = 4
 GO_FURTHER = 1.6
+# Looking ends when the frame moves by less than this share of the distance between the eyes.
 SETTLED = 0.05
-"""Looking ends when the frame moves by less than this share of the distance between the eyes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +98,9 @@ def require_face(faces: list[Face]) -> None:
 def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
     """One face of a photograph, straightened to the template."""
     assert config.alignment
-    settled = settle(photograph, face, config.alignment, finder)
+    settled = refine_landmarks(photograph, face, config.alignment, finder)
     side = config.side_px
-    transform = fit(settled, config.alignment.points(side, config.crop))
+    transform = fit_similarity(settled, config.alignment.points(side, config.crop))
     pixels = warp(photograph.picture, transform, side)
     grey = warp(photograph.grey, transform, side) if config.colour == "rgb" else pixels
     stretch = photograph.width_px / photograph.grey.width
@@ -110,14 +111,14 @@ def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, 
 
 def require_size(quality: Quality) -> None:
     """Raises FaceTooSmall if a face has too few pixels to be told from others."""
-    if quality.inter_eye_px < LEAST_INTER_EYE_PX:
+    if quality.inter_eye_px < MIN_INTER_EYE_PX:
         raise FaceTooSmall(
             f"the face is too small: {quality.inter_eye_px:.0f} pixels between the eyes, "
-            f"{LEAST_INTER_EYE_PX:.0f} are needed; send a larger picture"
+            f"{MIN_INTER_EYE_PX:.0f} are needed; send a larger picture"
         )
 
 
-def settle(photograph: Photograph, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:
+def refine_landmarks(photograph: Photograph, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:
     """Better landmarks of a face, float64 (5, 2): the detector looks again at the face straightened by the last ones.
 
     It ends when the straightened face stays where it is, so that a face gets the same landmarks wherever, however large
@@ -125,14 +126,14 @@ def settle(photograph: Photograph, face: Face, alignment: Alignment, finder: Fac
     """
     landmarks, template = face.landmarks, alignment.points(LOOK_PX)
     inter_eye = float(np.hypot(*(template[1] - template[0])))
-    for number in range(1, MOST_LOOKS + 1):
-        transform = fit(landmarks, template)
+    for number in range(1, MAX_LOOKS + 1):
+        transform = fit_similarity(landmarks, template)
         seen = _look(warp(photograph.grey, transform, LOOK_PX), template, finder)
         if seen is None:
             return landmarks
-        moved = float(np.abs(fit(seen, template)(template) - template).max())
+        moved = float(np.abs(fit_similarity(seen, template)(template) - template).max())
         found = transform.inverse()(seen)
-        if moved < SETTLED * inter_eye or number == MOST_LOOKS:
+        if moved < SETTLED * inter_eye or number == MAX_LOOKS:
             return found
         landmarks = landmarks + GO_FURTHER * (found - landmarks)
     return landmarks

@@ -37,13 +37,13 @@ def select_device(name: str) -> torch.device:
 
 
 def guarded(call: Callable[P, T]) -> Callable[P, T]:
-    """The door to the device: what PyTorch raises for a fault of it comes out as DeviceExhausted or DeviceLost.
+    """Turns PyTorch's errors of the device into DeviceExhausted or DeviceLost.
 
     The original is a note of the new error, as text: the exception itself would keep the failed pass's tensors alive.
     """
 
     @wraps(call)
-    def through_the_door(*args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return call(*args, **kwargs)
         except (RuntimeError, MemoryError) as error:
@@ -51,7 +51,7 @@ def guarded(call: Callable[P, T]) -> Callable[P, T]:
                 raise
         raise fault
 
-    return through_the_door
+    return wrapper
 
 
 def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:

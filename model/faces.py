@@ -15,23 +15,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model.arrays import Pixels, Points
 from model.errors import DetectorError
 from model.yunet import YuNet
 
-Points = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
-
+# In the detector's order; right and left are the person's own.
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
-"""In the detector's order; right and left are the person's own."""
+# Where each landmark is in the list of a mirrored face.
 MIRRORED = [1, 0, 2, 4, 3]
-"""Where each landmark is in the list of a mirrored face."""
 
-LEAST_SCORE = 0.6
+MIN_SCORE = 0.6
 OVERLAP = 0.3
 # A picture is searched at this length of its longer side; only if it has no face there, at the next.
 LONGER_SIDES_PX = (448, 896, 192)
-LEAST_SIDE_PX = 64
-"""Narrower pictures are searched with black beside them."""
+# Narrower pictures are searched with black beside them.
+MIN_SIDE_PX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +64,7 @@ class FaceFinder:
         self.sha256 = hashlib.sha256(model).hexdigest()
         cv2.setNumThreads(1)  # calls run side by side; each on its caller's core
         try:
-            self._detector = YuNet(model, least_score=LEAST_SCORE, overlap=OVERLAP)
+            self._detector = YuNet(model, least_score=MIN_SCORE, overlap=OVERLAP)
         except Exception as error:  # two parsers raise whatever the bytes lead them into
             raise DetectorError(f"{path}: is not a face detector of the kind YuNet") from error
 
@@ -81,7 +79,7 @@ class FaceFinder:
     def _search(self, grey: Pixels, scale: float) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-        lower, right = (max(0, LEAST_SIDE_PX - side) for side in (height, width))
+        lower, right = (max(0, MIN_SIDE_PX - side) for side in (height, width))
         small = cv2.copyMakeBorder(small, 0, lower, 0, right, cv2.BORDER_CONSTANT)
         rows = self._detector.detect(np.asarray(small, np.uint8))
         stretch = np.array([grey.shape[1] / width, grey.shape[0] / height])

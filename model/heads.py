@@ -8,8 +8,8 @@ B batch, D embedding
 import torch
 from torch import Tensor, nn
 
-UNIT = 1 - 1e-6
-"""What a vector of unit length and itself have at least as their product, rounding included."""
+# A lower bound of the float32 cosine of a vector of unit length with itself.
+IDENTICAL_COSINE = 1 - 1e-6
 
 
 class CosineHead(nn.Module):
@@ -33,7 +33,7 @@ class CosineHead(nn.Module):
 
     def identical(self) -> Tensor | None:
         """(1,) the logit of two identical pictures."""
-        return self.scale * UNIT + self.bias
+        return self.scale * IDENTICAL_COSINE + self.bias
 
 
 class JointBayesianHead(nn.Module):

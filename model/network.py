@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 KERNELS = (10, 7, 4, 4)
 Width = Annotated[int, Field(ge=1, le=8192)]
+# Bounds far beyond use, so that no header makes a network of more than a machine can count.
 Dimension = Annotated[int, Field(ge=1, le=65536)]
-"""Bounds far beyond use, so that no header makes a network of more than a machine can count."""
 
 
 class NetworkConfig(BaseModel):

@@ -9,21 +9,17 @@ B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
 
 from typing import ClassVar, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
 from model.alignment import Alignment
 from model.growing import Growing
 
-Pixels = NDArray[np.uint8]
-
+# The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it.
 LUMA = (0.299, 0.587, 0.114)
-"""The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it."""
-LEAST_DEVIATION = 1 / 255
-"""A picture of one shade is not blown up into noise."""
+# A picture of one shade is not blown up into noise.
+MIN_DEVIATION = 1 / 255
 
 
 class PreprocessingConfig(Growing):
@@ -68,7 +64,7 @@ def normalise(images: Tensor, config: PreprocessingConfig) -> Tensor:
 def standardise(images: Tensor) -> Tensor:
     """float32 (B, C, H, W) -> the same shape, each picture with mean 0 and deviation 1 over all its channels."""
     deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
-    return (images - mean) / deviation.clamp_min(LEAST_DEVIATION)
+    return (images - mean) / deviation.clamp_min(MIN_DEVIATION)
 
 
 def luma(images: Tensor) -> Tensor:

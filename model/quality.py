@@ -8,18 +8,16 @@ from typing import Self
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-Points = NDArray[np.float64]
-Pixels = NDArray[np.uint8]
+from model.arrays import Pixels, Points
 
-LEAST_INTER_EYE_PX = 10.0
-"""A face with its eyes closer together is an error."""
+# A face with its eyes closer together is an error.
+MIN_INTER_EYE_PX = 10.0
+# A face with less than this share of the pixels that the network sees is worth a warning.
 FINE_ENOUGH = 0.8
-"""A face with less than this share of the pixels that the network sees is worth a warning."""
-MOST_ROLL_DEG = 30.0
-"""Beyond this the detector begins to miss faces, and to take them for more upright than they are."""
+# Beyond this the detector begins to miss faces, and to take them for more upright than they are.
+MAX_ROLL_DEG = 30.0
 
 # How far the tip of the nose stands out before the eyes, in distances between the eyes: 35 mm of 63 mm in an adult.
 NOSE_DEPTH = 0.55
@@ -109,7 +107,7 @@ def warnings_of(quality: Quality, ranges: QualityRanges | None, wanted_inter_eye
             f"the face is small: {quality.inter_eye_px:.0f} pixels between the eyes, the network sees "
             f"{wanted_inter_eye_px:.0f}; send a larger picture"
         )
-    if abs(quality.roll_deg) > MOST_ROLL_DEG:
+    if abs(quality.roll_deg) > MAX_ROLL_DEG:
         found.append(f"the head is tilted by {abs(quality.roll_deg):.0f} degrees; turn the picture upright")
     if ranges is None:
         return found

@@ -19,8 +19,8 @@ from model.network import Dimension, Width
 from model.preprocessing import luma, standardise
 from model.rectifier import ParametricRectifier
 
+# The stem and the last three stages halve the sides.
 STRIDE = 16
-"""The stem and the last three stages halve the sides."""
 Share = Annotated[float, Field(gt=0, le=1)]
 Blocks = Annotated[int, Field(ge=0, le=256)]
 

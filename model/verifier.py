@@ -7,15 +7,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from model.arrays import Embeddings, Pixels
 from model.canary import canary_similarity
 from model.checkpoint import Checkpoint
 from model.device import guarded
 from model.errors import CheckpointError, InferenceError
 from model.folding import fold
-from model.preprocessing import Pixels, normalise, to_unit
+from model.preprocessing import normalise, to_unit
 from model.similarity import similarity
-
-Embeddings = NDArray[np.float32]
 
 # A GPU convolves in TF32 (10 bits of mantissa), so its scores differ from the recorded ones more than a CPU's do.
 CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}

@@ -11,15 +11,16 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8]
+from model.arrays import Pixels
+
 Rows = NDArray[np.float32]
 
+# The network looks for faces at every place of three grids, so many pixels apart.
 STRIDES = (8, 16, 32)
-"""The network looks for faces at every place of three grids, so many pixels apart."""
 OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-MOST_FACES = 1000
+MAX_FACES = 1000
+# The memory that larger pictures take is given back after each, and kept for smaller ones.
 KEPT_PX = 448
-"""The memory that larger pictures take is given back after each, and kept for smaller ones."""
 
 
 class YuNet:
@@ -54,7 +55,7 @@ class YuNet:
         if len(rows) < 2:
             return rows
         boxes = rows[:, :4].astype(int).tolist()
-        kept = cv2.dnn.NMSBoxes(boxes, rows[:, 14].tolist(), self._least_score, self._overlap, 1.0, MOST_FACES)
+        kept = cv2.dnn.NMSBoxes(boxes, rows[:, 14].tolist(), self._least_score, self._overlap, 1.0, MAX_FACES)
         distinct: Rows = rows[np.array(kept, int)]
         return distinct
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from PIL.Image import Resampling
 
-from model.faces import Points
+from model.arrays import Points
 
 # Where the landmarks of every head are, in the detector's order: right eye, left eye, nose, the mouth's corners.
 DRAWN: Points = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, 0.58), (-0.42, 1.03), (0.42, 1.03)])

@@ -19,12 +19,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from model.arrays import Pixels
 from model.crops import require_detector, shrink, take_face
 from model.errors import DataError, FaceError, ImageError
 from model.faces import FaceFinder
 from model.files import replacing
 from model.photographs import decode
-from model.preprocessing import Pixels, PreprocessingConfig
+from model.preprocessing import PreprocessingConfig
 from model.quality import Quality
 from training.archive import picture_files, picture_paths, status_of
 from training.pairs import Key

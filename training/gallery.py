@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from model.arrays import Pixels
 from model.errors import DataError
 from model.files import replacing
-from model.preprocessing import Pixels
 from model.quality import sharpness
 from training.album import Album
 from training.finished import Run

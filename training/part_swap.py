@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-LEAST_DEVIATION = 1 / 255
+MIN_DEVIATION = 1 / 255
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,5 +76,5 @@ def match_tone(images: Tensor, models: Tensor) -> Tensor:
     """(..., H, W) twice -> the images with the mean and the deviation of their models, within 0..1."""
     deviation, mean = torch.std_mean(images, dim=(-2, -1), keepdim=True)
     wanted_deviation, wanted_mean = torch.std_mean(models, dim=(-2, -1), keepdim=True)
-    ratio = wanted_deviation / deviation.clamp_min(LEAST_DEVIATION)
+    ratio = wanted_deviation / deviation.clamp_min(MIN_DEVIATION)
     return ((images - mean) * ratio + wanted_mean).clamp(0, 1)

@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from model.arrays import Pixels
 from model.checkpoint import Checkpoint
 from model.crops import shrink, take_face
 from model.errors import DataError, FaceError
 from model.faces import FaceFinder
 from model.photographs import decode
-from model.preprocessing import Pixels, PreprocessingConfig
+from model.preprocessing import PreprocessingConfig
 from training.album import Album
 from training.archive import picture_files
 from training.evaluation import Estimate, wilson

@@ -5,9 +5,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from model.alignment import Alignment
-from model.crops import choose, find_faces, settle
+from model.arrays import Points
+from model.crops import choose, find_faces, refine_landmarks
 from model.errors import DataError
-from model.faces import MIRRORED, FaceFinder, Points
+from model.faces import MIRRORED, FaceFinder
 from model.photographs import Photograph
 
 Template = tuple[tuple[float, float], ...]
@@ -26,7 +27,9 @@ def measure_template(photographs: Iterable[Photograph], finder: FaceFinder) -> T
         raise DataError("a template takes a picture with a face in it; there is none")
     first = _mean([face.landmarks / photograph.grey.width for photograph, face in faces])
     alignment = Alignment(template=first, detector_sha256=finder.sha256)
-    return _mean([settle(photograph, face, alignment, finder) / photograph.grey.width for photograph, face in faces])
+    return _mean(
+        [refine_landmarks(photograph, face, alignment, finder) / photograph.grey.width for photograph, face in faces]
+    )
 
 
 def _mean(shares: list[Points]) -> Template:

@@ -15,10 +15,10 @@ from app.__main__ import main
 from tests.drawing import encode
 
 SIZE = (64, 64)
+# A picture that no memory is enough for.
 TOO_MUCH = encode(Image.new("L", SIZE, 60))
-"""A picture that no memory is enough for."""
+# A picture that the device does not survive.
 LETHAL = encode(Image.new("L", SIZE, 255))
-"""A picture that the device does not survive."""
 
 OUT_OF_MEMORY = "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 15.00 GiB"
 ILLEGAL_ACCESS = (

@@ -7,8 +7,8 @@ import app.serving
 from app.main import open_verifier
 from app.settings import Settings
 from app.worker import main
-from model.preprocessing import Pixels
-from model.verifier import Embeddings, Verifier
+from model.arrays import Embeddings, Pixels
+from model.verifier import Verifier
 
 
 def open_hanging_verifier(settings: Settings) -> Verifier:

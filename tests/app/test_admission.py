@@ -4,8 +4,8 @@ import pytest
 
 from app.admission import Admission, Turn
 from app.draining import Drain
+from app.metrics import Metrics
 from app.problems import Problem
-from app.telemetry import Metrics
 
 
 def admission(arriving: int = 8, working: int = 4, drain: Drain | None = None) -> Admission:

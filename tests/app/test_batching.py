@@ -33,8 +33,8 @@ class Worker:
 
 
 @asynccontextmanager
-async def batcher_of(worker: Worker, most: int = 4) -> AsyncIterator[Batcher[int, int]]:
-    batcher: Batcher[int, int] = Batcher(worker, most=most, name="test")
+async def batcher_of(worker: Worker, max_size: int = 4) -> AsyncIterator[Batcher[int, int]]:
+    batcher: Batcher[int, int] = Batcher(worker, max_size=max_size, name="test")
     try:
         yield batcher
     finally:
@@ -112,7 +112,7 @@ async def test_a_job_past_its_deadline_is_not_computed() -> None:
 
 async def test_a_failing_batch_fails_its_own_callers_alone() -> None:
     worker = Worker()
-    async with batcher_of(worker, most=2) as batcher:
+    async with batcher_of(worker, max_size=2) as batcher:
         first = await begin(batcher, worker)
         one, unlucky, other = await waiting(batcher, 1, 13, 2)
         worker.gate.set()
@@ -135,19 +135,19 @@ async def test_after_closing_a_job_is_refused() -> None:
     async with batcher_of(worker) as batcher:
         pass
     assert batcher.ended
-    with pytest.raises(BatchError, match="the worker ended"):
+    with pytest.raises(BatchError, match="the thread of the batch ended"):
         await batcher.run(1)
 
 
 async def test_what_waits_when_it_closes_is_refused_in_all_its_batches() -> None:
     worker = Worker()
-    async with batcher_of(worker, most=1) as batcher:
+    async with batcher_of(worker, max_size=1) as batcher:
         first = await begin(batcher, worker)
         others = await waiting(batcher, 1, 2, 3)
         worker.gate.set()
     assert (await first).value == 0  # type: ignore[attr-defined]
     for each in others:
-        with pytest.raises(BatchError, match="the worker ended"):
+        with pytest.raises(BatchError, match="the thread of the batch ended"):
             await asyncio.wait_for(each, 10)
 
 
@@ -158,16 +158,16 @@ async def test_a_thread_that_ends_fails_what_it_had_and_what_comes() -> None:
         threads.append(threading.get_ident())
         return jobs
 
-    batcher: Batcher[int, int] = Batcher(work, most=1, name="test")
+    batcher: Batcher[int, int] = Batcher(work, max_size=1, name="test")
     await batcher.run(1)
     assert not batcher.ended
     end_thread(threads[0])
     tasks = await waiting(batcher, 2, 3)
     for task in tasks:
-        with pytest.raises(BatchError, match="the worker ended"):
+        with pytest.raises(BatchError, match="the thread of the batch ended"):
             await asyncio.wait_for(task, 10)
     assert batcher.ended
-    with pytest.raises(BatchError, match="the worker ended"):
+    with pytest.raises(BatchError, match="the thread of the batch ended"):
         await asyncio.wait_for(batcher.run(4), 10)
     batcher.close()
 
@@ -199,7 +199,7 @@ async def start(batcher: Batcher[int, int], crew: Crew, job: int) -> "asyncio.Ta
 
 async def test_another_worker_joins_if_it_may_and_a_lone_job_always_has_the_first() -> None:
     crew, allowed = Crew(5), [False]
-    batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2, may_join=lambda: allowed[0])
+    batcher: Batcher[int, int] = Batcher(crew, max_size=1, name="test", threads=2, may_join=lambda: allowed[0])
     crew.batcher = batcher
     first = await start(batcher, crew, 0)
     (second,) = await waiting(batcher, 1)
@@ -225,32 +225,32 @@ async def test_another_worker_joins_if_it_may_and_a_lone_job_always_has_the_firs
 
 async def test_of_two_batches_the_one_that_is_still_counts() -> None:
     crew = Crew(2)
-    batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2)
+    batcher: Batcher[int, int] = Batcher(crew, max_size=1, name="test", threads=2)
     first = await start(batcher, crew, 0)
-    while batcher.still_s < 0.05:
+    while batcher.stalled_s < 0.05:
         await asyncio.sleep(0)
     second = await start(batcher, crew, 1)
-    assert batcher.still_s >= 0.05
+    assert batcher.stalled_s >= 0.05
     crew.gates[1].set()
     await second
-    assert batcher.still_s >= 0.05
+    assert batcher.stalled_s >= 0.05
     crew.gates[0].set()
     await first
-    assert batcher.still_s == 0
+    assert batcher.stalled_s == 0
     batcher.close()
 
 
 async def test_a_thread_that_ends_leaves_the_batch_of_another_alone() -> None:
     crew = Crew(4)
-    batcher: Batcher[int, int] = Batcher(crew, most=1, name="test", workers=2)
+    batcher: Batcher[int, int] = Batcher(crew, max_size=1, name="test", threads=2)
     first, second = await start(batcher, crew, 0), await start(batcher, crew, 1)
     crew.gates[1].set()
     await second
     end_thread(crew.threads[1])
     lost = asyncio.create_task(batcher.run(2))
-    with pytest.raises(BatchError, match="the worker ended"):
+    with pytest.raises(BatchError, match="the thread of the batch ended"):
         await asyncio.wait_for(lost, 10)
-    with pytest.raises(BatchError, match="the worker ended"):
+    with pytest.raises(BatchError, match="the thread of the batch ended"):
         await batcher.run(3)
     assert not first.done()
     crew.gates[0].set()
@@ -264,22 +264,22 @@ async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
     def work(jobs: list[int]) -> list[int]:
         begun.set()
         gates[0].wait(10)
-        batcher.step()
+        batcher.note_progress()
         moved.set()
         gates[1].wait(10)
         return jobs
 
-    batcher: Batcher[int, int] = Batcher(work, most=1, name="test")
-    assert batcher.still_s == 0
+    batcher: Batcher[int, int] = Batcher(work, max_size=1, name="test")
+    assert batcher.stalled_s == 0
     task = asyncio.create_task(batcher.run(1))
     await asyncio.to_thread(begun.wait, 10)
-    while (still_s := batcher.still_s) < 0.05:
+    while (stalled_s := batcher.stalled_s) < 0.05:
         await asyncio.sleep(0)
     gates[0].set()
     before = time.perf_counter()
     await asyncio.to_thread(moved.wait, 10)
-    assert batcher.still_s < still_s + time.perf_counter() - before
+    assert batcher.stalled_s < stalled_s + time.perf_counter() - before
     gates[1].set()
     await task
-    assert batcher.still_s == 0
+    assert batcher.stalled_s == 0
     batcher.close()

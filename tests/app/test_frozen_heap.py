@@ -9,13 +9,13 @@ import pytest
 # Takes and gives back what a pass needs, on a thread as the network does, and prints how many bytes the system gave.
 PASSES = """
 import resource, threading
-from app.serving import settle
+from app.serving import freeze_heap
 
 def passes():
     for _ in range(PASSES):
         [bytearray(BYTES) for _ in range(BLOCKS)]
 
-settle()
+freeze_heap()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 thread = threading.Thread(target=passes)
 thread.start()
@@ -33,7 +33,7 @@ def test_memory_of_a_pass_is_kept_for_the_next() -> None:
 
 
 def test_what_was_loaded_is_not_searched_for_garbage() -> None:
-    code = "import gc; from app.serving import settle; settle(); print(gc.get_freeze_count(), len(gc.get_objects()))"
+    code = "import gc, app.serving; app.serving.freeze_heap(); print(gc.get_freeze_count(), len(gc.get_objects()))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     frozen, searched = map(int, told.split())
     assert frozen > 100 * searched

@@ -17,10 +17,11 @@ from app.inference import CROWD_S, Inference
 from app.main import create_app
 from app.settings import Settings
 from app.sighting import FaceAllowance, Sighting
+from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
 from model.errors import UndecodableImage
-from model.preprocessing import Pixels, PreprocessingConfig
-from model.verifier import Embeddings, Verifier
+from model.preprocessing import PreprocessingConfig
+from model.verifier import Verifier
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
 from tests.model.pictures import prepare

@@ -13,10 +13,10 @@ from fastapi import FastAPI
 
 from app.main import create_app
 from app.settings import Settings
+from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
 from model.photographs import decode
-from model.preprocessing import Pixels
-from model.verifier import Embeddings, Verifier
+from model.verifier import Verifier
 from tests.app.altered import Gate
 from tests.app.asking import ANNA, BERTA, MULTIPART, check_problem, multipart, pair
 

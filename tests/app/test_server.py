@@ -21,8 +21,8 @@ from tests.drawing import encode, portrait
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
 LIMIT = 1024 * 1024
+# EXIF data of one tag whose value would lie beyond its end.
 CUT_SHORT = b"Exif\0\0MM\0*\0\0\0\x08" + struct.pack(">HHHLLL", 1, 270, 2, 100, 9999, 0)
-"""EXIF data of one tag whose value would lie beyond its end."""
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +255,7 @@ def test_a_process_whose_network_hangs_leaves_when_it_is_told_to(checkpoint_path
             if signals == 2:
                 service.process.send_signal(signal.SIGTERM)
             assert service.process.wait(PATIENCE_S) == 1
-        service.wait_for(lambda line: "something goes on" in line["message"])
+        service.wait_for(lambda line: "work did not end in time" in line["message"])
 
 
 def test_sigterm_while_it_loads_ends_it(checkpoint_path: Path) -> None:

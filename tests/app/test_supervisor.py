@@ -13,7 +13,7 @@ import pytest
 
 from app.listening import bind
 from app.settings import read_settings
-from app.supervisor import COMMAND, SETTLED_S, Life, StartError, Supervisor, supervise
+from app.supervisor import COMMAND, SETTLED_S, StartError, Supervisor, WorkerExit, supervise
 from tests.app.crew import Crew, wait_until
 from tests.app.service import HOST, PATIENCE_S, ROOT, Line, Service, environment
 
@@ -78,9 +78,9 @@ class Foretold(Supervisor):
         self.delays_s: list[float] = []
         self._lives_s = lives_s
 
-    async def _live(self, number: int) -> Life:  # noqa: ARG002 (the supervisor's signature)
+    async def _run_worker(self, number: int) -> WorkerExit:  # noqa: ARG002 (the supervisor's signature)
         self._listening.set()
-        return Life(None, self._lives_s[len(self.delays_s)], "")
+        return WorkerExit(None, self._lives_s[len(self.delays_s)], "")
 
     async def _pause(self, delay_s: float) -> None:
         self.delays_s.append(delay_s)
@@ -105,7 +105,7 @@ def test_a_worker_that_was_well_for_a_while_is_waited_for_as_if_it_had_never_end
 
 
 def test_a_start_in_vain_leaves_no_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.adding.MEMORY", tmp_path)
+    monkeypatch.setattr("app.metrics.MEMORY", tmp_path)
     settings = read_settings({"port": 0}, environment={})
     with pytest.raises(StartError, match="there is no such file"):
         supervise(settings, [sys.executable, "-m", "tests.app.acting", "fail"])

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from app.cores import QUEUE_PER_CORE
+from app.metrics import Metrics
 from app.problems import BY_CODE
 from app.settings import PREFIX, Settings, SettingsError, read_settings
 from app.status import router
-from app.telemetry import Metrics
 from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
 
 DEPLOY = CONFIGURATION.parent

@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from model.arrays import Pixels
 from model.crops import FaceChoice, shrink, take_face
 from model.faces import FaceFinder
 from model.photographs import ImageLimits, decode
-from model.preprocessing import Pixels, PreprocessingConfig
+from model.preprocessing import PreprocessingConfig
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}

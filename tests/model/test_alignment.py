@@ -5,8 +5,8 @@ import pytest
 from PIL import Image, ImageFilter
 from pydantic import ValidationError
 
-from model.alignment import Alignment, Points, Similarity, fit, warp
-from model.preprocessing import Pixels
+from model.alignment import Alignment, SimilarityTransform, fit_similarity, warp
+from model.arrays import Pixels, Points
 from tests.drawing import portrait
 from tests.model.pictures import difference
 
@@ -14,26 +14,28 @@ TEMPLATE = ((0.4, 0.4), (0.6, 0.4), (0.5, 0.5), (0.42, 0.6), (0.58, 0.6))
 GREY = portrait(3, size=(160, 120)).convert("L").filter(ImageFilter.GaussianBlur(1))
 
 
-def similarity(scale: float = 1.0, tilt_deg: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)) -> Similarity:
+def similarity(
+    scale: float = 1.0, tilt_deg: float = 0.0, shift: tuple[float, float] = (0.0, 0.0)
+) -> SimilarityTransform:
     angle = np.radians(tilt_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return Similarity(scale * turn, np.array(shift))
+    return SimilarityTransform(scale * turn, np.array(shift))
 
 
-def about(centre: tuple[float, float], scale: float = 1.0, tilt_deg: float = 0.0) -> Similarity:
+def about(centre: tuple[float, float], scale: float = 1.0, tilt_deg: float = 0.0) -> SimilarityTransform:
     """Turned and scaled about a point."""
     matrix = similarity(scale, tilt_deg).matrix
-    return Similarity(matrix, np.array(centre) - matrix @ np.array(centre))
+    return SimilarityTransform(matrix, np.array(centre) - matrix @ np.array(centre))
 
 
-def slow_fit(source: Points, target: Points) -> Similarity:
+def slow_fit(source: Points, target: Points) -> SimilarityTransform:
     """Least squares over a, b, tx, ty: x' = a x - b y + tx, y' = b x + a y + ty."""
     rows, values = [], []
     for (x, y), (wanted_x, wanted_y) in zip(source, target, strict=True):
         rows += [[x, -y, 1, 0], [y, x, 0, 1]]
         values += [wanted_x, wanted_y]
     a, b, tx, ty = np.linalg.lstsq(np.array(rows), np.array(values), rcond=None)[0]
-    return Similarity(np.array([[a, -b], [b, a]]), np.array([tx, ty]))
+    return SimilarityTransform(np.array([[a, -b], [b, a]]), np.array([tx, ty]))
 
 
 def spots(points: Points, side: int, deviation: float) -> Image.Image:
@@ -58,7 +60,7 @@ def test_fits_as_plain_least_squares_do(seed: int) -> None:
     draws = np.random.default_rng(seed)
     source = draws.uniform(0, 100, (5, 2))
     target = similarity(draws.uniform(0.1, 4), draws.uniform(-90, 90), (30, -7))(source) + draws.normal(0, 6, (5, 2))
-    quick, slow = fit(source, target), slow_fit(source, target)
+    quick, slow = fit_similarity(source, target), slow_fit(source, target)
     assert np.allclose(quick.matrix, slow.matrix)
     assert np.allclose(quick.shift, slow.shift)
 
@@ -67,7 +69,7 @@ def test_fits_as_plain_least_squares_do(seed: int) -> None:
 def test_finds_the_transform_that_was_applied(tilt: float) -> None:
     applied = similarity(2.5, tilt, (-40, 12))
     source = np.array(TEMPLATE) * 80
-    found = fit(source, applied(source))
+    found = fit_similarity(source, applied(source))
     assert np.allclose(found.matrix, applied.matrix)
     assert np.allclose(found(source), applied(source))
     assert found.scale == pytest.approx(2.5)
@@ -75,7 +77,7 @@ def test_finds_the_transform_that_was_applied(tilt: float) -> None:
 
 def test_never_mirrors() -> None:
     source = np.array(TEMPLATE)
-    found = fit(source, source * [-1, 1])
+    found = fit_similarity(source, source * [-1, 1])
     assert np.linalg.det(found.matrix) > 0
     assert np.allclose(found.matrix[0], [found.matrix[1, 1], -found.matrix[1, 0]])
 
@@ -127,7 +129,7 @@ def test_points_and_pixels_go_the_same_way(scale: float, tilt: float) -> None:
     wanted = np.array([(40.3, 38.8), (80.0, 40.5), (59.5, 60.0), (45.1, 81.4), (77.7, 78.2)])
     side = round(180 / scale)
     matrix = similarity(scale, tilt).matrix
-    transform = Similarity(matrix, np.array([60.0, 60.0]) - matrix @ [side / 2, side / 2])
+    transform = SimilarityTransform(matrix, np.array([60.0, 60.0]) - matrix @ [side / 2, side / 2])
     picture = spots(transform.inverse()(wanted), side, 1.8 / scale)
     assert np.abs(centres(warp(picture, transform, 120), wanted) - wanted).max() < 0.1
 
@@ -137,7 +139,7 @@ def test_a_fine_pattern_becomes_grey(scale: float) -> None:
     side = round(80 / scale)
     board = Image.fromarray((np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8))
     matrix = similarity(scale, 17).matrix
-    small = warp(board, Similarity(matrix, np.array([20.0, 20.0]) - matrix @ [side / 2, side / 2]), 40)
+    small = warp(board, SimilarityTransform(matrix, np.array([20.0, 20.0]) - matrix @ [side / 2, side / 2]), 40)
     assert small.std() < 4
     assert abs(float(small.mean()) - 127.5) < 3
 

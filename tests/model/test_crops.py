@@ -21,7 +21,7 @@ from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
 from model.faces import FaceFinder
 from model.photographs import Photograph, decode
 from model.preprocessing import PreprocessingConfig
-from model.quality import LEAST_INTER_EYE_PX, Quality
+from model.quality import MIN_INTER_EYE_PX, Quality
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene, too_small
 from tests.model.pictures import prepare
@@ -114,7 +114,7 @@ def test_a_face_with_too_few_pixels_is_an_error(finder: FaceFinder) -> None:
 
 
 def test_the_least_size_itself_is_enough() -> None:
-    least = Quality(inter_eye_px=LEAST_INTER_EYE_PX, sharpness=0, brightness=0, roll_deg=0, yaw_deg=0)
+    least = Quality(inter_eye_px=MIN_INTER_EYE_PX, sharpness=0, brightness=0, roll_deg=0, yaw_deg=0)
     require_size(least)
     with pytest.raises(FaceTooSmall):
-        require_size(dataclasses.replace(least, inter_eye_px=LEAST_INTER_EYE_PX - 0.01))
+        require_size(dataclasses.replace(least, inter_eye_px=MIN_INTER_EYE_PX - 0.01))

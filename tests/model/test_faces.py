@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.arrays import Pixels
 from model.errors import DetectorError
 from model.faces import Face, FaceFinder, installed_detector
-from model.preprocessing import Pixels
 from tests.faces import Placed, beheld, scene
 from training.experiments import LFW_ALIGNMENT
 

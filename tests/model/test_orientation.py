@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.arrays import Pixels
 from model.photographs import decode
-from model.preprocessing import Pixels, PreprocessingConfig
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.model.pictures import difference, grey_values
 

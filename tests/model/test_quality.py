@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import ImageFilter
 
-from model.faces import MIRRORED, Points
-from model.preprocessing import Pixels
+from model.arrays import Pixels, Points
+from model.faces import MIRRORED
 from model.quality import (
     FINE_ENOUGH,
-    MOST_ROLL_DEG,
+    MAX_ROLL_DEG,
     NOSE_DEPTH,
     Quality,
     QualityRanges,
@@ -128,8 +128,8 @@ EDGES = [
     ("sharpness", 50.0, 49.9, "blurred"),
     ("brightness", 60.0, 59.9, "darker"),
     ("brightness", 190.0, 190.1, "brighter"),
-    ("roll_deg", MOST_ROLL_DEG, MOST_ROLL_DEG + 0.1, "tilted by 30 degrees"),
-    ("roll_deg", -MOST_ROLL_DEG, -MOST_ROLL_DEG - 0.1, "tilted by 30 degrees"),
+    ("roll_deg", MAX_ROLL_DEG, MAX_ROLL_DEG + 0.1, "tilted by 30 degrees"),
+    ("roll_deg", -MAX_ROLL_DEG, -MAX_ROLL_DEG - 0.1, "tilted by 30 degrees"),
     ("yaw_deg", 35.0, 35.1, "turned by about 35 degrees"),
     ("yaw_deg", -40.0, -40.1, "turned by about 40 degrees"),
 ]

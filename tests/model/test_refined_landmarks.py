@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from PIL.Image import Resampling
 
-from model.crops import LOOK_PX, find_faces, settle, straighten
-from model.faces import Face, FaceFinder, Pixels, Points
+from model.arrays import Pixels, Points
+from model.crops import LOOK_PX, find_faces, refine_landmarks, straighten
+from model.faces import Face, FaceFinder
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode
@@ -46,7 +47,7 @@ def moved_px(*looks: list[float]) -> float:
     """How far landmarks settle from where they began if the detector finds that, and nothing in mirrored frames."""
     face = Face(box=(0, 0, 1, 1), landmarks=TEMPLATE + 100, score=1)
     finder = Told(*(frame for look in looks for frame in (look, [])))
-    moved = settle(decode(encode(scene()), ALIGNED), face, LFW_ALIGNMENT, finder) - face.landmarks
+    moved = refine_landmarks(decode(encode(scene()), ALIGNED), face, LFW_ALIGNMENT, finder) - face.landmarks
     assert np.abs(moved - moved[0, 0] * np.array([1, 0])).max() < 1e-6
     return float(moved[0, 0])
 
@@ -62,7 +63,7 @@ def upright(points: Points, placed: Placed) -> Points:
 def settled(placed: Placed, finder: FaceFinder) -> Points:
     photograph = decode(encode(scene(placed)), ALIGNED)
     [face] = find_faces(photograph, finder)
-    return upright(settle(photograph, face, LFW_ALIGNMENT, finder), placed)
+    return upright(refine_landmarks(photograph, face, LFW_ALIGNMENT, finder), placed)
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from model.arrays import Pixels
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError, InferenceError
 from model.network import SiameseNetwork
-from model.preprocessing import Pixels, PreprocessingConfig, normalise, to_unit
+from model.preprocessing import PreprocessingConfig, normalise, to_unit
 from model.similarity import similarity
 from model.verifier import Verifier
 from tests.drawing import encode, portrait

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.faces import LEAST_SCORE, OVERLAP, installed_detector
-from model.yunet import MOST_FACES, Pixels, YuNet
+from model.arrays import Pixels
+from model.faces import MIN_SCORE, OVERLAP, installed_detector
+from model.yunet import MAX_FACES, YuNet
 from tests.faces import beheld, scene
 
 ROOT = Path(__file__).parent.parent.parent
@@ -19,13 +20,13 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.fixture(scope="module")
 def ours() -> YuNet:
-    return YuNet(installed_detector().read_bytes(), least_score=LEAST_SCORE, overlap=OVERLAP)
+    return YuNet(installed_detector().read_bytes(), least_score=MIN_SCORE, overlap=OVERLAP)
 
 
-def theirs(grey: Pixels, least_score: float = LEAST_SCORE, overlap: float = OVERLAP) -> NDArray[np.floating]:
+def theirs(grey: Pixels, least_score: float = MIN_SCORE, overlap: float = OVERLAP) -> NDArray[np.floating]:
     size = (grey.shape[1], grey.shape[0])
     path = str(installed_detector())
-    detector = cv2.FaceDetectorYN.create(path, "", size, least_score, overlap, MOST_FACES)
+    detector = cv2.FaceDetectorYN.create(path, "", size, least_score, overlap, MAX_FACES)
     _, rows = detector.detect(cv2.merge([grey, grey, grey]))
     return np.empty((0, 15), np.float32) if rows is None else np.asarray(rows, np.float32)
 

@@ -27,13 +27,13 @@ SMALL = Experiment(
     batch_pairs=4,
     learning_rate=1e-3,
 )
+# Steps too small to change a weight, so that every epoch validates alike.
 STILL = replace(
     SMALL,
     network=NARROW.model_copy(update={"batch_norm": False}),
     augmentation=None,
     learning_rate=1e-30,
 )
-"""Steps too small to change a weight, so that every epoch validates alike."""
 
 
 def run(experiment: Experiment, data: TrainingData, folder: Path, *, resume: bool = False) -> Trained:

@@ -11,8 +11,8 @@ from training.people import HoldOut, pictures_of
 from training.people_data import PeopleData, people_data
 
 SIDE_PX = 32
+# How many each of the drawn people has.
 PICTURES = (3, 2, 4, 3, 1, 1, 2, 5, 1, 3)
-"""How many each of the drawn people has."""
 
 SMALL_PEOPLE = replace(
     EXPERIMENT_5,

@@ -16,8 +16,8 @@ from training.experiments import Experiment
 from training.loop import Trained, finished
 from training.state import RunState, load_state
 
+# A sound first epoch, then steps of 1e35.
 EXPLODING = replace(SMALL, decay_every_epochs=1, decay_factor=1e38)
-"""A sound first epoch, then steps of 1e35."""
 
 
 @pytest.fixture(scope="module")

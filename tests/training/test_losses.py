@@ -14,8 +14,8 @@ def embeddings(count: int = 11, dimension: int = 6, seed: int = 0) -> Tensor:
     return functional.normalize(torch.randn(count, dimension, generator=torch.Generator().manual_seed(seed)))
 
 
+# Person 2 and person 4 are alone.
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 3, 4, 0, 1])
-"""Person 2 and person 4 are alone."""
 
 
 def slow_contrastive(vectors: Tensor, labels: list[int], temperature: float) -> float:

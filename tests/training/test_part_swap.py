@@ -11,6 +11,7 @@ from training.part_swap import FaceParts, Part, masks_of, match_tone, swap_parts
 
 SIDE = 32
 PEOPLE = 6
+# The upper and the lower half, cut hard.
 HALVES = FaceParts(
     parts=(
         Part(x=0.5, y=0.25, half_width=0.5, half_height=0.25),
@@ -18,7 +19,6 @@ HALVES = FaceParts(
     ),
     feather=1e-6,
 )
-"""The upper and the lower half, cut hard."""
 
 
 def draws(seed: int = 0) -> torch.Generator:

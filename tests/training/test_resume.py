@@ -17,6 +17,7 @@ from training.loop import Trained, train
 from training.pairs import PairSet
 from training.state import Epoch, load_state
 
+# All that a run can remember: moments, dropout, decay, the best weights.
 EVERYTHING = replace(
     SMALL,
     network=NARROW.model_copy(update={"dropout": 0.5}),
@@ -25,7 +26,6 @@ EVERYTHING = replace(
     patience_epochs=2,
     keep="best",
 )
-"""All that a run can remember: moments, dropout, decay, the best weights."""
 
 
 @dataclass(frozen=True, kw_only=True)

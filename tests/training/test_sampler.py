@@ -8,8 +8,8 @@ from torch import Tensor
 
 from training.sampler import BatchPlan, pick, plan_epoch
 
+# Seven people with 2 to 8 pictures.
 SEVERAL = [torch.arange(10 * person, 10 * person + 2 + person) for person in range(7)]
-"""Seven people with 2 to 8 pictures."""
 SINGLE = torch.arange(100, 111)
 
 
