@@ -1,10 +1,11 @@
 """A drawn pair whose similarity a checkpoint records, so that whoever loads it can tell that it computes the same.
 
-B batch, H W pixels
+B batch, D embedding, H W pixels
 """
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from model.architecture import FaceNetwork
 from model.arrays import Pixels
@@ -27,9 +28,16 @@ def canary_pair(shape: tuple[int, int]) -> Pixels:
 
 
 @torch.inference_mode()
-def canary_similarity(network: FaceNetwork, config: PreprocessingConfig) -> float:
-    """The similarity of the canary pair, on the device where the network is."""
+def canary_embeddings(network: FaceNetwork, config: PreprocessingConfig) -> Tensor:
+    """(2, D) float32: those of the canary pair, on the device where the network is."""
     device = next(network.parameters()).device
     images = normalise(to_unit(torch.from_numpy(canary_pair(config.input_shape)).to(device)), config)
-    left, right = network.embed(images).chunk(2)
+    embeddings: Tensor = network.embed(images)
+    return embeddings
+
+
+@torch.inference_mode()
+def canary_similarity(network: FaceNetwork, embeddings: Tensor) -> float:
+    """(2, D) embeddings of the canary pair -> its similarity."""
+    left, right = embeddings.chunk(2)
     return float(similarity(network.compare(left, right)))

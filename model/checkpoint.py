@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.architecture import AnyNetworkConfig, FaceNetwork, build
-from model.canary import canary_similarity
+from model.canary import canary_embeddings, canary_similarity
 from model.errors import CheckpointError
 from model.files import replacing
 from model.growing import Growing
@@ -120,7 +120,7 @@ def save(path: Path, network: FaceNetwork, description: Description) -> Header:
     _refuse_non_finite(tensors)
     stored = _network(description.network, tensors)
     _refuse_unreachable(stored, description.threshold)
-    score = canary_similarity(stored, description.preprocessing)
+    score = canary_similarity(stored, canary_embeddings(stored, description.preprocessing))
     if not math.isfinite(score):
         raise CheckpointError("the network gives the canary pair a similarity that is not finite")
     header = Header(

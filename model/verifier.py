@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.arrays import Embeddings, Pixels
-from model.canary import canary_similarity
+from model.canary import canary_embeddings, canary_similarity
 from model.checkpoint import Checkpoint
 from model.device import guarded
 from model.errors import CheckpointError, InferenceError
@@ -16,7 +16,8 @@ from model.folding import fold
 from model.preprocessing import normalise, to_unit
 from model.similarity import similarity
 
-# A GPU convolves in TF32 (10 bits of mantissa), so its scores differ from the recorded ones more than a CPU's do.
+# Of similarities, and of embeddings as a share of their length. A GPU convolves in TF32 (10 bits of mantissa), so it
+# differs more from the CPU on which the record was made than another CPU does.
 CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 
 
@@ -32,6 +33,7 @@ class Verifier:
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.header = checkpoint.header
         self.device = device
+        self._canary = canary_embeddings(checkpoint.network.eval(), self.header.preprocessing)
         self._network = fold(checkpoint.network, device)
 
     @guarded
@@ -57,10 +59,19 @@ class Verifier:
 
     @guarded
     def check_canary(self) -> None:
-        """Scores the canary pair and compares with the record. Raises CheckpointError if this device differs."""
-        found = canary_similarity(self._network, self.header.preprocessing)
-        recorded = self.header.canary_similarity
-        if not abs(found - recorded) <= CANARY_TOLERANCE[self.device.type]:
+        """Embeds and scores the canary pair. Raises CheckpointError unless the similarity is as the checkpoint records
+        and the embeddings are those that the network had when it was loaded: similarities near 1 say little of these.
+        """
+        tolerance = CANARY_TOLERANCE[self.device.type]
+        embeddings = canary_embeddings(self._network, self.header.preprocessing)
+        found, recorded = canary_similarity(self._network, embeddings), self.header.canary_similarity
+        if not abs(found - recorded) <= tolerance:
             raise CheckpointError(
                 f"the canary pair scores {found:.6f} on {self.device}, but the checkpoint records {recorded:.6f}"
+            )
+        apart = float(((embeddings.cpu() - self._canary).norm(dim=1) / self._canary.norm(dim=1).clamp_min(1e-6)).max())
+        if not apart <= tolerance:
+            raise CheckpointError(
+                f"the canary pair's embeddings on {self.device} are {apart:.1e} of their length from those that the "
+                "network had when it was loaded"
             )

@@ -18,9 +18,10 @@ def altered(checkpoint_path: Path, change: Callable[[SiameseNetwork], object]) -
     """The checkpoint's verifier after `change` was made to its network."""
     checkpoint = load(checkpoint_path)
     assert isinstance(checkpoint.network, SiameseNetwork)
+    verifier = Verifier(checkpoint, torch.device("cpu"))
     with torch.no_grad():
-        change(checkpoint.network)
-    return Verifier(checkpoint, torch.device("cpu"))
+        change(checkpoint.network)  # which is the verifier's own
+    return verifier
 
 
 def spoil(network: SiameseNetwork) -> None:

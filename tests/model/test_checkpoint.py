@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.canary import canary_similarity
+from model.canary import canary_embeddings, canary_similarity
 from model.checkpoint import Description, Header, Metric, load, round_to_storage, save
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
@@ -84,7 +84,7 @@ def test_the_header_carries_the_description(tmp_path: Path) -> None:
     saved = save(tmp_path / "weights", network, full_description())
     assert load(tmp_path / "weights").header == saved
     assert Description(**{name: getattr(saved, name) for name in Description.model_fields}) == full_description()
-    assert saved.canary_similarity == canary_similarity(network, PreprocessingConfig())
+    assert saved.canary_similarity == canary_similarity(network, canary_embeddings(network, PreprocessingConfig()))
     assert len(saved.embedding_sha256) == len(saved.checkpoint_sha256) == 64
 
 

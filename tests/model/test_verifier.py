@@ -1,6 +1,7 @@
 """A loaded checkpoint answers the same, whoever else asks and in whichever order."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,20 @@ def test_the_canary_tells_of_a_changed_weight(checkpoint: Checkpoint, name: str)
     checkpoint.network.state_dict()[name].mul_(1.5)
     verifier = Verifier(checkpoint, CPU)
     with pytest.raises(CheckpointError, match=f"but the checkpoint records {verifier.header.canary_similarity:.6f}"):
+        verifier.check_canary()
+
+
+@pytest.mark.parametrize("change", [lambda weight: weight.zero_(), lambda weight: weight.mul_(1.001)])
+def test_the_canary_tells_of_embeddings_that_its_score_does_not_show(
+    checkpoint: Checkpoint, change: Callable[[torch.Tensor], object]
+) -> None:
+    """A similarity next to 1 stays there whatever the embeddings are."""
+    assert isinstance(checkpoint.network, SiameseNetwork)
+    checkpoint.network.comparison.bias.fill_(20)
+    verifier = Verifier(recording(checkpoint, 1.0), CPU)
+    verifier.check_canary()
+    change(checkpoint.network.fully_connected.weight)
+    with pytest.raises(CheckpointError, match="embeddings on cpu"):
         verifier.check_canary()
 
 
