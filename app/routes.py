@@ -145,9 +145,9 @@ async def compare(request: Request) -> Comparison:
         body = await read_compare_request(request, inference, turn)
         if body.embedding_sha256 != inference.header.embedding_sha256:
             raise Problem("foreign_embedding", FOREIGN, "embedding_sha256")
-        dimension = inference.header.network.dimension
-        left = decode_embedding(body.embedding1, dimension, "embedding1")
-        right = decode_embedding(body.embedding2, dimension, "embedding2")
+        network = inference.header.network
+        left = decode_embedding(body.embedding1, network, "embedding1")
+        right = decode_embedding(body.embedding2, network, "embedding2")
         rule = choose_rule(body.threshold, body.max_fmr, inference)
         similarity = (await cancel_on_disconnect(request, inference.compare(left, right, turn.deadline))).value
         return Comparison(

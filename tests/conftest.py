@@ -17,6 +17,7 @@ from model.faces import FaceFinder
 from model.network import NetworkConfig, SiameseNetwork, initialise
 from model.preprocessing import PreprocessingConfig
 from model.quality import QualityRanges, Range
+from model.residual import ResidualConfig
 from model.similarity import Threshold
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
@@ -50,7 +51,7 @@ def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
 
 
 def describe(
-    config: NetworkConfig = TINY,
+    config: NetworkConfig | ResidualConfig = TINY,
     threshold: float = 0.5,
     name: str = "tiny",
     preprocessing: PreprocessingConfig | None = None,

@@ -3,6 +3,7 @@
 import base64
 import json
 import math
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 import torch
 
 from app.main import open_verifier
-from app.settings import Settings
+from app.settings import Settings, read_settings
 from model.checkpoint import save
+from model.preprocessing import PreprocessingConfig
 from tests.app.asking import JSON, SECRET, check_problem, compare_request
 from tests.conftest import TINY, client_of, describe, tiny_network
+from tests.model.test_residual import SLIM, network
 
 pytestmark = pytest.mark.anyio
+
+NOT_OF_LENGTH_1 = [0.0, 0.5, 0.98, 1.02, 1e19, 1e30]
 
 ZEROS = [0.0] * TINY.dimension
 HUGE = [3e38] * TINY.dimension
@@ -117,3 +122,35 @@ async def test_numbers_that_overflow_the_network_are_the_callers_fault(settings:
         known = await compare_request(client)
         response = await client.post("/compare", json=known | {"embedding1": HUGE, "embedding2": [-x for x in HUGE]})
     check_problem(response, 400, "malformed_embedding", "embedding1")
+
+
+@pytest.fixture
+async def unit_client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """Of a network whose embeddings have length 1."""
+    path, slim = tmp_path / "slim.safetensors", network(SLIM)
+    preprocessing = PreprocessingConfig(side_px=SLIM.side_px, standardised=True)
+    save(path, slim, describe(SLIM, preprocessing=preprocessing))
+    settings = read_settings({"weights": path, "device": "cpu"}, environment={})
+    async with client_of(settings, open_verifier(settings)) as client:
+        yield client
+
+
+def scaled(request: dict[str, Any], factor: float) -> dict[str, Any]:
+    return request | {"embedding2": (np.array(request["embedding2"]) * factor).tolist()}
+
+
+@pytest.mark.parametrize("factor", NOT_OF_LENGTH_1)
+async def test_an_embedding_of_another_length_than_the_network_s_is_refused(
+    unit_client: httpx.AsyncClient, factor: float
+) -> None:
+    """The head would take one of zeros for anybody."""
+    body = scaled(await compare_request(unit_client), factor)
+    response = await unit_client.post("/compare", json=body)
+    check_problem(response, 400, "malformed_embedding", "embedding2")
+
+
+async def test_an_embedding_that_was_rounded_is_taken(unit_client: httpx.AsyncClient) -> None:
+    body = await compare_request(unit_client)
+    exact = (await unit_client.post("/compare", json=body)).json()["similarity"]
+    rounded = body | {"embedding2": np.array(body["embedding2"], np.float16).tolist()}
+    assert (await unit_client.post("/compare", json=rounded)).json()["similarity"] == pytest.approx(exact, abs=1e-3)
