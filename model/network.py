@@ -14,9 +14,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from model.preprocessing import MAX_SIDE_PX
+
 KERNELS = (10, 7, 4, 4)
-Width = Annotated[int, Field(ge=1, le=8192)]
 # Bounds far beyond use, so that no header makes a network of more than a machine can count.
+Width = Annotated[int, Field(ge=1, le=8192)]
 Dimension = Annotated[int, Field(ge=1, le=65536)]
 
 
@@ -28,7 +30,7 @@ class NetworkConfig(BaseModel):
     batch_norm: bool
     embedding_activation: Literal["sigmoid", "relu"]
     dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    side_px: int = Field(default=105, ge=66)
+    side_px: int = Field(default=105, ge=66, le=MAX_SIDE_PX)
     channels: tuple[Width, Width, Width, Width] = (64, 128, 128, 256)
     dimension: Dimension = 4096
 

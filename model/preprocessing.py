@@ -18,6 +18,8 @@ from model.growing import Growing
 
 # The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it.
 LUMA = (0.299, 0.587, 0.114)
+# Of what a network sees, many times what any has seen.
+MAX_SIDE_PX = 1024
 # A picture of one shade is not blown up into noise.
 MIN_DEVIATION = 1 / 255
 
@@ -34,7 +36,7 @@ class PreprocessingConfig(Growing):
     later: ClassVar[frozenset[str]] = frozenset({"crop", "standardised", "alignment"})
 
     version: Literal[1] = 1
-    side_px: int = Field(default=105, ge=1)
+    side_px: int = Field(default=105, ge=1, le=MAX_SIDE_PX)
     colour: Literal["grey", "rgb"] = "grey"
     resampling: Literal["antialiased-bilinear"] = "antialiased-bilinear"
     mean: float = 0.5

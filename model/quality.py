@@ -8,7 +8,7 @@ from typing import Self
 
 import cv2
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from model.arrays import Pixels, Points
 
@@ -42,6 +42,12 @@ class Range(BaseModel):
     low: float
     high: float
 
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if self.low > self.high:
+            raise ValueError("a range's low end is not above its high one")
+        return self
+
 
 class QualityRanges(BaseModel):
     """What a network was trained on, in the measures of `Quality` that alignment does not even out."""
@@ -70,15 +76,16 @@ def sharpness(pixels: Pixels) -> float:
     return float(cv2.Laplacian(pixels, cv2.CV_64F).var())
 
 
-def measure(landmarks: Points, stretch: float, pixels: Pixels) -> Quality:
-    """From landmarks float64 (5, 2), of which `stretch` makes pixels of the file, and the grey crop uint8 (H, W).
+def measure(landmarks: Points, stretch: Points | float, pixels: Pixels) -> Quality:
+    """From landmarks float64 (5, 2), of which `stretch`, a factor or one for x and one for y, makes
+    pixels of the file, and the grey crop uint8 (H, W).
 
     Sharpness is that of the crop, which the network sees; brightness the crop's mean, in grey levels 0 to 255.
     """
     right_eye, left_eye = landmarks[:2]
     across = left_eye - right_eye
     return Quality(
-        inter_eye_px=float(np.hypot(*across)) * stretch,
+        inter_eye_px=float(np.hypot(*(across * stretch))),
         sharpness=sharpness(pixels),
         brightness=float(pixels.mean()),
         roll_deg=float(np.degrees(np.arctan2(across[1], across[0]))),

@@ -16,12 +16,12 @@ from torch.nn import functional
 from model.growing import Growing
 from model.heads import CosineHead, JointBayesianHead
 from model.network import Dimension, Width
-from model.preprocessing import luma, standardise
+from model.preprocessing import MAX_SIDE_PX, luma, standardise
 from model.rectifier import ParametricRectifier
 
 # The stem and the last three stages halve the sides.
 STRIDE = 16
-Share = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0.05, le=1)]
 Blocks = Annotated[int, Field(ge=0, le=256)]
 
 
@@ -35,11 +35,11 @@ class ResidualConfig(Growing):
     later: ClassVar[frozenset[str]] = frozenset({"input_channels", "grey_views"})
 
     kind: Literal["residual"] = "residual"
-    side_px: int = Field(default=100, ge=STRIDE)
+    side_px: int = Field(default=100, ge=STRIDE, le=MAX_SIDE_PX)
     input_channels: Literal[1, 3] = 1
     views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1, max_length=64)
     grey_views: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    view_px: int = Field(default=64, ge=STRIDE)
+    view_px: int = Field(default=64, ge=STRIDE, le=MAX_SIDE_PX)
     channels: tuple[Width, Width, Width, Width] = (24, 48, 96, 192)
     blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (1, 1, 2, 2)
     dimension: Dimension = 512

@@ -59,8 +59,8 @@ class FalseMatchCurve(BaseModel):
     def _falls(self) -> Self:
         if len(self.thresholds) != len(self.rates):
             raise ValueError("a curve has as many rates as thresholds")
-        if list(self.thresholds) != sorted(set(self.thresholds)) or min(self.rates) <= 0:
-            raise ValueError("a curve's thresholds rise and its rates are positive")
+        if list(self.thresholds) != sorted(set(self.thresholds)) or not 0 < min(self.rates) <= max(self.rates) <= 1:
+            raise ValueError("a curve's thresholds rise and its rates lie between 0 and 1")
         if list(self.rates) != sorted(self.rates, reverse=True):
             raise ValueError("a curve's rates fall")
         return self

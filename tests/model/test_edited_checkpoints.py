@@ -55,6 +55,15 @@ HEADER_EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "endless blocks": (
         lambda header: header.update(network={"kind": "residual", "blocks": [2**40, 1, 1, 1]}), "blocks"
     ),
+    "endless side": (lambda header: header["preprocessing"].update(side_px=10**15), "side_px"),
+    "endless view": (lambda header: header.update(network={"kind": "residual", "view_px": 2**40}), "view_px"),
+    "a view of nothing": (lambda header: header.update(network={"kind": "residual", "views": [1.0, 1e-9]}), "views"),
+    "a rate above 1": (
+        lambda header: header.update(false_match_curve={"thresholds": [0.1, 0.2], "rates": [1.5, 1], "split": "held",
+                                                        "pairs": 9, "people": 3}),
+        "false_match_curve",
+    ),
+    "a range upside down": (lambda header: header.update(trained_on={"sharpness": {"low": 2, "high": 1}}), "sharpness"),
     "not normalised": (lambda header: header["network"].update(batch_norm=False), "is not of this network"),
     "threshold out of range": (lambda header: header["threshold"].update(value=1.5), "threshold.value"),
     "later format": (lambda header: header.update(format="facepair-checkpoint-2"), "format"),
