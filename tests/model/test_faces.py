@@ -55,6 +55,24 @@ def test_what_is_said_of_a_face(finder: FaceFinder) -> None:
     assert 0 < face.score <= 1
 
 
+def test_a_small_face_beside_a_large_one_is_found_where_small_ones_are_asked_for(finder: FaceFinder) -> None:
+    large, small = beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42)
+    picture = grey(large, small, size=(2400, 1600))
+    usual, every = finder.find(picture), finder.find(picture, small_too=True)
+    assert len(usual) == 1
+    assert values(every[:1]) == values(usual)
+    assert len(every) == 2
+    assert off(every[1], small) < 0.25
+
+
+def test_a_face_that_fills_the_picture_is_not_missed_for_a_small_one(finder: FaceFinder) -> None:
+    close, small = beheld(0, 500, 420, 580), beheld(1, 930, 70, 36)
+    first, *others = finder.find(grey(close, small, size=(1000, 1000)))
+    assert off(first, close) < 0.3
+    assert len(others) == 1
+    assert off(others[0], small) < 0.3
+
+
 def test_several_faces_come_the_largest_first(finder: FaceFinder) -> None:
     small, large, middle = beheld(1, 100, 100, 24), beheld(2, 300, 250, 56), beheld(3, 530, 200, 36)
     faces = finder.find(grey(small, large, middle))

@@ -39,7 +39,7 @@ class Told(FaceFinder):
     def __init__(self, *frames: list[float]) -> None:
         self._frames = iter(frames)
 
-    def find(self, grey: Pixels) -> list[Face]:  # noqa: ARG002 (the detector's signature)
+    def find(self, grey: Pixels, *, small_too: bool = False) -> list[Face]:  # noqa: ARG002 (the detector's signature)
         return [Face(box=(0, 0, 1, 1), landmarks=TEMPLATE + np.array([off, 0]), score=1) for off in next(self._frames)]
 
 
