@@ -86,7 +86,7 @@ def _distances(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
     return total
 
 
-def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False, seed: int = 0) -> Estimate:
+def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -> Estimate:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`, with its 95% interval over people.
 
     Each genuine pair counts alike, or `evenly` each person who has any.
@@ -109,7 +109,7 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False, s
         return float(np.average(pairs.genuine <= refused, weights=drawn[pairs.owner] * share))
 
     people = len(pairs.pictures)
-    rounds = [rate(drawn) for drawn in draw_people(people, seed) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1]
+    rounds = [rate(drawn) for drawn in draw_people(people) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1]
     low, high = np.percentile(rounds, [2.5, 97.5])
     return Estimate(value=rate(np.ones(people, dtype=np.int64)), low=float(low), high=float(high))
 

@@ -18,6 +18,7 @@ Labels = NDArray[np.bool_]
 
 Z_95 = 1.959964
 BOOTSTRAP_ROUNDS = 1000
+BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,22 +84,17 @@ def fnmr_at_fmr(scores: Scores, same: Labels, max_fmr: float) -> float:
     return float(fnmr[fmr <= max_fmr].min())
 
 
-def bootstrap(statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, seed: int = 0) -> Estimate:
+def bootstrap(statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels) -> Estimate:
     """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
-    low, high = np.percentile(resampled(statistic, scores, same, seed), [2.5, 97.5])
+    low, high = np.percentile(resampled(statistic, scores, same), [2.5, 97.5])
     return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
 
 
 def resampled(
-    statistic: Callable[[Scores, Labels], float],
-    scores: Scores,
-    same: Labels,
-    seed: int = 0,
-    *,
-    impostors_alone: bool = False,
+    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, *, impostors_alone: bool = False
 ) -> list[float]:
     """The statistic in each round: impostor pairs drawn with replacement, genuine ones too or as they are."""
-    draws = np.random.default_rng(seed)
+    draws = np.random.default_rng(BOOTSTRAP_SEED)
     genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
     values = []
     for _ in range(BOOTSTRAP_ROUNDS):

@@ -74,7 +74,7 @@ def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
     return threshold if threshold > refused else (following if following > refused else None)
 
 
-def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners, seed: int = 0) -> tuple[float, float]:
+def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> tuple[float, float]:
     """The 95% interval of a rate over pairs of two people, from people drawn with replacement (Efron 1979).
 
     A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
@@ -85,7 +85,7 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners, seed
     hits = _table(left[accepted], right[accepted], people)
     pairs = _table(left, right, people)
     rate = float(accepted.mean())
-    drawn = draw_people(people, seed).astype(float)
+    drawn = draw_people(people).astype(float)
     weight = ((drawn @ pairs) * drawn).sum(1)
     rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
     low, high = rate + _narrowing(hits - rate * pairs) * (np.percentile(rates, [2.5, 97.5]) - rate)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from training.evaluation import (
     BOOTSTRAP_ROUNDS,
+    BOOTSTRAP_SEED,
     Estimate,
     Labels,
     Scores,
@@ -31,9 +32,9 @@ def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:
     return numbers[:, 0], numbers[:, 1]
 
 
-def draw_people(people: int, seed: int = 0) -> NDArray[np.int64]:
+def draw_people(people: int) -> NDArray[np.int64]:
     """(R, M): how often each person is drawn in each round, M draws in all."""
-    return np.random.default_rng(seed).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS)
+    return np.random.default_rng(BOOTSTRAP_SEED).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS)
 
 
 def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArray[np.int64]:
@@ -45,12 +46,7 @@ def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArr
 
 
 def bootstrap_over_people(
-    statistic: Callable[[Scores, Labels], float],
-    scores: Scores,
-    same: Labels,
-    left: Owners,
-    right: Owners,
-    seed: int = 0,
+    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, left: Owners, right: Owners
 ) -> Estimate:
     """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
 
@@ -63,12 +59,12 @@ def bootstrap_over_people(
     """
     value = statistic(scores, same)
     every, values = np.arange(len(scores)), []
-    for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1, seed), left, right):
+    for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1), left, right):
         chosen = np.repeat(every, weights)
         if 0 < same[chosen].sum() < len(chosen):
             values.append(statistic(scores[chosen], same[chosen]))
     counted = np.var(values)
-    of_impostors = np.var(resampled(statistic, scores, same, seed, impostors_alone=True))
+    of_impostors = np.var(resampled(statistic, scores, same, impostors_alone=True))
     narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
     low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
     return Estimate(value=value, low=float(low), high=float(high))

@@ -47,12 +47,7 @@ class SceneResult:
 
 
 def measure_scenes(
-    checkpoint: Checkpoint,
-    pictures: Mapping[Key, bytes],
-    others: Sequence[bytes],
-    pairs: Sequence[Pair],
-    kind: Kind,
-    seed: int = 0,
+    checkpoint: Checkpoint, pictures: Mapping[Key, bytes], others: Sequence[bytes], pairs: Sequence[Pair], kind: Kind
 ) -> SceneResult:
     """Scores the pairs with each picture in a scene of its own; `others` are pictures of training people.
 
@@ -62,7 +57,7 @@ def measure_scenes(
     keys = sorted({key for pair in pairs for key in (pair.left, pair.right)})
 
     def one(number: int) -> tuple[Pixels | None, bool]:
-        draws = np.random.default_rng([seed, number])
+        draws = np.random.default_rng([0, number])
         chosen = draws.choice(len(others), OTHERS, replace=False)
         scene = compose(_open(pictures[keys[number]]), [_open(others[i]) for i in chosen], kind, draws)
         return _seen(scene, config, finder)
