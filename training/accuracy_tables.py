@@ -10,16 +10,16 @@ from training.all_pairs import AllPairsRates
 from training.calibration import calibration_error
 from training.error_analysis import ErrorAnalysis
 from training.evaluation import Estimate, squared_error
+from training.figures import AREA, AT_THRESHOLD, EER, FNMR_AT_1, figures_over_people
 from training.finished import Run
 from training.folds import View2
 from training.markdown import Row, between, interval_of, spread, table
 from training.published import PUBLISHED, RESTRICTED, Published
 from training.reference import REFERENCES
-from training.resampling import figures_over_people, numbered
+from training.resampling import numbered
 from training.variants import Variant
 
 BASELINE = "experiment-2"
-AT_THRESHOLD = "accuracy at threshold"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,13 +83,13 @@ def table_seeds(measured: Mapping[str, Measured]) -> str:
     runs: dict[str, list[Run]] = {}
     for name, found in measured.items():
         runs.setdefault(name.partition("-seed")[0], []).append(found.run)
-    head = ["experiment", "seeds", "accuracy", "area under ROC", "EER", "FNMR at FMR 1%"]
+    head = ["experiment", "seeds", "accuracy", AREA, EER, FNMR_AT_1]
     return table(head, [_seeds_row(name, same) for name, same in runs.items() if len(same) > 1])
 
 
 def _seeds_row(name: str, runs: Sequence[Run]) -> Row:
     cells = [name, ", ".join(str(run.header.provenance.seed) for run in runs)]
-    for figure in (AT_THRESHOLD, "area under ROC", "EER", "FNMR at FMR 1%"):
+    for figure in (AT_THRESHOLD, AREA, EER, FNMR_AT_1):
         values = [run.metric(figure).value for run in runs]
         cells.append(f"{fmean(values):.2%} ({min(values):.2%} to {max(values):.2%})")
     return cells
@@ -97,14 +97,14 @@ def _seeds_row(name: str, runs: Sequence[Run]) -> Row:
 
 def table_figures(measured: Mapping[str, Measured]) -> str:
     """Of the test pairs, and over all pairs of a list of people; intervals over people."""
-    head = ["run", "area under ROC", "EER", "FNMR at FMR 1%", "FNMR at FMR 0.1%, all pairs", "each person alike"]
+    head = ["run", AREA, EER, FNMR_AT_1, "FNMR at FMR 0.1%, all pairs", "each person alike"]
     head += ["ECE", "Brier", "n", "seed", "began, measured with"]
     return table(head, [_figures_row(name, found) for name, found in measured.items()])
 
 
 def _figures_row(name: str, found: Measured) -> Row:
-    run, origin, area = found.run, found.run.header.provenance, found.over_people["area under ROC"]
-    rates = [found.over_people[figure] for figure in ("EER", "FNMR at FMR 1%")]
+    run, origin, area = found.run, found.run.header.provenance, found.over_people[AREA]
+    rates = [found.over_people[figure] for figure in (EER, FNMR_AT_1)]
     cells = [name, f"{area.value:.4f} ({area.low:.4f} to {area.high:.4f})"]
     cells += [f"{rate.value:.2%} ({between(rate)})" for rate in rates]
     cells += _at_low_fmr(found.all_pairs)

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from model.checkpoint import Metric
 from model.similarity import OperatingPoint
-from training.accuracy_tables import AT_THRESHOLD, BASELINE, Measured
+from training.accuracy_tables import BASELINE, Measured
 from training.error_analysis import Bin, ErrorAnalysis
+from training.figures import AREA, AT_THRESHOLD, EER
 from training.markdown import Row, interval_of, table
 from training.significance import compare_runs
 from training.variants import Variant
@@ -36,22 +37,12 @@ def table_mcnemar(measured: Mapping[str, Measured]) -> str:
 def table_variants(measured: Mapping[str, Measured]) -> str:
     """Checkpoints on other pictures, and with parts left out, or nothing."""
     rows = [_variant_row(name, variant) for name, found in measured.items() for variant in found.variants]
-    head = [
-        "run",
-        "changed",
-        "pictures",
-        "n",
-        "left out",
-        "accuracy",
-        "95% over pairs",
-        "AUC",
-        "EER",
-    ]
+    head = ["run", "changed", "pictures", "n", "left out", "accuracy", "95% over pairs", "AUC", EER]
     return table(head, rows)
 
 
 def _variant_row(name: str, variant: Variant) -> Row:
-    accuracy, area, eer = (_named(variant.metrics, figure) for figure in (AT_THRESHOLD, "area under ROC", "EER"))
+    accuracy, area, eer = (_named(variant.metrics, figure) for figure in (AT_THRESHOLD, AREA, EER))
     cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
     cells += [f"{accuracy.value:.2%}", interval_of(accuracy)]
     return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]

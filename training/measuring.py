@@ -15,14 +15,14 @@ from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
 from training.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.evaluation import Labels, Scores
 from training.experiments import ALIGNED
-from training.figures import format_metrics, measure
+from training.figures import figures_over_people, format_metrics, measure
 from training.finished import read_run
 from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, people_of, write_json
 from training.pairs import PairSet, read_pairs
 from training.people import owners, pictures_at_hand, read_people
 from training.provenance import code_version
 from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
-from training.resampling import figures_over_people, numbered
+from training.resampling import numbered
 from training.scoring import embed_all, score_pairs
 from training.variants import Variant
 

@@ -21,7 +21,7 @@ from model.similarity import Threshold, similarity
 from training.album import Album
 from training.all_pairs import score_all
 from training.evaluation import Labels, Scores
-from training.figures import measure
+from training.figures import AT_THRESHOLD, measure
 from training.operating import false_match_curve, operating_points
 from training.pairs import PairSet
 from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
@@ -32,7 +32,6 @@ from training.thresholds import choose_threshold, likelier_from
 LEAST_PAIRS = 20
 MOST_PICTURES = 3000
 SPLIT = "calibration"
-AT_THRESHOLD = "accuracy at threshold"
 
 
 @dataclass(frozen=True, kw_only=True)

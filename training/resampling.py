@@ -4,7 +4,6 @@ P pairs, M people, R rounds
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from training.evaluation import (
     Estimate,
     Labels,
     Scores,
-    area_under_roc,
-    equal_error_rate,
-    fnmr_at_fmr,
     resampled,
 )
 
@@ -68,23 +64,3 @@ def bootstrap_over_people(
     narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
     low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
     return Estimate(value=value, low=float(low), high=float(high))
-
-
-def figures_over_people(
-    scores: Scores, same: Labels, left: Owners, right: Owners, threshold: float
-) -> dict[str, Estimate]:
-    """The figures of `result.measure` that have an interval, by its names, each with that over people."""
-    figures: dict[str, Callable[[Scores, Labels], float]] = {
-        "accuracy at 0.5": partial(_share_right, threshold=0.5, genuine=float(same.mean())),
-        "accuracy at threshold": partial(_share_right, threshold=threshold, genuine=float(same.mean())),
-        "area under ROC": area_under_roc,
-        "EER": equal_error_rate,
-        "FNMR at FMR 1%": partial(fnmr_at_fmr, max_fmr=0.01),
-    }
-    return {name: bootstrap_over_people(figure, scores, same, left, right) for name, figure in figures.items()}
-
-
-def _share_right(scores: Scores, same: Labels, threshold: float, genuine: float) -> float:
-    """The accuracy where that share of the pairs is of one person, however many of them were drawn."""
-    right = (scores >= threshold) == same
-    return float(genuine * right[same].mean() + (1 - genuine) * right[~same].mean())

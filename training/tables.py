@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from model.checkpoint import Metric
+from training.figures import AREA, AT_HALF, AT_THRESHOLD, EER, FNMR_AT_1
 from training.finished import Run
 from training.grid import GRID_FOLDER, Grid, known_points
 from training.markdown import Row, table
@@ -42,24 +43,24 @@ def _own_row(run: Run) -> Row:
         f"{lowest.validation_loss:.4f} ({loss}) at epoch {lowest.epoch}",
         f"{run.metric('cross-entropy').value:.4f}",
         f"{run.metric('squared error').value:.4f}",
-        _percent(run.metric("accuracy at 0.5")),
-        _percent(run.metric("accuracy at threshold")),
+        _percent(run.metric(AT_HALF)),
+        _percent(run.metric(AT_THRESHOLD)),
         f"{sum(row.seconds for row in history) / 60:.0f}",
     ]
 
 
 def table_rates(runs: dict[str, Run]) -> str:
     """Error rates, and where each run comes from."""
-    head = ["run", "area under ROC", "EER", "FNMR at FMR 1%", "n", "seed"]
+    head = ["run", AREA, EER, FNMR_AT_1, "n", "seed"]
     rows = []
     for name, run in runs.items():
-        area, origin = run.metric("area under ROC"), run.header.provenance
+        area, origin = run.metric(AREA), run.header.provenance
         assert area.interval
         row = [
             name,
             f"{area.value:.4f} ({area.interval[0]:.4f} to {area.interval[1]:.4f})",
-            _percent(run.metric("EER")),
-            _percent(run.metric("FNMR at FMR 1%")),
+            _percent(run.metric(EER)),
+            _percent(run.metric(FNMR_AT_1)),
             str(area.pairs),
             str(origin.seed),
             f"{origin.data_sha256[:12]}, {origin.pairs_sha256[:12]}",

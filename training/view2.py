@@ -7,8 +7,9 @@ import torch
 
 from model.checkpoint import Header
 from model.errors import TrainingError
-from training.accuracy_tables import AT_THRESHOLD, category
+from training.accuracy_tables import category
 from training.album import Album
+from training.figures import AT_THRESHOLD
 from training.folds import Fold, View2
 from training.identity_experiment import IdentityExperiment
 from training.loop import train

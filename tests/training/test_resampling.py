@@ -9,13 +9,12 @@ import pytest
 from model.checkpoint import Header
 from tests.conftest import describe
 from training.evaluation import Labels, Scores, area_under_roc, bootstrap, equal_error_rate, resampled
-from training.figures import measure
+from training.figures import figures_over_people, measure
 from training.finished import Run
 from training.resampling import (
     Owners,
     bootstrap_over_people,
     draw_people,
-    figures_over_people,
     numbered,
     pair_weights,
 )
