@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from model.checkpoint import Header
-from model.residual import ResidualConfig
 from training.all_pairs import AllPairsRates
 from training.calibration import calibration_error
 from training.error_analysis import ErrorAnalysis
@@ -14,7 +12,7 @@ from training.figures import AREA, AT_THRESHOLD, EER, FNMR_AT_1, figures_over_pe
 from training.finished import Run
 from training.folds import View2
 from training.markdown import Row, between, interval_of, spread, table
-from training.published import PUBLISHED, RESTRICTED, Published
+from training.published import PUBLISHED, RESTRICTED, Published, category
 from training.reference import REFERENCES
 from training.resampling import numbered
 from training.variants import Variant
@@ -37,15 +35,6 @@ def over_people(run: Run) -> dict[str, Estimate]:
     """The figures of a run's test pairs with their intervals over people."""
     left, right = numbered(run.pairs)
     return figures_over_people(run.scores, run.same, left, right, run.header.threshold.value)
-
-
-def category(header: Header) -> str:
-    """In LFW's words: whether it learned from people or from pairs alone, and whether anything saw other faces.
-
-    A detector that finds the faces was trained on others, without their names.
-    """
-    learned = "unrestricted" if isinstance(header.network, ResidualConfig) else "image-restricted"
-    return f"{learned}, {'label-free outside data' if header.preprocessing.alignment else 'no outside data'}"
 
 
 def table_systems(measured: Mapping[str, Measured], folds: Sequence[View2]) -> str:

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from model.checkpoint import Header
+from model.residual import ResidualConfig
+
 Origin = Literal["LFW results page", "quoted, not looked up", "the paper, not looked up again"]
 
 
@@ -87,3 +90,12 @@ PUBLISHED = (
         origin="quoted, not looked up",
     ),
 )
+
+
+def category(header: Header) -> str:
+    """In LFW's words: whether it learned from people or from pairs alone, and whether anything saw other faces.
+
+    A detector that finds the faces was trained on others, without their names.
+    """
+    learned = "unrestricted" if isinstance(header.network, ResidualConfig) else "image-restricted"
+    return f"{learned}, {'label-free outside data' if header.preprocessing.alignment else 'no outside data'}"

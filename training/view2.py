@@ -7,7 +7,6 @@ import torch
 
 from model.checkpoint import Header
 from model.errors import TrainingError
-from training.accuracy_tables import category
 from training.album import Album
 from training.figures import AT_THRESHOLD
 from training.folds import Fold, View2
@@ -18,6 +17,7 @@ from training.people import pictures_of
 from training.people_data import PeopleData, people_data
 from training.protocol import Protocol
 from training.provenance import as_json
+from training.published import category
 from training.result import RESULT_FILE, SCORES_FILE, finish
 
 

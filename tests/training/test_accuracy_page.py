@@ -15,14 +15,13 @@ from model.similarity import OperatingPoint
 from tests.conftest import describe
 from tests.training.small_runs import ROW, write_run
 from training.accuracy_page import LOG_FILE
-from training.accuracy_tables import category
 from training.all_pairs import ALL_PAIRS_FILE, AllPairsRates, RateAt
 from training.error_analysis import ERRORS_FILE, Bin, ErrorAnalysis, ScoredPair
 from training.evaluation import Scores
 from training.experiments import ALIGNED
 from training.finished import read_run
 from training.folds import VIEW2_FILE, Fold, View2, format_view2
-from training.published import PUBLISHED
+from training.published import PUBLISHED, category
 from training.report import write_report
 from training.result import RESULT_FILE
 from training.significance import compare_runs
