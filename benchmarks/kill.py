@@ -28,9 +28,9 @@ from benchmarks.record import Figures
 from model.errors import TrainingError
 from model.files import partial_of
 from training.album import Album
-from training.epoch import TrainingData
 from training.experiments import SMOKE
 from training.loop import STATE_FILE, train
+from training.pair_data import PairData
 from training.pairs import PairSet
 
 # Wide enough for a save to take a noticeable part of the time, with dropout and best weights to remember too.
@@ -115,7 +115,7 @@ def _wait(child: int) -> None:
         raise RuntimeError("a training run that was left alone failed")
 
 
-def _data() -> TrainingData:
+def _data() -> PairData:
     """Noise pictures: what is learned does not matter here, only that it is the same."""
     draws = np.random.default_rng(0)
     side = EXPERIMENT.preprocessing.side_px
@@ -123,7 +123,7 @@ def _data() -> TrainingData:
     album = Album(keys=[("noise", str(i)) for i in range(PICTURES)], pixels=torch.from_numpy(pixels), sha256="noise")
     left, right = torch.from_numpy(draws.integers(0, PICTURES, (2, PAIRS)))
     pairs = PairSet(left=left, right=right, same=torch.from_numpy(draws.integers(0, 2, PAIRS)).float())
-    return TrainingData(album=album, training=pairs, validation=pairs)
+    return PairData(album=album, training=pairs, validation=pairs)
 
 
 def _equal(one: Path, other: Path) -> bool:

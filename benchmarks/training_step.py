@@ -17,8 +17,9 @@ from benchmarks.record import Figures
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.device import select_device
 from training.album import Album
-from training.epoch import Learner, TrainingData, batches, new_learner, step
+from training.epoch import Learner, batches, new_learner, step
 from training.experiments import EXPERIMENTS, Experiment, find_pairs_experiment
+from training.pair_data import PairData
 from training.pairs import PairSet
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_benchmark(parser, arguments, _measure)
 
 
-def synthetic_data(experiment: Experiment) -> TrainingData:
+def synthetic_data(experiment: Experiment) -> PairData:
     """Noise for pictures, and just as many pairs as one batch has."""
     pairs, side = experiment.batch_pairs, experiment.preprocessing.side_px
     generator = torch.Generator().manual_seed(0)
@@ -42,7 +43,7 @@ def synthetic_data(experiment: Experiment) -> TrainingData:
     keys = [(f"Person_{number}", f"Person_{number}_0001") for number in range(2 * pairs)]
     numbers = torch.arange(pairs)
     chosen = PairSet(left=numbers, right=numbers + pairs, same=(numbers % 2).float())
-    return TrainingData(album=Album(keys=keys, pixels=pixels, sha256=""), training=chosen, validation=chosen)
+    return PairData(album=Album(keys=keys, pixels=pixels, sha256=""), training=chosen, validation=chosen)
 
 
 def learner_in(layout: torch.memory_format, experiment: Experiment, device: torch.device) -> Learner:
@@ -52,7 +53,7 @@ def learner_in(layout: torch.memory_format, experiment: Experiment, device: torc
     return learner
 
 
-def full_step(experiment: Experiment, learner: Learner, data: TrainingData) -> Callable[[], None]:
+def full_step(experiment: Experiment, learner: Learner, data: PairData) -> Callable[[], None]:
     """One step with training's own functions; it changes the network, as a step does."""
 
     def run() -> None:

@@ -14,8 +14,6 @@ from model.photographs import decode
 from training import parallel
 from training.archive import find_images
 from training.card import format_card
-from training.course import AnyData
-from training.epoch import describe
 from training.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
 from training.figures import format_metrics
 from training.finished import read_run
@@ -33,6 +31,7 @@ from training.options import (
     pairs_to_test,
     people_of,
 )
+from training.pair_data import AnyData, describe_pairs
 from training.pairs import PairSet, read_pairs
 from training.people import read_people
 from training.people_data import PeopleData, describe_people
@@ -149,7 +148,7 @@ def _training_data(options: argparse.Namespace, experiment: AnyExperiment) -> tu
 
 
 def _describe(data: AnyData) -> str:
-    return describe_people(data) if isinstance(data, PeopleData) else describe(data)
+    return describe_people(data) if isinstance(data, PeopleData) else describe_pairs(data)
 
 
 def report(options: argparse.Namespace) -> None:

@@ -9,14 +9,13 @@ from torch import nn
 from model.architecture import FaceNetwork
 from model.errors import TrainingError
 from training import parallel
-from training.epoch import TrainingData, new_learner, run_epoch
+from training.epoch import new_learner, run_epoch
 from training.experiments import AnyExperiment, Experiment
 from training.identity_epoch import new_identity_learner, run_identity_epoch
 from training.identity_experiment import IdentityExperiment
+from training.pair_data import AnyData, PairData
 from training.people_data import PeopleData
 from training.state import Epoch
-
-AnyData = TrainingData | PeopleData
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +30,14 @@ class Course:
 
 def begin_course(experiment: AnyExperiment, data: AnyData, device: torch.device) -> Course:
     """A run before its first step, from pairs or from people. Raises TrainingError if it cannot learn from the data."""
-    if isinstance(experiment, Experiment) and isinstance(data, TrainingData):
+    if isinstance(experiment, Experiment) and isinstance(data, PairData):
         return _from_pairs(experiment, data, device)
     if isinstance(experiment, IdentityExperiment) and isinstance(data, PeopleData):
         return _from_people(experiment, data, device)
     raise TrainingError(f"{experiment.name}: pairs and people cannot stand for each other")
 
 
-def _from_pairs(experiment: Experiment, data: TrainingData, device: torch.device) -> Course:
+def _from_pairs(experiment: Experiment, data: PairData, device: torch.device) -> Course:
     parallel.require_share_of(len(data.training), experiment.batch_pairs)
     learner = new_learner(experiment, device)
     return Course(

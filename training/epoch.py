@@ -3,9 +3,6 @@
 B pairs in a batch
 """
 
-import hashlib
-import json
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,63 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from model.errors import TrainingError
 from model.network import SiameseNetwork, initialise
 from model.preprocessing import normalise, to_unit
 from training import parallel
-from training.album import Album
 from training.augmentation import augment, draw
 from training.evaluation import accuracy, cross_entropy, squared_error
 from training.experiments import Experiment
-from training.pairs import PairSet, shared_people
+from training.losses import require_finite
+from training.pair_data import PairData
 from training.scoring import score_pairs
 from training.seeds import generator_for, seed_for
 from training.state import Epoch
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainingData:
-    """An album and which of its pairs are trained and validated on."""
-
-    album: Album
-    training: PairSet
-    validation: PairSet
-
-    @property
-    def trained_on(self) -> Tensor:
-        """int64 (N,): the pictures of the training."""
-        used: Tensor = torch.cat([self.training.left, self.training.right]).unique()
-        return used
-
-    @property
-    def pairs_sha256(self) -> str:
-        """A digest over the pairs of both parts, by the names of their pictures."""
-        parts = [
-            [(self.album.keys[left], self.album.keys[right]) for left, right in zip(*sides, strict=True)]
-            for sides in (
-                (self.training.left.tolist(), self.training.right.tolist()),
-                (self.validation.left.tolist(), self.validation.right.tolist()),
-            )
-        ]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
-
-    @property
-    def sha256(self) -> str:
-        """A digest over everything that a run learns from."""
-        return hashlib.sha256(f"{self.album.sha256} {self.pairs_sha256}".encode()).hexdigest()
-
-    @property
-    def sharing_people(self) -> int:
-        """How many validation pairs show a person who is in a training pair too."""
-        return shared_people(self.training, self.validation, self.album.keys)
-
-
-def describe(data: TrainingData) -> str:
-    """The sizes, and how far the validation pairs are from being of unseen people."""
-    return (
-        f"{len(data.training)} training and {len(data.validation)} validation pairs, "
-        f"{data.sharing_people} of which show a person who is in a training pair too"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +45,7 @@ def new_learner(experiment: Experiment, device: torch.device) -> Learner:
     return Learner(network=network, module=parallel.wrap(network), optimizer=optimizer, device=device)
 
 
-def run_epoch(experiment: Experiment, data: TrainingData, learner: Learner, number: int) -> Epoch:
+def run_epoch(experiment: Experiment, data: PairData, learner: Learner, number: int) -> Epoch:
     """Trains once through the pairs in a new order, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
     torch.manual_seed(seed_for(experiment.seed, "dropout", number) + parallel.rank())
@@ -147,7 +98,7 @@ def batch_loss(experiment: Experiment, logits: Tensor, same: Tensor) -> Tensor:
 
 
 def batches(
-    experiment: Experiment, data: TrainingData, epoch: int, device: torch.device
+    experiment: Experiment, data: PairData, epoch: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor, float]]:
     """This process's share of every batch; the last batch may be smaller.
 
@@ -167,7 +118,7 @@ def batches(
         yield images.contiguous(memory_format=torch.channels_last), pairs.same.to(device), weight
 
 
-def _train(experiment: Experiment, data: TrainingData, learner: Learner, number: int) -> tuple[float, float]:
+def _train(experiment: Experiment, data: PairData, learner: Learner, number: int) -> tuple[float, float]:
     """All batches of an epoch; the mean loss and the share of right pairs, over all processes."""
     sums = torch.zeros(3, dtype=torch.float64)
     started = time.perf_counter()
@@ -186,9 +137,3 @@ def _train(experiment: Experiment, data: TrainingData, learner: Learner, number:
     sums = parallel.total(sums.to(learner.device)).cpu()
     mean_loss, share_right = (sums[:2] / sums[2]).tolist()
     return mean_loss, share_right
-
-
-def require_finite(value: float, what: str = "the loss") -> None:
-    """Raises TrainingError for a value that is not."""
-    if not math.isfinite(value):
-        raise TrainingError(f"{what} became {value}; the last good epoch is kept, try a lower learning rate")

@@ -13,7 +13,6 @@ from model.errors import TrainingError
 from model.residual import ResidualNetwork, initialise
 from training import parallel
 from training.calibration import platt
-from training.epoch import require_finite
 from training.evaluation import (
     accuracy,
     area_under_roc,
@@ -23,7 +22,7 @@ from training.evaluation import (
 )
 from training.identity_batches import Batch, batches_in_epoch, identity_batches
 from training.identity_experiment import IdentityExperiment
-from training.losses import Classifier, large_margin_cosine, supervised_contrastive
+from training.losses import Classifier, large_margin_cosine, require_finite, supervised_contrastive
 from training.moving_average import follow
 from training.people_data import PeopleData
 from training.scoring import raw_scores

@@ -11,9 +11,10 @@ from model.architecture import FaceNetwork
 from model.errors import TrainingError
 from model.files import replacing
 from training import parallel
-from training.course import AnyData, Course, begin_course
+from training.course import Course, begin_course
 from training.curves import draw_curves
 from training.experiments import AnyExperiment
+from training.pair_data import AnyData
 from training.state import Epoch, RunState, best_epoch, flatten_optimizer, load_state, restore_optimizer, save_state
 
 STATE_FILE = "state.safetensors"

@@ -17,10 +17,9 @@ from model.files import replacing
 from model.preprocessing import PreprocessingConfig
 from training.album import Album, FaceOf, open_album
 from training.archive import find_images
-from training.course import AnyData
-from training.epoch import TrainingData
 from training.experiments import AnyExperiment, find_experiment
 from training.identity_experiment import IdentityExperiment
+from training.pair_data import AnyData, PairData
 from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
 from training.people import HoldOut, pictures_of, read_people
 from training.people_data import PeopleData, people_data
@@ -74,7 +73,7 @@ def data_of(options: argparse.Namespace, experiment: AnyExperiment, album: Album
     pairs = pairs_of(options, album, options.train_pairs)
     training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
     require_both_kinds(path, validation, "validate")
-    return TrainingData(album=album, training=training, validation=validation)
+    return PairData(album=album, training=training, validation=validation)
 
 
 def people_of(options: argparse.Namespace, album: Album, rule: HoldOut) -> PeopleData:

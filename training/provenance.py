@@ -10,9 +10,9 @@ import torch
 
 from model import __version__
 from model.checkpoint import Provenance
-from training.course import AnyData
 from training.experiments import AnyExperiment
 from training.loop import Trained
+from training.pair_data import AnyData
 
 
 def provenance_of(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:

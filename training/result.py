@@ -13,12 +13,12 @@ from model.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
 from training.album import Album
 from training.card import format_card
-from training.course import AnyData
 from training.evaluation import Scores
 from training.experiments import AnyExperiment
 from training.figures import measure
 from training.head import fit_head, held_out_rates
 from training.loop import Trained
+from training.pair_data import AnyData
 from training.pairs import PairSet
 from training.people_data import PeopleData
 from training.provenance import provenance_of

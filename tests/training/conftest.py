@@ -10,7 +10,7 @@ from hypothesis import settings
 from model.preprocessing import PreprocessingConfig
 from tests.training.small import SIDE_PX
 from training.album import Album, open_album
-from training.epoch import TrainingData
+from training.pair_data import PairData
 from training.pairs import read_pairs, resolve, split
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
@@ -33,8 +33,8 @@ def album(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Album:
 
 
 @pytest.fixture(scope="session")
-def data(people: Path, album: Album) -> TrainingData:
+def data(people: Path, album: Album) -> PairData:
     """Nine pairs to train on and three to validate on."""
     path = people / "train.txt"
     training, validation = split(resolve(path, read_pairs(path), album.index()), 0.25, 0)
-    return TrainingData(album=album, training=training, validation=validation)
+    return PairData(album=album, training=training, validation=validation)

@@ -8,9 +8,9 @@ import torch
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from training.augmentation import Augmentation
-from training.epoch import TrainingData
 from training.experiments import Experiment
 from training.loop import Trained, train
+from training.pair_data import PairData
 
 SIDE_PX = 66
 CPU = torch.device("cpu")
@@ -36,6 +36,6 @@ STILL = replace(
 )
 
 
-def run(experiment: Experiment, data: TrainingData, folder: Path, *, resume: bool = False) -> Trained:
+def run(experiment: Experiment, data: PairData, folder: Path, *, resume: bool = False) -> Trained:
     """Trains on the CPU."""
     return train(experiment, data, folder, CPU, resume=resume)

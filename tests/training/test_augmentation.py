@@ -15,7 +15,8 @@ from torch import Tensor
 from tests.training.small import SMALL
 from training.album import Album
 from training.augmentation import Augmentation, Draw, augment, draw
-from training.epoch import TrainingData, batches
+from training.epoch import batches
+from training.pair_data import PairData
 
 Picture = NDArray[np.float64]
 Shade = Callable[[float, float], float]
@@ -155,10 +156,10 @@ def test_the_parameters_are_drawn_apart() -> None:
     assert float(correlations.abs().max()) < 0.06
 
 
-def test_one_batch_has_different_flips_and_angles_also_within_a_pair(data: TrainingData, album: Album) -> None:
+def test_one_batch_has_different_flips_and_angles_also_within_a_pair(data: PairData, album: Album) -> None:
     """Every pair is of a picture with itself, as it is trained on: its two sides must come out different."""
     one = data.training[torch.zeros(8, dtype=torch.int64)]
-    twice = TrainingData(album=album, training=type(one)(left=one.left, right=one.left, same=one.same),
+    twice = PairData(album=album, training=type(one)(left=one.left, right=one.left, same=one.same),
                          validation=data.validation)  # fmt: skip
     images = torch.cat([images.cpu() for images, *_ in batches(SMALL, twice, 1, torch.device("cpu"))])
     assert len(images) == 16

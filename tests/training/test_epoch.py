@@ -11,7 +11,8 @@ from torch import Tensor
 from model.network import SiameseNetwork
 from model.preprocessing import normalise, to_unit
 from tests.training.small import CPU, NARROW, SMALL, run
-from training.epoch import TrainingData, batch_loss, batches, describe, new_learner, run_epoch, step
+from training.epoch import batch_loss, batches, new_learner, run_epoch, step
+from training.pair_data import PairData, describe_pairs
 from training.state import load_state
 
 SETTLED = replace(SMALL, augmentation=None)
@@ -37,7 +38,7 @@ def test_cross_entropy_stays_finite_for_sure_mistakes() -> None:
     assert float(batch_loss(SMALL, torch.tensor([-500.0]), torch.tensor([1.0]))) == pytest.approx(500)
 
 
-def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(data: TrainingData) -> None:
+def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(data: PairData) -> None:
     """Without augmentation each picture is found again among the album's."""
     album = normalise(to_unit(data.album.pixels), SETTLED.preprocessing)
     wanted = sorted(zip(data.training.left.tolist(), data.training.right.tolist(), strict=True))
@@ -60,7 +61,7 @@ def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(da
     assert orders[0] != orders[1]
 
 
-def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: TrainingData) -> None:
+def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: PairData) -> None:
     first, again, second = ([images for images, *_ in batches(SMALL, data, epoch, CPU)] for epoch in (1, 1, 2))
     assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
     seen = torch.cat([*first, *second])
@@ -69,7 +70,7 @@ def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: Trainin
     assert 0.3 < float(seen.max()) <= 1
 
 
-def test_a_step_reports_the_loss_before_it_and_lowers_it(data: TrainingData) -> None:
+def test_a_step_reports_the_loss_before_it_and_lowers_it(data: PairData) -> None:
     learner = new_learner(replace(SETTLED, learning_rate=1e-2), CPU)
     learner.network.train()
     images, same, _ = next(batches(SETTLED, data, 1, CPU))
@@ -83,7 +84,7 @@ def test_a_step_reports_the_loss_before_it_and_lowers_it(data: TrainingData) -> 
     assert later[-1] < loss
 
 
-def test_half_precision_takes_nearly_the_same_step(data: TrainingData) -> None:
+def test_half_precision_takes_nearly_the_same_step(data: PairData) -> None:
     """The twin rounds to 8 bits; the comparison, the loss and the weights do not."""
     images, same, _ = next(batches(SETTLED, data, 1, CPU))
     losses, gradients = [], []
@@ -96,7 +97,7 @@ def test_half_precision_takes_nearly_the_same_step(data: TrainingData) -> None:
     assert 0.95 < float(torch.cosine_similarity(gradients[0], gradients[1], dim=0)) < 0.999999
 
 
-def test_every_parameter_moves(data: TrainingData) -> None:
+def test_every_parameter_moves(data: PairData) -> None:
     learner = new_learner(SETTLED, CPU)
     before = [parameter.detach().clone() for parameter in learner.network.parameters()]
     learner.network.train()
@@ -106,7 +107,7 @@ def test_every_parameter_moves(data: TrainingData) -> None:
         assert not torch.equal(parameter, old), name
 
 
-def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: TrainingData) -> None:
+def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: PairData) -> None:
     """After a sigmoid only what was left out is 0."""
     network = NARROW.model_copy(update={"dropout": 0.5, "embedding_activation": "sigmoid"})
     experiment = replace(SETTLED, network=network)
@@ -123,7 +124,7 @@ def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: Train
     assert not torch.equal(left_out[0], left_out[2])
 
 
-def test_weight_decay_enters_the_gradient(data: TrainingData, tmp_path: Path) -> None:
+def test_weight_decay_enters_the_gradient(data: PairData, tmp_path: Path) -> None:
     """After one step Adam's first moment is a tenth of gradient plus decay times weight; the weights stay in place."""
     plain = replace(SMALL, epochs=1, batch_pairs=9, learning_rate=1e-30)
     decayed = replace(plain, weight_decay=0.5)
@@ -139,7 +140,7 @@ def test_weight_decay_enters_the_gradient(data: TrainingData, tmp_path: Path) ->
         torch.testing.assert_close(difference, 0.1 * 0.5 * state.weights[name], atol=1e-6, rtol=1e-4)
 
 
-def test_the_description_counts_pairs_that_are_not_of_unseen_people(data: TrainingData) -> None:
-    assert describe(data) == (
+def test_the_description_counts_pairs_that_are_not_of_unseen_people(data: PairData) -> None:
+    assert describe_pairs(data) == (
         "9 training and 3 validation pairs, 3 of which show a person who is in a training pair too"
     )

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from tests.training.small import SMALL, run
-from training.epoch import TrainingData
 from training.experiments import EXPERIMENT_4, GRID_BEST, Experiment
 from training.grid import GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
 from training.loop import METRICS_FILE, Trained, read_metrics, write_metrics
+from training.pair_data import PairData
 from training.state import Epoch
 
 ROOT = Path(__file__).parent.parent.parent
@@ -40,7 +40,7 @@ def test_the_grid_is_the_reference_s() -> None:
     assert (grid.trajectories()[0].batch_pairs, grid.trajectories()[0].learning_rate) == (64, 1e-4)
 
 
-def test_derived_results_equal_direct_runs(data: TrainingData, tmp_path: Path) -> None:
+def test_derived_results_equal_direct_runs(data: PairData, tmp_path: Path) -> None:
     """16 points from 4 trajectories here, as 81 from 9 in the grid."""
     whole: dict[str, Trained] = {}
 
@@ -63,7 +63,7 @@ def test_derived_results_equal_direct_runs(data: TrainingData, tmp_path: Path) -
     assert len({point.stopped for point in points}) > 1
 
 
-def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: TrainingData, tmp_path: Path) -> None:
+def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: PairData, tmp_path: Path) -> None:
     calls = 0
 
     def one(experiment: Experiment, folder: Path) -> list[Epoch]:
@@ -86,7 +86,7 @@ def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: TrainingData
     assert len(points) == len({point.experiment.name for point in points}) == 16
 
 
-def test_trajectories_can_be_run_one_by_one(data: TrainingData, tmp_path: Path) -> None:
+def test_trajectories_can_be_run_one_by_one(data: PairData, tmp_path: Path) -> None:
     def one(experiment: Experiment, folder: Path) -> list[Epoch]:
         return run(experiment, data, folder, resume=True).history
 
@@ -143,6 +143,6 @@ def test_the_named_best_is_that_of_the_published_grid() -> None:
     assert replace(winner(points).experiment, name=GRID_BEST.name) == GRID_BEST
 
 
-def test_metrics_of_a_run_can_be_read_back(data: TrainingData, tmp_path: Path) -> None:
+def test_metrics_of_a_run_can_be_read_back(data: PairData, tmp_path: Path) -> None:
     trained = run(SMALL, data, tmp_path)
     assert read_metrics(tmp_path / METRICS_FILE) == trained.history

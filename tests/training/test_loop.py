@@ -11,9 +11,9 @@ from PIL import Image
 from model.errors import TrainingError
 from tests.training.small import NARROW, SMALL, STILL, run
 from training.album import Album
-from training.epoch import TrainingData
 from training.experiments import Experiment
 from training.loop import Trained, finished
+from training.pair_data import PairData
 from training.state import RunState, load_state
 
 # A sound first epoch, then steps of 1e35.
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(data: TrainingData, folder: Path) -> Trained:
+def trained(data: PairData, folder: Path) -> Trained:
     """The small experiment, run to its end in `folder`."""
     return run(SMALL, data, folder)
 
@@ -62,7 +62,7 @@ def test_a_run_leaves_its_state_its_figures_and_its_curves(folder: Path) -> None
         assert len(curves.convert("L").getcolors() or []) > 10
 
 
-def test_two_runs_of_one_seed_are_equal_bit_for_bit(trained: Trained, data: TrainingData, tmp_path: Path) -> None:
+def test_two_runs_of_one_seed_are_equal_bit_for_bit(trained: Trained, data: PairData, tmp_path: Path) -> None:
     torch.manual_seed(1234)
     again = run(SMALL, data, tmp_path)
     assert same_weights(again, trained)
@@ -70,17 +70,17 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit(trained: Trained, data: Trai
         assert replace(left, seconds=0, images_per_s=0) == replace(right, seconds=0, images_per_s=0)
 
 
-def test_another_seed_is_another_run(trained: Trained, data: TrainingData, tmp_path: Path) -> None:
+def test_another_seed_is_another_run(trained: Trained, data: PairData, tmp_path: Path) -> None:
     other = run(replace(SMALL, seed=1, epochs=1), data, tmp_path)
     assert other.history[0].train_loss != trained.history[0].train_loss
 
 
-def test_the_learning_rate_falls_in_steps(data: TrainingData, tmp_path: Path) -> None:
+def test_the_learning_rate_falls_in_steps(data: PairData, tmp_path: Path) -> None:
     falling = run(replace(SMALL, epochs=2, decay_every_epochs=1, decay_factor=0.5), data, tmp_path)
     assert [row.learning_rate for row in falling.history] == pytest.approx([1e-3, 5e-4])
 
 
-def test_a_run_stops_when_validation_gets_no_better(data: TrainingData, tmp_path: Path) -> None:
+def test_a_run_stops_when_validation_gets_no_better(data: PairData, tmp_path: Path) -> None:
     stopped = run(replace(STILL, epochs=9, patience_epochs=2, keep="best"), data, tmp_path)
     assert [row.epoch for row in stopped.history] == [1, 2, 3]
     assert stopped.epoch == 1
@@ -106,16 +106,16 @@ def test_a_run_of_six_epochs_ends(trained: Trained, losses: list[float], patienc
     assert finished(replace(SMALL, epochs=6, patience_epochs=patience), history) is expected
 
 
-def state_of(experiment: Experiment, data: TrainingData, folder: Path) -> RunState:
+def state_of(experiment: Experiment, data: PairData, folder: Path) -> RunState:
     return load_state(folder / "state.safetensors", experiment, data.sha256)
 
 
-def test_the_last_weights_are_kept(trained: Trained, data: TrainingData, folder: Path) -> None:
+def test_the_last_weights_are_kept(trained: Trained, data: PairData, folder: Path) -> None:
     assert same_tensors(trained.network.state_dict(), state_of(SMALL, data, folder).weights)
     assert trained.epoch == 3
 
 
-def test_the_best_weights_are_kept(data: TrainingData, tmp_path: Path) -> None:
+def test_the_best_weights_are_kept(data: PairData, tmp_path: Path) -> None:
     """Steps that grow make later epochs worse; a shorter run ends in the weights that the best epoch had."""
     growing = replace(SMALL, decay_every_epochs=1, decay_factor=20.0, keep="best")
     best = run(growing, data, tmp_path / "best")
@@ -125,7 +125,7 @@ def test_the_best_weights_are_kept(data: TrainingData, tmp_path: Path) -> None:
     assert not same_tensors(best.network.state_dict(), state_of(growing, data, tmp_path / "best").weights)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(data: TrainingData, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run(data: PairData, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="the loss became"):
         run(EXPLODING, data, tmp_path)
     state = state_of(EXPLODING, data, tmp_path)
@@ -134,7 +134,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(data: TrainingData, tmp_path: P
     assert same_tensors(state.weights, run(replace(SMALL, epochs=1), data, tmp_path / "one").network.state_dict())
 
 
-def test_weights_that_only_validation_finds_broken_are_not_saved(data: TrainingData, tmp_path: Path) -> None:
+def test_weights_that_only_validation_finds_broken_are_not_saved(data: PairData, tmp_path: Path) -> None:
     """With one batch an epoch, the step that breaks the weights is followed by no other."""
     experiment = replace(EXPLODING, batch_pairs=9)
     with pytest.raises(TrainingError, match="the loss became"):
@@ -143,7 +143,7 @@ def test_weights_that_only_validation_finds_broken_are_not_saved(data: TrainingD
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_second_run_in_one_folder_is_refused(trained: Trained, data: TrainingData, folder: Path) -> None:
+def test_a_second_run_in_one_folder_is_refused(trained: Trained, data: PairData, folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(TrainingError, match="already holds a run; add --resume") as caught:
         run(SMALL, data, folder)
@@ -153,7 +153,7 @@ def test_a_second_run_in_one_folder_is_refused(trained: Trained, data: TrainingD
 
 
 @pytest.mark.usefixtures("trained")
-def test_the_state_of_another_run_is_refused_by_name(data: TrainingData, folder: Path) -> None:
+def test_the_state_of_another_run_is_refused_by_name(data: PairData, folder: Path) -> None:
     other = replace(SMALL, learning_rate=1e-4, network=NARROW.model_copy(update={"dropout": 0.5}))
     with pytest.raises(TrainingError, match="another run") as caught:
         run(other, data, folder, resume=True)
@@ -164,7 +164,7 @@ def test_the_state_of_another_run_is_refused_by_name(data: TrainingData, folder:
         run(SMALL, replace(data, album=changed), folder, resume=True)
 
 
-def test_mse_is_reported_and_chosen_by_where_it_is_minimised(data: TrainingData, tmp_path: Path) -> None:
+def test_mse_is_reported_and_chosen_by_where_it_is_minimised(data: PairData, tmp_path: Path) -> None:
     (row,) = run(replace(SMALL, loss="mse", epochs=1), data, tmp_path).history
     assert row.validation_loss == row.validation_mse != row.validation_bce
     assert 0 < row.train_loss < 0.5 < row.validation_bce

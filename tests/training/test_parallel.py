@@ -21,8 +21,9 @@ import json, torch
 from pathlib import Path
 from training import parallel
 from training.album import Album
-from training.epoch import TrainingData, new_learner, run_epoch
+from training.epoch import new_learner, run_epoch
 from training.experiments import SMOKE
+from training.pair_data import PairData
 from training.pairs import PairSet
 
 torch.set_num_threads(1)
@@ -31,7 +32,7 @@ draws = torch.Generator().manual_seed(0)
 pixels = torch.randint(0, 256, (16, 105, 105), generator=draws, dtype=torch.uint8)
 left, right = torch.randint(0, 16, (2, 23), generator=draws)
 pairs = PairSet(left=left, right=right, same=torch.randint(0, 2, (23,), generator=draws).double())
-data = TrainingData(album=Album(keys=[], pixels=pixels, sha256=""), training=pairs, validation=pairs)
+data = PairData(album=Album(keys=[], pixels=pixels, sha256=""), training=pairs, validation=pairs)
 network = SMOKE.network.model_copy(update={"batch_norm": sys.argv[2] == "normalised"})
 experiment = replace(SMOKE, network=network, batch_pairs=8, weight_decay=1e-4)
 device = torch.device("cpu")

@@ -11,11 +11,11 @@ import pytest
 from model.errors import DataError
 from tests.training.small import SMALL, run
 from training.album import Album
-from training.epoch import TrainingData
 from training.finished import read_run
 from training.gallery import asymmetry, probable_causes, write_gallery
 from training.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.loop import METRICS_FILE, write_metrics
+from training.pair_data import PairData
 from training.pairs import read_pairs, resolve
 from training.ranking import hardest
 from training.reference import REFERENCES
@@ -24,7 +24,7 @@ from training.result import RESULT_FILE, finish
 
 
 @pytest.fixture(scope="module")
-def results(people: Path, data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(people: Path, data: PairData, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with one finished run that bears the name of Experiment 2."""
     folder = tmp_path_factory.mktemp("results")
     experiment = replace(SMALL, name="experiment-2")

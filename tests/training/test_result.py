@@ -17,11 +17,11 @@ from model.similarity import similarity
 from tests.conftest import tiny_network
 from training.album import Album, open_album
 from training.card import format_card
-from training.epoch import TrainingData
 from training.evaluation import accuracy, area_under_roc, best_threshold, bootstrap, cross_entropy
 from training.experiments import SMOKE
 from training.figures import format_metrics, measure
 from training.loop import Trained
+from training.pair_data import PairData
 from training.pairs import PairSet, split
 from training.result import finish
 from training.scoring import score_pairs
@@ -38,7 +38,7 @@ class Finished:
 
     header: Header
     folder: Path
-    data: TrainingData
+    data: PairData
     test: PairSet
 
 
@@ -58,7 +58,7 @@ def pairs(album: Album) -> PairSet:
 
 
 def finished(album: Album, validation: PairSet, test: PairSet | None, folder: Path) -> Header:
-    data = TrainingData(album=album, training=validation, validation=validation)
+    data = PairData(album=album, training=validation, validation=validation)
     network = tiny_network().to(memory_format=torch.channels_last)
     trained = Trained(network=network, epoch=2, history=[], code_version="began-with")
     return finish(SMOKE, trained, data, test, folder, "the-code")
@@ -69,7 +69,7 @@ def result(album: Album, pairs: PairSet, tmp_path_factory: pytest.TempPathFactor
     folder = tmp_path_factory.mktemp("run")
     validation, test = split(pairs, 0.5, 1)
     header = finished(album, validation, test, folder)
-    data = TrainingData(album=album, training=validation, validation=validation)
+    data = PairData(album=album, training=validation, validation=validation)
     return Finished(header=header, folder=folder, data=data, test=test)
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from model.errors import TrainingError
 from tests.training.small import CPU, NARROW, SMALL, run
-from training.epoch import TrainingData
 from training.experiments import Experiment
 from training.loop import Trained, train
+from training.pair_data import PairData
 from training.pairs import PairSet
 from training.state import Epoch, load_state
 
@@ -42,7 +42,7 @@ class Interrupted(PairSet):
         return super().__getitem__(chosen)
 
 
-def interrupt(experiment: Experiment, data: TrainingData, folder: Path, after: int) -> None:
+def interrupt(experiment: Experiment, data: PairData, folder: Path, after: int) -> None:
     pairs = data.training
     stopping = Interrupted(left=pairs.left, right=pairs.right, same=pairs.same, taken=[], after=after)
     with pytest.raises(KeyboardInterrupt):
@@ -71,14 +71,14 @@ class Whole:
 
 
 @pytest.fixture(scope="module")
-def whole(data: TrainingData, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+def whole(data: PairData, tmp_path_factory: pytest.TempPathFactory) -> Whole:
     folder = tmp_path_factory.mktemp("whole")
     return Whole(folder=folder, trained=run(EVERYTHING, data, folder))
 
 
 @pytest.mark.parametrize("batches", [(3,), (6,), (8,), (2, 4)], ids=str)
 def test_interrupted_and_resumed_equals_uninterrupted(
-    whole: Whole, data: TrainingData, tmp_path: Path, batches: tuple[int, ...]
+    whole: Whole, data: PairData, tmp_path: Path, batches: tuple[int, ...]
 ) -> None:
     """An epoch has three batches; several numbers are several interruptions."""
     for after in batches:
@@ -93,20 +93,20 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
-def test_an_interruption_keeps_the_last_finished_epoch(data: TrainingData, tmp_path: Path) -> None:
+def test_an_interruption_keeps_the_last_finished_epoch(data: PairData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
     assert len(load_state(tmp_path / "state.safetensors", SMALL, data.sha256).history) == 1
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
 
 
-def test_resuming_a_finished_run_trains_no_further(whole: Whole, data: TrainingData) -> None:
+def test_resuming_a_finished_run_trains_no_further(whole: Whole, data: PairData) -> None:
     state = (whole.folder / "state.safetensors").read_bytes()
     again = run(EVERYTHING, data, whole.folder, resume=True)
     assert again.history == whole.trained.history
     assert (whole.folder / "state.safetensors").read_bytes() == state
 
 
-def test_a_run_stopped_between_its_files_catches_up(data: TrainingData, tmp_path: Path) -> None:
+def test_a_run_stopped_between_its_files_catches_up(data: PairData, tmp_path: Path) -> None:
     """The state is written before the metrics; resumed, the run ends with every row."""
     trained = run(SMALL, data, tmp_path)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -116,9 +116,7 @@ def test_a_run_stopped_between_its_files_catches_up(data: TrainingData, tmp_path
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(
-    data: TrainingData, tmp_path: Path, resume: bool
-) -> None:
+def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(data: PairData, tmp_path: Path, resume: bool) -> None:
     run(SMALL, data, tmp_path)
     (tmp_path / "state.safetensors").unlink()
     rows = (tmp_path / "metrics.jsonl").read_text()
@@ -127,20 +125,20 @@ def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(
     assert (tmp_path / "metrics.jsonl").read_text() == rows
 
 
-def test_other_training_pairs_are_another_run(data: TrainingData, tmp_path: Path) -> None:
+def test_other_training_pairs_are_another_run(data: PairData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
     swapped = replace(data, training=data.validation, validation=data.training)
     with pytest.raises(TrainingError, match=r"\(data_sha256 differ\)"):
         run(SMALL, swapped, tmp_path, resume=True)
 
 
-def test_a_resumed_run_remembers_the_code_that_it_began_with(data: TrainingData, tmp_path: Path) -> None:
+def test_a_resumed_run_remembers_the_code_that_it_began_with(data: PairData, tmp_path: Path) -> None:
     one = replace(SMALL, epochs=1)
     assert train(one, data, tmp_path, CPU, code="first").code_version == "first"
     assert train(one, data, tmp_path, CPU, resume=True, code="second").code_version == "first"
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_training(data: TrainingData, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_before_training(data: PairData, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
         run(SMALL, data, tmp_path / "file" / "run")
