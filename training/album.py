@@ -28,7 +28,7 @@ from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from model.quality import Quality
 from training.archive import picture_files, picture_paths, status_of
-from training.pairs import Key
+from training.pairs import Key, key_of
 
 READ_AHEAD = 64
 FaceOf = Literal["center", "largest"]
@@ -87,7 +87,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
     pictures: dict[Key, _Picture | None] = {}
     files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
     for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files, source):
-        key = (name.parent.name, name.stem)
+        key = key_of(name)
         if key in pictures:
             raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
         pictures[key] = picture

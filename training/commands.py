@@ -32,7 +32,7 @@ from training.options import (
     people_of,
 )
 from training.pair_data import AnyData, describe_pairs
-from training.pairs import PairSet, read_pairs
+from training.pairs import PairSet, name_of, read_pairs
 from training.people import read_people
 from training.people_data import PeopleData, describe_people
 from training.provenance import code_version
@@ -81,7 +81,7 @@ def scenes(options: argparse.Namespace) -> None:
     others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
     wanted = {key for pair in pairs for key in (pair.left, pair.right)}
     files = read_pictures(find_images(options.data, options.images), wanted | set(others))
-    if missing := sorted("/".join(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
+    if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
         raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
     crowd = [files[key] for key in others if key in files]
     if len(crowd) < OTHERS:

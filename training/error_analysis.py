@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from training.album import Album, MeasuredFace
 from training.evaluation import Labels, wilson
 from training.finished import Run
+from training.pairs import name_of
 from training.ranking import hardest
 
 ERRORS_FILE = "errors.json"
@@ -61,7 +62,7 @@ class ErrorAnalysis(BaseModel):
 
 def analyse(run: Run, album: Album) -> ErrorAnalysis:
     """`album` has the pictures of the run straightened, with what was measured of their faces."""
-    measured = {"/".join(key): face for key, face in zip(album.keys, album.faces, strict=True)}
+    measured = {name_of(key): face for key, face in zip(album.keys, album.faces, strict=True)}
     known = np.array([left in measured and right in measured for left, right in run.pairs])
     faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
     right = ((run.scores >= run.header.threshold.value) == run.same)[known]

@@ -19,6 +19,7 @@ from model.files import replacing
 from model.quality import sharpness
 from training.album import Album
 from training.finished import Run
+from training.pairs import name_of
 from training.ranking import hardest
 
 COUNT = 12
@@ -36,7 +37,7 @@ figcaption { font-size: 12px; overflow-wrap: anywhere; }
 
 def write_gallery(path: Path, run: Run, album: Album) -> None:
     """Writes the page. Raises DataError if the album lacks a picture of the run, or if it cannot be written."""
-    pictures = {"/".join(key): number for key, number in album.index().items()}
+    pictures = {name_of(key): number for key, number in album.index().items()}
     threshold = run.header.threshold.value
     parts = [f"<h1>{html.escape(run.header.name)}</h1><p>Threshold {threshold:.4f}</p>"]
     for kind in hardest(run.scores, run.same, threshold, COUNT):

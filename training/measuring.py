@@ -18,7 +18,7 @@ from training.experiments import ALIGNED
 from training.figures import figures_over_people, format_metrics, measure
 from training.finished import read_run
 from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, people_of, write_json
-from training.pairs import PairSet, read_pairs
+from training.pairs import PairSet, name_of, read_pairs
 from training.people import owners, pictures_at_hand, read_people
 from training.provenance import code_version
 from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
@@ -78,8 +78,7 @@ def _over_people(
     album: Album, test: PairSet, scores: Scores, same: Labels, threshold: float
 ) -> tuple[int, list[Metric]]:
     """How many people the pairs show, and figures with intervals for other people, not other pairs of these."""
-    sides = zip(test.left.tolist(), test.right.tolist(), strict=True)
-    left, right = numbered([("/".join(album.keys[a]), "/".join(album.keys[b])) for a, b in sides])
+    left, right = numbered([(name_of(a), name_of(b)) for a, b in test.keys_of(album.keys)])
     figures = figures_over_people(scores, same, left, right, threshold)
     return int(max(left.max(), right.max())) + 1, [
         Metric(name=name, split="test", value=figure.value, pairs=len(scores), interval=(figure.low, figure.high))
@@ -152,7 +151,7 @@ def errors(options: argparse.Namespace) -> None:
     found = read_run(options.run)
     config = found.header.preprocessing
     album = album_of(options, config if config.alignment else ALIGNED)
-    there = set(map("/".join, album.keys))
+    there = set(map(name_of, album.keys))
     if all(name not in there for pair in found.pairs for name in pair):
         raise DataError(f"{options.images}: has none of the run's pictures; name its data with --data and --images")
     analysis = analyse(found, album)

@@ -20,7 +20,7 @@ from training.archive import find_images
 from training.experiments import AnyExperiment, find_experiment
 from training.identity_experiment import IdentityExperiment
 from training.pair_data import AnyData, PairData
-from training.pairs import Key, PairSet, read_pairs, require_both_kinds, resolve, split
+from training.pairs import Key, PairSet, name_of, read_pairs, require_both_kinds, resolve, split
 from training.people import HoldOut, pictures_of, read_people
 from training.people_data import PeopleData, people_data
 
@@ -98,4 +98,4 @@ def write_json(path: Path | None, found: BaseModel) -> None:
 
 def names_of(keys: Sequence[Key]) -> str:
     """Pictures by name."""
-    return ", ".join("/".join(key) for key in keys) or "none"
+    return ", ".join(map(name_of, keys)) or "none"

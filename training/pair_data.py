@@ -32,13 +32,7 @@ class PairData:
     @property
     def pairs_sha256(self) -> str:
         """A digest over the pairs of both parts, by the names of their pictures."""
-        parts = [
-            [(self.album.keys[left], self.album.keys[right]) for left, right in zip(*sides, strict=True)]
-            for sides in (
-                (self.training.left.tolist(), self.training.right.tolist()),
-                (self.validation.left.tolist(), self.validation.right.tolist()),
-            )
-        ]
+        parts = [pairs.keys_of(self.album.keys) for pairs in (self.training, self.validation)]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
     @property

@@ -7,7 +7,7 @@ the file NAME_0004) or a file name.
 P pairs
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,16 @@ from model.errors import DataError
 
 Key = tuple[str, str]
 """A picture: the person's name, and the file's name without its ending."""
+
+
+def key_of(path: Path) -> Key:
+    """The key of a picture file, of whose path the last two parts count."""
+    return path.parent.name, path.stem
+
+
+def name_of(key: Key) -> str:
+    """PERSON/FILE, as results and messages name a picture."""
+    return "/".join(key)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +58,11 @@ class PairSet:
         """The pairs at the indices `chosen`, int64."""
         return PairSet(left=self.left[chosen], right=self.right[chosen], same=self.same[chosen])
 
+    def keys_of(self, album_keys: Sequence[Key]) -> list[tuple[Key, Key]]:
+        """The keys of the two pictures of each pair; `album_keys` are all those of the album."""
+        sides = zip(self.left.tolist(), self.right.tolist(), strict=True)
+        return [(album_keys[left], album_keys[right]) for left, right in sides]
+
 
 def read_pairs(path: Path) -> list[Pair]:
     """Reads a pair list. Raises DataError with file and line."""
@@ -70,7 +85,7 @@ def read_lines(path: Path, what: str) -> list[str]:
 
 
 def resolve(
-    path: Path, pairs: Sequence[Pair], index: dict[Key, int], faceless: Collection[Key] = frozenset()
+    path: Path, pairs: Sequence[Pair], index: Mapping[Key, int], faceless: Collection[Key] = frozenset()
 ) -> PairSet:
     """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for.
 
@@ -78,10 +93,15 @@ def resolve(
     """
     missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
     if missing:
-        (person, stem), line = min(missing.items(), key=lambda item: item[1])
+        first, line = min(missing.items(), key=lambda item: item[1])
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        what = "no face large enough was found in" if (person, stem) in faceless else "there is no picture"
-        raise DataError(f"{path}:{line}: {what} {person}/{stem}{others}")
+        what = "no face large enough was found in" if first in faceless else "there is no picture"
+        raise DataError(f"{path}:{line}: {what} {name_of(first)}{others}")
+    return index_pairs(pairs, index)
+
+
+def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
+    """Pairs -> indices of their pictures, of which all must be there."""
     return PairSet(
         left=torch.tensor([index[pair.left] for pair in pairs]),
         right=torch.tensor([index[pair.right] for pair in pairs]),
@@ -105,9 +125,8 @@ def split(pairs: PairSet, fraction: float, seed: int) -> tuple[PairSet, PairSet]
 
 def shared_people(training: PairSet, validation: PairSet, keys: Sequence[Key]) -> int:
     """How many validation pairs show a person who is in the training pairs too: a split by pairs leaks these."""
-    known = {keys[i][0] for i in (*training.left.tolist(), *training.right.tolist())}
-    sides = zip(validation.left.tolist(), validation.right.tolist(), strict=True)
-    return sum(keys[left][0] in known or keys[right][0] in known for left, right in sides)
+    known = {person for pair in training.keys_of(keys) for person, _ in pair}
+    return sum(left[0] in known or right[0] in known for left, right in validation.keys_of(keys))
 
 
 def parse_pair(path: Path, number: int, line: str) -> Pair:

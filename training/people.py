@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from model.errors import DataError
-from training.pairs import Key, PairSet, read_lines
+from training.pairs import Key, PairSet, name_of, read_lines
 
 People = Mapping[str, Tensor]
 """Who has which pictures: int64 (N,), indices into an album."""
@@ -69,7 +69,7 @@ def pictures_of(
     for name, count in people.items():
         there = len(found.get(name, ()))
         if there != count:
-            without = sorted("/".join(key) for key in faceless if key[0] == name)
+            without = sorted(name_of(key) for key in faceless if key[0] == name)
             why = f"; no face large enough was found in {', '.join(without)}" if without else ""
             raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}")
     return found

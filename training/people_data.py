@@ -50,8 +50,7 @@ class PeopleData:
     def pairs_sha256(self) -> str:
         """A digest over who is trained on and over the validation pairs, by the names of their pictures."""
         people = [sorted(self.training), sorted(self.held_out)]
-        sides = zip(self.validation.left.tolist(), self.validation.right.tolist(), strict=True)
-        pairs = [(self.album.keys[left], self.album.keys[right]) for left, right in sides]
+        pairs = self.validation.keys_of(self.album.keys)
         return hashlib.sha256(json.dumps([people, pairs]).encode()).hexdigest()
 
     @property

@@ -23,7 +23,7 @@ from training.all_pairs import score_all
 from training.evaluation import Labels, Scores
 from training.figures import AT_THRESHOLD, measure
 from training.operating import false_match_curve, operating_points
-from training.pairs import PairSet
+from training.pairs import PairSet, name_of
 from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
 from training.resampling import Owners, numbered
 from training.scoring import embed_all, score_pairs
@@ -49,8 +49,7 @@ def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Alb
     """The pairs of a list, scored; its pairs of two people are the impostor pairs. Raises DataError for too few."""
     _require_enough(pairs)
     scores, same = score_pairs(network, config, album, pairs)
-    sides = zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)
-    left, right = numbered([("/".join(album.keys[a]), "/".join(album.keys[b])) for a, b in sides])
+    left, right = numbered([(name_of(a), name_of(b)) for a, b in pairs.keys_of(album.keys)])
     return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
 
 

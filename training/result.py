@@ -19,7 +19,7 @@ from training.figures import measure
 from training.head import fit_head, held_out_rates
 from training.loop import Trained
 from training.pair_data import AnyData
-from training.pairs import PairSet
+from training.pairs import PairSet, name_of
 from training.people_data import PeopleData
 from training.provenance import provenance_of
 from training.scoring import score_pairs
@@ -94,9 +94,8 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
     with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["left", "right", "same", "similarity"])
-        rows = zip(pairs.left.tolist(), pairs.right.tolist(), pairs.same.tolist(), scores, strict=True)
-        for left, right, same, score in rows:
-            writer.writerow(["/".join(album.keys[left]), "/".join(album.keys[right]), int(same), float(score)])
+        for (left, right), same, score in zip(pairs.keys_of(album.keys), pairs.same.tolist(), scores, strict=True):
+            writer.writerow([name_of(left), name_of(right), int(same), float(score)])
 
 
 def _quality_ranges(data: AnyData) -> QualityRanges | None:

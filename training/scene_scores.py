@@ -24,7 +24,7 @@ from model.preprocessing import PreprocessingConfig
 from training.album import Album
 from training.archive import picture_files
 from training.evaluation import Estimate, wilson
-from training.pairs import Key, Pair, PairSet
+from training.pairs import Key, Pair, index_pairs, key_of
 from training.scenes import Kind, Scene, compose
 from training.scoring import score_pairs
 
@@ -84,12 +84,8 @@ def format_scenes(result: SceneResult) -> str:
 def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
     """The files of those pictures that the source has."""
     wanted = set(keys)
-    found = ((_key(path), data) for path, data in picture_files(source))
+    found = ((key_of(path), data) for path, data in picture_files(source))
     return {key: data for key, data in found if key in wanted}
-
-
-def _key(path: Path) -> Key:
-    return path.parent.name, path.stem
 
 
 def _open(data: bytes) -> Image.Image:
@@ -116,12 +112,8 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[Pair], seen: Mapping[Key, Pix
     """How many pairs are decided rightly at the checkpoint's threshold."""
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
-    album, index = Album(keys=list(found), pixels=pixels, sha256=""), {key: i for i, key in enumerate(found)}
+    album = Album(keys=list(found), pixels=pixels, sha256="")
+    index = album.index()
     both = [pair for pair in pairs if pair.left in index and pair.right in index]
-    resolved = PairSet(
-        left=torch.tensor([index[pair.left] for pair in both]),
-        right=torch.tensor([index[pair.right] for pair in both]),
-        same=torch.tensor([float(pair.same) for pair in both]),
-    )
-    scores, same = score_pairs(checkpoint.network, checkpoint.header.preprocessing, album, resolved)
+    scores, same = score_pairs(checkpoint.network, checkpoint.header.preprocessing, album, index_pairs(both, index))
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from model.errors import DataError
-from training.pairs import Key, Pair, PairSet, read_pairs, resolve, shared_people, split
+from training.pairs import Key, Pair, PairSet, key_of, name_of, read_pairs, resolve, shared_people, split
 
 
 def write(folder: Path, text: str) -> Path:
@@ -19,6 +19,13 @@ def numbered(count: int) -> PairSet:
     """Pairs that can be told apart: pair i is of the pictures i and 1000 + i."""
     numbers = torch.arange(count)
     return PairSet(left=numbers, right=numbers + 1000, same=(numbers % 2).float())
+
+
+def test_pairs_know_the_keys_of_their_pictures() -> None:
+    keys = [key_of(Path("people") / name) for name in ("Ada/Ada_0001.png", "Ada/sea.side.jpg", "Kurt/Kurt_0001.webp")]
+    assert [name_of(key) for key in keys] == ["Ada/Ada_0001", "Ada/sea.side", "Kurt/Kurt_0001"]
+    pairs = PairSet(left=torch.tensor([0, 2]), right=torch.tensor([1, 0]), same=torch.tensor([1.0, 0.0]))
+    assert pairs.keys_of(keys) == [(keys[0], keys[1]), (keys[2], keys[0])]
 
 
 def test_reads_the_format_of_lfw(tmp_path: Path) -> None:
