@@ -101,7 +101,7 @@ def _add_measurements(subcommands: Subcommands) -> None:
     calibrate.set_defaults(command=measuring.calibrate)
     scenes = subcommands.add_parser("scenes", help="score the test pairs as a person would send them")
     scenes.add_argument("checkpoint", type=Path)
-    scenes.set_defaults(command=commands.scenes)
+    scenes.set_defaults(command=measuring.scenes)
     _add_threads(scenes)
     errors = subcommands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
     errors.add_argument("run", type=Path, help="folder of a finished run")

@@ -1,18 +1,20 @@
-"""What each sub-command of `python -m training` does, given its parsed options."""
+"""The sub-commands that train, prepare and report, given their parsed options.
+
+Those that measure are in `measuring.py`, View 2 in `view2_command.py`.
+"""
 
 import argparse
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from tqdm import tqdm
 
 from model.checkpoint import Header, load
-from model.errors import DataError, TrainingError
+from model.errors import TrainingError
 from model.faces import LANDMARKS, FaceFinder
 from model.photographs import decode
 from training import parallel
-from training.archive import find_images
+from training.archive import find_images, read_pictures
 from training.card import format_card
 from training.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
 from training.figures import format_metrics
@@ -32,14 +34,12 @@ from training.options import (
     people_of,
 )
 from training.pair_data import AnyData, describe_pairs
-from training.pairs import PairSet, name_of, read_pairs
+from training.pairs import PairSet
 from training.people import read_people
 from training.people_data import PeopleData, describe_people
 from training.provenance import code_version
 from training.report import write_report
 from training.result import finish
-from training.scene_scores import OTHERS, format_scenes, measure_scenes, read_pictures
-from training.scenes import KINDS
 from training.template import measure_template
 
 
@@ -72,25 +72,6 @@ def template(options: argparse.Namespace) -> None:
     print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(LANDMARKS, found, strict=True)))
 
 
-def scenes(options: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    checkpoint = load(options.checkpoint)
-    pairs = read_pairs(options.data / options.test_pairs)
-    others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
-    wanted = {key for pair in pairs for key in (pair.left, pair.right)}
-    files = read_pictures(find_images(options.data, options.images), wanted | set(others))
-    if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
-        raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
-    crowd = [files[key] for key in others if key in files]
-    if len(crowd) < OTHERS:
-        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {OTHERS}")
-    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
-    for kind in KINDS:
-        print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
-
-
 def run(options: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = code_version()  # before hours of training in which the files may change
@@ -104,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
         trained = train(experiment, data, folder, device, resume=options.resume, code=code)
         if parallel.rank() > 0:
             return
-    _report(finish(experiment, trained, data, test, folder, code), folder)
+    _print_result(finish(experiment, trained, data, test, folder, code), folder)
 
 
 def grid(options: argparse.Namespace) -> None:
@@ -133,7 +114,7 @@ def grid(options: argparse.Namespace) -> None:
     folder = options.out / BEST_FOLDER
     write_metrics(folder / METRICS_FILE, trained.history[: best.stopped])
     experiment = replace(best.experiment, name=BEST_FOLDER)
-    _report(finish(experiment, trained, data, test, folder, code), folder)
+    _print_result(finish(experiment, trained, data, test, folder, code), folder)
 
 
 def _training_data(options: argparse.Namespace, experiment: AnyExperiment) -> tuple[AnyData, PairSet | None]:
@@ -169,7 +150,7 @@ def card(options: argparse.Namespace) -> None:
     print(format_card(load(options.checkpoint).header), end="")
 
 
-def _report(header: Header, folder: Path) -> None:
+def _print_result(header: Header, folder: Path) -> None:
     path = folder / f"{header.name}.safetensors"
     print(format_metrics(header.metrics))
     print(f"threshold {header.threshold.value:.4f}; wrote {path}; serve it with: python -m app --weights {path}")

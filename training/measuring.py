@@ -1,4 +1,4 @@
-"""What the sub-commands of `python -m training` do that measure a finished checkpoint, given their parsed options."""
+"""The sub-commands that measure a finished checkpoint, given their parsed options; the others are in `commands.py`."""
 
 import argparse
 
@@ -12,6 +12,7 @@ from model.residual import ResidualNetwork
 from training.ablation import WITHOUT, Part, held_out_rule, leave_out
 from training.album import Album
 from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
+from training.archive import find_images, read_pictures
 from training.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.evaluation import Labels, Scores
 from training.experiments import ALIGNED
@@ -23,6 +24,8 @@ from training.people import owners, pictures_at_hand, read_people
 from training.provenance import code_version
 from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.resampling import numbered
+from training.scene_scores import OTHERS, format_scenes, measure_scenes
+from training.scenes import KINDS
 from training.scoring import embed_all, score_pairs
 from training.variants import Variant
 
@@ -144,6 +147,25 @@ def calibrate(options: argparse.Namespace) -> None:
         )
     print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {options.out}")
     print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
+
+
+def scenes(options: argparse.Namespace) -> None:
+    """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    checkpoint = load(options.checkpoint)
+    pairs = read_pairs(options.data / options.test_pairs)
+    others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
+    wanted = {key for pair in pairs for key in (pair.left, pair.right)}
+    files = read_pictures(find_images(options.data, options.images), wanted | set(others))
+    if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
+        raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
+    crowd = [files[key] for key in others if key in files]
+    if len(crowd) < OTHERS:
+        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {OTHERS}")
+    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
+    for kind in KINDS:
+        print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
 
 
 def errors(options: argparse.Namespace) -> None:

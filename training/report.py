@@ -59,11 +59,11 @@ def _write_reproduction(results: Path, out: Path, runs: dict[str, Run]) -> Path:
     findings = results / FINDINGS_FILE
     path = out / "reproduction.md"
     with replacing(path) as partial:
-        partial.write_text(_report(runs, findings.read_text() if findings.exists() else "", table_grid(results)))
+        partial.write_text(_page(runs, findings.read_text() if findings.exists() else "", table_grid(results)))
     return path
 
 
-def _report(runs: dict[str, Run], findings: str, grid: str) -> str:
+def _page(runs: dict[str, Run], findings: str, grid: str) -> str:
     references = {reference.name: reference for reference in REFERENCES}
     missing = [reference.system for name, reference in references.items() if name not in runs]
     parts = [

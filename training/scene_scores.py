@@ -4,10 +4,9 @@ P pairs, H W pixels
 """
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,9 +21,8 @@ from model.faces import FaceFinder
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 from training.album import Album
-from training.archive import picture_files
 from training.evaluation import Estimate, wilson
-from training.pairs import Key, Pair, index_pairs, key_of
+from training.pairs import Key, Pair, index_pairs
 from training.scenes import Kind, Scene, compose
 from training.scoring import score_pairs
 
@@ -79,13 +77,6 @@ def format_scenes(result: SceneResult) -> str:
     share = result.accuracy
     line = f"{result.kind:<34} accuracy {share.value:.4f}  95% {share.low:.4f} to {share.high:.4f}  n={result.pairs}"
     return line if result.found is None else f"{line}  wanted face taken in {result.found} of {result.pictures}"
-
-
-def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
-    """The files of those pictures that the source has."""
-    wanted = set(keys)
-    found = ((key_of(path), data) for path, data in picture_files(source))
-    return {key: data for key, data in found if key in wanted}
 
 
 def _open(data: bytes) -> Image.Image:

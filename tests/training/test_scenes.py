@@ -17,9 +17,10 @@ from model.verifier import Verifier
 from tests.drawing import encode
 from tests.faces import DRAWN, Placed, scene
 from tests.model.pictures import prepare
+from training.archive import read_pictures
 from training.experiments import ALIGNED
 from training.pairs import Pair
-from training.scene_scores import measure_scenes, read_pictures
+from training.scene_scores import measure_scenes
 from training.scenes import KINDS, PASTED, Kind, compose
 from training.template import measure_template
 
