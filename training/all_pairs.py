@@ -23,7 +23,7 @@ Logits = NDArray[np.float32]
 BLOCK = 256
 KEPT = 20
 """Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones."""
-LEAST_KEPT = 10_000
+MIN_KEPT = 10_000
 MEASURED = (0.01, 0.001, 0.0001)
 """The false match rates at which the false non-match rate is measured, where there are pairs enough to show them."""
 
@@ -94,7 +94,7 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -
     In each round people are drawn with replacement, and the threshold is found anew. Only the highest impostor pairs
     can decide about it; a round that would need more takes the lowest of those kept, and its FNMR is an upper bound.
     """
-    kept = min(len(pairs.impostor), max(LEAST_KEPT, int(KEPT * max_fmr * len(pairs.impostor))))
+    kept = min(len(pairs.impostor), max(MIN_KEPT, int(KEPT * max_fmr * len(pairs.impostor))))
     highest = np.argpartition(pairs.impostor, len(pairs.impostor) - kept)[-kept:]
     highest = highest[np.argsort(-pairs.impostor[highest], kind="stable")]
     top, left, right = pairs.impostor[highest], pairs.left[highest], pairs.right[highest]

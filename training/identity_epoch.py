@@ -23,7 +23,7 @@ from training.evaluation import (
 from training.identity_batches import Batch, batches_in_epoch, identity_batches
 from training.identity_experiment import IdentityExperiment
 from training.losses import Classifier, large_margin_cosine, require_finite, supervised_contrastive
-from training.moving_average import follow
+from training.moving_average import update_average
 from training.people_data import PeopleData
 from training.scoring import raw_scores
 from training.seeds import generator_for
@@ -138,7 +138,9 @@ def _train(
             for group in learner.optimizer.param_groups:
                 group["lr"] = _rate(experiment, data, number, index)
             loss, right = identity_step(experiment, learner, batch)
-            follow(learner.model.average, learner.model.network, experiment.average, (number - 1) * count + index)
+            update_average(
+                learner.model.average, learner.model.network, experiment.average, (number - 1) * count + index
+            )
             sums += torch.tensor([loss, right, batch.known, len(batch.images)])
             rate = float(sums[3]) / (time.perf_counter() - started)
             left_s = (count * (experiment.epochs - number + 1) - index - 1) * float(sums[3]) / (index + 1) / rate

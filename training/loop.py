@@ -11,11 +11,11 @@ from model.architecture import FaceNetwork
 from model.errors import TrainingError
 from model.files import replacing
 from training import parallel
-from training.course import Course, begin_course
 from training.curves import draw_curves
 from training.experiments import AnyExperiment
 from training.pair_data import AnyData
 from training.state import Epoch, RunState, best_epoch, flatten_optimizer, load_state, restore_optimizer, save_state
+from training.trainer import Trainer, new_trainer
 
 STATE_FILE = "state.safetensors"
 METRICS_FILE = "metrics.jsonl"
@@ -47,21 +47,21 @@ def train(
     says with which code a new run begins. Raises TrainingError if the loss stops being finite (the last good state
     stays), if `folder` holds a run already, or if it cannot be written.
     """
-    course = begin_course(experiment, data, device)
+    trainer = new_trainer(experiment, data, device)
     state = parallel.from_first(lambda: _begin(experiment, data, folder, resume, code))
     if state.history:
-        course.state.load_state_dict(state.weights)
-        restore_optimizer(course.optimizer, state.optimizer)
+        trainer.state.load_state_dict(state.weights)
+        restore_optimizer(trainer.optimizer, state.optimizer)
     while not finished(experiment, state.history):
-        row = course.run_epoch(len(state.history) + 1)
-        _advance(experiment, state, row, course)
+        row = trainer.run_epoch(len(state.history) + 1)
+        _advance(experiment, state, row, trainer)
         if parallel.rank() == 0:
             save_state(folder / STATE_FILE, state, experiment, data.sha256)
             _publish(experiment, state, folder)
     best = experiment.keep == "best"
-    course.state.load_state_dict(state.best if best else state.weights)
+    trainer.state.load_state_dict(state.best if best else state.weights)
     epoch = best_epoch(state.history) if best else len(state.history)
-    return Trained(network=course.network, epoch=epoch, history=state.history, code_version=state.code_version)
+    return Trained(network=trainer.network, epoch=epoch, history=state.history, code_version=state.code_version)
 
 
 def _begin(experiment: AnyExperiment, data: AnyData, folder: Path, resume: bool, code: str) -> RunState:
@@ -120,10 +120,10 @@ def _publish(experiment: AnyExperiment, state: RunState, folder: Path) -> None:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
 
 
-def _advance(experiment: AnyExperiment, state: RunState, row: Epoch, course: Course) -> None:
+def _advance(experiment: AnyExperiment, state: RunState, row: Epoch, trainer: Trainer) -> None:
     """Takes an epoch into the state; the best weights are copied, since the network goes on changing."""
     state.history.append(row)
-    state.weights = course.state.state_dict()
-    state.optimizer = flatten_optimizer(course.optimizer)
+    state.weights = trainer.state.state_dict()
+    state.optimizer = flatten_optimizer(trainer.optimizer)
     if experiment.keep == "best" and best_epoch(state.history) == row.epoch:
         state.best = {name: tensor.clone() for name, tensor in state.weights.items()}

@@ -1,11 +1,11 @@
-"""The moving average of a network's weights (Polyak and Juditsky 1992), which validates better than the weights."""
+"""Exponential moving average (EMA) of a network's weights; it validates better than the weights."""
 
 import torch
 from torch import nn
 
 
 @torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Moves the average towards the network, in place; step counts from 0.
 
     Early steps move it further, so that the first weights, which mean nothing, do not stay. The statistics of batch

@@ -27,10 +27,10 @@ from training.pairs import PairSet, name_of
 from training.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
 from training.resampling import Owners, numbered
 from training.scoring import embed_all, score_pairs
-from training.thresholds import choose_threshold, likelier_from
+from training.thresholds import choose_threshold, fit_even_odds
 
-LEAST_PAIRS = 20
-MOST_PICTURES = 3000
+MIN_PAIRS = 20
+MAX_PICTURES = 3000
 SPLIT = "calibration"
 
 
@@ -56,9 +56,9 @@ def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Alb
 def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: Album) -> Sample:
     """Balanced pairs of all people of an album, and every impostor pair that they have. Raises DataError for too few.
 
-    Of more than `MOST_PICTURES` pictures those of some people are taken, drawn at random.
+    Of more than `MAX_PICTURES` pictures those of some people are taken, drawn at random.
     """
-    people = some_people(pictures_at_hand({name for name, _ in album.keys}, album.keys), MOST_PICTURES)
+    people = some_people(pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
     pairs = balanced_pairs(people, HoldOut())
     _require_enough(pairs)
     scores, same = score_pairs(network, config, album, pairs)
@@ -86,7 +86,7 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     Figures of other pairs that depend on the old threshold are left out, those that do not are kept.
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    choose = likelier_from if isinstance(network, ResidualNetwork) else choose_threshold
+    choose = fit_even_odds if isinstance(network, ResidualNetwork) else choose_threshold
     threshold: Threshold = choose(network, sample.scores, sample.same).model_copy(update={"split": split})
     kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
     calibrated = isinstance(network, ResidualNetwork)
@@ -105,8 +105,8 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
 
 def _require_enough(pairs: PairSet) -> None:
     genuine = int(pairs.same.sum())
-    if min(genuine, len(pairs) - genuine) < LEAST_PAIRS:
+    if min(genuine, len(pairs) - genuine) < MIN_PAIRS:
         raise DataError(
-            f"to calibrate takes {LEAST_PAIRS} pairs of one person and {LEAST_PAIRS} of two, or more; "
+            f"to calibrate takes {MIN_PAIRS} pairs of one person and {MIN_PAIRS} of two, or more; "
             f"there are {genuine} and {len(pairs) - genuine}"
         )

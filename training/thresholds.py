@@ -7,7 +7,7 @@ from model.similarity import Threshold, similarity
 from training.calibration import platt
 from training.evaluation import Labels, Scores, best_threshold
 
-LEAST_SIMILARITY, MOST_LOGIT = 1e-12, 40.0
+MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
 """What a similarity of 0 or 1 counts as, and beyond which logit it is one."""
 
 
@@ -30,19 +30,19 @@ def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Thre
     )
 
 
-def likelier_from(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
+def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
     """The similarity from which "same" is the likelier answer, were both as likely beforehand: by Platt's sigmoid.
 
     All pairs have a say in it, where the threshold of highest accuracy hangs on the few that are nearest. It is never
     above what identical pictures score; of scores that say nothing it is the threshold of highest accuracy.
     """
-    inside = np.clip(scores, LEAST_SIMILARITY, 1 - LEAST_SIMILARITY)
+    inside = np.clip(scores, MIN_SIMILARITY, 1 - MIN_SIMILARITY)
     scale, bias = platt(np.log(inside / (1 - inside)), same)
     best = choose_threshold(network, scores, same)
     if scale <= 0:
         return best
     beforehand = np.log(same.sum() / (~same).sum())
-    crossing = 1 / (1 + np.exp(np.clip((bias - beforehand) / scale, -MOST_LOGIT, MOST_LOGIT)))
+    crossing = 1 / (1 + np.exp(np.clip((bias - beforehand) / scale, -MAX_LOGIT, MAX_LOGIT)))
     value = min(float(crossing), _similarity_of_identical(network))
     return best.model_copy(update={"value": value, "method": "even odds, by Platt's sigmoid"})
 

@@ -112,7 +112,7 @@ def test_each_person_may_count_alike() -> None:
 def test_the_highest_pairs_alone_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = crowd(120)
     whole = fnmr_over_people(pairs, 0.01)
-    monkeypatch.setattr("training.all_pairs.LEAST_KEPT", 0)
+    monkeypatch.setattr("training.all_pairs.MIN_KEPT", 0)
     assert fnmr_over_people(pairs, 0.01) == whole
 
 

@@ -22,7 +22,6 @@ from training import identity_epoch
 from training.batch_augmentation import BatchAugmentation
 from training.calibration import platt
 from training.commands import _describe
-from training.course import begin_course
 from training.evaluation import cross_entropy
 from training.experiments import EXPERIMENTS
 from training.head import fit_head
@@ -38,6 +37,7 @@ from training.people_data import PeopleData
 from training.result import finish
 from training.scoring import embed_all, raw_scores, score_pairs
 from training.state import Epoch
+from training.trainer import new_trainer
 
 STILL = replace(
     SMALL_PEOPLE,
@@ -240,7 +240,7 @@ def test_the_state_of_another_run_is_refused_by_name(whole: tuple[Trained, Path]
 
 def test_pairs_and_people_are_not_mixed_up(data: PeopleData) -> None:
     with pytest.raises(TrainingError, match="pairs and people cannot stand for each other"):
-        begin_course(SMALL, data, CPU)
+        new_trainer(SMALL, data, CPU)
 
 
 def test_one_person_alone_cannot_be_learned_from(data: PeopleData) -> None:

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from training.moving_average import follow
+from training.moving_average import update_average
 
 
 def layers(value: float) -> nn.Sequential:
@@ -16,7 +16,7 @@ def layers(value: float) -> nn.Sequential:
 def test_it_equals_a_slow_loop() -> None:
     average, expected = layers(0.0), 0.0
     for step in range(50):
-        follow(average, layers(step + 1.0), 0.8, step)
+        update_average(average, layers(step + 1.0), 0.8, step)
         stays = min(0.8, (1 + step) / (10 + step))
         expected = stays * expected + (1 - stays) * (step + 1)
     state = average.state_dict()
@@ -28,11 +28,11 @@ def test_it_equals_a_slow_loop() -> None:
 def test_the_first_weights_do_not_stay() -> None:
     average = layers(100.0)
     for step in range(30):
-        follow(average, layers(1.0), 0.998, step)
+        update_average(average, layers(1.0), 0.998, step)
     assert torch.allclose(average.state_dict()["0.bias"], torch.ones(2), atol=1e-3)
 
 
 def test_nothing_else_is_changed() -> None:
     network = layers(3.0)
-    follow(layers(0.0), network, 0.9, 7)
+    update_average(layers(0.0), network, 0.9, 7)
     assert all(bool((tensor == 3).all()) for tensor in network.state_dict().values())

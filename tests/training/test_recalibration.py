@@ -22,7 +22,7 @@ from training.experiments import ALIGNED
 from training.pairs import read_pairs, resolve
 from training.recalibration import some_people
 from training.scoring import score_pairs
-from training.thresholds import likelier_from
+from training.thresholds import fit_even_odds
 
 OLD = (
     Metric(name="accuracy at threshold", split="test", value=0.9, pairs=1000),
@@ -130,10 +130,10 @@ def test_a_network_of_calibrated_similarities_decides_at_even_odds(genuine: int)
     logits = np.concatenate([draws.normal(2, 1, genuine), draws.normal(-1, 1, 400)])
     same = np.arange(len(logits)) < genuine
     network = ResidualNetwork(ResidualConfig(head="joint-bayesian"))
-    found = likelier_from(network, 1 / (1 + np.exp(-logits)), same)
+    found = fit_even_odds(network, 1 / (1 + np.exp(-logits)), same)
     assert np.log(found.value / (1 - found.value)) == pytest.approx(0.5, abs=0.25)
     assert (found.pairs, found.method) == (len(logits), "even odds, by Platt's sigmoid")
-    turned = likelier_from(network, 1 / (1 + np.exp(logits)), same)
+    turned = fit_even_odds(network, 1 / (1 + np.exp(logits)), same)
     assert turned.method == "highest accuracy"
 
 
@@ -141,7 +141,7 @@ def test_even_odds_lie_no_higher_than_what_identical_pictures_score() -> None:
     """Logits around 5 and 2 are as likely of either kind at 3.5; two identical pictures have one of 1."""
     logits = np.array([4.0, 5, 6, 1, 2, 3] * 5)
     network = ResidualNetwork(SMALL_COSINE)
-    found = likelier_from(network, 1 / (1 + np.exp(-logits)), logits > 3.5)
+    found = fit_even_odds(network, 1 / (1 + np.exp(-logits)), logits > 3.5)
     assert found.method == "even odds, by Platt's sigmoid"
     assert found.value == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
 
@@ -149,9 +149,9 @@ def test_even_odds_lie_no_higher_than_what_identical_pictures_score() -> None:
 def test_even_odds_of_similarities_that_are_sure_or_say_next_to_nothing_are_a_similarity() -> None:
     network = ResidualNetwork(SMALL_COSINE)
     sure = np.repeat([0.0, 1.0], 10)
-    assert likelier_from(network, sure, sure > 0.5).value == pytest.approx(0.5, abs=1e-4)
+    assert fit_even_odds(network, sure, sure > 0.5).value == pytest.approx(0.5, abs=1e-4)
     logits = np.array([1 + 1e-6, -1, 1, -1, 1, -1])
-    nothing = likelier_from(network, 1 / (1 + np.exp(-logits)), np.arange(6) < 2)
+    nothing = fit_even_odds(network, 1 / (1 + np.exp(-logits)), np.arange(6) < 2)
     assert nothing.method == "even odds, by Platt's sigmoid"
     assert 0 < nothing.value < 1e-12
 

@@ -19,7 +19,7 @@ from training.state import Epoch
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class Trainer:
     """`state` has every tensor that steps change, `network` the ones to keep; `run_epoch` takes the epoch's number."""
 
     state: nn.Module
@@ -28,8 +28,8 @@ class Course:
     run_epoch: Callable[[int], Epoch]
 
 
-def begin_course(experiment: AnyExperiment, data: AnyData, device: torch.device) -> Course:
-    """A run before its first step, from pairs or from people. Raises TrainingError if it cannot learn from the data."""
+def new_trainer(experiment: AnyExperiment, data: AnyData, device: torch.device) -> Trainer:
+    """The trainer of a run before its first step. Raises TrainingError if it cannot learn from the data."""
     if isinstance(experiment, Experiment) and isinstance(data, PairData):
         return _from_pairs(experiment, data, device)
     if isinstance(experiment, IdentityExperiment) and isinstance(data, PeopleData):
@@ -37,10 +37,10 @@ def begin_course(experiment: AnyExperiment, data: AnyData, device: torch.device)
     raise TrainingError(f"{experiment.name}: pairs and people cannot stand for each other")
 
 
-def _from_pairs(experiment: Experiment, data: PairData, device: torch.device) -> Course:
+def _from_pairs(experiment: Experiment, data: PairData, device: torch.device) -> Trainer:
     parallel.require_share_of(len(data.training), experiment.batch_pairs)
     learner = new_learner(experiment, device)
-    return Course(
+    return Trainer(
         state=learner.network,
         network=learner.network,
         optimizer=learner.optimizer,
@@ -48,9 +48,9 @@ def _from_pairs(experiment: Experiment, data: PairData, device: torch.device) ->
     )
 
 
-def _from_people(experiment: IdentityExperiment, data: PeopleData, device: torch.device) -> Course:
+def _from_people(experiment: IdentityExperiment, data: PeopleData, device: torch.device) -> Trainer:
     learner = new_identity_learner(experiment, data, device)
-    return Course(
+    return Trainer(
         state=learner.model,
         network=learner.model.average,
         optimizer=learner.optimizer,
