@@ -22,8 +22,8 @@ from training.detail_tables import (
 from training.error_analysis import ERRORS_FILE, ErrorAnalysis
 from training.evaluation import roc
 from training.finished import Run
-from training.folds import VIEW2_FILE, View2, format_view2
 from training.variants import VARIANTS_FOLDER, Variant
+from training.view2_results import VIEW2_FILE, View2, format_view2
 
 LOG_FILE = "accuracy-log.md"
 Stored = TypeVar("Stored", bound=BaseModel)

@@ -10,12 +10,12 @@ from training.error_analysis import ErrorAnalysis
 from training.evaluation import Estimate, squared_error
 from training.figures import AREA, AT_THRESHOLD, EER, FNMR_AT_1, figures_over_people
 from training.finished import Run
-from training.folds import View2
 from training.markdown import Row, between, interval_of, spread, table
 from training.published import PUBLISHED, RESTRICTED, Published, category
 from training.reference import REFERENCES
 from training.resampling import numbered
 from training.variants import Variant
+from training.view2_results import View2
 
 BASELINE = "experiment-2"
 

@@ -1,24 +1,20 @@
 """LFW's View 2: each fold's pairs scored by a network that saw only the other folds' people."""
 
-from dataclasses import replace
 from pathlib import Path
-
-import torch
 
 from model.checkpoint import Header
 from model.errors import TrainingError
 from training.album import Album
 from training.figures import AT_THRESHOLD
-from training.folds import Fold, View2
 from training.identity_experiment import IdentityExperiment
-from training.loop import train
 from training.pairs import PairSet, require_both_kinds, resolve
 from training.people import pictures_of
 from training.people_data import PeopleData, people_data
-from training.protocol import Protocol
 from training.provenance import as_json
 from training.published import category
-from training.result import RESULT_FILE, SCORES_FILE, finish
+from training.result import RESULT_FILE, SCORES_FILE
+from training.view2_lists import Protocol
+from training.view2_results import Fold, View2
 
 
 def fold_data(protocol: Protocol, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
@@ -29,14 +25,6 @@ def fold_data(protocol: Protocol, number: int, album: Album, experiment: Identit
     )
     require_both_kinds(protocol.people_path, data.validation, "validate")
     return data
-
-
-def run_fold(
-    experiment: IdentityExperiment, data: PeopleData, test: PairSet, folder: Path, device: torch.device, code: str
-) -> Header:
-    """Trains, going on where it stopped, and tests; for a fold that is not done. Raises TrainingError."""
-    trained = train(experiment, data, folder, device, resume=True, code=code)
-    return finish(experiment, trained, data, test, folder, code)
 
 
 def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) -> Header | None:
@@ -52,16 +40,6 @@ def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) ->
     if (found.experiment, found.data_sha256, found.pairs_sha256) != wanted or not networks:
         raise TrainingError(f"{folder}: holds a fold of another run; choose another --out")
     return header
-
-
-def folder_of(out: Path, number: int) -> Path:
-    """Where a fold's run is."""
-    return out / f"fold-{number:02d}"
-
-
-def of_fold(experiment: IdentityExperiment, number: int) -> IdentityExperiment:
-    """The experiment, named after the fold that it is tested on."""
-    return replace(experiment, name=f"{experiment.name}-fold-{number:02d}")
 
 
 def pairs_of_fold(protocol: Protocol, number: int, album: Album) -> PairSet:

@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -9,14 +10,16 @@ import torch
 from model.checkpoint import Header
 from model.errors import DataError, TrainingError
 from training.album import Album
-from training.folds import VIEW2_FILE, format_view2
 from training.identity_experiment import IdentityExperiment
+from training.loop import train
 from training.options import album_of, device_of, experiment_of, write_json
 from training.parallel import require_lone_process
 from training.people_data import describe_people
-from training.protocol import Protocol, read_protocol
 from training.provenance import code_version
-from training.view2 import done_fold, fold_data, folder_of, of_fold, pairs_of_fold, run_fold, summarise
+from training.result import finish
+from training.view2 import done_fold, fold_data, pairs_of_fold, summarise
+from training.view2_lists import Protocol, read_protocol
+from training.view2_results import VIEW2_FILE, format_view2
 
 
 def view2(options: argparse.Namespace) -> None:
@@ -31,7 +34,9 @@ def view2(options: argparse.Namespace) -> None:
     out = options.out or Path("runs") / f"view2-{experiment.name}"
     done: dict[int, Header] = {}
     for number in protocol.numbers:
-        header = _fold(of_fold(experiment, number), protocol, number, album, out, device, train=number in wanted)
+        fold = f"fold-{number:02d}"
+        named = replace(experiment, name=f"{experiment.name}-{fold}")
+        header = _fold(named, protocol, number, album, out / fold, device, wanted=number in wanted)
         if header:
             done[number] = header
     found = summarise(experiment.name, done, len(protocol.numbers))
@@ -51,16 +56,17 @@ def _fold(
     protocol: Protocol,
     number: int,
     album: Album,
-    out: Path,
+    folder: Path,
     device: torch.device,
     *,
-    train: bool,
+    wanted: bool,
 ) -> Header | None:
     """What a fold's run says of itself, trained now if it is not done and is wanted."""
-    folder, data = folder_of(out, number), fold_data(protocol, number, album, experiment)
+    data = fold_data(protocol, number, album, experiment)
     header = done_fold(experiment, data, folder)
-    if header or not train:
+    if header or not wanted:
         return header
     print(f"fold {number} of {len(protocol.numbers)}: {describe_people(data)}, on {device}", flush=True)
-    test = pairs_of_fold(protocol, number, album)
-    return run_fold(experiment, data, test, folder, device, code_version())
+    test, code = pairs_of_fold(protocol, number, album), code_version()
+    trained = train(experiment, data, folder, device, resume=True, code=code)
+    return finish(experiment, trained, data, test, folder, code)

@@ -20,12 +20,12 @@ from training.error_analysis import ERRORS_FILE, Bin, ErrorAnalysis, ScoredPair
 from training.evaluation import Scores
 from training.experiments import ALIGNED
 from training.finished import read_run
-from training.folds import VIEW2_FILE, Fold, View2, format_view2
 from training.published import PUBLISHED, category
 from training.report import write_report
 from training.result import RESULT_FILE
 from training.significance import compare_runs
 from training.variants import VARIANTS_FOLDER, Variant
+from training.view2_results import VIEW2_FILE, Fold, View2, format_view2
 
 NAMES = [f"P{person}/P{person}_{picture}" for person in range(8) for picture in range(3)]
 PAIRS = list(combinations(NAMES, 2))[::2]

@@ -10,15 +10,15 @@ import torch
 from model.errors import DataError
 from tests.drawing import encode, portrait
 from tests.training.small_people import SMALL_PEOPLE
-from training import view2
+from training import view2_command
 from training.__main__ import main
 from training.album import open_album
 from training.experiments import EXPERIMENTS
 from training.finished import read_run
-from training.folds import VIEW2_FILE, View2
 from training.people import HoldOut
-from training.protocol import Protocol, read_pair_folds, read_people_folds, read_protocol
 from training.view2 import fold_data, pairs_of_fold
+from training.view2_lists import Protocol, read_pair_folds, read_people_folds, read_protocol
+from training.view2_results import VIEW2_FILE, View2
 
 FOLDS, PEOPLE, PICTURES = 3, 4, 3
 RUN = replace(SMALL_PEOPLE, name="small-view2", held_out=HoldOut(fraction=0.4), people=3, epochs=1)
@@ -125,7 +125,7 @@ def test_an_interrupted_fold_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(view2, "finish", interrupted)
+        patched.setattr(view2_command, "finish", interrupted)
         assert main([*arguments, "--folds", "2"]) == 130
     assert "interrupted; the same command goes on" in capsys.readouterr().err
     state = tmp_path / "out" / "fold-02" / "state.safetensors"
