@@ -4,23 +4,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from matplotlib.figure import Figure
 from pydantic import BaseModel, ValidationError
 
 from model.errors import DataError
 from model.files import replacing
-from training.accuracy_tables import BASELINE, Measured, over_people, table_figures, table_seeds, table_systems
-from training.all_pairs import ALL_PAIRS_FILE, AllPairsRates
-from training.curves import draw_curves
-from training.detail_tables import (
-    table_errors,
-    table_hardest,
+from training.accuracy_tables import (
+    BASELINE,
+    Measured,
+    over_people,
+    table_figures,
     table_mcnemar,
     table_operating_points,
+    table_seeds,
+    table_systems,
     table_variants,
 )
+from training.all_pairs import ALL_PAIRS_FILE, AllPairsRates
+from training.curves import draw_curves, draw_det
 from training.error_analysis import ERRORS_FILE, ErrorAnalysis
-from training.evaluation import roc
+from training.error_tables import table_errors, table_hardest
 from training.finished import Run
 from training.variants import VARIANTS_FOLDER, Variant
 from training.view2_results import VIEW2_FILE, View2, format_view2
@@ -73,7 +75,7 @@ def write_accuracy(results: Path, out: Path, runs: Mapping[str, Run]) -> Path:
     folds = [_read(path, View2) for path in sorted(results.glob(f"*/{VIEW2_FILE}"))]
     for name, run in runs.items():
         draw_curves(out / f"curves-{name}.png", name, run.history)
-    _draw_det(out / "det.png", list(runs.values()))
+    draw_det(out / "det.png", [(run.header.name, run.scores, run.same) for run in runs.values()])
     log = results / LOG_FILE
     path = out / "accuracy.md"
     with replacing(path) as partial:
@@ -138,20 +140,3 @@ def _read(path: Path, kind: type[Stored]) -> Stored:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
         raise DataError(f"{path}: cannot be read, measure it again") from error
-
-
-def _draw_det(path: Path, runs: Sequence[Run]) -> None:
-    """FNMR over FMR, both logarithmic; rates of 0 have no place there."""
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
-    panel = figure.subplots()
-    for run in runs:
-        fmr, fnmr = roc(run.scores, run.same)
-        shown = (fmr > 0) & (fnmr > 0)
-        panel.plot(fmr[shown], fnmr[shown], label=run.header.name)
-    panel.plot([1e-3, 1], [1e-3, 1], color="grey", linewidth=0.5)
-    panel.set(title="DET on the test pairs", xlabel="false match rate", ylabel="false non-match rate")
-    panel.set(xscale="log", yscale="log")
-    panel.grid(alpha=0.3, which="both")
-    panel.legend()
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)

@@ -1,9 +1,11 @@
-"""The tables of the accuracy page, in Markdown."""
+"""The tables of the accuracy page, in Markdown; those of where a run is wrong are in `error_tables.py`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+from model.checkpoint import Metric
+from model.similarity import OperatingPoint
 from training.all_pairs import AllPairsRates
 from training.calibration import calibration_error
 from training.error_analysis import ErrorAnalysis
@@ -14,6 +16,7 @@ from training.markdown import Row, between, interval_of, spread, table
 from training.published import PUBLISHED, RESTRICTED, Published, category
 from training.reference import REFERENCES
 from training.resampling import numbered
+from training.significance import compare_runs
 from training.variants import Variant
 from training.view2_results import View2
 
@@ -107,3 +110,43 @@ def _at_low_fmr(found: AllPairsRates | None) -> list[str]:
             rates = ((rate.fnmr, rate.interval), (rate.even_fnmr, rate.even_interval))
             return [f"{value:.2%} ({low:.1%} to {high:.1%})" for value, (low, high) in rates]
     return ["", ""]
+
+
+def table_operating_points(measured: Mapping[str, Measured]) -> str:
+    """Every operating point that a checkpoint carries, or nothing."""
+    rows = [_point_row(name, point) for name, found in measured.items() for point in found.run.header.operating_points]
+    return table(["run", "point", "threshold", "FMR", "impostor pairs", "people", "split"], rows)
+
+
+def _point_row(name: str, point: OperatingPoint) -> Row:
+    low, high = point.interval
+    rate = f"{point.fmr:.3%} ({low:.3%} to {high:.3%})"
+    return [name, point.name, f"{point.threshold:.4f}", rate, f"{point.pairs:,}", f"{point.people:,}", point.split]
+
+
+def table_mcnemar(measured: Mapping[str, Measured]) -> str:
+    """Every run against the baseline, or nothing where that is missing or alone."""
+    rows = []
+    for name, found in measured.items():
+        test = compare_runs(found.run, measured[BASELINE].run) if BASELINE in measured and name != BASELINE else None
+        if test:
+            rows.append([name, str(test.pairs), str(test.first_only), str(test.second_only), f"{test.p_value:.2g}"])
+    return table(["run", "pairs of both", "only it is right", f"only {BASELINE} is right", "p"], rows)
+
+
+def table_variants(measured: Mapping[str, Measured]) -> str:
+    """Checkpoints on other pictures, and with parts left out, or nothing."""
+    rows = [_variant_row(name, variant) for name, found in measured.items() for variant in found.variants]
+    head = ["run", "changed", "pictures", "n", "left out", "accuracy", "95% over pairs", "AUC", EER]
+    return table(head, rows)
+
+
+def _variant_row(name: str, variant: Variant) -> Row:
+    accuracy, area, eer = (_named(variant.metrics, figure) for figure in (AT_THRESHOLD, AREA, EER))
+    cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
+    cells += [f"{accuracy.value:.2%}", interval_of(accuracy)]
+    return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]
+
+
+def _named(metrics: Sequence[Metric], name: str) -> Metric:
+    return next(metric for metric in metrics if metric.name == name)

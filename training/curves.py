@@ -1,15 +1,23 @@
-"""Learning curves as a PNG: loss and accuracy over the epochs, training against validation."""
+"""Curves as PNGs: loss and accuracy over the epochs of a run, ROC and DET curves of several runs.
 
+P pairs
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from model.files import replacing
+from training.evaluation import Labels, Scores, area_under_roc, roc
 from training.state import Epoch
+
+Scored = tuple[str, Scores, Labels]
+"""A run's name, and the similarities and labels of its P test pairs."""
 
 
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
-    """Two panels side by side; accuracy is at a similarity of 0.5.
+    """Training against validation, two panels side by side; accuracy is at a similarity of 0.5.
 
     A run that learns from people trains on another loss than it validates, and its training accuracy is a classifier's.
     """
@@ -32,5 +40,40 @@ def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
     for panel in (losses, accuracies):
         panel.grid(alpha=0.3)
         panel.legend()
+    _save(figure, path)
+
+
+def draw_roc(path: Path, runs: Sequence[Scored]) -> None:
+    """One minus FNMR over FMR, with each run's area."""
+    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    panel = figure.subplots()
+    for name, scores, same in runs:
+        fmr, fnmr = roc(scores, same)
+        area = area_under_roc(scores, same)
+        panel.plot(fmr, 1 - fnmr, label=f"{name}, area {area:.3f}")
+    panel.plot([0, 1], [0, 1], color="grey", linewidth=0.5)
+    panel.set(title="ROC on the test pairs", xlabel="false match rate", ylabel="1 - false non-match rate")
+    panel.grid(alpha=0.3)
+    panel.legend()
+    _save(figure, path)
+
+
+def draw_det(path: Path, runs: Sequence[Scored]) -> None:
+    """FNMR over FMR, both logarithmic; rates of 0 have no place there."""
+    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    panel = figure.subplots()
+    for name, scores, same in runs:
+        fmr, fnmr = roc(scores, same)
+        shown = (fmr > 0) & (fnmr > 0)
+        panel.plot(fmr[shown], fnmr[shown], label=name)
+    panel.plot([1e-3, 1], [1e-3, 1], color="grey", linewidth=0.5)
+    panel.set(title="DET on the test pairs", xlabel="false match rate", ylabel="false non-match rate")
+    panel.set(xscale="log", yscale="log")
+    panel.grid(alpha=0.3, which="both")
+    panel.legend()
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=120)

@@ -4,25 +4,21 @@ It reads what runs leave behind (`result.json`, `metrics.jsonl`, `test-scores.cs
 without the pictures.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from model.errors import DataError
 from model.files import replacing
 from training.accuracy_page import write_accuracy
 from training.accuracy_tables import BASELINE
-from training.curves import draw_curves
-from training.evaluation import area_under_roc, roc
+from training.curves import draw_curves, draw_roc
 from training.experiments import SMOKE
 from training.finished import Run, read_run
 from training.grid import BEST_FOLDER, GRID_FOLDER
 from training.markdown import table
 from training.ranking import hardest
 from training.reference import REFERENCES
+from training.reproduction_tables import table_beside, table_grid, table_rates
 from training.result import RESULT_FILE, SCORES_FILE
-from training.tables import table_beside, table_grid, table_rates
 
 FINDINGS_FILE = "findings.md"
 HARDEST = 5
@@ -55,7 +51,7 @@ def write_report(results: Path, out: Path) -> list[Path]:
 def _write_reproduction(results: Path, out: Path, runs: dict[str, Run]) -> Path:
     for name, run in runs.items():
         draw_curves(out / f"curves-{name}.png", name, run.history)
-    _draw_roc(out / "roc.png", list(runs.values()))
+    draw_roc(out / "roc.png", [(run.header.name, run.scores, run.same) for run in runs.values()])
     findings = results / FINDINGS_FILE
     path = out / "reproduction.md"
     with replacing(path) as partial:
@@ -95,18 +91,3 @@ def _hardest(name: str, run: Run) -> str:
         pairs = (f"{run.pairs[i][0]} / {run.pairs[i][1]} {run.scores[i]:.4f}" for i in kind.indices)
         rows.append([kind.title, "; ".join(pairs)])
     return f"### {name}, threshold {threshold:.4f}\n\n{table(['kind', 'pairs and their similarity'], rows)}"
-
-
-def _draw_roc(path: Path, runs: Sequence[Run]) -> None:
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
-    panel = figure.subplots()
-    for run in runs:
-        fmr, fnmr = roc(run.scores, run.same)
-        area = area_under_roc(run.scores, run.same)
-        panel.plot(fmr, 1 - fnmr, label=f"{run.header.name}, area {area:.3f}")
-    panel.plot([0, 1], [0, 1], color="grey", linewidth=0.5)
-    panel.set(title="ROC on the test pairs", xlabel="false match rate", ylabel="1 - false non-match rate")
-    panel.grid(alpha=0.3)
-    panel.legend()
-    with replacing(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)

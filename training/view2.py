@@ -1,4 +1,4 @@
-"""LFW's View 2: each fold's pairs scored by a network that saw only the other folds' people."""
+"""LFW's View 2: what a fold's network learns from, the other folds' people, what it is tested on, and what it found."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The report's tables, in Markdown."""
+"""The tables of the reproduction page, in Markdown."""
 
 from pathlib import Path
 
