@@ -15,6 +15,15 @@ BOUNDARY = "facepair-benchmark"
 ANSWER_S = 60.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """An answer as it came; the names and values of its headers are in lower case."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+
 @dataclass(kw_only=True)
 class Load:
     """What came of one load: the seconds of every request, from the first sent to the last answered, and this client's
@@ -57,7 +66,10 @@ async def load(port: int, requests: Sequence[bytes], connections: int, most: int
         try:
             while time.perf_counter() - started < seconds and (turn := next(turns, None)):
                 sent = time.perf_counter()
-                await _exchange(reader, writer, turn[1])
+                async with asyncio.timeout(ANSWER_S):
+                    answer = await exchange(reader, writer, turn[1])
+                if answer.status != 200:
+                    raise ServiceError(f"the service answered {answer.body.decode(errors='replace')}")
                 result.latencies_s.append(time.perf_counter() - sent)
         finally:
             writer.close()
@@ -68,14 +80,11 @@ async def load(port: int, requests: Sequence[bytes], connections: int, most: int
     return result
 
 
-async def _exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> bytes:
-    """One request, one answer's body; the connection stays open."""
-    async with asyncio.timeout(ANSWER_S):
-        writer.write(request)
-        await writer.drain()
-        status, *lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
-        headers = dict(line.split(b": ", 1) for line in lines if line)
-        body = await reader.readexactly(int(headers[b"content-length"]))
-    if status.split()[1] != b"200":
-        raise ServiceError(f"the service answered {body.decode(errors='replace')}")
-    return body
+async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> Response:
+    """One request and its whole answer; the connection stays open. Raises OSError or EOFError if it breaks off."""
+    writer.write(request)
+    await writer.drain()
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
+    headers = dict(line.split(b": ", 1) for line in lines if line)
+    body = await reader.readexactly(int(headers[b"content-length"]))
+    return Response(status=int(status.split()[1]), headers=headers, body=body)

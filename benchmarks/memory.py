@@ -14,8 +14,8 @@ from app.cores import decoders_of, queue_of, uploads_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, positive, run_benchmark
 from benchmarks.record import Figures, Row
+from benchmarks.service import HOST, serving
 from model.photographs import ORIENTATION_TAG
-from tests.app.service import serving
 from tests.drawing import encode
 from tests.faces import beheld, scene
 
@@ -74,11 +74,10 @@ async def send_at_once(url: str, data: bytes, count: int) -> Counter[int]:
 def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) -> Row:
     """One service, one load."""
     data = drawn_file(form, size)
-    with serving(weights, "--deadline-s", str(DEADLINE_S), "--log-level", "info") as service:
-        pid = service.process.pid
-        before = resident_bytes(pid, "VmRSS")
-        statuses = asyncio.run(send_at_once(service.url, data, count))
-        peak = resident_bytes(pid)
+    with serving(weights, "cpu", "--deadline-s", str(DEADLINE_S)) as service:
+        before = resident_bytes(service.pid, "VmRSS")
+        statuses = asyncio.run(send_at_once(f"http://{HOST}:{service.port}", data, count))
+        peak = resident_bytes(service.pid)
     return {
         "form": form,
         "file_mb": len(data) / 1e6,

@@ -9,9 +9,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.client import ANSWER_S, Response, exchange
 from benchmarks.service import HOST
 
-ANSWER_S = 60.0
 NO_ANSWER = 0
 """Instead of a status: the connection was refused, reset or closed, or nothing came in time."""
 
@@ -58,7 +58,8 @@ class OpenLoop:
     async def _ask(self, request: bytes, started: float, due: float) -> Answer:
         try:
             async with asyncio.timeout(ANSWER_S):
-                status, retry_after = await self._exchange(request)
+                answer = await self._exchange(request)
+            status, retry_after = answer.status, b"retry-after" in answer.headers
         except (OSError, EOFError, TimeoutError):
             status, retry_after = NO_ANSWER, False
         return Answer(at_s=due - started, latency_s=time.perf_counter() - due, status=status, retry_after=retry_after)
@@ -66,20 +67,16 @@ class OpenLoop:
     async def _open(self) -> _Connection:
         return _Connection(*await asyncio.open_connection(HOST, self._port))
 
-    async def _exchange(self, request: bytes) -> tuple[int, bool]:
-        """The status, and whether the answer says when to come again."""
+    async def _exchange(self, request: bytes) -> Response:
+        """Over an idle connection or a new one, which is kept if the answer leaves it open."""
         connection = self._idle.pop() if self._idle else await self._open()
         kept = False
         try:
-            connection.writer.write(request)
-            await connection.writer.drain()
-            status, *lines = (await connection.reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")
-            headers = dict(line.split(b": ", 1) for line in lines if line)
-            await connection.reader.readexactly(int(headers[b"content-length"]))
-            kept = headers.get(b"connection") != b"close"
+            answer = await exchange(connection.reader, connection.writer, request)
+            kept = answer.headers.get(b"connection") != b"close"
         finally:
             if kept:
                 self._idle.append(connection)
             else:
                 connection.writer.close()
-        return int(status.split()[1]), b"retry-after" in headers
+        return answer

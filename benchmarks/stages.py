@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import torch
@@ -21,6 +22,8 @@ from model.photographs import decode
 
 MAX_FACES = 64
 BARRIER_S = 60.0
+# Where the processes that measure meet; each of them gets it when it starts.
+_barrier: Barrier
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,9 +75,10 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     ]
 
 
-def _join(barrier: object) -> None:
+def _join(barrier: Barrier) -> None:
     """Gives a process the barrier at which all of them meet."""
-    globals()["_barrier"] = barrier
+    global _barrier
+    _barrier = barrier
 
 
 def _rates(weights: Path, pair: Pair, seconds: float) -> list[float]:
@@ -84,7 +88,7 @@ def _rates(weights: Path, pair: Pair, seconds: float) -> list[float]:
     rates = []
     for work in works:
         work()
-        globals()["_barrier"].wait(BARRIER_S)
+        _barrier.wait(BARRIER_S)
         started, calls = time.perf_counter(), 0
         while time.perf_counter() - started < seconds:
             work()
