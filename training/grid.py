@@ -15,8 +15,8 @@ from training.loop import METRICS_FILE, finished, read_metrics
 from training.state import Epoch, best_epoch
 
 GRID_FOLDER = "grid"
+# Folder, in the grid's, for the run of the best point; it has GRID_BEST's name even where another point is the best.
 BEST_FOLDER = GRID_BEST.name
-"""The run, in the grid's folder, of the best point, which is not the named one where another machine's is another."""
 GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
 """Half the time on a CPU that has the instructions."""
 

@@ -78,7 +78,7 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> t
     """The 95% interval of a rate over pairs of two people, from people drawn with replacement (Efron 1979).
 
     A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
-    That counts the chance of each pair three times, as `resampling.bootstrap_over_people` says; the interval is
+    That counts the variance of each pair three times, as `resampling.bootstrap_over_people` says; the interval is
     narrowed to the variance of pairs that depend on each other where they share a person.
     """
     people = int(max(left.max(), right.max())) + 1

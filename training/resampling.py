@@ -46,10 +46,11 @@ def bootstrap_over_people(
 ) -> Estimate:
     """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
 
-    Drawing people (the pigeonhole bootstrap, Owen 2007) counts the chance of each pair of two people three times: in
-    its weight, the product of two counts, each of them varies, and so does their product. The interval is narrowed to
-    the variance without twice what such pairs, drawn alone, make of it. What is left is that of pairs which depend on
-    each other where they share a person (Aronow, Samii and Assenova 2015), and of independent pairs where none do.
+    Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each pair of two people three times: its
+    weight is a product of two random counts, and varies with either and with both. So twice the variance that
+    resampling these pairs alone gives is subtracted, never below that variance itself, and the interval is scaled to
+    the rest: that of pairs which depend on each other where they share a person (Aronow, Samii and Assenova 2015), or
+    of independent pairs where none do.
 
     Rounds that draw no pair of one person, or none of two, say nothing and are left out.
     """
