@@ -26,8 +26,8 @@ from tests.drawing import encode
 from tests.faces import Placed, scene
 
 CONNECTIONS = (1, 4, 16)
+# Of one request; the service's queue is made long enough for all connections.
 IMAGES = 2
-"""Of one request; the service's queue is made long enough for all connections."""
 PEOPLE = 8
 WARM_UP = 4
 BARE_ROUNDS = 10

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from benchmarks.client import ANSWER_S, Response, exchange
 from benchmarks.service import HOST
 
+# Instead of a status: the connection was refused, reset or closed, or nothing came in time.
 NO_ANSWER = 0
-"""Instead of a status: the connection was refused, reset or closed, or nothing came in time."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,9 +25,9 @@ HEALTH_PER_S = 5.0
 UNLOADED = 0.2
 AFTER = 0.5
 WINDOW_S = 0.5
+# The service is back to normal in the first half second whose requests are all accepted, half of them within twice
+# the unloaded median.
 NORMAL = 2.0
-"""The service is back to normal in the first half second whose requests are all accepted, half of them within twice
-the unloaded median."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from statistics import median
 
 import torch
 
+# For each work its seconds per call, one value for each round.
 Seconds = dict[str, list[float]]
-"""For each work its seconds per call, one value for each round."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,8 @@ from training import commands, measuring, view2_command
 from training.experiments import EXPERIMENTS
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# What an interruption says of a command that resumes by itself.
 GOES_ON = "; the same command goes on from the last finished epoch"
-"""What an interruption says of a command that resumes by itself."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

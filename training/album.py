@@ -31,8 +31,8 @@ from training.archive import picture_files, picture_paths, status_of
 from training.pairs import Key, key_of
 
 READ_AHEAD = 64
+# Which face of a picture that has several: LFW's pictures are of whoever is in the middle.
 FaceOf = Literal["center", "largest"]
-"""Which face of a picture that has several: LFW's pictures are of whoever is in the middle."""
 
 
 @dataclass(frozen=True, kw_only=True)

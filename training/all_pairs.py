@@ -21,11 +21,11 @@ ALL_PAIRS_FILE = "all-pairs.json"
 Logits = NDArray[np.float32]
 
 BLOCK = 256
+# Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
 KEPT = 20
-"""Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones."""
 MIN_KEPT = 10_000
+# The false match rates at which the false non-match rate is measured, where there are pairs enough to show them.
 MEASURED = (0.01, 0.001, 0.0001)
-"""The false match rates at which the false non-match rate is measured, where there are pairs enough to show them."""
 
 
 @dataclass(frozen=True, kw_only=True)

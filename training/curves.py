@@ -12,8 +12,8 @@ from model.files import replacing
 from training.evaluation import Labels, Scores, area_under_roc, roc
 from training.state import Epoch
 
+# A run's name, and the similarities and labels of its P test pairs.
 Scored = tuple[str, Scores, Labels]
-"""A run's name, and the similarities and labels of its P test pairs."""
 
 
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:

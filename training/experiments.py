@@ -60,8 +60,8 @@ LFW_ALIGNMENT = Alignment(
     template=((0.4136, 0.4501), (0.5864, 0.4501), (0.5, 0.5495), (0.4267, 0.6274), (0.5733, 0.6274)),
     detector_sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
 )
+# The face alone, without the background that a photograph has around it: 150 of the frame's 250 pixels.
 ALIGNED = PreprocessingConfig(crop=0.6, draft_margin=10, alignment=LFW_ALIGNMENT)
-"""The face alone, without the background that a photograph has around it: 150 of the frame's 250 pixels."""
 
 EXPERIMENT_1 = Experiment(name="experiment-1", network=PAPER)
 EXPERIMENT_2 = Experiment(name="experiment-2", network=NORMALISED, augmentation=Augmentation())
@@ -76,10 +76,11 @@ EXPERIMENT_3 = replace(
 EXPERIMENT_4 = replace(
     EXPERIMENT_2, name="experiment-4", loss="mse", decay_every_epochs=5, patience_epochs=5, keep="best"
 )
+# The reference's winner.
 GRID_WINNER = replace(EXPERIMENT_4, name="grid-winner", batch_pairs=64, patience_epochs=3)
-"""The reference's winner."""
+# Ours: `python -m training grid` finds it and tests it under this name.
 GRID_BEST = replace(EXPERIMENT_4, name="grid-best", batch_pairs=64, epochs=30, patience_epochs=7, precision="bfloat16")
-"""Ours: `python -m training grid` finds it and tests it under this name."""
+# A narrow network for two epochs: whether an installation and a data set work, in a minute.
 SMOKE = replace(
     EXPERIMENT_2,
     name="smoke",
@@ -88,8 +89,8 @@ SMOKE = replace(
     batch_pairs=16,
     learning_rate=1e-3,
 )
-"""A narrow network for two epochs: whether an installation and a data set work, in a minute."""
 
+# Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle 128 of 250 pixels.
 DEEP_FUNNELED_FACE = FaceParts(
     parts=(
         Part(x=0.5, y=0.36, half_width=0.29, half_height=0.08),
@@ -97,7 +98,6 @@ DEEP_FUNNELED_FACE = FaceParts(
         Part(x=0.5, y=0.77, half_width=0.16, half_height=0.05),
     )
 )
-"""Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle 128 of 250 pixels."""
 EXPERIMENT_5 = IdentityExperiment(
     name="experiment-5",
     network=ResidualConfig(input_channels=3, grey_views=(1,)),
@@ -107,12 +107,12 @@ EXPERIMENT_5 = IdentityExperiment(
     augmentation=BatchAugmentation(colour=ColourChange()),
     face=DEEP_FUNNELED_FACE.seen_through(128 / 150),
 )
+# No outside data: the deep-funneled pictures as they are.
 EXPERIMENT_5_UNALIGNED = replace(
     EXPERIMENT_5,
     name="experiment-5-unaligned",
     preprocessing=PreprocessingConfig(side_px=100, colour="rgb", crop=150 / 250, standardised=True),
 )
-"""No outside data: the deep-funneled pictures as they are."""
 EXPERIMENT_5_COLOUR = replace(EXPERIMENT_5, name="experiment-5-colour", network=ResidualConfig(input_channels=3))
 EXPERIMENT_5_GREY = replace(
     EXPERIMENT_5,
@@ -126,6 +126,7 @@ EXPERIMENT_5_GREY_UNALIGNED = replace(
     name="experiment-5-grey-unaligned",
     preprocessing=EXPERIMENT_5_UNALIGNED.preprocessing.model_copy(update={"colour": "grey"}),
 )
+# Half the arithmetic: the first version of Experiment 5.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
     name="experiment-5-one-view",
@@ -136,7 +137,6 @@ EXPERIMENT_5_ONE_VIEW = replace(
     face=DEEP_FUNNELED_FACE,
     precision="float32",
 )
-"""Half the arithmetic: the first version of Experiment 5."""
 
 AnyExperiment = Experiment | IdentityExperiment
 

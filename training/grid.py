@@ -17,8 +17,8 @@ from training.state import Epoch, best_epoch
 GRID_FOLDER = "grid"
 # Folder, in the grid's, for the run of the best point; it has GRID_BEST's name even where another point is the best.
 BEST_FOLDER = GRID_BEST.name
+# Half the time on a CPU that has the instructions.
 GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
-"""Half the time on a CPU that has the instructions."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from model.errors import DataError
 
+# A picture: the person's name, and the file's name without its ending.
 Key = tuple[str, str]
-"""A picture: the person's name, and the file's name without its ending."""
 
 
 def key_of(path: Path) -> Key:

@@ -16,8 +16,8 @@ from torch import Tensor
 from model.errors import DataError
 from training.pairs import Key, PairSet, name_of, read_lines
 
+# Who has which pictures: int64 (N,), indices into an album.
 People = Mapping[str, Tensor]
-"""Who has which pictures: int64 (N,), indices into an album."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,8 @@ from training.evaluation import (
     resampled,
 )
 
+# The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one.
 Owners = NDArray[np.int64]
-"""The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one."""
 
 
 def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:

@@ -13,8 +13,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 from PIL.Image import Resampling, Transpose
 
+# Where something is pasted: the centre, and half the side.
 Place = tuple[float, float, float]
-"""Where something is pasted: the centre, and half the side."""
 
 ATTEMPTS = 200
 SIZE = (1000, 750)
@@ -24,6 +24,7 @@ FACE = 1 / 2.2
 PASTED = 0.76
 SOFT = 0.04
 OTHERS = (1, 3)
+# How the pixels lie in a file of that EXIF orientation whose picture is upright.
 ORIENTATIONS = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -33,7 +34,6 @@ ORIENTATIONS = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_270,
 }
-"""How the pixels lie in a file of that EXIF orientation whose picture is upright."""
 LARGE = (4000, 3000)
 QUALITY = 92
 

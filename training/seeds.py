@@ -2,8 +2,8 @@
 
 import torch
 
+# New ones go last; there is room for eleven.
 PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap")
-"""New ones go last; there is room for eleven."""
 
 
 def generator_for(run_seed: int, purpose: str, epoch: int) -> torch.Generator:

@@ -7,8 +7,8 @@ from model.similarity import Threshold, similarity
 from training.calibration import platt
 from training.evaluation import Labels, Scores, best_threshold
 
+# What a similarity of 0 or 1 counts as, and beyond which logit it is one.
 MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
-"""What a similarity of 0 or 1 counts as, and beyond which logit it is one."""
 
 
 def even_odds(pairs: int) -> Threshold:
