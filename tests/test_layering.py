@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = {"model", "app", "training", "tests", "benchmarks"}
+PACKAGES = {"model", "app", "training", "tests", "benchmarks"}
 ALLOWED = {"model": {"model"}, "app": {"app", "model"}, "training": {"training", "model"}}
 ONLY_FOR_TRAINING = {"torchvision", "matplotlib", "tqdm", "pytest", "hypothesis", "httpx"}
 
@@ -23,35 +23,35 @@ def imported(path: Path) -> set[str]:
     return names
 
 
-def files(room: str) -> list[Path]:
-    return sorted((ROOT / room).rglob("*.py"))
+def files(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
 
 
-@pytest.mark.parametrize("room", ALLOWED)
-def test_rooms_import_only_what_they_may(room: str) -> None:
-    assert files(room)
-    for path in files(room):
-        assert imported(path) & ROOMS <= ALLOWED[room], path
+@pytest.mark.parametrize("package", ALLOWED)
+def test_packages_import_only_what_they_may(package: str) -> None:
+    assert files(package)
+    for path in files(package):
+        assert imported(path) & PACKAGES <= ALLOWED[package], path
 
 
-@pytest.mark.parametrize("room", ["model", "app"])
-def test_serving_needs_nothing_that_only_training_installs(room: str) -> None:
-    for path in files(room):
+@pytest.mark.parametrize("package", ["model", "app"])
+def test_serving_needs_nothing_that_only_training_installs(package: str) -> None:
+    for path in files(package):
         assert not imported(path) & ONLY_FOR_TRAINING, path
 
 
 def test_no_relative_imports_hide_from_these_tests() -> None:
-    for room in ALLOWED:
-        for path in files(room):
+    for package in ALLOWED:
+        for path in files(package):
             nodes = ast.walk(ast.parse(path.read_text()))
             assert not any(isinstance(node, ast.ImportFrom) and node.level for node in nodes), path
 
 
-@pytest.mark.parametrize("room", ["model", "app"])
-def test_what_serving_imports_is_declared(room: str) -> None:
+@pytest.mark.parametrize("package", ["model", "app"])
+def test_what_serving_imports_is_declared(package: str) -> None:
     declared = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[0].lower()
     renamed = {"PIL": "pillow", "cv2": "opencv-python-headless", "python_multipart": "python-multipart"}
-    for path in files(room):
-        for name in imported(path) - ROOMS - set(sys.stdlib_module_names) - {"starlette"}:
+    for path in files(package):
+        for name in imported(path) - PACKAGES - set(sys.stdlib_module_names) - {"starlette"}:
             wanted = renamed.get(name, name.replace("_", "-"))
             assert f'"{wanted}' in declared, f"{path} imports {name}"
