@@ -4,7 +4,9 @@ Without them a connection could fill the memory with headers, or never send them
 """
 
 import asyncio
+import sys
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -18,11 +20,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     What arrives together with the end of what came before it is not counted. A head that is not whole within
     HEAD_WITHIN_S of its first byte is answered 408; a connection that begins none is closed after as long.
+
+    An offer to speak another protocol (`Upgrade`, RFC 9110 section 7.8), as Java's client makes by default, is ignored:
+    the parser takes such a head for the end of HTTP and loses the body, so another one reads the request without it.
     """
 
     _unfinished_bytes = 0
     """Of a head or trailers, so far."""
     _head_timer: asyncio.TimerHandle | None = None
+    _received = _again = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """A new connection."""
@@ -43,7 +49,10 @@ class BoundedProtocol(HttpToolsProtocol):
         """A part of a request, or what comes after its answer: then the connection goes on being idle."""
         self._unfinished_bytes += len(data)
         idle_until = self.timeout_keep_alive_task.when() if self.timeout_keep_alive_task else None
-        super().data_received(data)
+        while data and not self.transport.is_closing():
+            self._received, self._again = data, b""
+            super().data_received(data)
+            data = self._again
         if self.transport.is_closing():
             return
         if self._unfinished_bytes > MAX_HEAD_BYTES:
@@ -53,6 +62,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The head has ended."""
+        if self._is_offer():
+            return
         self._unfinished_bytes = 0
         self._stop_head_timer()
         super().on_headers_complete()
@@ -64,8 +75,30 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request has ended."""
+        if self._is_offer():
+            return
         self._unfinished_bytes = 0
         super().on_message_complete()
+
+    def _is_offer(self) -> bool:
+        """Whether the head that was read offers to speak another protocol."""
+        return bool(self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called by uvicorn when its parser has stopped at such a head: puts the request without the offer before what
+        came after it, for a new parser to read.
+        """
+        stopped = sys.exception()
+        assert isinstance(stopped, HttpParserUpgrade)
+        if not self._is_offer():  # CONNECT
+            super()._unsupported_upgrade_warning()
+            return
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self._again = b"\r\n".join([*lines, b"", self._received[stopped.args[0] :]])
+        self.parser = HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
 
     def _is_idle(self) -> bool:
         """Whether the last request was answered and the head of no other has begun."""

@@ -43,6 +43,7 @@ def open_replica(settings: Settings, metrics: Metrics | None = None) -> Replica:
         host=settings.host,
         port=settings.port,
         http=BoundedProtocol,
+        ws="none",
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,
         log_config=None,

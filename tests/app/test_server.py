@@ -234,6 +234,45 @@ def test_large_heads_and_pipelined_requests_are_served(service: Service) -> None
     assert answers.count(b"HTTP/1.1 200") == 5
 
 
+@pytest.mark.parametrize("split", [False, True], ids=["together", "split"])
+@pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
+@pytest.mark.parametrize("offer", ["h2c", "websocket"])
+def test_an_offer_to_speak_another_protocol_is_ignored(
+    service: Service, client: httpx.Client, offer: str, chunked: bool, split: bool
+) -> None:
+    """Java's client makes one of HTTP/2 with its first request."""
+    start = head(len(BODY), Connection="Upgrade, HTTP2-Settings", Upgrade=offer, HTTP2_Settings="AAEAAEAAAAIAAAAA")
+    body = BODY
+    if chunked:
+        start = start.replace(b"Content-Length: %d" % len(BODY), b"Transfer-Encoding: chunked")
+        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    after = start.replace(b"POST /verify", b"POST /nowhere") + body + b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as offering:
+        if split:
+            for place in range(0, len(start), 100):
+                offering.sendall(start[place : place + 100])
+                time.sleep(0.001)
+            offering.sendall(body + after)
+        else:
+            offering.sendall(start + body + after)
+        answers = b""
+        while b'{"status":"live"}' not in answers:
+            more = offering.recv(65536)
+            assert more, answers
+            answers += more
+    assert answers.count(b"HTTP/1.1 ") == 3
+    assert b'"decision"' in answers
+    assert b'"code":"not_found"' in answers
+    check_healthy(client)
+
+
+def test_connect_is_no_method_of_ours(service: Service, client: httpx.Client) -> None:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as tunnel:
+        tunnel.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\nUpgrade: h2c\r\n\r\n")
+        assert tunnel.recv(65536).startswith((b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 405"))
+    check_healthy(client)
+
+
 def test_a_process_whose_network_hangs_ends_to_be_replaced(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--hung-s", "1", module="tests.app.hanging_alone") as service:
         with pytest.raises(httpx.TransportError):
