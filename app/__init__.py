@@ -1,1 +1,6 @@
 """The HTTP service: two photographs in, one decision out."""
+
+import os
+
+# Else Prometheus' client would write files into a folder that is another program's; workers name their own.
+os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

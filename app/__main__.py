@@ -8,9 +8,9 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from app.cores import limit_spinning
+from app.listening import bind
 from app.settings import PREFIX, Settings, read_settings
 from app.telemetry import configure_logging
 from model.errors import FacepairError
@@ -47,21 +47,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> int:
     """The exit status, after an orderly end. Raises FacepairError."""
+    # For the time before uvicorn takes signals: a container's first process would not hear SIGTERM otherwise. And for
+    # after it: uvicorn ends in order, then raises the signal once more, which must not make a status of its own.
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: sys.exit(0))
+    bind(settings.host, settings.port).close()  # a taken port is said before the loading
     from app.draining import LoneServer
     from app.serving import open_replica
 
-    # For the time before uvicorn takes signals: a container's first process would not hear this one otherwise. And for
-    # after it: uvicorn ends in order, then raises the signal once more, which must not make a status of its own.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     replica = open_replica(settings)
-    with suppress(KeyboardInterrupt):
-        LoneServer(
-            replica.config,
-            replica.drain,
-            settings.drain_s,
-            fault=lambda: replica.app.state.inference.fault(settings.hung_s),
-            patience_s=PATIENCE * settings.hung_s,
-        ).run()
+    LoneServer(
+        replica.config,
+        replica.drain,
+        settings.drain_s,
+        fault=lambda: replica.app.state.inference.fault(settings.hung_s),
+        patience_s=PATIENCE * settings.hung_s,
+    ).run()
     return 1 if replica.drain.device_lost else 0
 
 

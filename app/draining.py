@@ -27,18 +27,24 @@ logger = logging.getLogger("facepair")
 TICKS_A_SECOND = 10
 # How long the end may take beyond the grace, or after a second signal.
 MARGIN_S = 3.0
+# How long the log may take for its last line.
+SAYING_S = 1.0
 
 
 def end_within(seconds: float) -> None:
     """Ends the process with status 1 if it has not ended by itself by then, whatever its other threads do."""
 
-    def end() -> None:
-        logger.error("work did not end in time; the process ends without it")
-        os._exit(1)
-
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(seconds, _end, ["work did not end in time; the process ends without it"])
     timer.daemon = True
     timer.start()
+
+
+def _end(why: str) -> None:
+    """Ends the process with status 1, and says so if the log takes it: nobody may read it any more."""
+    saying = threading.Thread(target=logger.error, args=[why], daemon=True)
+    saying.start()
+    saying.join(SAYING_S)
+    os._exit(1)
 
 
 @dataclass
@@ -105,8 +111,7 @@ class LoneServer(Server):
         fault = self._fault()
         self._faulty = self._faulty + 1 if fault else 0
         if self._faulty > self._patience:
-            logger.error(f"{fault}, and that lasts; the process ends, to be started again")
-            os._exit(1)
+            _end(f"{fault}, and that lasts; the process ends, to be started again")
         return await super().on_tick(counter)
 
 

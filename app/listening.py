@@ -17,7 +17,7 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind((host, port))
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the second of a name that is none
         bound.close()
         raise _refusal(host, port, error) from error
     return bound
@@ -41,5 +41,6 @@ def url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _refusal(host: str, port: int, error: OSError) -> ListenError:
-    return ListenError(f"cannot listen on {host} port {port}: {error.strerror}; choose others with --host and --port")
+def _refusal(host: str, port: int, error: OSError | UnicodeError) -> ListenError:
+    why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
+    return ListenError(f"cannot listen on {host} port {port}: {why}; choose others with --host and --port")

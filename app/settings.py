@@ -13,6 +13,7 @@ PREFIX = "FACEPAIR_"
 SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-5.safetensors"
 # Names with the prefix that are not the service's, but may stand in the same environment.
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
+DAY_S = 24 * 60 * 60
 
 
 class SettingsError(FacepairError):
@@ -29,7 +30,7 @@ class Settings(BaseModel):
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
     workers: int = Field(default=1, ge=1, le=256, description="processes that serve, under a supervisor if several")
-    threads: int | None = Field(default=None, ge=1, description="CPU threads of a pass of the network")
+    threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads of a pass of the network")
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="images decoded and searched for faces at once"
     )
@@ -42,12 +43,16 @@ class Settings(BaseModel):
     max_images: int = Field(default=8, ge=1, le=1024, description="most images in one request to /embed or /detect")
     queue: int | None = Field(default=None, ge=2, description="most images worked on; more are refused with 429")
     uploads: int | None = Field(default=None, ge=2, description="most images arriving; more are refused with 429")
-    deadline_s: float = Field(default=30.0, gt=0, description="how long a request may take, its upload included")
-    keep_alive_s: int = Field(default=75, ge=1, description="how long an idle connection stays open")
-    drain_s: float = Field(default=2.0, ge=0, description="how long SIGTERM leaves the listener open, not ready")
-    grace_s: int = Field(default=7, ge=1, description="how long SIGTERM lets requests in progress go on")
+    deadline_s: float = Field(
+        default=30.0, gt=0, le=DAY_S, description="how long a request may take, its upload included"
+    )
+    keep_alive_s: int = Field(default=75, ge=1, le=DAY_S, description="how long an idle connection stays open")
+    drain_s: float = Field(
+        default=2.0, ge=0, le=DAY_S, description="how long SIGTERM leaves the listener open, not ready"
+    )
+    grace_s: int = Field(default=7, ge=1, le=DAY_S, description="how long SIGTERM lets requests in progress go on")
     hung_s: float = Field(
-        default=4.0, ge=1, description="how long a pass of the network, or a worker's silence, may be"
+        default=4.0, ge=1, le=DAY_S, description="how long a pass of the network, or a worker's silence, may be"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 
@@ -61,6 +66,8 @@ def read_settings(flags: Mapping[str, object], environment: Mapping[str, str] | 
         known = ", ".join(PREFIX + name.upper() for name in Settings.model_fields)
         raise SettingsError(f"{unknown[0]} is not a setting; there are {known}")
     given = {name.upper().removeprefix(PREFIX).lower(): names[name] for name in ours}
+    if len(given) < len(ours):
+        raise SettingsError(f"a setting stands twice in the environment, in small and in large letters: {sorted(ours)}")
     try:
         return Settings.model_validate({**given, **flags})
     except ValidationError as error:

@@ -75,7 +75,7 @@ class Supervisor:
         await asyncio.gather(*(self._keep_running(number) for number in range(self._settings.workers)))
         if len(self._failed) == self._settings.workers:
             raise StartError(self._failed[0])
-        in_order = (0, -signal.SIGTERM)  # the second before the worker knew any better
+        in_order = (0, -signal.SIGTERM, -signal.SIGINT)  # those of signals before the worker knew any better
         unwilling = {n: worker.reason for n, worker in self._workers.items() if worker.status not in in_order}
         for number, reason in unwilling.items():
             logger.error("worker did not leave in order", extra={"fields": {"worker": number, "reason": reason}})

@@ -1,5 +1,6 @@
 """The service as its users meet it: a process, a socket, HTTP."""
 
+import fcntl
 import json
 import select
 import signal
@@ -8,6 +9,7 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -16,7 +18,7 @@ from PIL import Image
 
 from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
 from tests.app.impatient import WITHIN_S
-from tests.app.service import HOST, PATIENCE_S, ROOT, Service, command, environment, serving
+from tests.app.service import HOST, LISTENING, PATIENCE_S, ROOT, Service, command, environment, serving
 from tests.drawing import encode, portrait
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
@@ -297,19 +299,39 @@ def test_a_process_whose_network_hangs_leaves_when_it_is_told_to(checkpoint_path
         service.wait_for(lambda line: "work did not end in time" in line["message"])
 
 
-def test_sigterm_while_it_loads_ends_it(checkpoint_path: Path) -> None:
+def test_a_second_sigterm_ends_it_although_nobody_reads_its_log(checkpoint_path: Path) -> None:
+    """Whoever writes the log waits for its reader, and so does the event loop."""
+    line = command("--weights", str(checkpoint_path), "--device", "cpu", "--port", "0")
+    with subprocess.Popen(line, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while not (found := LISTENING.search(process.stderr.readline())):
+            assert process.poll() is None
+        fcntl.fcntl(process.stderr, fcntl.F_SETPIPE_SZ, 4096)
+        with httpx.Client(base_url=found[0], timeout=2, trust_env=False) as client, suppress(httpx.ReadTimeout):
+            while True:
+                client.get("/nowhere")
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)  # two signals at once are one
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 1
+
+
+@pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_it_loads_ends_it(checkpoint_path: Path, wanted: signal.Signals) -> None:
     """As a container's first process, which the system spares signals that it does not take."""
     line = command("--weights", str(checkpoint_path), "--device", "cpu", "--port", "0", "--log-level", "debug")
     with subprocess.Popen(line, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         status = Path(f"/proc/{process.pid}/status")
         ends = time.monotonic() + PATIENCE_S
-        while not takes(status, signal.SIGTERM):
+        while not takes(status, signal.SIGTERM) or not takes(status, signal.SIGINT):
             assert process.poll() is None
             assert time.monotonic() < ends
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(wanted)
         assert process.wait(PATIENCE_S) == 0
         assert process.stderr is not None
-        assert "listening" not in process.stderr.read().lower()
+        said = process.stderr.read()
+        assert "listening" not in said.lower()
+        assert "Traceback" not in said
 
 
 def takes(status: Path, wanted: signal.Signals) -> bool:

@@ -1,11 +1,12 @@
 """A service that cannot start ends with status 1 and says why in one line."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from model.checkpoint import save
-from tests.app.service import start_in_vain
+from tests.app.service import HOST, start_in_vain
 from tests.conftest import describe, tiny_network
 from training.experiments import ALIGNED, LFW_ALIGNMENT
 
@@ -49,6 +50,19 @@ def test_with_a_gpu_that_is_not_there(checkpoint_path: Path) -> None:
 def test_with_an_unknown_variable(checkpoint_path: Path) -> None:
     line = refuses("--weights", str(checkpoint_path), FACEPAIR_THRESHOLD="0.5")
     assert "FACEPAIR_THRESHOLD is not a setting" in line
+
+
+@pytest.mark.parametrize("name", ["taken", "no name of a host"])
+def test_with_an_address_that_it_cannot_have(checkpoint_path: Path, name: str) -> None:
+    with socket.create_server((HOST, 0)) as taken:
+        host, port = {"taken": (HOST, taken.getsockname()[1]), "no name of a host": ("a..b", 0)}[name]
+        line = refuses("--weights", str(checkpoint_path), "--host", host, "--port", str(port))
+    assert line.startswith(f"error: cannot listen on {host} port {port}: ")
+
+
+def test_with_a_setting_twice(checkpoint_path: Path) -> None:
+    line = refuses("--weights", str(checkpoint_path), FACEPAIR_QUEUE="9", facepair_queue="8")
+    assert "twice" in line
 
 
 def test_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> None:
