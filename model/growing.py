@@ -2,7 +2,15 @@
 
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Growing(BaseModel):
@@ -20,3 +28,14 @@ class Growing(BaseModel):
         values: dict[str, Any] = serialize(self)
         left_out = {name for name in self.later if getattr(self, name) == type(self).model_fields[name].default}
         return {name: value for name, value in values.items() if name not in left_out}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """That of the fields; the serializer would make it one of any object."""
+        return handler(_without_serializer(core_schema))
+
+
+def _without_serializer(schema: Any) -> Any:
+    """A model's schema, of which each validator is a layer."""
+    plain = {key: value for key, value in schema.items() if key != "serialization"}
+    return plain if plain["type"] == "model" else plain | {"schema": _without_serializer(plain["schema"])}

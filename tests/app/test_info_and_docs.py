@@ -4,12 +4,14 @@ import re
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from pydantic import BaseModel
 
 from app import schemas
-from app.settings import Settings
+from app.settings import SHIPPED, Settings
 from model import __version__
+from model.checkpoint import load
 from model.verifier import Verifier
 from tests.app.asking import ANNA, compare_request, embed, verify
 from tests.conftest import client_of
@@ -30,6 +32,19 @@ WHOLE_ANSWERS = {
     ("/health/live", "get"): "Health",
     ("/health/ready", "get"): "Health",
 }
+
+
+@pytest.mark.parametrize("weights", ["experiment-2", "experiment-5"])
+def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
+    """/info has the network and its preprocessing; where either schema fitted, a client could not tell which it is."""
+    header = load(SHIPPED.with_name(f"{weights}.safetensors")).header
+    document = schemas.Info.model_json_schema(mode="serialization")
+    values = header.model_dump(mode="json")
+    for field, others in (("network", {"side_px": "large"}), ("preprocessing", {"unheard_of": 1})):
+        schema = document["properties"][field] | {"$defs": document["$defs"]}
+        jsonschema.validate(values[field], schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(values[field] | others, schema)
 
 
 @pytest.fixture
