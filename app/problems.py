@@ -74,6 +74,7 @@ class Problem(Exception):
         self.kind = BY_CODE[code]
         self.detail = detail
         self.field = field
+        self.closes_connection = False  # whether the request's body is left unread
 
 
 def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
@@ -87,7 +88,9 @@ def from_domain(error: errors.FacepairError, field: str | None = None) -> Proble
 def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """The answer itself."""
     kind = problem.kind
-    retry = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    further = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    if problem.closes_connection:
+        further["Connection"] = "close"
     return JSONResponse(
         {
             "type": f"urn:facepair:problem:{kind.code}",
@@ -99,6 +102,6 @@ def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None
             "request_id": request_id,
         },
         status_code=kind.status,
-        headers={**retry, **(headers or {})},
+        headers={**further, **(headers or {})},
         media_type="application/problem+json",
     )

@@ -1,10 +1,10 @@
 """Request bodies in memory, under limits that hold while the bytes stream in. Nothing touches a disk."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
@@ -51,9 +51,8 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
     and dropped, so that the client finds an answer and not a closed connection.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
-    stream = request.stream()
     limit = sum(rule.max_bytes * rule.max_count for rule in rules.values()) + OVERHEAD_BYTES
-    try:
+    async with _body(request, limit, turn) as stream:
         turn.arrive(sum(rule.required and rule.image for rule in rules.values()))
         if kind != b"multipart/form-data":
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
@@ -64,11 +63,42 @@ async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn
             await _feed(stream, collector, options[b"boundary"], limit)
         parts = collector.finish()
         turn.work()
-    except Problem:
-        turn.leave()
-        await _discard(stream, limit, turn)
-        raise
     return parts
+
+
+@asynccontextmanager
+async def _body(request: Request, limit_bytes: int, turn: Turn) -> AsyncIterator["_Stream"]:
+    """The stream of a request's body. Where a Problem is raised before its end, the turn's places are given back and
+    the rest is dropped, or is not asked for: a client that sent `Expect: 100-continue` waits to be told to go on.
+    """
+    stream = _Stream(request)
+    try:
+        if stream.is_awaited and int(request.headers.get("content-length", 0)) > limit_bytes:
+            raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
+        yield stream
+    except Problem as problem:
+        turn.leave()
+        if stream.is_awaited:
+            problem.closes_connection = True
+        else:
+            await _discard(stream, limit_bytes, turn)
+        raise
+
+
+class _Stream:
+    """A request's body, a chunk at a time."""
+
+    def __init__(self, request: Request) -> None:
+        self._chunks = request.stream()
+        self.is_awaited = request.headers.get("expect", "").lower() == "100-continue"
+        """Whether the client waits with its body until the first chunk is asked for."""
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        self.is_awaited = False
+        return await anext(self._chunks)
 
 
 @asynccontextmanager
@@ -83,22 +113,17 @@ async def _in_time(turn: Turn) -> AsyncIterator[None]:
 
 async def read_body(request: Request, limit_bytes: int, content_type: str, turn: Turn) -> bytes:
     """A whole body of one content type, which counts as one image. Raises Problem."""
-    stream = request.stream()
-    try:
+    async with _body(request, limit_bytes, turn) as stream:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
             raise Problem("unsupported_content_type", f"send {content_type}")
         turn.arrive(1)
         async with _in_time(turn):
             body = await _collect(stream, limit_bytes)
         turn.work()
-    except Problem:
-        turn.leave()
-        await _discard(stream, limit_bytes, turn)
-        raise
     return body
 
 
-async def _collect(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> bytes:
+async def _collect(stream: _Stream, limit_bytes: int) -> bytes:
     body = bytearray()
     async for chunk in stream:
         if len(body) + len(chunk) > limit_bytes:
@@ -107,9 +132,7 @@ async def _collect(stream: AsyncGenerator[bytes, None], limit_bytes: int) -> byt
     return bytes(body)
 
 
-async def _feed(
-    stream: AsyncGenerator[bytes, None], collector: "_Collector", boundary: bytes, limit_bytes: int
-) -> None:
+async def _feed(stream: _Stream, collector: "_Collector", boundary: bytes, limit_bytes: int) -> None:
     taken = delimiters = 0
     try:
         parser = MultipartParser(boundary, collector.callbacks())
@@ -128,7 +151,7 @@ async def _feed(
         raise Problem("malformed_multipart", "the body ends before its closing boundary")
 
 
-async def _discard(stream: AsyncGenerator[bytes, None], limit_bytes: int, turn: Turn) -> None:
+async def _discard(stream: _Stream, limit_bytes: int, turn: Turn) -> None:
     """Drops the rest of a body, as far as it is of legal size and comes in time."""
     dropped = 0
     with suppress(TimeoutError):

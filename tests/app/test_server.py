@@ -236,6 +236,38 @@ def test_large_heads_and_pipelined_requests_are_served(service: Service) -> None
     assert answers.count(b"HTTP/1.1 200") == 5
 
 
+REFUSED_UNREAD = {
+    "type": ("POST /verify HTTP/1.1", "text/plain", len(BODY), b"unsupported_content_type"),
+    "size": ("POST /verify HTTP/1.1", MULTIPART["Content-Type"], 10**10, b"too_many_bytes"),
+    "size of JSON": ("POST /compare HTTP/1.1", "application/json", 10**9, b"too_many_bytes"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_UNREAD)
+def test_a_client_that_waits_to_go_on_is_refused_before_it_sends_its_body(
+    service: Service, client: httpx.Client, name: str
+) -> None:
+    line, kind, length, code = REFUSED_UNREAD[name]
+    fields = [line, "Host: test", f"Content-Type: {kind}", f"Content-Length: {length}", "Expect: 100-continue", "\r\n"]
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
+        waiting.sendall("\r\n".join(fields).encode())
+        answer = b""
+        while more := waiting.recv(65536):
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert code in answer
+    assert b"connection: close" in answer.lower()
+    check_healthy(client)
+
+
+def test_a_client_that_waits_to_go_on_is_told_to(service: Service) -> None:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
+        waiting.sendall(head(len(BODY), Expect="100-continue"))
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 100 ")
+        waiting.sendall(BODY)
+        assert waiting.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("split", [False, True], ids=["together", "split"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("offer", ["h2c", "websocket"])
