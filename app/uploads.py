@@ -90,8 +90,8 @@ class _Stream:
 
     def __init__(self, request: Request) -> None:
         self._chunks = request.stream()
+        # Whether the client waits with its body until the first chunk is asked for.
         self.is_awaited = request.headers.get("expect", "").lower() == "100-continue"
-        """Whether the client waits with its body until the first chunk is asked for."""
 
     def __aiter__(self) -> Self:
         return self
