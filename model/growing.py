@@ -10,7 +10,6 @@ from pydantic import (
     model_serializer,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
 
 
 class Growing(BaseModel):
@@ -30,7 +29,7 @@ class Growing(BaseModel):
         return {name: value for name, value in values.items() if name not in left_out}
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         """That of the fields; the serializer would make it one of any object."""
         return handler(_without_serializer(core_schema))
 
