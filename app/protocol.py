@@ -53,6 +53,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._received, self._again = data, b""
             super().data_received(data)
             data = self._again
+        self._received = b""  # else an idle connection would keep its last bytes
         if self.transport.is_closing():
             return
         if self._unfinished_bytes > MAX_HEAD_BYTES:
