@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from math import inf
 from typing import TypeVar, cast
 
@@ -117,8 +116,8 @@ class Inference:
             upload.drop()
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
-        """B > 0 images as the network sees them -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
-        return await self._on_network(images, lambda embeddings: embeddings, deadline)
+        """B images as the network sees them, or none -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
+        return await self._measured(images, lambda embeddings: embeddings, deadline)
 
     async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[float]:
         """Two embeddings float32 (D,) -> their similarity. Raises InferenceError or DeadlinePassed."""
@@ -126,7 +125,7 @@ class Inference:
         def finish(_: Embeddings) -> float:
             return float(self._verifier.compare(left[None], right[None])[0])
 
-        return await self._on_network([], finish, deadline)
+        return await self._measured([], finish, deadline)
 
     async def verify(self, left: Pixels, right: Pixels, deadline: float = inf) -> Timed[float]:
         """Two images as the network sees them -> their similarity, as embedding and comparing gives it.
@@ -137,7 +136,7 @@ class Inference:
         def finish(embeddings: Embeddings) -> float:
             return float(self._verifier.compare(embeddings[:1], embeddings[1:])[0])
 
-        return await self._on_network([left, right], finish, deadline)
+        return await self._measured([left, right], finish, deadline)
 
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score.
@@ -166,7 +165,7 @@ class Inference:
     def _see(self, upload: _Upload, choice: Choice, faces: FaceAllowance, asked: float) -> Sighting:
         started = time.perf_counter()
         data = upload.take()
-        self._metrics.stage_seconds.labels("queue").observe(started - asked)
+        self._metrics.stage_seconds.labels("decoder_queue").observe(started - asked)
         photograph = decode(data, self.header.preprocessing, self._limits)
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
         sighting = see(photograph, choice, self.header, self._finder, faces)
@@ -174,12 +173,16 @@ class Inference:
             self._metrics.stage_seconds.labels("face").observe(sighting.face_s)
         return sighting
 
+    async def _measured(self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float) -> Timed[T]:
+        result = await self._on_network(images, finish, deadline)
+        self._metrics.stage_seconds.labels("network_queue").observe(result.queue_s)
+        self._metrics.stage_seconds.labels("inference").observe(result.work_s)
+        return result
+
     async def _on_network(
         self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float
     ) -> Timed[T]:
         result = await self._network.run(_Job(images=images, finish=finish), size=len(images), deadline=deadline)
-        self._metrics.stage_seconds.labels("queue").observe(result.queue_s)
-        self._metrics.stage_seconds.labels("inference").observe(result.work_s)
         if isinstance(result.value, Exception):
             raise result.value
         return cast("Timed[T]", result)
@@ -213,8 +216,9 @@ class Inference:
             return [DeviceLost(LOST)] * len(jobs)
         images = [image for job in jobs for image in job.images]
         try:
-            embeddings = iter(self._embed(images, max_batch))
-            return [self._finish(job, np.array(list(islice(embeddings, len(job.images))))) for job in jobs]
+            ends = np.cumsum([len(job.images) for job in jobs])
+            shares = np.split(self._embed(images, max_batch), ends[:-1])
+            return [self._finish(job, embeddings) for job, embeddings in zip(jobs, shares, strict=True)]
         except Exception as error:
             self._note(error)
             return [error] * len(jobs)
@@ -228,12 +232,16 @@ class Inference:
             logger.error("the device was lost", exc_info=error)
             self._drain.device_lost = True
 
-    def _embed(self, images: Sequence[Pixels], max_batch: int) -> Iterator[Embeddings]:
-        """An embedding (D,) for each image, in passes of at most `max_batch`."""
+    def _embed(self, images: Sequence[Pixels], max_batch: int) -> Embeddings:
+        """(B, D) of B images, in passes of at most `max_batch`."""
+        if not images:
+            return np.empty((0, self.header.network.dimension), np.float32)
         self._metrics.batch_images.observe(len(images))
+        passes = []
         for start in range(0, len(images), max_batch):
             self._network.note_progress()
-            yield from self._verifier.embed(np.stack(images[start : start + max_batch]))
+            passes.append(self._verifier.embed(np.stack(images[start : start + max_batch])))
+        return np.concatenate(passes)
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:
         self._network.note_progress()

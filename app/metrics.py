@@ -30,7 +30,7 @@ class Metrics:
         )
         self.stage_seconds = Histogram(
             "facepair_stage_seconds",
-            "Time in decode, face, queue and inference",
+            "Time in a stage: decoder_queue, decode, face, network_queue or inference",
             ["stage"],
             buckets=SECONDS,
             registry=self.registry,

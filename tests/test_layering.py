@@ -52,7 +52,7 @@ def test_no_relative_imports_hide_from_these_tests() -> None:
 @pytest.mark.parametrize("package", ["model", "app"])
 def test_what_serving_imports_is_declared(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {name.group().lower() for each in project["dependencies"] if (name := re.match(r"[\w-]+", each))}
+    declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in project["dependencies"]}
     renamed = {"PIL": "pillow", "cv2": "opencv-python-headless", "python_multipart": "python-multipart"}
     for path in files(package):
         for name in imported(path) - PACKAGES - set(sys.stdlib_module_names) - {"starlette"}:

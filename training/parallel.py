@@ -115,7 +115,10 @@ def synchronise_batch_norm(network: SiameseNetwork) -> None:
 
 
 class _Total(torch.autograd.Function):
-    """`total` whose gradient is known: a sum over processes hands every process the sum of their gradients."""
+    """`total` whose gradient is known: a sum over processes hands every process the sum of their gradients.
+
+    `torch.distributed.nn.functional.all_reduce` does the same, but is deprecated, and what shall replace it is private.
+    """
 
     @staticmethod
     def forward(ctx: FunctionCtx, values: Tensor) -> Tensor:  # noqa: ARG004 (autograd's signature)

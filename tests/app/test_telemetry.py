@@ -127,7 +127,12 @@ async def test_the_stages_are_timed(client: httpx.AsyncClient) -> None:
     await verify(client)
     await embed(client, pair()[0][1][1])
     counts = await samples(client, "facepair_stage_seconds_count")
-    assert counts == {("decode",): 3, ("queue",): 5, ("inference",): 2}
+    assert counts == {("decoder_queue",): 3, ("decode",): 3, ("network_queue",): 2, ("inference",): 2}
+
+
+async def test_probes_are_no_stage_of_a_request(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/health/ready")).status_code == 200
+    assert await samples(client, "facepair_stage_seconds_count") == {}
 
 
 async def test_the_metrics_name_the_model(client: httpx.AsyncClient) -> None:
