@@ -12,6 +12,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.record import RESULTS, Figures, Record, format_record, write_record
 from model.device import select_device
 from model.errors import FacepairError
+from training.options import positive
 from training.provenance import code_version
 
 
@@ -67,10 +68,3 @@ def run_benchmark(
     print(format_record(record))
     print(f"\nwrote {path}")
     return 0
-
-
-def positive(text: str) -> int:
-    """An option's value, a whole number from 1."""
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return value

@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from benchmarks.bare import BareNetwork, load_bare
-from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, interleave, spread
 from model.checkpoint import load
+from training.options import positive
 
 BATCHES = (1, 2, 4, 8)
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.bare import PairRate, measure_pairs
 from benchmarks.client import Load, load, verify_request
-from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.service import serving
 from benchmarks.stages import Pair, StageCosts, measure_stages
@@ -24,6 +24,7 @@ from benchmarks.timing import spread
 from model.checkpoint import load as load_checkpoint
 from tests.drawing import encode
 from tests.faces import Placed, scene
+from training.options import positive
 
 CONNECTIONS = (1, 4, 16)
 # Of one request; the service's queue is made long enough for all connections.

@@ -8,7 +8,6 @@ not compute with torch itself: OpenMP's threads do not survive a fork.
 """
 
 import argparse
-import itertools
 import os
 import random
 import signal
@@ -23,13 +22,14 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from benchmarks.command import new_parser, positive, run_benchmark
+from benchmarks.command import new_parser, run_benchmark
 from benchmarks.record import Figures
 from model.errors import TrainingError
 from model.files import partial_of
 from training.album import Album
 from training.experiments import SMOKE
 from training.loop import STATE_FILE, train
+from training.options import positive
 from training.pair_data import PairData
 from training.pairs import PairSet
 
@@ -64,16 +64,14 @@ def kill_and_resume(kills: int, seed: int, folder: Path) -> Outcome:
     _wait(_fork(folder / "reference"))
     duration_s = time.monotonic() - started
     outcome = Outcome()
-    for number in itertools.count():
-        place = folder / f"run-{number}"
+    while outcome.kills < kills:
+        place = folder / f"run-{outcome.finished}"
         while outcome.kills < kills and _kill_once(place, outcome, draws.uniform(0, duration_s)):
             pass
         _wait(_fork(place))
         outcome.finished += 1
         outcome.different += not _equal(folder / "reference", place)
-        if outcome.kills >= kills:
-            return outcome
-    raise AssertionError("count() ended")
+    return outcome
 
 
 def _kill_once(place: Path, outcome: Outcome, delay_s: float) -> bool:
@@ -134,8 +132,8 @@ def _equal(one: Path, other: Path) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 1 if a finished run differed."""
-    parser = new_parser("kill", "benchmarks.kill", "Kills and resumes a small training run.", rounds=None)
-    parser.set_defaults(device="cpu")  # a GPU's state does not survive a fork
+    description = "Kills and resumes a small training run on the CPU: a GPU's state does not survive a fork."
+    parser = new_parser("kill", "benchmarks.kill", description, rounds=None, cpu_alone=True)
     parser.add_argument("--kills", type=positive, default=200, help="how many to make")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     return run_benchmark(parser, arguments, _measure)

@@ -12,12 +12,13 @@ from PIL import Image
 
 from app.cores import decoders_of, queue_of, uploads_of
 from app.settings import Settings, read_settings
-from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
 from model.photographs import ORIENTATION_TAG
 from tests.drawing import encode
 from tests.faces import beheld, scene
+from training.options import positive
 
 MIB = 2**20
 SIZE = (6000, 4167)

@@ -7,12 +7,13 @@ from statistics import median
 
 from benchmarks.arithmetic import forward_flop
 from benchmarks.bare import BareNetwork, load_bare
-from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.checkpoint import Header
 from model.device import select_device
+from training.options import positive
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 PRODUCT = "product"

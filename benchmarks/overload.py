@@ -13,12 +13,13 @@ import numpy as np
 from app.cores import queue_of
 from app.settings import Settings
 from benchmarks.client import load
-from benchmarks.command import add_weights, new_parser, positive, run_benchmark
+from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.http import IMAGES, WARM_UP, drawn_requests
 from benchmarks.open_loop import NO_ANSWER, Answer, OpenLoop
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
 from model.checkpoint import load as load_checkpoint
+from training.options import positive
 
 HEALTH = f"GET /health/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 HEALTH_PER_S = 5.0
@@ -98,11 +99,12 @@ async def _peak(port: int, requests: Sequence[bytes], bounds: Bounds) -> float:
 
 
 async def _watch(port: int, stop: asyncio.Event) -> list[Answer]:
-    """Asks for health at a steady rate until it is told to stop."""
-    client, answers = OpenLoop(port), []
+    """Asks for health at a steady rate, whether or not it was answered, until told to stop."""
+    client, asked = OpenLoop(port), []
     while not stop.is_set():
-        answers += await client.send([HEALTH], HEALTH_PER_S, 1 / HEALTH_PER_S)
+        asked.append(asyncio.create_task(client.send([HEALTH], HEALTH_PER_S, 1 / HEALTH_PER_S)))
         await asyncio.sleep(1 / HEALTH_PER_S)
+    answers = [answer for each in asked for answer in await each]
     client.close()
     return answers
 
@@ -142,29 +144,30 @@ def _row(one: Overloaded, measured: Measured) -> Row:
         "goodput_to_peak": in_time / one.seconds / (sum(measured.peaks) / len(measured.peaks)),
         "accepted_p50_ms": _percentile(accepted, 50),
         "accepted_p99_ms": accepted_p99,
-        "accepted_p99_to_unloaded": accepted_p99 / float(np.percentile(unloaded, 99)),
+        "accepted_p99_to_unloaded": accepted_p99 and accepted_p99 / float(np.percentile(unloaded, 99)),
         "refused_p99_ms": _percentile(refused, 99),
         "normal_after_s": normal_after_s(one.after, float(np.percentile(unloaded, 50)) / 1000),
     }
 
 
-def normal_after_s(answers: Sequence[Answer], unloaded_s: float) -> float:
-    """When the first window ends in which all is normal, infinity if none does."""
+def normal_after_s(answers: Sequence[Answer], unloaded_s: float) -> float | None:
+    """When the first window ends in which all is normal, None if none does."""
     last = max(answer.at_s for answer in answers)
     for number in range(int(last / WINDOW_S) + 1):
         window = [a for a in answers if number * WINDOW_S <= a.at_s < (number + 1) * WINDOW_S]
         usual = window and np.median([a.latency_s for a in window]) <= NORMAL * unloaded_s
         if usual and all(a.status == 200 for a in window):
             return (number + 1) * WINDOW_S
-    return float("inf")
+    return None
 
 
 def _ms(answers: Sequence[Answer]) -> list[float]:
     return [1000 * answer.latency_s for answer in answers if answer.status == 200]
 
 
-def _percentile(answers: Sequence[Answer], share: float) -> float:
-    return float(np.percentile([1000 * answer.latency_s for answer in answers], share)) if answers else 0.0
+def _percentile(answers: Sequence[Answer], share: float) -> float | None:
+    """In milliseconds, None without answers."""
+    return float(np.percentile([1000 * answer.latency_s for answer in answers], share)) if answers else None
 
 
 def _measure(options: argparse.Namespace) -> Figures:

@@ -10,7 +10,8 @@ from model.files import replacing
 
 RESULTS = Path(__file__).parent / "results"
 
-Value = str | int | float
+# None where there was nothing to measure.
+Value = str | int | float | None
 Row = dict[str, Value]
 
 
@@ -38,7 +39,7 @@ def write_record(record: Record, folder: Path) -> Path:
     """Writes `NAME-YYYY-MM-DD.json` into the folder; a second one of that name and day takes its place."""
     path = folder / f"{record.name}-{record.utc[:10]}.json"
     with replacing(path) as partial:
-        partial.write_text(json.dumps(asdict(record), indent=1) + "\n")
+        partial.write_text(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
     return path
 
 

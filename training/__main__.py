@@ -10,6 +10,7 @@ from typing import TypeAlias
 from model.errors import FacepairError
 from training import commands, measuring, view2_command
 from training.experiments import EXPERIMENTS
+from training.options import positive, seed
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 # What an interruption says of a command that resumes by itself.
@@ -56,7 +57,7 @@ def _add_trainings(subcommands: Subcommands) -> None:
     run.add_argument("experiment", help=", ".join(EXPERIMENTS))
     run.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
     run.add_argument("--resume", action="store_true", help="go on from the last finished epoch, if there is one")
-    run.add_argument("--seed", type=_seed, help="another seed than the experiment's")
+    run.add_argument("--seed", type=seed, help="another seed than the experiment's")
     run.add_argument("--no-test", action="store_true", help="leave the test pairs alone, or do without any")
     run.set_defaults(command=commands.run, goes_on="; add --resume to go on from the last finished epoch")
     grid = subcommands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
@@ -69,7 +70,7 @@ def _add_trainings(subcommands: Subcommands) -> None:
     view2.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
     view2.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
     view2.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
-    view2.add_argument("--seed", type=_seed, help="another seed than the experiment's")
+    view2.add_argument("--seed", type=seed, help="another seed than the experiment's")
     view2.set_defaults(command=view2_command.view2, goes_on=GOES_ON)
     for command in (run, grid, view2):
         _add_data_options(command)
@@ -169,19 +170,7 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--threads", type=_positive, help="CPU threads (default: one for each core)")
-
-
-def _seed(text: str) -> int:
-    if not 0 <= (number := int(text)) < 2**32:
-        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
-    return number
-
-
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    command.add_argument("--threads", type=positive, help="CPU threads (default: one for each core)")
 
 
 if __name__ == "__main__":

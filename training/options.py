@@ -96,6 +96,20 @@ def write_json(path: Path | None, found: BaseModel) -> None:
     print(f"wrote {path}")
 
 
+def seed(text: str) -> int:
+    """An option's value, the seed of a run."""
+    if not 0 <= (number := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
+    return number
+
+
+def positive(text: str) -> int:
+    """An option's value, a whole number from 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
 def names_of(keys: Sequence[Key]) -> str:
     """Pictures by name."""
     return ", ".join(map(name_of, keys)) or "none"

@@ -91,7 +91,7 @@ def test_normal_is_the_first_window_in_which_all_is_accepted_and_as_fast_as_befo
     refused = [answer(0.5 + 0.1 * i, 0.01, 429 if i == 2 else 200) for i in range(5)]
     usual = [answer(1.0 + 0.1 * i, 0.015) for i in range(5)]
     assert normal_after_s(late + refused + usual, 0.01) == 1.5
-    assert normal_after_s(late + refused, 0.01) == float("inf")
+    assert normal_after_s(late + refused, 0.01) is None
 
 
 def test_overload_figures_from_known_answers() -> None:
@@ -117,6 +117,19 @@ def test_overload_figures_from_known_answers() -> None:
     assert row["accepted_p50_ms"] == pytest.approx(40)
     assert row["goodput_to_peak"] == pytest.approx(0.5), "two of the accepted came within the two seconds"
     assert row["normal_after_s"] == 0.5
+
+
+def test_an_overload_in_which_nothing_was_accepted_has_no_latencies() -> None:
+    refused = [answer(0, 0.01, 429), answer(1, 0.01, 429)]
+    measured = Measured(
+        peaks=[1, 1],
+        unloaded=[answer(0, 0.01)],
+        overloads=[Overloaded(times=2, seconds=2, answers=refused, after=refused)],
+        health=[answer(0, 0.001)],
+    )
+    [row] = overload_figures(measured).table
+    assert row["goodput_to_peak"] == 0
+    assert [row[name] for name in ("accepted_p99_ms", "accepted_p99_to_unloaded", "normal_after_s")] == [None] * 3
 
 
 def test_a_real_service_refuses_what_is_too_much_and_answers_all_of_it(checkpoint_path: Path) -> None:
