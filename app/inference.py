@@ -12,11 +12,11 @@ from typing import TypeVar, cast
 import numpy as np
 import torch
 
+from app.analysis import Choice, FaceAllowance, ImageAnalysis, analyse
 from app.batching import Batcher, DeadlinePassed, Timed
 from app.cores import Threads
 from app.draining import Drain
 from app.metrics import Metrics
-from app.sighting import Choice, FaceAllowance, Sighting, see
 from model.arrays import Embeddings, Pixels
 from model.device import LOST, release_memory
 from model.errors import DeviceExhausted, DeviceLost
@@ -85,7 +85,7 @@ class Inference:
         self._max_batch = max_batch
         self._drain = drain
         self._threads = threads
-        self._seeing = 0
+        self._analysing = 0
         self._crowded = -inf
         self._checking: asyncio.Future[Timed[None]] | None = None
         self._network: Batcher[_Job, object] = Batcher(
@@ -93,26 +93,26 @@ class Inference:
             max_size=max_batch,
             name="network",
             threads=min(2, threads.alone // threads.beside) if self.device.type == "cpu" else 1,
-            may_join=lambda: not self._seeing,
+            may_join=lambda: not self._analysing,
         )
         self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
 
-    async def see(self, data: bytes, choice: Choice, faces: FaceAllowance, deadline: float = inf) -> Sighting:
+    async def analyse(self, data: bytes, choice: Choice, faces: FaceAllowance, deadline: float = inf) -> ImageAnalysis:
         """The bytes of an image -> what the network sees of it. `faces` are those that the request may still have.
 
         Raises ImageError, or DeadlinePassed when that moment of `time.perf_counter` comes first.
         """
         upload, asked = _Upload(data), time.perf_counter()
-        self._seeing += 1
+        self._analysing += 1
         try:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
                 return await asyncio.get_running_loop().run_in_executor(
-                    self._decoders, self._see, upload, choice, faces, asked
+                    self._decoders, self._analyse, upload, choice, faces, asked
                 )
         except TimeoutError:
             raise DeadlinePassed from None
         finally:
-            self._seeing -= 1
+            self._analysing -= 1
             upload.drop()
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
@@ -162,16 +162,16 @@ class Inference:
         self._decoders.shutdown()
         self._network.close()
 
-    def _see(self, upload: _Upload, choice: Choice, faces: FaceAllowance, asked: float) -> Sighting:
+    def _analyse(self, upload: _Upload, choice: Choice, faces: FaceAllowance, asked: float) -> ImageAnalysis:
         started = time.perf_counter()
         data = upload.take()
         self._metrics.stage_seconds.labels("decoder_queue").observe(started - asked)
         photograph = decode(data, self.header.preprocessing, self._limits)
         self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
-        sighting = see(photograph, choice, self.header, self._finder, faces)
+        analysis = analyse(photograph, choice, self.header, self._finder, faces)
         if self.header.preprocessing.alignment:
-            self._metrics.stage_seconds.labels("face").observe(sighting.face_s)
-        return sighting
+            self._metrics.stage_seconds.labels("face").observe(analysis.face_s)
+        return analysis
 
     async def _measured(self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float) -> Timed[T]:
         result = await self._on_network(images, finish, deadline)
@@ -205,7 +205,7 @@ class Inference:
         The canary's pairs, which balancers ask for all the time, are no crowd.
         """
         now = time.perf_counter()
-        if requests > 1 or (requests and self._seeing):
+        if requests > 1 or (requests and self._analysing):
             self._crowded = now
         alone = self._network.alone and now - self._crowded > CROWD_S
         torch.set_num_threads(self._threads.alone if alone else self._threads.beside)

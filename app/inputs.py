@@ -9,11 +9,11 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from app.admission import Turn
+from app.analysis import Choice, FaceAllowance, ImageAnalysis
 from app.inference import Inference
 from app.problems import Problem, from_domain
 from app.schemas import CompareRequest
 from app.settings import Settings
-from app.sighting import Choice, FaceAllowance, Sighting
 from app.uploads import Parts, read_body
 from model.errors import ImageError
 
@@ -102,25 +102,25 @@ def _text(parts: Parts, name: str) -> bytes:
     return parts[name][0].strip() if name in parts else b""
 
 
-async def see_images(
+async def analyse_images(
     inference: Inference, images: dict[str, bytes], choice: Choice, settings: Settings, deadline: float
-) -> list[Sighting]:
+) -> list[ImageAnalysis]:
     """All images, seen side by side; the first that cannot be used ends the request under its own name."""
     faces = FaceAllowance(settings.max_faces)
 
-    async def one(field: str, data: bytes) -> Sighting:
+    async def one(field: str, data: bytes) -> ImageAnalysis:
         try:
-            return await inference.see(data, choice, faces, deadline)
+            return await inference.analyse(data, choice, faces, deadline)
         except ImageError as error:
             raise from_domain(error, field) from error
 
     results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
-    sightings = []
+    analyses = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
-        sightings.append(result)
-    return sightings
+        analyses.append(result)
+    return analyses
 
 
 async def read_compare_request(request: Request, inference: Inference, turn: Turn) -> CompareRequest:

@@ -25,7 +25,7 @@ from app.settings import Settings
 from app.telemetry import TelemetryMiddleware
 from model import __version__
 from model.checkpoint import load
-from model.crops import require_detector, shrink
+from model.crops import require_detector, resize
 from model.device import select_device
 from model.errors import FacepairError
 from model.faces import FaceFinder
@@ -77,7 +77,7 @@ def _warm_up(verifier: Verifier, threads: Threads) -> None:
     file = io.BytesIO()
     Image.new("L", (64, 64)).save(file, "PNG")
     config = verifier.header.preprocessing
-    pixels = shrink(decode(file.getvalue(), config), config)
+    pixels = resize(decode(file.getvalue(), config), config)
     for count in (threads.beside, threads.alone):
         torch.set_num_threads(count)
         for size in (1, 2):

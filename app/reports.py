@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from app.analysis import AnalysedFace, ImageAnalysis
 from app.schemas import Box, FaceReport, ImageReport, ModelName, QualityReport
-from app.sighting import SeenFace, Sighting
 from model.arrays import Pixels
 from model.checkpoint import Header
 from model.faces import LANDMARKS
@@ -21,29 +21,29 @@ class View:
     pixels: Pixels
 
 
-def views_of(number: int, sighting: Sighting) -> list[View]:
+def views_of(number: int, analysis: ImageAnalysis) -> list[View]:
     """What is embedded of an image: itself, or the faces asked for that have enough pixels."""
-    if sighting.whole is not None:
-        return [View(image=number, face=None, pixels=sighting.whole)]
-    return [View(image=number, face=face.index, pixels=face.pixels) for face in sighting.faces if face.usable]
+    if analysis.whole is not None:
+        return [View(image=number, face=None, pixels=analysis.whole)]
+    return [View(image=number, face=face.index, pixels=face.pixels) for face in analysis.faces if face.usable]
 
 
-def report_image(field: str, sighting: Sighting) -> ImageReport:
+def report_image(field: str, analysis: ImageAnalysis) -> ImageReport:
     """An image with the face that was taken, or with all of them if all were asked for."""
-    faces = [_face(face) for face in sighting.faces]
+    faces = [_face(face) for face in analysis.faces]
     return ImageReport(
         field=field,
-        width=sighting.width_px,
-        height=sighting.height_px,
-        format=sighting.format,
-        faces_found=sighting.faces_found,
-        face=None if sighting.all_faces or not faces else faces[0],
-        faces=faces if sighting.all_faces else None,
-        warnings=sighting.warnings,
+        width=analysis.width_px,
+        height=analysis.height_px,
+        format=analysis.format,
+        faces_found=analysis.faces_found,
+        face=None if analysis.all_faces or not faces else faces[0],
+        faces=faces if analysis.all_faces else None,
+        warnings=analysis.warnings,
     )
 
 
-def _face(seen: SeenFace) -> FaceReport:
+def _face(seen: AnalysedFace) -> FaceReport:
     x, y, width, height = (round(value, PLACES_PX) for value in seen.face.box)
     return FaceReport(
         index=seen.index,

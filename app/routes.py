@@ -11,6 +11,7 @@ from app.inference import Inference
 from app.inputs import (
     CHOICES_OF_EMBED,
     Rule,
+    analyse_images,
     choose_rule,
     name_images,
     parse_choice,
@@ -18,7 +19,6 @@ from app.inputs import (
     parse_rule,
     read_compare_request,
     require_faces,
-    see_images,
 )
 from app.openapi import (
     COMPARE_BODY,
@@ -70,7 +70,7 @@ async def verify(request: Request) -> Verification:
         decoding = time.perf_counter()
         images = {"image1": parts["image1"][0], "image2": parts["image2"][0]}
         left, right = await cancel_on_disconnect(
-            request, see_images(inference, images, choice, settings, turn.deadline)
+            request, analyse_images(inference, images, choice, settings, turn.deadline)
         )
         decoded = time.perf_counter()
         result = await cancel_on_disconnect(request, inference.verify(left.pixels, right.pixels, turn.deadline))
@@ -102,8 +102,10 @@ async def embed(request: Request) -> EmbeddingList:
         encoding = parse_encoding(parts)
         choice = parse_choice(parts, inference, CHOICES_OF_EMBED)
         images = name_images(parts["image"])
-        sightings = await cancel_on_disconnect(request, see_images(inference, images, choice, settings, turn.deadline))
-        views = [view for number, sighting in enumerate(sightings) for view in views_of(number, sighting)]
+        analyses = await cancel_on_disconnect(
+            request, analyse_images(inference, images, choice, settings, turn.deadline)
+        )
+        views = [view for number, analysis in enumerate(analyses) for view in views_of(number, analysis)]
         pixels = [view.pixels for view in views]
         embeddings = (await cancel_on_disconnect(request, inference.embed(pixels, turn.deadline))).value
         return EmbeddingList(
@@ -116,7 +118,7 @@ async def embed(request: Request) -> EmbeddingList:
                 )
                 for index, (view, values) in enumerate(zip(views, embeddings, strict=True))
             ],
-            images=[report_image(name, seen) for name, seen in zip(images, sightings, strict=True)],
+            images=[report_image(name, seen) for name, seen in zip(images, analyses, strict=True)],
             model=name_model(inference.header),
             dimension=inference.header.network.dimension,
             request_id=request_id_of(request),
@@ -132,8 +134,10 @@ async def detect(request: Request) -> Detection:
         parts = await read_parts(request, {"image": image}, turn)
         require_faces(inference)
         images = name_images(parts["image"])
-        sightings = await cancel_on_disconnect(request, see_images(inference, images, "any", settings, turn.deadline))
-        reports = [report_image(name, sighting) for name, sighting in zip(images, sightings, strict=True)]
+        analyses = await cancel_on_disconnect(
+            request, analyse_images(inference, images, "any", settings, turn.deadline)
+        )
+        reports = [report_image(name, analysis) for name, analysis in zip(images, analyses, strict=True)]
         return Detection(images=reports, request_id=request_id_of(request))
 
 

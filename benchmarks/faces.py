@@ -11,7 +11,7 @@ from benchmarks.bare import load_bare
 from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Work, interleave
-from model.crops import find_faces, straighten
+from model.crops import align, find_faces
 from model.faces import FaceFinder
 from model.photographs import decode
 from tests.drawing import encode
@@ -50,7 +50,7 @@ def face_works(data: bytes, finder: FaceFinder) -> dict[str, Work]:
     return {
         "decode": Work(run=lambda: decode(data, config)),
         "find": Work(run=lambda: find_faces(decoded, finder)),
-        "straighten": Work(run=lambda: straighten(decoded, faces[0], config, finder)),
+        "align": Work(run=lambda: align(decoded, faces[0], config, finder)),
     }
 
 
@@ -68,11 +68,11 @@ def face_figures(embed: Callable[[], object], rounds: int, sizes: dict[str, tupl
 
 
 def _row(name: str, seconds: dict[str, list[float]]) -> Row:
-    faces = [a + b for a, b in zip(seconds[f"find {name}"], seconds[f"straighten {name}"], strict=True)]
+    faces = [a + b for a, b in zip(seconds[f"find {name}"], seconds[f"align {name}"], strict=True)]
     network = seconds["network"]
     return {
         "photograph": name,
-        **{f"{step}_ms": 1000 * median(seconds[f"{step} {name}"]) for step in ("decode", "find", "straighten")},
+        **{f"{step}_ms": 1000 * median(seconds[f"{step} {name}"]) for step in ("decode", "find", "align")},
         "faces_ms": 1000 * median(faces),
         "faces_ms_low": 1000 * min(faces),
         "network_ms": 1000 * median(network),

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from app.sighting import Choice, FaceAllowance, see
+from app.analysis import Choice, FaceAllowance, analyse
 from benchmarks.bare import load_bare
 from model.faces import FaceFinder
 from model.photographs import decode
@@ -70,7 +70,7 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     decoded = [decode(data, header.preprocessing) for data in files]
     return [
         lambda: [decode(data, header.preprocessing) for data in files],
-        lambda: [see(photograph, choice, header, finder, FaceAllowance(MAX_FACES)) for photograph in decoded],
+        lambda: [analyse(photograph, choice, header, finder, FaceAllowance(MAX_FACES)) for photograph in decoded],
         bare.verification(),
     ]
 

@@ -24,7 +24,7 @@ FaceChoice = Literal["largest", "center", "only"]
 # face, so each look but the last goes further than it says.
 LOOK_PX = 160
 MAX_LOOKS = 4
-GO_FURTHER = 1.6
+OVER_RELAXATION = 1.6
 # Looking ends when the frame moves by less than this share of the distance between the eyes.
 SETTLED = 0.05
 
@@ -47,7 +47,7 @@ def require_detector(config: PreprocessingConfig, finder: FaceFinder) -> None:
         )
 
 
-def shrink(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
+def resize(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
     """A picture that is the frame already -> uint8 (H, W) or (H, W, 3), its middle part resized with antialiasing."""
     side, (width, height) = config.side_px, photograph.picture.size
     margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
@@ -66,16 +66,16 @@ class TakenFace:
 
 def take_face(photograph: Photograph, choice: FaceChoice, config: PreprocessingConfig, finder: FaceFinder) -> TakenFace:
     """The face that is chosen, if it is large enough. Raises FaceError."""
-    faces = find_faces(photograph, finder, small_too=choice == "only")
+    faces = find_faces(photograph, finder, include_small=choice == "only")
     index = choose(faces, choice, photograph)
-    crop = straighten(photograph, faces[index], config, finder)
+    crop = align(photograph, faces[index], config, finder)
     require_size(crop.quality)
     return TakenFace(faces=faces, index=index, crop=crop)
 
 
-def find_faces(photograph: Photograph, finder: FaceFinder, *, small_too: bool = False) -> list[Face]:
+def find_faces(photograph: Photograph, finder: FaceFinder, *, include_small: bool = False) -> list[Face]:
     """Faces of a photograph, the largest first, in pixels of the decoded picture; as `FaceFinder.find` finds them."""
-    return finder.find(np.asarray(photograph.grey), small_too=small_too)
+    return finder.find(np.asarray(photograph.grey), include_small=include_small)
 
 
 def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int:
@@ -95,7 +95,7 @@ def require_face(faces: list[Face]) -> None:
         raise NoFace("no face was found; send a picture with a face that is upright, not covered and not small in it")
 
 
-def straighten(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
+def align(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
     """One face of a photograph, straightened to the template."""
     assert config.alignment
     settled = refine_landmarks(photograph, face, config.alignment, finder)
@@ -126,17 +126,18 @@ def refine_landmarks(photograph: Photograph, face: Face, alignment: Alignment, f
     """
     landmarks, template = face.landmarks, alignment.points(LOOK_PX)
     inter_eye = float(np.hypot(*(template[1] - template[0])))
-    for number in range(1, MAX_LOOKS + 1):
+    found = landmarks
+    for _ in range(MAX_LOOKS):
         transform = fit_similarity(landmarks, template)
         seen = _look(warp(photograph.grey, transform, LOOK_PX), template, finder)
         if seen is None:
             return landmarks
         moved = float(np.abs(fit_similarity(seen, template)(template) - template).max())
         found = transform.inverse()(seen)
-        if moved < SETTLED * inter_eye or number == MAX_LOOKS:
-            return found
-        landmarks = landmarks + GO_FURTHER * (found - landmarks)
-    return landmarks
+        if moved < SETTLED * inter_eye:
+            break
+        landmarks = landmarks + OVER_RELAXATION * (found - landmarks)
+    return found
 
 
 def _look(frame: Pixels, template: Points, finder: FaceFinder) -> Points | None:

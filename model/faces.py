@@ -84,15 +84,15 @@ class FaceFinder:
         except Exception as error:  # two parsers raise whatever the bytes lead them into
             raise DetectorError(f"{path}: is not a face detector of the kind YuNet") from error
 
-    def find(self, grey: Pixels, *, small_too: bool = False) -> list[Face]:
+    def find(self, grey: Pixels, *, include_small: bool = False) -> list[Face]:
         """uint8 (H, W) -> faces, the largest first; in pixels of that picture, perhaps beyond its edges.
 
-        Faces much smaller than those that are found first are missed unless `small_too`, which takes several times as
-        long in large pictures.
+        Faces much smaller than those that are found first are missed unless `include_small`, which takes several times
+        as long in large pictures.
         """
         usual, fine, coarse = (min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
         faces = self._search(grey, usual)
-        if fine > usual and (small_too or not faces):
+        if fine > usual and (include_small or not faces):
             faces += [face for face in self._search(grey, fine) if not any(map(face.overlaps, faces))]
         if coarse < usual and all(face.size_px < SMALL_SHARE * min(grey.shape) for face in faces):
             found = self._search(grey, coarse)

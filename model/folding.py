@@ -8,7 +8,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from model.architecture import FaceNetwork
 from model.fourier import FourierConvolution
 from model.network import SiameseNetwork
-from model.rectifier import ParametricRectifier
+from model.prelu import PReLU
 from model.residual import Tower
 
 # From these on the transforms cost less than they save.
@@ -37,7 +37,7 @@ def fold(network: FaceNetwork, device: torch.device) -> FaceNetwork:
         if isinstance(module, Tower) and isinstance(module.normalisation, nn.BatchNorm1d):
             module.fully_connected = fuse_linear_bn_eval(module.fully_connected, module.normalisation)
             module.register_module("normalisation", nn.Identity())
-        _replace_rectifiers(module)
+        _replace_prelu(module)
     if device.type == "cpu" and isinstance(network, SiameseNetwork):
         _suit_cpu(network)
     return network.to(device).to(memory_format=torch.channels_last)
@@ -52,10 +52,10 @@ def _fold_normalisation(layers: nn.Sequential) -> None:
             layers[index + 1] = nn.Identity()
 
 
-def _replace_rectifiers(module: nn.Module) -> None:
+def _replace_prelu(module: nn.Module) -> None:
     """PyTorch's own is the faster one where nobody asks for gradients."""
     for name, child in module.named_children():
-        if isinstance(child, ParametricRectifier):
+        if isinstance(child, PReLU):
             plain = nn.PReLU(child.num_parameters)
             plain.weight = child.weight
             setattr(module, name, plain)

@@ -1,7 +1,7 @@
 """What the network sees of a picture, as a checkpoint remembers it; and from pixels to the network's input.
 
 Training and serving both come through here, `photographs.py` and `crops.py`:
-bytes -> `decode` -> upright 8-bit picture, grey or RGB -> `shrink` or `straighten` -> uint8 (H, W) or (H, W, 3)
+bytes -> `decode` -> upright 8-bit picture, grey or RGB -> `resize` or `align` -> uint8 (H, W) or (H, W, 3)
 uint8 (B, H, W) or (B, H, W, 3) -> `to_unit`, `normalise` -> float32 (B, C, H, W)
 
 B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels

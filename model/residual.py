@@ -16,8 +16,8 @@ from torch.nn import functional
 from model.growing import Growing
 from model.heads import CosineHead, JointBayesianHead
 from model.network import Dimension, Width
+from model.prelu import PReLU
 from model.preprocessing import MAX_SIDE_PX, luma, standardise
-from model.rectifier import ParametricRectifier
 
 # The stem and the last three stages halve the sides.
 STRIDE = 16
@@ -84,12 +84,12 @@ class ResidualBlock(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(entering, leaving, 3, stride, padding=1, bias=False),
             nn.BatchNorm2d(leaving),
-            ParametricRectifier(leaving),
+            PReLU(leaving),
             nn.Conv2d(leaving, leaving, 3, padding=1, bias=False),
             nn.BatchNorm2d(leaving),
         )
         self.shortcut = _shortcut(entering, leaving, stride)
-        self.activation = ParametricRectifier(leaving)
+        self.activation = PReLU(leaving)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
@@ -171,7 +171,7 @@ def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
 
 def _trunk(config: ResidualConfig, channels: int) -> nn.Sequential:
     stem = [nn.Conv2d(channels, config.channels[0], 3, 2, padding=1, bias=False),
-            nn.BatchNorm2d(config.channels[0]), ParametricRectifier(config.channels[0])]  # fmt: skip
+            nn.BatchNorm2d(config.channels[0]), PReLU(config.channels[0])]  # fmt: skip
     entering, blocks = config.channels[0], []
     for stage, (leaving, count) in enumerate(zip(config.channels, config.blocks, strict=True)):
         for number in range(count):

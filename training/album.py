@@ -20,7 +20,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from model.arrays import Pixels
-from model.crops import require_detector, shrink, take_face
+from model.crops import require_detector, resize, take_face
 from model.errors import DataError, FaceError, ImageError
 from model.faces import FaceFinder
 from model.files import replacing
@@ -115,7 +115,7 @@ def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None
     """One prepared picture, of one of its faces if faces are wanted; None if that is not large enough or not there."""
     photograph = decode(data, config)
     if finder is None:
-        return _Picture(pixels=shrink(photograph, config))
+        return _Picture(pixels=resize(photograph, config))
     try:
         taken = take_face(photograph, face, config, finder)
     except FaceError:

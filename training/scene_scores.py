@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from model.arrays import Pixels
 from model.checkpoint import Checkpoint
-from model.crops import shrink, take_face
+from model.crops import resize, take_face
 from model.errors import DataError, FaceError
 from model.faces import FaceFinder
 from model.photographs import decode
@@ -90,7 +90,7 @@ def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tupl
     """What the network sees of a scene, as in the service; and whether it is the wanted face."""
     photograph = decode(scene.data, config)
     if config.alignment is None:
-        return shrink(photograph, config), False
+        return resize(photograph, config), False
     try:
         crop = take_face(photograph, "largest", config, finder).crop
     except FaceError:

@@ -9,7 +9,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from app.settings import Settings
-from model.crops import Crop, straighten
+from model.crops import Crop, align
 from model.verifier import Verifier
 from tests.app.asking import check_problem, detect, embed, files
 from tests.app.crowds import ALONE, CROWD, HEADS, NOBODY
@@ -101,9 +101,9 @@ async def test_as_many_faces_as_the_setting_says(
 
         def counted(*arguments: Any) -> Crop:
             straightened.append(arguments)
-            return straighten(*arguments)
+            return align(*arguments)
 
-        monkeypatch.setattr("app.sighting.straighten", counted)
+        monkeypatch.setattr("app.analysis.align", counted)
         response = await client.post("/detect", files=files(*[("image", CROWD)] * 2))
         check_problem(response, 422, "too_many_faces", "image")
         assert len(straightened) == 3  # those of the image that was the first

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from app.analysis import FaceAllowance, ImageAnalysis
 from app.cores import Threads
 from app.inference import CROWD_S, Inference
 from app.main import create_app
 from app.settings import Settings
-from app.sighting import FaceAllowance, Sighting
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
 from model.errors import UndecodableImage
@@ -51,17 +51,17 @@ def test_the_walk_finds_a_picture() -> None:
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
 async def test_the_decoded_picture_is_let_go(settings: Settings, verifier: Verifier, form: str) -> None:
     data = encode(portrait(1, size=(200, 150)), form)
-    sighting = await see(settings, verifier, data)
-    assert (sighting.format, sighting.width_px, sighting.height_px) == (form, 200, 150)
-    assert np.array_equal(sighting.pixels, prepare(data, PreprocessingConfig()))
-    assert_let_go(sighting)
+    analysis = await analyse(settings, verifier, data)
+    assert (analysis.format, analysis.width_px, analysis.height_px) == (form, 200, 150)
+    assert np.array_equal(analysis.pixels, prepare(data, PreprocessingConfig()))
+    assert_let_go(analysis)
 
 
 async def test_the_decoded_picture_of_a_face_is_let_go(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
     data = encode(scene(beheld(0), beheld(1, 100, 100, 30)))
-    sighting = await see(aligned_settings, aligned_verifier, data)
-    assert np.array_equal(sighting.pixels, prepare(data, ALIGNED))
-    assert_let_go(sighting)
+    analysis = await analyse(aligned_settings, aligned_verifier, data)
+    assert np.array_equal(analysis.pixels, prepare(data, ALIGNED))
+    assert_let_go(analysis)
 
 
 class Upload(bytearray):
@@ -80,10 +80,12 @@ async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_bus
 
     monkeypatch.setattr(Image, "open", held)
     inference: Inference = create_app(settings.model_copy(update={"decoders": 1}), verifier).state.inference
-    busy = asyncio.create_task(inference.see(encode(portrait(1)), "none", FaceAllowance(0)))
+    busy = asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0)))
     assert await asyncio.to_thread(begun.wait, 30)
     uploads = [Upload(encode(portrait(2))) for _ in range(5)]
-    left = [asyncio.create_task(inference.see(cast("bytes", upload), "none", FaceAllowance(0))) for upload in uploads]
+    left = [
+        asyncio.create_task(inference.analyse(cast("bytes", upload), "none", FaceAllowance(0))) for upload in uploads
+    ]
     known = [weakref.ref(upload) for upload in uploads]
     await asyncio.sleep(0)
     while left:
@@ -99,20 +101,20 @@ async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_bus
     assert kept == [None] * 5
 
 
-async def see(settings: Settings, verifier: Verifier, data: bytes) -> Sighting:
+async def analyse(settings: Settings, verifier: Verifier, data: bytes) -> ImageAnalysis:
     inference: Inference = create_app(settings, verifier).state.inference
     try:
-        return await inference.see(data, "largest", FaceAllowance(0))
+        return await inference.analyse(data, "largest", FaceAllowance(0))
     finally:
         inference.close()
 
 
-def assert_let_go(sighting: Sighting) -> None:
-    kept = reachable(sighting)
-    assert any(each is sighting.pixels for each in kept)
+def assert_let_go(analysis: ImageAnalysis) -> None:
+    kept = reachable(analysis)
+    assert any(each is analysis.pixels for each in kept)
     assert not [each for each in kept if isinstance(each, Image.Image)]
     arrays = [each for each in kept if isinstance(each, np.ndarray)]
-    assert sum(each.nbytes for each in arrays) < 2 * sighting.pixels.nbytes
+    assert sum(each.nbytes for each in arrays) < 2 * analysis.pixels.nbytes
 
 
 class Clock:

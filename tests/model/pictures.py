@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.arrays import Pixels
-from model.crops import FaceChoice, shrink, take_face
+from model.crops import FaceChoice, resize, take_face
 from model.faces import FaceFinder
 from model.photographs import ImageLimits, decode
 from model.preprocessing import PreprocessingConfig
@@ -64,5 +64,5 @@ def prepare(
     """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
     photograph = decode(data, config, limits)
     if config.alignment is None:
-        return shrink(photograph, config)
+        return resize(photograph, config)
     return take_face(photograph, choice, config, finder or FaceFinder()).crop.pixels

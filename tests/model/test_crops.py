@@ -10,12 +10,12 @@ from PIL.Image import Resampling
 from model.alignment import Alignment
 from model.crops import (
     FaceChoice,
+    align,
     choose,
     find_faces,
     require_detector,
     require_size,
-    shrink,
-    straighten,
+    resize,
 )
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
 from model.faces import FaceFinder
@@ -65,7 +65,7 @@ def test_no_face_is_never_the_whole_picture(crowd: Photograph, finder: FaceFinde
 def test_a_straightened_face_stands_in_the_template(finder: FaceFinder) -> None:
     photograph = photograph_of(scene(beheld(1, tilt_deg=15)))
     config = ALIGNED.model_copy(update={"side_px": 315})
-    crop = straighten(photograph, find_faces(photograph, finder)[0], config, finder)
+    crop = align(photograph, find_faces(photograph, finder)[0], config, finder)
     [again] = finder.find(crop.pixels)
     wanted = LFW_ALIGNMENT.points(315, ALIGNED.crop)
     assert np.abs(again.landmarks - wanted).max() < 0.25 * (wanted[1, 0] - wanted[0, 0])
@@ -76,14 +76,14 @@ def test_prepare_is_finding_choosing_and_straightening(crowd: Photograph, finder
     data = encode(crowd.grey)
     choices: list[FaceChoice] = ["largest", "center"]
     for choice in choices:
-        crop = straighten(crowd, faces[choose(faces, choice, crowd)], ALIGNED, finder)
+        crop = align(crowd, faces[choose(faces, choice, crowd)], ALIGNED, finder)
         assert np.array_equal(prepare(data, ALIGNED, finder=finder, choice=choice), crop.pixels)
     assert np.array_equal(prepare(data, ALIGNED), prepare(data, ALIGNED, finder=finder))
 
 
 def test_prepare_without_alignment_takes_the_whole_picture() -> None:
     data = encode(portrait(1))
-    assert np.array_equal(prepare(data, WHOLE), shrink(decode(data, WHOLE), WHOLE))
+    assert np.array_equal(prepare(data, WHOLE), resize(decode(data, WHOLE), WHOLE))
 
 
 @pytest.mark.parametrize("crop", [1.0, 0.6])
@@ -93,7 +93,7 @@ def test_the_middle_of_a_whole_picture_is_shrunk(crop: float) -> None:
     margin = (1 - crop) / 2
     box = (200 * margin, 100 * margin, 200 * (1 - margin), 100 * (1 - margin))
     expected = grey.resize((105, 105), Resampling.BILINEAR, box=box)
-    assert np.array_equal(shrink(photograph_of(grey), config), np.asarray(expected))
+    assert np.array_equal(resize(photograph_of(grey), config), np.asarray(expected))
 
 
 def test_another_detector_than_the_checkpoint_s_is_refused(finder: FaceFinder) -> None:

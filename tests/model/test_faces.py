@@ -58,7 +58,7 @@ def test_what_is_said_of_a_face(finder: FaceFinder) -> None:
 def test_a_small_face_beside_a_large_one_is_found_where_small_ones_are_asked_for(finder: FaceFinder) -> None:
     large, small = beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42)
     picture = grey(large, small, size=(2400, 1600))
-    usual, every = finder.find(picture), finder.find(picture, small_too=True)
+    usual, every = finder.find(picture), finder.find(picture, include_small=True)
     assert len(usual) == 1
     assert values(every[:1]) == values(usual)
     assert len(every) == 2

@@ -11,7 +11,7 @@ from model.folding import PackedLinear, fold
 from model.fourier import FourierConvolution
 from model.network import NetworkConfig, SiameseNetwork
 from model.network import initialise as initialise_siamese
-from model.rectifier import ParametricRectifier
+from model.prelu import PReLU
 from model.residual import ResidualConfig
 from model.residual import initialise as initialise_residual
 from model.similarity import similarity
@@ -39,7 +39,7 @@ def settled(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
             assert isinstance(layer.running_var, Tensor)
             nn.init.uniform_(layer.running_mean, -0.2, 0.2, generator=generator)
             nn.init.uniform_(layer.running_var, 0.5, 2, generator=generator)
-        if isinstance(layer, ParametricRectifier):
+        if isinstance(layer, PReLU):
             nn.init.uniform_(layer.weight, -0.5, 0.5, generator=generator)
     return network.eval().requires_grad_(False)
 
@@ -63,7 +63,7 @@ def test_embeddings_and_similarities_are_those_of_the_network(config: NetworkCon
 @pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
 def test_no_normalisation_is_left(config: NetworkConfig | ResidualConfig) -> None:
     folded = fold(settled(config), CPU)
-    normalisations = nn.BatchNorm1d | nn.BatchNorm2d | ParametricRectifier
+    normalisations = nn.BatchNorm1d | nn.BatchNorm2d | PReLU
     assert not [layer for layer in folded.modules() if isinstance(layer, normalisations)]
 
 

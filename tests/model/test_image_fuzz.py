@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from model.crops import shrink
+from model.crops import resize
 from model.errors import ImageError
 from model.photographs import ImageLimits, decode
 from model.preprocessing import PreprocessingConfig
@@ -50,7 +50,7 @@ def decode_or_refuse(data: bytes) -> None:
     with contextlib.suppress(ImageError):
         photograph = decode(data, CONFIG, LIMITS)
         assert photograph.grey.mode == "L"
-        assert shrink(photograph, CONFIG).shape == (105, 105)
+        assert resize(photograph, CONFIG).shape == (105, 105)
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged metadata

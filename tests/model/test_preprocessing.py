@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from model.crops import shrink
+from model.crops import resize
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig, normalise, to_unit
 from tests.drawing import encode, portrait
@@ -93,7 +93,7 @@ def test_a_large_jpeg_decoded_at_a_fraction_looks_like_the_whole() -> None:
     assert (photograph.width_px, photograph.height_px) == (2400, 1800)
     assert photograph.grey.width < 2400
     whole = Image.fromarray(grey_values(picture)).resize((105, 105), Image.Resampling.BILINEAR)
-    found = shrink(photograph, CONFIG).astype(int)
+    found = resize(photograph, CONFIG).astype(int)
     assert np.abs(found - np.asarray(whole)).max() <= 3
 
 
@@ -113,7 +113,7 @@ def test_shrink_averages_what_it_leaves_out() -> None:
 
 def test_prepare_is_decode_and_shrink() -> None:
     data = FILES["jpeg"][0]
-    assert np.array_equal(prepare(data, CONFIG), shrink(decode(data, CONFIG), CONFIG))
+    assert np.array_equal(prepare(data, CONFIG), resize(decode(data, CONFIG), CONFIG))
 
 
 def loop(pixels: torch.Tensor, value: Callable[[int], float]) -> list[float]:

@@ -5,7 +5,7 @@ import pytest
 from PIL.Image import Resampling
 
 from model.arrays import Pixels, Points
-from model.crops import LOOK_PX, find_faces, refine_landmarks, straighten
+from model.crops import LOOK_PX, align, find_faces, refine_landmarks
 from model.faces import Face, FaceFinder
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
@@ -39,7 +39,7 @@ class Told(FaceFinder):
     def __init__(self, *frames: list[float]) -> None:
         self._frames = iter(frames)
 
-    def find(self, grey: Pixels, *, small_too: bool = False) -> list[Face]:  # noqa: ARG002 (the detector's signature)
+    def find(self, grey: Pixels, *, include_small: bool = False) -> list[Face]:  # noqa: ARG002 (the detector's signature)
         return [Face(box=(0, 0, 1, 1), landmarks=TEMPLATE + np.array([off, 0]), score=1) for off in next(self._frames)]
 
 
@@ -93,7 +93,7 @@ def test_what_is_said_of_a_crop_is_in_pixels_of_the_file(finder: FaceFinder) -> 
     large = scene(beheld(0)).resize((3200, 2400), Resampling.BICUBIC)
     photograph = decode(encode(large, "JPEG", quality=92), PreprocessingConfig(alignment=LFW_ALIGNMENT))
     assert photograph.grey.width < 3200
-    crop = straighten(photograph, find_faces(photograph, finder)[0], ALIGNED, finder)
+    crop = align(photograph, find_faces(photograph, finder)[0], ALIGNED, finder)
     placed = beheld(0, 1600, 1100, 300)
     assert np.abs(upright(crop.face.landmarks, placed) - upright(placed.landmarks, placed)).max() < BOUND
     assert crop.quality.inter_eye_px == pytest.approx(300, rel=0.1)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.crops import choose, find_faces, straighten
+from model.crops import align, choose, find_faces
 from model.errors import DataError
 from model.faces import FaceFinder
 from model.photographs import decode
@@ -133,7 +133,7 @@ def test_the_largest_face_or_the_one_nearest_the_centre_is_taken(tmp_path: Path,
         album = open_album(tmp_path / "faces", cache, ALIGNED, face)
         photograph = decode(picture, ALIGNED)
         faces = find_faces(photograph, finder)
-        wanted = straighten(photograph, faces[choose(faces, face, photograph)], ALIGNED, finder)
+        wanted = align(photograph, faces[choose(faces, face, photograph)], ALIGNED, finder)
         assert np.array_equal(album.pixels[0].numpy(), wanted.pixels)
         assert album.faces[0].count == 2
     assert len(list(cache.iterdir())) == 2

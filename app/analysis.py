@@ -14,7 +14,7 @@ from app.problems import Problem
 from model.alignment import fit_similarity
 from model.arrays import Pixels, Points
 from model.checkpoint import Header
-from model.crops import Crop, FaceChoice, find_faces, require_face, shrink, straighten, take_face
+from model.crops import Crop, FaceChoice, align, find_faces, require_face, resize, take_face
 from model.errors import TooManyFaces
 from model.faces import Face, FaceFinder
 from model.photographs import Format, Photograph
@@ -34,7 +34,7 @@ BEYOND_THE_EDGE = "the face reaches beyond the picture's edge"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeenFace:
+class AnalysedFace:
     """One face: which it is, the largest being 0; in upright pixels of the file; and as the network sees it, uint8
     (H, W) or (H, W, 3).
     """
@@ -52,7 +52,7 @@ class SeenFace:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sighting:
+class ImageAnalysis:
     """An image as the network sees it. The decoded picture is let go: it may take megabytes.
 
     `whole` is the picture as it is, where no face was looked for; else `faces` has the one that was taken, or with
@@ -63,7 +63,7 @@ class Sighting:
     width_px: int
     height_px: int
     whole: Pixels | None = None
-    faces: list[SeenFace]
+    faces: list[AnalysedFace]
     all_faces: bool = False
     faces_found: int | None = None
     warnings: list[str]
@@ -96,18 +96,20 @@ class FaceAllowance:
             raise Problem("too_many_faces", detail, "image")
 
 
-def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, faces: FaceAllowance) -> Sighting:
+def analyse(
+    photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, faces: FaceAllowance
+) -> ImageAnalysis:
     """What the network sees of a decoded photograph. With "all" and "any" every face counts against the allowance.
 
     Raises FaceError, or Problem as FaceAllowance does.
     """
     config, started = header.preprocessing, time.perf_counter()
     whole: Pixels | None = None
-    seen: list[SeenFace] = []
+    seen: list[AnalysedFace] = []
     found: list[Face] | None = None
     warnings: list[str] = []
     if config.alignment is None or choice == "none":
-        whole = shrink(photograph, config)
+        whole = resize(photograph, config)
         warnings = [NOT_LOOKED_FOR] if config.alignment else []
     elif choice in ("largest", "center", "only"):
         taken = take_face(photograph, choice, config, finder)
@@ -115,13 +117,13 @@ def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFind
         seen = [_seen(taken.crop, taken.index, photograph, header)]
         warnings = seen[0].warnings + _rivals(found, taken.index)
     else:
-        found = find_faces(photograph, finder, small_too=True)
+        found = find_faces(photograph, finder, include_small=True)
         if choice == "all":
             require_face(found)
         faces.take(len(found))
-        crops = [straighten(photograph, face, config, finder) for face in found]
+        crops = [align(photograph, face, config, finder) for face in found]
         seen = [_seen(crop, index, photograph, header) for index, crop in enumerate(crops)]
-    return Sighting(
+    return ImageAnalysis(
         format=photograph.format,
         width_px=photograph.width_px,
         height_px=photograph.height_px,
@@ -134,7 +136,7 @@ def see(photograph: Photograph, choice: Choice, header: Header, finder: FaceFind
     )
 
 
-def _seen(crop: Crop, index: int, photograph: Photograph, header: Header) -> SeenFace:
+def _seen(crop: Crop, index: int, photograph: Photograph, header: Header) -> AnalysedFace:
     config = header.preprocessing
     assert config.alignment
     eyes = config.alignment.points(config.side_px, config.crop)[:2]
@@ -143,7 +145,7 @@ def _seen(crop: Crop, index: int, photograph: Photograph, header: Header) -> See
         warnings.append(BEYOND_THE_EDGE)
     if not warnings and crop.face.score < SURE_SCORE:  # what else there is explains it
         warnings.append(f"the face has a score of {crop.face.score:.2f}: it may be covered, turned away or upside down")
-    return SeenFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
+    return AnalysedFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
 
 
 def _beyond(face: Face, photograph: Photograph, template: Points) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.rectifier import ParametricRectifier
+from model.prelu import PReLU
 
 
 def gradients(layer: nn.PReLU, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -21,7 +21,7 @@ def gradients(layer: nn.PReLU, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def test_it_equals_the_rectifier_of_pytorch(layout: torch.memory_format) -> None:
     images = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
     images[0, 0, 0, :2] = torch.tensor([0.0, -0.0])
-    ours, theirs = ParametricRectifier(4), nn.PReLU(4)
+    ours, theirs = PReLU(4), nn.PReLU(4)
     with torch.no_grad():
         for layer in (ours, theirs):
             layer.weight.copy_(torch.tensor([0.25, -0.5, 1.5, 0.0]))
@@ -34,11 +34,11 @@ def test_it_equals_the_rectifier_of_pytorch(layout: torch.memory_format) -> None
 
 
 def test_half_precision_keeps_its_type_and_the_slope_its_own() -> None:
-    layer = ParametricRectifier(2)
+    layer = PReLU(2)
     images = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
     values, for_input, for_slope = gradients(layer, images)
     assert (values.dtype, for_input.dtype, for_slope.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
 
 
 def test_what_is_no_number_stays_none() -> None:
-    assert bool(ParametricRectifier(1)(torch.full((1, 1, 1, 1), torch.nan)).isnan().all())
+    assert bool(PReLU(1)(torch.full((1, 1, 1, 1), torch.nan)).isnan().all())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 
-class ParametricRectifier(nn.PReLU):
+class PReLU(nn.PReLU):
     """`nn.PReLU` for pictures: the same parameter, the same values, and gradients equal to rounding."""
 
     def forward(self, images: Tensor) -> Tensor:
