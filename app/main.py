@@ -144,10 +144,7 @@ async def _answer_problem(request: Request, error: Exception) -> Response:
 
 async def _answer_domain_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, FacepairError)
-    problem = from_domain(error)
-    if problem.kind.status == 500:
-        raise error  # the telemetry logs it and answers
-    return await _answer_problem(request, problem)
+    return await _answer_problem(request, from_domain(error))  # what it raises the telemetry logs and answers
 
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:

@@ -78,10 +78,10 @@ class Problem(Exception):
 
 
 def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
-    """A domain error as an answer; one without a row is an internal error and says no more than that."""
+    """A domain error as an answer. Raises it again if it has no row: it is then an internal error."""
     kind = BY_ERROR.get(type(error))
     if kind is None:
-        return Problem("internal_error", "the request could not be completed; it was logged under its request_id")
+        raise error
     return Problem(kind.code, str(error), field)
 
 

@@ -51,6 +51,8 @@ class NetworkConfig(BaseModel):
 class SiameseNetwork(nn.Module):
     """The twin (`embed`) and the comparison (`compare`), separate so that embeddings can be stored."""
 
+    calibrated = False  # whether similarities are probabilities, fitted on validation pairs
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config

@@ -117,6 +117,8 @@ class Tower(nn.Module):
 class ResidualNetwork(nn.Module):
     """`embed` and `compare`, separate so that embeddings can be stored."""
 
+    calibrated = True  # whether similarities are probabilities, fitted on validation pairs
+
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.config = config

@@ -4,13 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from model.checkpoint import Metric
 from model.similarity import OperatingPoint
 from training.all_pairs import AllPairsRates
 from training.calibration import calibration_error
 from training.error_analysis import ErrorAnalysis
 from training.evaluation import Estimate, squared_error
-from training.figures import AREA, AT_THRESHOLD, EER, FNMR_AT_1, figures_over_people
+from training.figures import AREA, AT_THRESHOLD, EER, FNMR_AT_1, figures_over_people, find_metric
 from training.finished import Run
 from training.markdown import Row, between, interval_of, spread, table
 from training.published import PUBLISHED, RESTRICTED, Published, category
@@ -142,11 +141,7 @@ def table_variants(measured: Mapping[str, Measured]) -> str:
 
 
 def _variant_row(name: str, variant: Variant) -> Row:
-    accuracy, area, eer = (_named(variant.metrics, figure) for figure in (AT_THRESHOLD, AREA, EER))
+    accuracy, area, eer = (find_metric(variant.metrics, figure) for figure in (AT_THRESHOLD, AREA, EER))
     cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
     cells += [f"{accuracy.value:.2%}", interval_of(accuracy)]
     return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]
-
-
-def _named(metrics: Sequence[Metric], name: str) -> Metric:
-    return next(metric for metric in metrics if metric.name == name)

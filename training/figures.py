@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from model.checkpoint import Metric
+from model.errors import DataError
 from training.calibration import calibration_error
 from training.evaluation import (
     Estimate,
@@ -36,22 +37,33 @@ def measure(split: str, scores: Scores, same: Labels, threshold: float, *, calib
     Brier score.
     """
 
-    def metric(name: str, figure: Estimate | float) -> Metric:
-        if isinstance(figure, float):
-            return Metric(name=name, split=split, value=figure, pairs=len(scores))
-        interval = (figure.low, figure.high)
-        return Metric(name=name, split=split, value=figure.value, pairs=len(scores), interval=interval)
+    figures: dict[str, Estimate | float] = {
+        AT_HALF: accuracy(scores, same, 0.5),
+        AT_THRESHOLD: accuracy(scores, same, threshold),
+        AREA: bootstrap(area_under_roc, scores, same),
+        EER: bootstrap(equal_error_rate, scores, same),
+        FNMR_AT_1: bootstrap(partial(fnmr_at_fmr, max_fmr=0.01), scores, same),
+        "cross-entropy": cross_entropy(scores, same),
+        "squared error": squared_error(scores, same),
+    }
+    if calibrated:
+        figures["calibration error"] = calibration_error(scores, same)
+    return [metric_of(name, split, figure, len(scores)) for name, figure in figures.items()]
 
-    metrics = [
-        metric(AT_HALF, accuracy(scores, same, 0.5)),
-        metric(AT_THRESHOLD, accuracy(scores, same, threshold)),
-        metric(AREA, bootstrap(area_under_roc, scores, same)),
-        metric(EER, bootstrap(equal_error_rate, scores, same)),
-        metric(FNMR_AT_1, bootstrap(partial(fnmr_at_fmr, max_fmr=0.01), scores, same)),
-        metric("cross-entropy", cross_entropy(scores, same)),
-        metric("squared error", squared_error(scores, same)),
-    ]
-    return [*metrics, metric("calibration error", calibration_error(scores, same))] if calibrated else metrics
+
+def metric_of(name: str, split: str, figure: Estimate | float, pairs: int) -> Metric:
+    """A figure of so many pairs, with its interval where it has one."""
+    if isinstance(figure, Estimate):
+        return Metric(name=name, split=split, value=figure.value, pairs=pairs, interval=(figure.low, figure.high))
+    return Metric(name=name, split=split, value=figure, pairs=pairs)
+
+
+def find_metric(metrics: Sequence[Metric], name: str, split: str = "test") -> Metric:
+    """The figure of that name. Raises DataError."""
+    for metric in metrics:
+        if (metric.name, metric.split) == (name, split):
+            return metric
+    raise DataError(f"there is no {name} of the {split} pairs")
 
 
 def figures_over_people(

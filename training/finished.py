@@ -9,6 +9,7 @@ import numpy as np
 from model.checkpoint import Header, Metric
 from model.errors import DataError
 from training.evaluation import Labels, Scores
+from training.figures import find_metric
 from training.loop import METRICS_FILE, read_metrics
 from training.result import RESULT_FILE, SCORES_FILE
 from training.state import Epoch
@@ -26,10 +27,10 @@ class Run:
 
     def metric(self, name: str, split: str = "test") -> Metric:
         """The figure of that name. Raises DataError."""
-        for metric in self.header.metrics:
-            if (metric.name, metric.split) == (name, split):
-                return metric
-        raise DataError(f"{self.header.name}: its result has no {name} of the {split} pairs")
+        try:
+            return find_metric(self.header.metrics, name, split)
+        except DataError as error:
+            raise DataError(f"{self.header.name}: {error}") from error
 
 
 def read_run(folder: Path) -> Run:

@@ -14,7 +14,7 @@ from training.batch_augmentation import augment_batch, draw_batch
 from training.identity_experiment import IdentityExperiment
 from training.part_swap import masks_of, swap_parts
 from training.people_data import PeopleData
-from training.sampler import BatchPlan, plan_epoch
+from training.sampler import BatchPlan, BatchSizes, plan_epoch
 from training.seeds import generator_for
 
 
@@ -39,7 +39,7 @@ def identity_batches(
     experiment: IdentityExperiment, data: PeopleData, epoch: int, device: torch.device
 ) -> Iterator[Batch]:
     """The batches of an epoch: people with several pictures, virtual people made of these, single pictures twice."""
-    sizes = (experiment.people, experiment.pictures, experiment.singles)
+    sizes = BatchSizes(people=experiment.people, pictures=experiment.pictures, singles=experiment.singles)
     draws = generator_for(experiment.seed, "people", epoch)
     changes = generator_for(experiment.seed, "augment", epoch)
     swaps = generator_for(experiment.seed, "swap", epoch)

@@ -8,7 +8,6 @@ import torch
 from model.architecture import FaceNetwork
 from model.checkpoint import Checkpoint, Metric, load, save
 from model.errors import DataError
-from model.residual import ResidualNetwork
 from training.ablation import WITHOUT, Part, held_out_rule, leave_out
 from training.album import Album
 from training.all_pairs import AllPairsRates, format_rates, rates_of, score_all
@@ -16,7 +15,7 @@ from training.archive import find_images, read_pictures
 from training.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.evaluation import Labels, Scores
 from training.experiments import ALIGNED
-from training.figures import figures_over_people, format_metrics, measure
+from training.figures import figures_over_people, format_metrics, measure, metric_of
 from training.finished import read_run
 from training.options import album_of, device_of, names_of, pairs_of, pairs_to_test, people_of, write_json
 from training.pairs import PairSet, name_of, read_pairs
@@ -24,8 +23,8 @@ from training.people import owners, pictures_at_hand, read_people
 from training.provenance import code_version
 from training.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.resampling import numbered
-from training.scene_scores import OTHERS, format_scenes, measure_scenes
-from training.scenes import KINDS
+from training.scene_scores import format_scenes, measure_scenes
+from training.scenes import KINDS, MAX_OTHERS
 from training.scoring import embed_all, score_pairs
 from training.variants import Variant
 
@@ -43,7 +42,7 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"{title} at its threshold {threshold:.4f} on {options.test_pairs} of {options.images}")
     if album.faceless:
         print(f"no face was found in {len(album.faceless)} pictures: {names_of(album.faceless)}")
-    metrics = measure("test", scores, same, threshold, calibrated=isinstance(network, ResidualNetwork))
+    metrics = measure("test", scores, same, threshold, calibrated=network.calibrated)
     people, over_people = _over_people(album, test, scores, same, threshold)
     print(format_metrics(metrics))
     print(f"intervals over the {people} people of these pairs:")
@@ -83,10 +82,8 @@ def _over_people(
     """How many people the pairs show, and figures with intervals for other people, not other pairs of these."""
     left, right = numbered([(name_of(a), name_of(b)) for a, b in test.keys_of(album.keys)])
     figures = figures_over_people(scores, same, left, right, threshold)
-    return int(max(left.max(), right.max())) + 1, [
-        Metric(name=name, split="test", value=figure.value, pairs=len(scores), interval=(figure.low, figure.high))
-        for name, figure in figures.items()
-    ]
+    metrics = [metric_of(name, "test", figure, len(scores)) for name, figure in figures.items()]
+    return int(max(left.max(), right.max())) + 1, metrics
 
 
 def all_pairs(options: argparse.Namespace) -> None:
@@ -161,8 +158,8 @@ def scenes(options: argparse.Namespace) -> None:
     if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
         raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
     crowd = [files[key] for key in others if key in files]
-    if len(crowd) < OTHERS:
-        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {OTHERS}")
+    if len(crowd) <= MAX_OTHERS:
+        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {1 + MAX_OTHERS}")
     print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
     for kind in KINDS:
         print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)

@@ -16,7 +16,6 @@ from model.architecture import FaceNetwork
 from model.checkpoint import Description, Header
 from model.errors import DataError
 from model.preprocessing import PreprocessingConfig
-from model.residual import ResidualNetwork
 from model.similarity import Threshold, similarity
 from training.album import Album
 from training.all_pairs import score_all
@@ -86,11 +85,10 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     Figures of other pairs that depend on the old threshold are left out, those that do not are kept.
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    choose = fit_even_odds if isinstance(network, ResidualNetwork) else choose_threshold
+    choose = fit_even_odds if network.calibrated else choose_threshold
     threshold: Threshold = choose(network, sample.scores, sample.same).model_copy(update={"split": split})
     kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
-    calibrated = isinstance(network, ResidualNetwork)
-    metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=calibrated)
+    metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=network.calibrated)
     rates = (sample.impostor, sample.left, sample.right, split)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     changed = {

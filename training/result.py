@@ -43,12 +43,11 @@ def finish(
     round_to_storage(network)
     points, curve = _fit(experiment, network, data)
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
-    calibrated = isinstance(network, ResidualNetwork)
-    threshold = even_odds(len(scores)) if calibrated else choose_threshold(network, scores, same)
-    metrics = measure("validation", scores, same, threshold.value, calibrated=calibrated)
+    threshold = even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
+    metrics = measure("validation", scores, same, threshold.value, calibrated=network.calibrated)
     if test is not None:
         scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
-        metrics += measure("test", scores, same, threshold.value, calibrated=calibrated)
+        metrics += measure("test", scores, same, threshold.value, calibrated=network.calibrated)
     description = Description(
         name=experiment.name,
         network=experiment.network,

@@ -11,6 +11,15 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
+class BatchSizes:
+    """How many people with several pictures are in a batch, with how many pictures each, and people with one."""
+
+    people: int
+    pictures: int
+    singles: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class BatchPlan:
     """One batch: `people` int64 (M,) and `pictures` int64 (M, n) of them, `singles` int64 (S,) of people with one."""
 
@@ -20,18 +29,17 @@ class BatchPlan:
 
 
 def plan_epoch(
-    several: Sequence[Tensor], single: Tensor, sizes: tuple[int, int, int], batches: int, draws: torch.Generator
+    several: Sequence[Tensor], single: Tensor, sizes: BatchSizes, batches: int, draws: torch.Generator
 ) -> Iterator[BatchPlan]:
-    """Yields so many batches; sizes: people in a batch, pictures of each, people with a single picture.
+    """Yields so many batches.
 
     `several` has each person's pictures, `single` the pictures of those who have only one. Nobody is in a batch twice,
     and nobody returns before all but a batch's remainder had their turn.
     """
-    people, pictures, singles = sizes
-    chosen = _rounds(len(several), people, batches, draws)
-    alone = _rounds(len(single), singles, batches, draws)
+    chosen = _rounds(len(several), sizes.people, batches, draws)
+    alone = _rounds(len(single), sizes.singles, batches, draws)
     for group, others in zip(chosen, alone, strict=True):
-        rows = [pick(several[person], pictures, draws) for person in group.tolist()]
+        rows = [pick(several[person], sizes.pictures, draws) for person in group.tolist()]
         yield BatchPlan(people=group, pictures=torch.stack(rows), singles=single[others])
 
 

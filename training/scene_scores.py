@@ -23,12 +23,11 @@ from model.preprocessing import PreprocessingConfig
 from training.album import Album
 from training.evaluation import Estimate, wilson
 from training.pairs import Key, Pair, index_pairs
-from training.scenes import Kind, Scene, compose
+from training.scenes import MAX_OTHERS, Kind, Scene, compose
 from training.scoring import score_pairs
 
 # The right face was taken if its landmarks' middle is this near to that of the frame, as a share of the frame's side.
 NEAR = 0.12
-OTHERS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +55,7 @@ def measure_scenes(
 
     def one(number: int) -> tuple[Pixels | None, bool]:
         draws = np.random.default_rng([0, number])
-        chosen = draws.choice(len(others), OTHERS, replace=False)
+        chosen = draws.choice(len(others), 1 + MAX_OTHERS, replace=False)
         scene = compose(_open(pictures[keys[number]]), [_open(others[i]) for i in chosen], kind, draws)
         return _seen(scene, config, finder)
 

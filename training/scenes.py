@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import ExifTags, Image, ImageFilter
 from PIL.Image import Resampling, Transpose
 
 # Where something is pasted: the centre, and half the side.
@@ -23,7 +23,7 @@ FACE = 1 / 2.2
 # What is pasted of a frame: its middle, with soft edges.
 PASTED = 0.76
 SOFT = 0.04
-OTHERS = (1, 3)
+MAX_OTHERS = 3
 # How the pixels lie in a file of that EXIF orientation whose picture is upright.
 ORIENTATIONS = {
     2: Transpose.FLIP_LEFT_RIGHT,
@@ -68,7 +68,9 @@ class Scene:
 
 
 def compose(picture: Image.Image, others: Sequence[Image.Image], kind: Kind, draws: np.random.Generator) -> Scene:
-    """A scene of that kind with the frame `picture` in it and some of `others`, all RGB."""
+    """A scene of that kind with the frame `picture` in it, all RGB. Of `others`, 1 + MAX_OTHERS, the first gives the
+    background, and some of the rest are faces beside it.
+    """
     if not kind.composed:
         width, height = picture.size
         return Scene(data=_encode(picture, 1), centre=(width / 2, height / 2), frame_px=width)
@@ -77,7 +79,7 @@ def compose(picture: Image.Image, others: Sequence[Image.Image], kind: Kind, dra
     frame_px, tilt = face_px / FACE, draws.uniform(-1, 1) * kind.most_tilt_deg
     taken: list[Place] = []
     _paste(canvas, picture, frame_px, tilt, taken, draws)
-    for other in others[1 : 1 + int(draws.integers(OTHERS[0], OTHERS[1], endpoint=True))]:
+    for other in others[1 : 1 + int(draws.integers(1, MAX_OTHERS, endpoint=True))]:
         _paste(canvas, other, draws.uniform(0.25, 0.6) * frame_px, draws.uniform(-15, 15), taken, draws)
     x, y, _ = taken[0]
     scale = LARGE[0] / SIZE[0] if kind.large else 1.0
@@ -134,7 +136,7 @@ def _find_place(
 
 def _encode(image: Image.Image, orientation: int) -> bytes:
     exif = Image.Exif()
-    exif[0x0112] = orientation
+    exif[ExifTags.Base.Orientation] = orientation
     stored = image.transpose(ORIENTATIONS[orientation]) if orientation in ORIENTATIONS else image
     file = io.BytesIO()
     stored.save(file, "JPEG", quality=QUALITY, exif=exif.tobytes())

@@ -5,7 +5,7 @@ from pathlib import Path
 from model.checkpoint import Header
 from model.errors import TrainingError
 from training.album import Album
-from training.figures import AT_THRESHOLD
+from training.figures import AT_THRESHOLD, find_metric
 from training.identity_experiment import IdentityExperiment
 from training.pairs import PairSet, require_both_kinds, resolve
 from training.people import pictures_of
@@ -51,7 +51,7 @@ def summarise(name: str, headers: dict[int, Header], of_folds: int) -> View2:
     """The folds that are done, by number, at least one."""
     done = []
     for number, header in sorted(headers.items()):
-        metric = next(m for m in header.metrics if (m.name, m.split) == (AT_THRESHOLD, "test"))
+        metric = find_metric(header.metrics, AT_THRESHOLD)
         done.append(
             Fold(
                 fold=number,

@@ -1,6 +1,7 @@
 """What is known of the folds of View 2: the mean accuracy over those that are done, and its standard error."""
 
 from math import sqrt
+from statistics import fmean, stdev
 
 from pydantic import BaseModel, ConfigDict
 
@@ -32,15 +33,14 @@ class View2(BaseModel):
     @property
     def mean(self) -> float:
         """Over the folds that are done."""
-        return sum(fold.accuracy for fold in self.done) / len(self.done)
+        return fmean(fold.accuracy for fold in self.done)
 
     @property
     def standard_error(self) -> float | None:
         """The folds' deviation over the square root of their number, as LFW defines it; None for a single fold."""
         if len(self.done) < 2:
             return None
-        squares = sum((fold.accuracy - self.mean) ** 2 for fold in self.done)
-        return sqrt(squares / (len(self.done) - 1) / len(self.done))
+        return stdev(fold.accuracy for fold in self.done) / sqrt(len(self.done))
 
     @property
     def missing(self) -> tuple[int, ...]:

@@ -1,24 +1,26 @@
 """Who is in a batch, and how often."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from training.sampler import BatchPlan, pick, plan_epoch
+from training.sampler import BatchPlan, BatchSizes, pick, plan_epoch
 
 # Seven people with 2 to 8 pictures.
 SEVERAL = [torch.arange(10 * person, 10 * person + 2 + person) for person in range(7)]
 SINGLE = torch.arange(100, 111)
+SIZES = BatchSizes(people=3, pictures=4, singles=5)
 
 
 def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def plans(batches: int = 12, seed: int = 0, sizes: tuple[int, int, int] = (3, 4, 5)) -> list[BatchPlan]:
-    return list(plan_epoch(SEVERAL, SINGLE, sizes, batches, draws(seed)))
+def plans(batches: int = 12, seed: int = 0) -> list[BatchPlan]:
+    return list(plan_epoch(SEVERAL, SINGLE, SIZES, batches, draws(seed)))
 
 
 def test_batches_have_the_sizes_that_were_asked_for() -> None:
@@ -57,15 +59,14 @@ def test_an_epoch_comes_from_its_generator() -> None:
 
 
 def test_fewer_people_than_asked_for_are_all_taken() -> None:
-    (plan,) = plan_epoch(SEVERAL[:2], SINGLE[:3], (32, 4, 48), 1, draws())
+    (plan,) = plan_epoch(SEVERAL[:2], SINGLE[:3], BatchSizes(people=32, pictures=4, singles=48), 1, draws())
     assert sorted(plan.people.tolist()) == [0, 1]
     assert sorted(plan.singles.tolist()) == [100, 101, 102]
 
 
-@pytest.mark.parametrize("sizes", [(3, 4, 0), (3, 4, 5)])
-def test_a_batch_may_have_no_singles(sizes: tuple[int, int, int]) -> None:
-    none = SINGLE if sizes[2] == 0 else SINGLE[:0]
-    found = list(plan_epoch(SEVERAL, none, sizes, 3, draws()))
+@pytest.mark.parametrize(("single", "singles"), [(SINGLE, 0), (SINGLE[:0], 5)])
+def test_a_batch_may_have_no_singles(single: Tensor, singles: int) -> None:
+    found = list(plan_epoch(SEVERAL, single, replace(SIZES, singles=singles), 3, draws()))
     assert [len(plan.singles) for plan in found] == [0, 0, 0]
 
 
