@@ -14,18 +14,20 @@ BINS = 15
 def platt(scores: Scores, same: Labels) -> tuple[float, float]:
     """(P,) scores -> (scale, bias) of the likeliest sigmoid(scale * score + bias): Platt 1999, with softened labels.
 
-    Newton's method on standardised scores. The priors of the result are the shares of the pairs: balanced pairs give
-    the probability of "same person" where both answers are equally likely beforehand.
+    Genuine and impostor pairs have half of the weight each, however many there are of either, so the result is the
+    probability of "same person" where both answers are equally likely beforehand. Newton's method on standardised
+    scores.
     """
     mean, deviation = scores.mean(), max(float(scores.std()), 1e-12)
     columns = np.stack([(scores - mean) / deviation, np.ones_like(scores)], axis=1)
     genuine, impostor = same.sum(), (~same).sum()
     targets = np.where(same, (genuine + 1) / (genuine + 2), 1 / (impostor + 2))
+    counts = len(scores) / 2 / np.where(same, genuine, impostor)
     weights = np.zeros(2)
     for _ in range(NEWTON_STEPS):
         likely = 1 / (1 + np.exp(-columns @ weights))
-        curvature = columns.T @ (columns * (likely * (1 - likely))[:, None]) + 1e-9 * np.eye(2)
-        change = np.linalg.solve(curvature, columns.T @ (targets - likely))
+        curvature = columns.T @ (columns * (counts * likely * (1 - likely))[:, None]) + 1e-9 * np.eye(2)
+        change = np.linalg.solve(curvature, columns.T @ (counts * (targets - likely)))
         weights = weights + change
         if np.abs(change).max() < 1e-10:
             break

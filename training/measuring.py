@@ -136,12 +136,14 @@ def calibrate(options: argparse.Namespace) -> None:
     written = save(options.out, network, description)
     print(format_metrics([metric for metric in written.metrics if metric.split == SPLIT]))
     people = len(np.unique(np.concatenate([sample.left, sample.right])))
-    print(f"of {len(sample.scores):,} pairs, as many as {len(sample.impostor):,} of strangers, and {people:,} people")
-    print("these pairs chose the threshold, so others will be judged a little worse")
+    print(
+        f"these figures are of {len(sample.scores):,} pairs, {sample.same.mean():.0%} of them of one person, on which "
+        "all but area, EER and FNMR depend; other pairs will be judged a little worse"
+    )
+    print(f"the rates below are of {len(sample.impostor):,} pairs of strangers, {people:,} people; 95% over people")
     for point in written.operating_points:
-        print(
-            f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%} of {point.pairs:,} impostor pairs"
-        )
+        low, high = point.interval
+        print(f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%}  95% {low:.4%} to {high:.4%}")
     print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {options.out}")
     print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
 

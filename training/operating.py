@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.similarity import FalseMatchCurve, OperatingPoint
-from training.evaluation import Scores
+from training.evaluation import Scores, wilson
 from training.resampling import Owners, draw_people
 
 WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
@@ -79,7 +79,8 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> t
 
     A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
     That counts the variance of each pair three times, as `resampling.bootstrap_over_people` says; the interval is
-    narrowed to the variance of pairs that depend on each other where they share a person.
+    narrowed to the variance of pairs that depend on each other where they share a person. It is never narrower than
+    Wilson's over independent pairs: of so few accepted pairs that some draws have none, it would be.
     """
     people = int(max(left.max(), right.max())) + 1
     hits = _table(left[accepted], right[accepted], people)
@@ -89,7 +90,8 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> t
     weight = ((drawn @ pairs) * drawn).sum(1)
     rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
     low, high = rate + _narrowing(hits - rate * pairs) * (np.percentile(rates, [2.5, 97.5]) - rate)
-    return float(low), float(high)
+    independent = wilson(int(accepted.sum()), len(accepted))
+    return min(float(low), independent.low), max(float(high), independent.high)
 
 
 def _narrowing(excess: NDArray[np.float64]) -> float:

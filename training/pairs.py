@@ -73,6 +73,7 @@ def read_pairs(path: Path) -> list[Pair]:
     if not pairs:
         raise DataError(f"{path}: the list has no pairs")
     _check_count(path, pairs, count)
+    _check_repeats(path, pairs)
     return pairs
 
 
@@ -141,6 +142,17 @@ def parse_pair(path: Path, number: int, line: str) -> Pair:
 
 def _key(person: str, picture: str) -> Key:
     return (person, f"{person}_{int(picture):04d}" if picture.isdecimal() else Path(picture).stem)
+
+
+def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
+    """No picture with itself, and no two pictures twice, in either order."""
+    lines: dict[frozenset[Key], int] = {}
+    for pair in pairs:
+        if pair.left == pair.right:
+            raise DataError(f"{path}:{pair.line}: {name_of(pair.left)} is paired with itself")
+        first = lines.setdefault(frozenset((pair.left, pair.right)), pair.line)
+        if first != pair.line:
+            raise DataError(f"{path}:{pair.line}: is the pair of line {first} again")
 
 
 def _check_count(path: Path, pairs: Sequence[Pair], count: int | None) -> None:

@@ -8,7 +8,9 @@ N pictures
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,11 +33,13 @@ from training.thresholds import choose_threshold, fit_even_odds
 MIN_PAIRS = 20
 MAX_PICTURES = 3000
 SPLIT = "calibration"
+# How many of the pictures that are there twice an error names.
+NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Scored pairs to choose a threshold on, and impostor pairs, maybe many more, with the people in them."""
+    """Scored pairs to measure on, and impostor pairs, maybe many more, with the people in them."""
 
     scores: Scores
     same: Labels
@@ -43,10 +47,21 @@ class Sample:
     left: Owners
     right: Owners
 
+    def threshold(self, network: FaceNetwork) -> Threshold:
+        """From which similarity on pairs are of one person. Even odds rest on every impostor pair, since what few of
+        them were drawn would move them; the threshold of highest accuracy on as many pairs of either kind.
+        """
+        if not network.calibrated:
+            return choose_threshold(network, self.scores, self.same)
+        genuine = self.scores[self.same]
+        same = np.arange(len(genuine) + len(self.impostor)) < len(genuine)
+        return fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
+
 
 def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet) -> Sample:
     """The pairs of a list, scored; its pairs of two people are the impostor pairs. Raises DataError for too few."""
     _require_enough(pairs)
+    _require_distinct(album, torch.cat([pairs.left, pairs.right]).unique())
     scores, same = score_pairs(network, config, album, pairs)
     left, right = numbered([(name_of(a), name_of(b)) for a, b in pairs.keys_of(album.keys)])
     return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
@@ -62,6 +77,7 @@ def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: A
     _require_enough(pairs)
     scores, same = score_pairs(network, config, album, pairs)
     pictures, owner = owners(people)
+    _require_distinct(album, pictures)
     every = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
     impostor = similarity(torch.from_numpy(every.impostor)).numpy()
     return Sample(scores=scores, same=same, impostor=impostor, left=every.left, right=every.right)
@@ -85,8 +101,7 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     Figures of other pairs that depend on the old threshold are left out, those that do not are kept.
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    choose = fit_even_odds if network.calibrated else choose_threshold
-    threshold: Threshold = choose(network, sample.scores, sample.same).model_copy(update={"split": split})
+    threshold = sample.threshold(network).model_copy(update={"split": split})
     kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
     metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=network.calibrated)
     rates = (sample.impostor, sample.left, sample.right, split)
@@ -108,3 +123,18 @@ def _require_enough(pairs: PairSet) -> None:
             f"to calibrate takes {MIN_PAIRS} pairs of one person and {MIN_PAIRS} of two, or more; "
             f"there are {genuine} and {len(pairs) - genuine}"
         )
+
+
+def _require_distinct(album: Album, pictures: Tensor) -> None:
+    """Raises DataError for a picture that is there twice: of one person it is the surest genuine pair, under two names
+    the surest impostor pair.
+    """
+    known: dict[bytes, int] = {}
+    twice = []
+    for number in pictures.tolist():
+        first = known.setdefault(sha256(album.pixels[number].numpy().tobytes()).digest(), number)
+        if first != number:
+            twice.append(f"{name_of(album.keys[first])} and {name_of(album.keys[number])}")
+    if twice:
+        more = f", and {len(twice) - NAMED} more" if len(twice) > NAMED else ""
+        raise DataError(f"keep one of each, since they are the same picture: {', '.join(twice[:NAMED])}{more}")

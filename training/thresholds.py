@@ -41,8 +41,7 @@ def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Thresho
     best = choose_threshold(network, scores, same)
     if scale <= 0:
         return best
-    beforehand = np.log(same.sum() / (~same).sum())
-    crossing = 1 / (1 + np.exp(np.clip((bias - beforehand) / scale, -MAX_LOGIT, MAX_LOGIT)))
+    crossing = 1 / (1 + np.exp(np.clip(bias / scale, -MAX_LOGIT, MAX_LOGIT)))
     value = min(float(crossing), _similarity_of_identical(network))
     return best.model_copy(update={"value": value, "method": "even odds, by Platt's sigmoid"})
 

@@ -18,18 +18,27 @@ def scored(count: int = 4000, scale: float = 3.0, bias: float = -1.0) -> tuple[S
 
 
 def loss(scale: float, bias: float, scores: Scores, same: Labels) -> float:
-    """Platt's, by a slow loop, with softened labels."""
+    """Platt's, by a slow loop, with softened labels; both kinds together weigh alike."""
     genuine, impostor = int(same.sum()), int((~same).sum())
     total = 0.0
     for score, label in zip(scores.tolist(), same.tolist(), strict=True):
         target = (genuine + 1) / (genuine + 2) if label else 1 / (impostor + 2)
         likely = 1 / (1 + math.exp(-(scale * score + bias)))
-        total -= target * math.log(likely) + (1 - target) * math.log(1 - likely)
+        weight = len(same) / 2 / (genuine if label else impostor)
+        total -= weight * (target * math.log(likely) + (1 - target) * math.log(1 - likely))
     return total
 
 
-def test_it_finds_what_the_labels_were_drawn_from() -> None:
-    assert platt(*scored()) == pytest.approx((3, -1), rel=0.15)
+def test_it_finds_what_the_labels_were_drawn_from_at_even_odds() -> None:
+    scores, same = scored()
+    beforehand = math.log(same.sum() / (~same).sum())
+    assert platt(scores, same) == pytest.approx((3, -1 - beforehand), rel=0.15)
+
+
+def test_how_many_pairs_there_are_of_either_kind_makes_no_difference() -> None:
+    scores, same = scored()
+    scarce = np.flatnonzero(~same | (np.arange(len(same)) % 4 == 0))
+    assert platt(scores[scarce], same[scarce]) == pytest.approx(platt(scores, same), rel=0.1)
 
 
 def test_no_other_sigmoid_is_likelier() -> None:

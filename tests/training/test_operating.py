@@ -92,6 +92,17 @@ def test_the_interval_of_pairs_that_share_nobody_is_that_of_independent_pairs() 
     assert high - low == pytest.approx(independent.high - independent.low, rel=0.12)
 
 
+@pytest.mark.parametrize("accepted_pairs", [0, 1, 600])
+def test_the_interval_of_a_rate_that_few_pairs_show_is_no_narrower_than_that_of_independent_pairs(
+    accepted_pairs: int,
+) -> None:
+    left, right = np.arange(0, 1200, 2), np.arange(1, 1200, 2)
+    low, high = rate_interval(np.arange(600) < accepted_pairs, left, right)
+    independent = wilson(accepted_pairs, 600)
+    assert low <= independent.low
+    assert high >= independent.high
+
+
 def test_the_interval_is_wider_than_if_pairs_were_independent() -> None:
     scores, left, right = impostors()
     accepted = scores >= 0.8

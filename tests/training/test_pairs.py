@@ -73,6 +73,19 @@ def test_the_announced_count_must_hold(tmp_path: Path, count: int) -> None:
     assert str(caught.value) == (f"{path}:1: announces {count} pairs of each kind, but has 2 same and 2 different")
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ("Ada\t1\t2\nAda\t3\t3\n", r":2: Ada/Ada_0003 is paired with itself"),
+        ("Ada\t1\t2\nEve\t1\t2\nAda\t1\t2\n", r":3: is the pair of line 1 again"),
+        ("Ada\t1\tEve\t2\n\nEve\t2\tAda\t1\n", r":3: is the pair of line 1 again"),
+    ],
+)
+def test_a_pair_twice_or_of_one_picture_is_refused(tmp_path: Path, lines: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_pairs(write(tmp_path, lines))
+
+
 @pytest.mark.parametrize("text", ["", "\n\n", "0\n"])
 def test_a_list_without_pairs_is_refused(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)

@@ -89,7 +89,7 @@ def test_it_asks_for_the_pictures_and_says_how_many_people_there_were(
     assert main([argument for argument in named if argument not in ("--images", "people")]) == 1
     assert "with --images" in capsys.readouterr().err
     assert main(named) == 0
-    assert ", and 10 people\n" in capsys.readouterr().out
+    assert " pairs of strangers, 10 people; 95% over people\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -102,6 +102,8 @@ def test_threshold_and_rates_are_of_the_people_of_the_folder(folder: Path, tmp_p
     assert header.false_match_curve
     assert header.false_match_curve.pairs == strangers
     assert [(point.pairs, point.people) for point in header.operating_points] == [(strangers, 10)] * 2
+    genuine = sum(a[0] == b[0] for i, a in enumerate(album.keys) for b in album.keys[i + 1 :])
+    assert header.threshold.pairs == (genuine + strangers if kind == "residual" else 2 * genuine)
     assert header.threshold.split == header.operating_points[0].split == f"calibration, pictures {album.sha256[:12]}"
 
 
@@ -153,7 +155,7 @@ def test_even_odds_of_similarities_that_are_sure_or_say_next_to_nothing_are_a_si
     logits = np.array([1 + 1e-6, -1, 1, -1, 1, -1])
     nothing = fit_even_odds(network, 1 / (1 + np.exp(-logits)), np.arange(6) < 2)
     assert nothing.method == "even odds, by Platt's sigmoid"
-    assert 0 < nothing.value < 1e-12
+    assert nothing.value == pytest.approx(1 / (1 + np.exp(-1)))  # what two identical pictures score
 
 
 def test_pictures_without_a_face_are_named_and_the_largest_face_is_taken(
@@ -195,6 +197,23 @@ def test_pairs_of_one_kind_are_refused(
     line = capsys.readouterr().err.splitlines()[-1]
     assert line == f"error: to calibrate takes 20 pairs of one person and 20 of two, or more; there are {there}"
     assert not (tmp_path / "new.safetensors").exists()
+
+
+@pytest.mark.parametrize(("of", "pairs"), [("Person_0", None), ("Person_0", "both.txt"), ("Person_2", None)])
+def test_a_picture_that_is_there_twice_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], of: str, pairs: str | None
+) -> None:
+    folder = draw_faces(tmp_path / "data")
+    write_list(folder / "both.txt", "both")
+    (folder / "people" / "Person_2" / "Person_2_0001.png").write_bytes(
+        (folder / "people" / of / f"{of}_0002.png").read_bytes()
+    )
+    save_one(tmp_path / "old.safetensors", "siamese")
+    assert main(arguments(folder, tmp_path, *(["--pairs", pairs] if pairs else []))) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith("error: keep one of each, since they are the same picture: ")
+    assert f"{of}/{of}_0002" in line
+    assert "Person_2/Person_2_0001" in line
 
 
 def test_too_few_pairs_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
