@@ -4,6 +4,7 @@ import io
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from app.cores import Threads, decoders_of, queue_of, threads_of, uploads_of
 from app.draining import ClosingMiddleware, Drain
 from app.inference import Inference
 from app.metrics import Metrics
+from app.openapi import complete, name_operation
 from app.problems import Problem, from_domain, respond
 from app.settings import Settings
 from app.telemetry import TelemetryMiddleware
@@ -117,7 +119,9 @@ def create_app(
         description=ABOUT,
         lifespan=lifespan,
         redirect_slashes=False,
+        generate_unique_id_function=name_operation,
     )
+    app.openapi = partial(complete, app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
@@ -157,9 +161,8 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     return respond(problem, request.state.request_id)
 
 
-async def _answer_late(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)
-    problem = Problem("deadline_passed", "the replica was too busy to begin in time; send the request again")
-    return await _answer_problem(request, problem)
+async def _answer_late(request: Request, error: Exception) -> Response:
+    return await _answer_problem(request, Problem("deadline_passed", str(error)))
 
 
 async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)

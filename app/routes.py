@@ -109,8 +109,10 @@ async def embed(request: Request) -> EmbeddingList:
         pixels = [view.pixels for view in views]
         embeddings = (await cancel_on_disconnect(request, inference.embed(pixels, turn.deadline))).value
         return EmbeddingList(
+            object="list",
             data=[
                 Embedding(
+                    object="embedding",
                     index=index,
                     image=view.image,
                     face=view.face,

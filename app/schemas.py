@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from app import examples
+from app.problems import KINDS
 from model.architecture import AnyNetworkConfig
 from model.checkpoint import Metric, Provenance
 from model.photographs import Format
@@ -58,7 +59,7 @@ class FaceReport(BaseModel):
     landmarks: dict[str, Point]
     score: float
     quality: QualityReport
-    warnings: list[str] = []
+    warnings: list[str]
 
 
 class ImageReport(BaseModel):
@@ -72,10 +73,10 @@ class ImageReport(BaseModel):
     width: int
     height: int
     format: Format
-    faces_found: int | None = None
-    face: FaceReport | None = None
-    faces: list[FaceReport] | None = None
-    warnings: list[str] = []
+    faces_found: int | None
+    face: FaceReport | None
+    faces: list[FaceReport] | None
+    warnings: list[str]
 
 
 class Timing(BaseModel):
@@ -115,7 +116,7 @@ class Verification(DecisionReport):
 class Embedding(BaseModel):
     """An embedding: numbers, or float32 little-endian in base64; of which image, and which of its faces."""
 
-    object: Literal["embedding"] = "embedding"
+    object: Literal["embedding"]
     index: int
     image: int
     face: int | None
@@ -127,7 +128,7 @@ class EmbeddingList(BaseModel):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.EMBEDDING_LIST]})
 
-    object: Literal["list"] = "list"
+    object: Literal["list"]
     data: list[Embedding]
     images: list[ImageReport]
     model: ModelName
@@ -219,6 +220,6 @@ class ProblemDetail(BaseModel):
     title: str
     status: int
     detail: str
-    code: str
+    code: Annotated[str, Field(json_schema_extra={"enum": [kind.code for kind in KINDS]})]
     field: str | None
     request_id: str

@@ -1,5 +1,6 @@
 """/info, /openapi.json and /docs say what the service does."""
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from app import schemas
+from app.problems import KINDS
 from app.settings import SHIPPED, Settings
 from model import __version__
 from model.checkpoint import load
@@ -103,8 +105,34 @@ async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], 
 
 async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
     content = openapi["paths"]["/compare"]["post"]["requestBody"]["content"]
-    for example in content["application/json"]["schema"]["examples"]:
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/CompareRequest"}
+    for example in openapi["components"]["schemas"]["CompareRequest"]["examples"]:
         schemas.CompareRequest.model_validate(example)
+
+
+async def test_generated_clients_have_a_name_for_everything(openapi: dict[str, Any]) -> None:
+    operations = [each for operations in openapi["paths"].values() for each in operations.values()]
+    assert sorted(operation["operationId"] for operation in operations) == [
+        "compare", "detect", "embed", "info", "live", "metrics", "ready", "verify",
+    ]  # fmt: skip
+    for reference in re.findall(r'"\$ref": "#/components/schemas/(\w+)"', json.dumps(openapi)):
+        assert reference in openapi["components"]["schemas"]
+
+
+async def test_what_every_answer_has_is_required(openapi: dict[str, Any]) -> None:
+    for name in ("Verification", "EmbeddingList", "Embedding", "ImageReport", "FaceReport", "ProblemDetail"):
+        schema = openapi["components"]["schemas"][name]
+        assert set(schema["required"]) == set(schema["properties"]), name
+
+
+async def test_every_header_of_ours_is_documented(client: httpx.AsyncClient, openapi: dict[str, Any]) -> None:
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            assert all("X-Request-ID" in response["headers"] for response in operation["responses"].values())
+            assert {"Retry-After", "Allow"} <= set(operation["responses"]["default"]["headers"])
+    response = await client.get("/metrics")
+    documented = openapi["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert list(documented) == [response.headers["content-type"].partition(";")[0]]
 
 
 @pytest.mark.parametrize(("route", "name"), WHOLE_ANSWERS.items())
@@ -141,7 +169,9 @@ def fields(value: Any) -> Any:
     return value and set(value)
 
 
-async def test_every_error_is_documented_with_its_media_type(openapi: dict[str, Any]) -> None:
+async def test_every_error_is_documented_with_its_media_type_and_codes(openapi: dict[str, Any]) -> None:
+    codes = openapi["components"]["schemas"]["ProblemDetail"]["properties"]["code"]["enum"]
+    assert codes == [kind.code for kind in KINDS]
     for path, operations in openapi["paths"].items():
         for operation in operations.values():
             assert set(operation["responses"]["default"]["content"]) == {"application/problem+json"}, path
