@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from app.cores import limit_spinning
+from app.ending import run_and_leave
 from app.listening import bind
 from app.settings import PREFIX, Settings, read_settings
 from app.telemetry import configure_logging
@@ -88,4 +89,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

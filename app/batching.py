@@ -21,6 +21,7 @@ Done = tuple[Sequence[Result], float, float]
 
 # Seconds between checks that the thread of a running batch is alive.
 LOOK_S = 0.5
+BUSY = "the replica was too busy to begin in time; send the request again"
 
 
 class BatchError(RuntimeError):
@@ -28,7 +29,10 @@ class BatchError(RuntimeError):
 
 
 class DeadlinePassed(Exception):
-    """A job that nobody waits for any more was not begun."""
+    """A job that nobody waits for any more was not begun, or given up; it says which, and what to do."""
+
+    def __init__(self, what: str = BUSY) -> None:
+        super().__init__(what)
 
 
 @dataclass(frozen=True, kw_only=True)

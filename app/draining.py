@@ -8,43 +8,22 @@ does not end by then, such as a pass of the network that hangs, ends with the pr
 """
 
 import asyncio
-import logging
-import os
 import signal
 import socket
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-logger = logging.getLogger("facepair")
+from app.ending import end, end_within
 
 # uvicorn's.
 TICKS_A_SECOND = 10
 # How long the end may take beyond the grace, or after a second signal.
 MARGIN_S = 3.0
-# How long the log may take for its last line.
-SAYING_S = 1.0
-
-
-def end_within(seconds: float) -> None:
-    """Ends the process with status 1 if it has not ended by itself by then, whatever its other threads do."""
-
-    timer = threading.Timer(seconds, _end, ["work did not end in time; the process ends without it"])
-    timer.daemon = True
-    timer.start()
-
-
-def _end(why: str) -> None:
-    """Ends the process with status 1, and says so if the log takes it: nobody may read it any more."""
-    saying = threading.Thread(target=logger.error, args=[why], daemon=True)
-    saying.start()
-    saying.join(SAYING_S)
-    os._exit(1)
 
 
 @dataclass
@@ -111,21 +90,35 @@ class LoneServer(Server):
         fault = self._fault()
         self._faulty = self._faulty + 1 if fault else 0
         if self._faulty > self._patience:
-            _end(f"{fault}, and that lasts; the process ends, to be started again")
+            end(f"{fault}, and that lasts; the process ends, to be started again")
         return await super().on_tick(counter)
 
 
 class ClosingMiddleware:
-    """While the replica drains, each answer closes its connection, and the next request goes to another replica."""
+    """While the replica drains, each answer closes its connection, and the next request goes to another replica.
+
+    So does an answer to a client that still waits for `100 Continue`: it may send its body all the same or not (RFC
+    9110 section 10.1.1), so nobody could tell where its next request begins.
+    """
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:
         self._app = app
         self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        waits = Headers(scope=scope).get("expect", "").lower() == "100-continue"
+
+        async def receive_body() -> Message:
+            nonlocal waits
+            waits = False
+            return await receive()
+
         async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and (self._drain.begun or self._drain.device_lost):
+            if message["type"] == "http.response.start" and (waits or self._drain.begun or self._drain.device_lost):
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        await self._app(scope, receive, send_and_close if scope["type"] == "http" else send)
+        await self._app(scope, receive_body, send_and_close)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from app.analysis import Choice, FaceAllowance, ImageAnalysis, analyse
-from app.batching import Batcher, DeadlinePassed, Timed
+from app.batching import BUSY, Batcher, DeadlinePassed, Timed
 from app.cores import Threads
 from app.draining import Drain
 from app.metrics import Metrics
@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 # For so long after two requests were in progress at once the next are taken to be so too.
 CROWD_S = 1.0
+TOO_SLOW = "an image could not be decoded and searched for faces in time; send a smaller one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,11 @@ class _Upload:
             return self._data.pop()
         except IndexError:
             raise DeadlinePassed from None
+
+    @property
+    def taken(self) -> bool:
+        """Whether a decoder has taken the bytes, or they were dropped."""
+        return not self._data
 
     def drop(self) -> None:
         """Lets them go, if they are there still."""
@@ -110,7 +116,7 @@ class Inference:
                     self._decoders, self._analyse, upload, choice, faces, asked
                 )
         except TimeoutError:
-            raise DeadlinePassed from None
+            raise DeadlinePassed(TOO_SLOW if upload.taken else BUSY) from None
         finally:
             self._analysing -= 1
             upload.drop()

@@ -74,7 +74,6 @@ class Problem(Exception):
         self.kind = BY_CODE[code]
         self.detail = detail
         self.field = field
-        self.closes_connection = False  # whether the request's body is left unread
 
 
 def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
@@ -89,8 +88,6 @@ def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None
     """The answer itself."""
     kind = problem.kind
     further = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
-    if problem.closes_connection:
-        further["Connection"] = "close"
     return JSONResponse(
         {
             "type": f"urn:facepair:problem:{kind.code}",

@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.openapi import PROBLEMS
@@ -21,7 +22,10 @@ READINESS_TIMEOUT_S = 5.0
 router = APIRouter(responses=PROBLEMS)
 
 
+# Of each pair of decorators the lower one answers; the upper one describes it, since OpenAPI has no operation of two
+# methods.
 @router.get("/info")
+@router.api_route("/info", methods=["GET", "HEAD"], include_in_schema=False, response_model=Info)
 async def info(request: Request) -> Info:
     """The model that is served, what it scores, and the limits of a request."""
     inference = inference_of(request)
@@ -42,8 +46,6 @@ async def info(request: Request) -> Info:
     )
 
 
-# Of each pair of decorators the lower one answers; the upper one describes it, since OpenAPI has no operation of two
-# methods.
 @router.get("/health/live")
 @router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
 async def live(request: Request) -> Health:
@@ -70,7 +72,8 @@ async def ready(request: Request) -> Health:
     return Health(status="ready")
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=PlainTextResponse)
+@router.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False, response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
     """Prometheus metrics, of all workers together."""
     return Response(metrics_of(request).show(), media_type=CONTENT_TYPE_LATEST)

@@ -36,6 +36,7 @@ class PartRule:
 @dataclass
 class _Part:
     name: str
+    label: str  # what an error calls it
     rule: PartRule
     data: bytearray = field(default_factory=bytearray)
 
@@ -73,14 +74,14 @@ async def _body(request: Request, limit_bytes: int, turn: Turn) -> AsyncIterator
     """
     stream = _Stream(request)
     try:
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
         if stream.is_awaited and int(request.headers.get("content-length", 0)) > limit_bytes:
             raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
         yield stream
-    except Problem as problem:
+    except Problem:
         turn.leave()
-        if stream.is_awaited:
-            problem.closes_connection = True
-        else:
+        if not stream.is_awaited:
             await _discard(stream, limit_bytes, turn)
         raise
 
@@ -218,17 +219,18 @@ class _Collector:
         rule = self._rules.get(name)
         if rule is None:
             raise Problem("unexpected_part", f"this route takes the parts {', '.join(self._rules)}")
-        if sum(part.name == name for part in self._parts) >= rule.max_count:
+        before = sum(part.name == name for part in self._parts)
+        if before >= rule.max_count:
             if rule.max_count == 1:
                 raise Problem("duplicate_part", f"the part {name} may be given once", name)
             raise Problem("too_many_images", f"the part {name} may be given {rule.max_count} times", name)
-        self._parts.append(_Part(name, rule))
+        self._parts.append(_Part(name, name if rule.max_count == 1 else f"{name}[{before}]", rule))
         self._turn.arrive(sum(part.rule.image for part in self._parts))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         part = self._parts[-1]
         if len(part.data) + end - start > part.rule.max_bytes:
-            raise Problem("too_many_bytes", f"the part {part.name} may have {part.rule.max_bytes:,} bytes", part.name)
+            raise Problem("too_many_bytes", f"the part {part.name} may have {part.rule.max_bytes:,} bytes", part.label)
         part.data += data[start:end]
 
     def _end(self) -> None:

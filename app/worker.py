@@ -15,6 +15,7 @@ import uvicorn
 
 from app.channel import BEAT, BEAT_S, FAILED, READY, STUCK, Channel, Orders
 from app.draining import Drain, Server
+from app.ending import run_and_leave
 from app.listening import listen
 from app.metrics import Metrics, use_worker_files
 from app.settings import Settings
@@ -123,4 +124,4 @@ def _leave_with_supervisor(orders: Orders, channel: Channel, orphaned: threading
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_and_leave(main)

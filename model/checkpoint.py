@@ -155,12 +155,16 @@ def load(path: Path) -> Checkpoint:
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     try:
+        path.open("rb").close()  # safetensors says of a file that may not be read that there is none
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: there is no such file") from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
             # copies: what stays mapped would change with the file, and end the process if that were cut short
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file") from error
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: not a safetensors file, or a truncated or damaged one") from error
     if text is None:

@@ -52,11 +52,12 @@ async def test_a_network_that_fails_is_not_ready_and_the_log_says_why(
     assert error["request_id"] == response.json()["request_id"]
 
 
-@pytest.mark.parametrize("state", ["live", "ready"])
-async def test_a_balancer_may_ask_with_head(client: httpx.AsyncClient, state: str) -> None:
-    response = await client.head(f"/health/{state}")
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/info", "/metrics"])
+async def test_head_is_answered_like_get(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.head(path)
     assert (response.status_code, response.content) == (200, b"")
-    refused = await client.post(f"/health/{state}")
+    assert response.headers["content-type"] == (await client.get(path)).headers["content-type"]
+    refused = await client.post(path)
     assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from fastapi import FastAPI
 
+from app.inference import TOO_SLOW
 from app.main import create_app
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
@@ -86,7 +87,9 @@ async def test_what_waits_for_a_decoder_past_its_deadline_is_not_decoded(
 
     monkeypatch.setattr("app.inference.decode", slow)
     async with serving(settings, verifier, deadline_s=DEADLINE_S, decoders=1) as (_, client):
-        check_problem(await client.post("/verify", files=pair()), 504, "deadline_passed")  # while one is decoded
+        response = await client.post("/verify", files=pair())  # while one is decoded
+        check_problem(response, 504, "deadline_passed")
+        assert response.json()["detail"] == TOO_SLOW
         gate.opened.set()
     assert decoded == 1
 

@@ -240,6 +240,10 @@ REFUSED_UNREAD = {
     "type": ("POST /verify HTTP/1.1", "text/plain", len(BODY), b"unsupported_content_type"),
     "size": ("POST /verify HTTP/1.1", MULTIPART["Content-Type"], 10**10, b"too_many_bytes"),
     "size of JSON": ("POST /compare HTTP/1.1", "application/json", 10**9, b"too_many_bytes"),
+    "path": ("POST /nowhere HTTP/1.1", MULTIPART["Content-Type"], len(BODY), b"not_found"),
+    "method": ("PUT /verify HTTP/1.1", MULTIPART["Content-Type"], len(BODY), b"method_not_allowed"),
+    "query": ("POST /verify?face=only HTTP/1.1", MULTIPART["Content-Type"], len(BODY), b"unexpected_query"),
+    "encoding": ("POST /verify HTTP/1.1\r\nContent-Encoding: gzip", MULTIPART["Content-Type"], len(BODY), b"_type"),
 }
 
 

@@ -127,6 +127,12 @@ def test_workers_leave_when_their_supervisor_was_killed(checkpoint_path: Path) -
             successor.listen()
 
 
+def test_an_address_of_version_6_is_no_address_of_version_4() -> None:
+    """As with one process, which asyncio gives its listener."""
+    with bind("::", 0) as listener:
+        assert listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+
+
 @pytest.mark.anyio
 async def test_a_network_that_hangs_ends_its_worker(settings: Settings, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.app.hanging"]

@@ -1,6 +1,10 @@
 """Whatever is not a sound checkpoint is refused when loaded, in one line that names the file and says why."""
 
+import os
 import pickle
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +24,22 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    refused(tmp_path, NOT_SAFETENSORS)
+    refused(tmp_path, "cannot be read: Is a directory")
+
+
+AS_ANYBODY = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+
+
+@pytest.mark.skipif(bool(AS_ANYBODY) and not shutil.which("setpriv"), reason="root may read everything")
+def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
+    """safetensors says that there is none."""
+    path = tmp_path / "weights"
+    path.write_bytes(b"")
+    path.chmod(0)
+    code = "import sys, pathlib; from model.checkpoint import load; load(pathlib.Path(sys.argv[1]))"
+    command = [*AS_ANYBODY, sys.executable, "-c", code, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].endswith(f"{path}: cannot be read: Permission denied")
 
 
 @pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\0" * 100, b"\xff" * 100, b"\x89PNG\r\n\x1a\n", b"{}", b"text\n"])

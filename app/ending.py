@@ -1,0 +1,45 @@
+"""The end of the process: when all is done, or whatever its threads do."""
+
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NoReturn
+
+logger = logging.getLogger("facepair")
+
+# How long the log may take for its last line.
+SAYING_S = 1.0
+
+
+def end_within(seconds: float) -> None:
+    """Ends the process with status 1 if it has not ended by itself by then, whatever its other threads do."""
+
+    timer = threading.Timer(seconds, end, ["work did not end in time; the process ends without it"])
+    timer.daemon = True
+    timer.start()
+
+
+def end(why: str) -> None:
+    """Ends the process with status 1, and says so if the log takes it: nobody may read it any more."""
+    saying = threading.Thread(target=logger.error, args=[why], daemon=True)
+    saying.start()
+    saying.join(SAYING_S)
+    os._exit(1)
+
+
+def run_and_leave(main: Callable[[], int]) -> NoReturn:
+    """Ends the process with the status that `main` returns or exits with, at once when all is said: Python's own end
+    would take most of a second of a core to take the libraries apart, with nobody watching it.
+    """
+    try:
+        status = main()
+    except SystemExit as asked:  # by a signal's handler, or for --help
+        status = int(asked.code or 0)
+    logging.shutdown()
+    with suppress(OSError):  # of whoever read it and has left
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
