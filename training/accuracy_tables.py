@@ -8,12 +8,12 @@ from model.similarity import OperatingPoint
 from training.all_pairs import AllPairsRates
 from training.calibration import calibration_error
 from training.error_analysis import ErrorAnalysis
-from training.evaluation import Estimate, squared_error
+from training.evaluation import Estimate, squared_error, wilson
 from training.figures import AREA, AT_THRESHOLD, EER, FNMR_AT_1, figures_over_people, find_metric
 from training.finished import Run
 from training.markdown import Row, between, interval_of, spread, table
 from training.published import PUBLISHED, RESTRICTED, Published, category
-from training.reference import REFERENCES
+from training.reference import REFERENCES, is_view_1
 from training.resampling import numbered
 from training.significance import compare_runs
 from training.variants import Variant
@@ -55,7 +55,8 @@ def _reference_row() -> Row:
 def _run_row(name: str, found: Measured) -> Row:
     accuracy, people = found.run.metric(AT_THRESHOLD), found.over_people[AT_THRESHOLD]
     figures = [f"**{accuracy.value:.2%}**", interval_of(accuracy), between(people), str(accuracy.pairs)]
-    return [f"**{name}**", category(found.run.header), "View 1", *figures, "measured here"]
+    protocol = "View 1" if is_view_1(found.run.pairs) else "other pairs"
+    return [f"**{name}**", category(found.run.header), protocol, *figures, "measured here"]
 
 
 def _view2_row(found: View2) -> Row:
@@ -112,15 +113,25 @@ def _at_low_fmr(found: AllPairsRates | None) -> list[str]:
 
 
 def table_operating_points(measured: Mapping[str, Measured]) -> str:
-    """Every operating point that a checkpoint carries, or nothing."""
-    rows = [_point_row(name, point) for name, found in measured.items() for point in found.run.header.operating_points]
-    return table(["run", "point", "threshold", "FMR", "impostor pairs", "people", "split"], rows)
+    """Every operating point that a checkpoint carries, and what it does to the test pairs, or nothing."""
+    rows = [
+        _point_row(name, point, found.run)
+        for name, found in measured.items()
+        for point in found.run.header.operating_points
+    ]
+    head = ["run", "point", "threshold", "FMR", "impostor pairs", "people", "split"]
+    return table([*head, "FMR on the test pairs", "FNMR on the test pairs"], rows)
 
 
-def _point_row(name: str, point: OperatingPoint) -> Row:
+def _point_row(name: str, point: OperatingPoint, run: Run) -> Row:
     low, high = point.interval
     rate = f"{point.fmr:.3%} ({low:.3%} to {high:.3%})"
-    return [name, point.name, f"{point.threshold:.4f}", rate, f"{point.pairs:,}", f"{point.people:,}", point.split]
+    cells = [name, point.name, f"{point.threshold:.4f}", rate, f"{point.pairs:,}", f"{point.people:,}", point.split]
+    accepted = run.scores >= point.threshold
+    for wrong in (accepted[~run.same], ~accepted[run.same]):
+        share = wilson(int(wrong.sum()), len(wrong))
+        cells.append(f"{share.value:.1%} ({between(share)})")
+    return cells
 
 
 def table_mcnemar(measured: Mapping[str, Measured]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from model.files import replacing
 from training.evaluation import Labels, Scores, area_under_roc, roc
@@ -19,7 +20,8 @@ Scored = tuple[str, Scores, Labels]
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
     """Training against validation, two panels side by side; accuracy is at a similarity of 0.5.
 
-    A run that learns from people trains on another loss than it validates, and its training accuracy is a classifier's.
+    A run that learns from people trains on another loss than it validates, so each has an axis of its own; its training
+    accuracy is a classifier's.
     """
     learns_people = any(row.validation_area is not None for row in history)
     trained, validated = (
@@ -31,15 +33,20 @@ def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     epochs = [row.epoch for row in history]
     losses, accuracies = figure.subplots(1, 2)
-    losses.plot(epochs, [row.train_loss for row in history], marker=".", label=trained)
-    losses.plot(epochs, [row.validation_loss for row in history], marker=".", label=validated)
-    losses.set(title=f"{title}: loss", xlabel="epoch", ylim=(0, None))
-    accuracies.plot(epochs, [row.train_accuracy for row in history], marker=".", label=guessed)
-    accuracies.plot(epochs, [row.validation_accuracy for row in history], marker=".", label="validation")
-    accuracies.set(title=f"{title}: accuracy", xlabel="epoch", ylim=(0 if learns_people else 0.4, 1))
+    other = losses.twinx() if learns_people else losses
+    lines = losses.plot(epochs, [row.train_loss for row in history], "C0.-", label=trained)
+    lines += other.plot(epochs, [row.validation_loss for row in history], "C1.-", label=validated)
+    losses.set(title=f"{title}: loss", xlabel="epoch", ylabel=trained, ylim=(0, None))
+    other.set(ylabel=validated if learns_people else "loss", ylim=(0, None))
+    losses.legend(handles=lines)
+    accuracies.plot(epochs, [row.train_accuracy for row in history], "C0.-", label=guessed)
+    accuracies.plot(epochs, [row.validation_accuracy for row in history], "C1.-", label="validation")
+    accuracies.set(title=f"{title}: accuracy", xlabel="epoch", ylabel="share of right answers")
+    accuracies.set(ylim=(0 if learns_people else 0.4, 1))
+    accuracies.legend()
     for panel in (losses, accuracies):
         panel.grid(alpha=0.3)
-        panel.legend()
+        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     _save(figure, path)
 
 

@@ -90,6 +90,7 @@ def test_figures_stand_beside_published_ones(results: Path) -> None:
     assert row(text, "**experiment-5**", "95% over pairs") == f"{metric.interval[0]:.1%} to {metric.interval[1]:.1%}"
     assert re.fullmatch(r"[\d.]+% to [\d.]+%", row(text, "**experiment-5**", "95% over people"))
     assert row(text, "**experiment-2**", "category") == "image-restricted, no outside data"
+    assert row(text, "**experiment-2**", "protocol") == "other pairs"
     assert "75.00%" in text
     for each in PUBLISHED:
         assert f"| {each.system} ({each.paper}) | {each.category} | View 2 | {each.accuracy:.2%}" in text
@@ -164,6 +165,10 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
     assert row(text, "experiment-5", "each person alike") == "20.00% (10.0% to 40.0%)"
     assert row(text, "experiment-5", "FMR") == "0.980% (0.500% to 2.000%)"
     assert row(text, "experiment-5", "impostor pairs") == "123,456"
+    accepted = scores(0.1) >= 0.9
+    shares = (accepted[~SAME].mean(), 1 - accepted[SAME].mean())
+    for column, share in zip(("FMR on the test pairs", "FNMR on the test pairs"), shares, strict=True):
+        assert row(text, "experiment-5", column).startswith(f"{share:.1%} (")
     assert row(text, "experiment-5", "changed") == "no flip averaging"
     assert row(text, "experiment-5", "left out") == "1"
 

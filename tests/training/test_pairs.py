@@ -7,6 +7,7 @@ import torch
 
 from model.errors import DataError
 from training.pairs import Key, Pair, PairSet, key_of, name_of, read_pairs, resolve, shared_people, split
+from training.reference import is_view_1
 
 
 def write(folder: Path, text: str) -> Path:
@@ -176,6 +177,9 @@ def test_view_1_of_lfw_is_as_published(lfw: Path) -> None:
     pairs, test = (resolve(path, read_pairs(path), index) for path in (train_path, test_path))
     assert (len(pairs), int(pairs.same.sum())) == (2200, 1100)
     assert (len(test), int(test.same.sum())) == (1000, 500)
+    names = [(name_of(left), name_of(right)) for left, right in test.keys_of(keys)]
+    assert is_view_1(names)
+    assert not is_view_1(names[1:])
     training, validation = split(pairs, 0.2, 0)
     assert (len(training), len(validation)) == (1760, 440)
     assert shared_people(training, validation, keys) == shared_slowly(training, validation, keys)
