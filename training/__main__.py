@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 from model.errors import FacepairError
 from training import commands, measuring, view2_command
+from training.album import FaceOf
 from training.experiments import EXPERIMENTS
 from training.options import positive, seed
 
@@ -81,6 +82,7 @@ def _add_measurements(subcommands: Subcommands) -> None:
     evaluate = subcommands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
+    _add_face(evaluate, "center", "LFW's pictures are of whoever is there; the service takes the largest")
     evaluate.add_argument("--no-flip", action="store_true", help="without averaging over mirror images, fitted anew")
     evaluate.add_argument("--head", choices=["cosine"], help="the cosine instead of the fitted head, calibrated anew")
     evaluate.add_argument("--out", type=Path, help="file for the figures, such as RUN/evaluations/no-flip.json")
@@ -93,10 +95,7 @@ def _add_measurements(subcommands: Subcommands) -> None:
     calibrate = subcommands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
     calibrate.add_argument("checkpoint", type=Path)
     calibrate.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
-    calibrate.add_argument(
-        "--face", choices=["largest", "center"], default="largest",
-        help="which face of a picture, as requests will choose it (default: largest, as the service does)",
-    )  # fmt: skip
+    _add_face(calibrate, "largest", "as the service does")
     calibrate.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     calibrate.add_argument("--out", type=Path, required=True, help="the new checkpoint")
     calibrate.set_defaults(command=measuring.calibrate)
@@ -166,6 +165,15 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--test-pairs", default="pairsDevTest.txt", help="in it, the pairs to test on")
     command.add_argument(
         "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"
+    )
+
+
+def _add_face(command: argparse.ArgumentParser, default: FaceOf, why: str) -> None:
+    command.add_argument(
+        "--face",
+        choices=["largest", "center"],
+        default=default,
+        help=f"which face of a picture that has several (default: {default}, {why})",
     )
 
 

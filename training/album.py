@@ -31,6 +31,8 @@ from training.archive import picture_files, picture_paths, status_of
 from training.pairs import Key, key_of
 
 READ_AHEAD = 64
+# How many broken pictures an error names.
+NAMED = 10
 # Which face of a picture that has several: LFW's pictures are of whoever is in the middle.
 FaceOf = Literal["center", "largest"]
 
@@ -85,12 +87,19 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
     if finder:
         require_detector(config, finder)
     pictures: dict[Key, _Picture | None] = {}
+    broken: list[str] = []
     files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
-    for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files, source):
+    for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
         key = key_of(name)
         if key in pictures:
             raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
+        if isinstance(picture, ImageError):
+            broken.append(f"{name}: {picture}")
+            continue
         pictures[key] = picture
+    if broken:
+        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        raise DataError(f"{source}: repair or remove {'; '.join(broken[:NAMED])}{more}")
     prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
     if not prepared:
         wanted = "JPEG, PNG or WebP with a face in it" if finder else "JPEG, PNG or WebP in it"
@@ -124,24 +133,24 @@ def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None
 
 
 def _in_parallel(
-    work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]], source: Path
-) -> Iterator[tuple[Path, _Picture | None]]:
-    """Each file's name and what the work makes of it, in order. Raises DataError for a picture that cannot be used."""
+    work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]]
+) -> Iterator[tuple[Path, _Picture | ImageError | None]]:
+    """Each file's name and what the work makes of it, or the error of a picture that cannot be used, in order."""
     waiting: deque[tuple[Path, Future[_Picture | None]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for name, data in files:
             waiting.append((name, threads.submit(work, data)))
             if len(waiting) > READ_AHEAD:
-                yield _result(*waiting.popleft(), source)
+                yield _result(*waiting.popleft())
         while waiting:
-            yield _result(*waiting.popleft(), source)
+            yield _result(*waiting.popleft())
 
 
-def _result(name: Path, future: "Future[_Picture | None]", source: Path) -> tuple[Path, _Picture | None]:
+def _result(name: Path, future: "Future[_Picture | None]") -> tuple[Path, _Picture | ImageError | None]:
     try:
         return name, future.result()
     except ImageError as error:
-        raise DataError(f"{source}: {name}: {error}") from error
+        return name, error
 
 
 def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:

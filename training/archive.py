@@ -12,6 +12,8 @@ from model.errors import DataError
 from training.pairs import Key, key_of
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+# In a folder of people a picture is NAME/FILE.
+PARTS = 2
 
 
 def find_images(data: Path, name: str) -> Path:
@@ -53,6 +55,17 @@ def picture_paths(folder: Path) -> list[Path]:
     """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
     paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
     return [path for path in paths if stat.S_ISREG(status_of(path).st_mode)]
+
+
+def describe_ignored(source: Path) -> str:
+    """What of a folder's files is no picture of a person by its ending or its place, in words; "" if all are."""
+    files = [path for path in source.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    pictures = [path for path in files if path.suffix.lower() in ENDINGS]
+    others = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
+    elsewhere = sum(len(path.relative_to(source).parts) != PARTS for path in pictures)
+    said = [f"{len(files) - len(pictures)} other files ({', '.join(others)})"] if others else []
+    said += [f"{elsewhere} pictures that are not in NAME/FILE"] if elsewhere else []
+    return " and ".join(said)
 
 
 def _read(path: Path) -> bytes:

@@ -32,7 +32,10 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
     scores, same = raw_scores(network, config, data.album, data.validation)
     scale, bias = platt(scores, same)
     if scale <= 0:
-        raise TrainingError("the network tells people who were held out no better than chance; train it longer")
+        raise TrainingError(
+            f"in {len(scores)} pairs of people who were held out the network tells them apart no better than chance; "
+            "it takes more people, or more pictures of them"
+        )
     network.head.scale.fill_(scale)
     network.head.bias.fill_(bias)
 

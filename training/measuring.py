@@ -34,9 +34,11 @@ def evaluate(options: argparse.Namespace) -> None:
     device = device_of(options)
     checkpoint = load(options.checkpoint)
     header = checkpoint.header
-    album = album_of(options, header.preprocessing)
+    album = album_of(options, header.preprocessing, options.face)
     test = pairs_to_test(options, album, skip=options.skip_missing)
     network, threshold, what = _measured_network(options, checkpoint, album, device)
+    if options.face == "largest":
+        what = ", ".join(filter(None, [what, "the largest face of each picture"]))
     scores, same = score_pairs(network, header.preprocessing, album, test)
     title = f"{header.name}, {what}," if what else header.name
     print(f"{title} at its threshold {threshold:.4f} on {options.test_pairs} of {options.images}")

@@ -16,7 +16,7 @@ from model.errors import DataError
 from model.files import replacing
 from model.preprocessing import PreprocessingConfig
 from training.album import Album, FaceOf, open_album
-from training.archive import find_images
+from training.archive import describe_ignored, find_images
 from training.experiments import AnyExperiment, find_experiment
 from training.identity_experiment import IdentityExperiment
 from training.pair_data import AnyData, PairData
@@ -44,7 +44,10 @@ def album_of(options: argparse.Namespace, config: PreprocessingConfig, face: Fac
     """The pictures, prepared; of each that has several faces the one nearest its centre, or the largest."""
     if not options.data.is_dir():
         raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
-    return open_album(find_images(options.data, options.images), options.cache, config, face)
+    source = find_images(options.data, options.images)
+    if ignored := describe_ignored(source):
+        print(f"{source}: left out are {ignored}")
+    return open_album(source, options.cache, config, face)
 
 
 def pairs_of(options: argparse.Namespace, album: Album, name: str, *, skip: bool = False) -> PairSet:

@@ -66,12 +66,14 @@ def pictures_of(
     The error names those of the person's that are `faceless`, which the album leaves out.
     """
     found = pictures_at_hand(people, keys)
-    for name, count in people.items():
+    differing = {name: count for name, count in people.items() if count != len(found.get(name, ()))}
+    if differing:
+        name, count = next(iter(differing.items()))
         there = len(found.get(name, ()))
-        if there != count:
-            without = sorted(name_of(key) for key in faceless if key[0] == name)
-            why = f"; no face large enough was found in {', '.join(without)}" if without else ""
-            raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}")
+        without = sorted(name_of(key) for key in faceless if key[0] == name)
+        why = f"; no face large enough was found in {', '.join(without)}" if without else ""
+        more = f"; so it is with {len(differing) - 1} more people" if len(differing) > 1 else ""
+        raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}{more}")
     return found
 
 

@@ -94,6 +94,8 @@ def load_state(path: Path, experiment: AnyExperiment, data_sha256: str) -> RunSt
         raise TrainingError(f"{path}: cannot be read as the state of a run: {error}") from error
     wanted = identity(experiment, data_sha256)
     differing = [key for key in wanted if found.get(key) != wanted[key]]
+    if differing == ["threads"]:
+        raise TrainingError(f"{path}: was begun with {found['threads']} threads; add --threads {found['threads']}")
     if differing:
         raise TrainingError(
             f"{path}: is the state of another run ({', '.join(differing)} differ); choose another --out"

@@ -2,8 +2,9 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import torch
 
@@ -14,7 +15,7 @@ from training.identity_experiment import IdentityExperiment
 from training.loop import train
 from training.options import album_of, device_of, experiment_of, write_json
 from training.parallel import require_lone_process
-from training.people_data import describe_people
+from training.people_data import PeopleData, describe_people
 from training.provenance import code_version
 from training.result import finish
 from training.view2 import done_fold, fold_data, pairs_of_fold, summarise
@@ -32,14 +33,12 @@ def view2(options: argparse.Namespace) -> None:
     wanted = _wanted(options.folds, protocol)
     album = album_of(options, experiment.preprocessing)
     out = options.out or Path("runs") / f"view2-{experiment.name}"
-    done: dict[int, Header] = {}
-    for number in protocol.numbers:
-        fold = f"fold-{number:02d}"
-        named = replace(experiment, name=f"{experiment.name}-{fold}")
-        header = _fold(named, protocol, number, album, out / fold, device, wanted=number in wanted)
-        if header:
-            done[number] = header
-    found = summarise(experiment.name, done, len(protocol.numbers))
+    folds = {number: _Fold.of(number, experiment, protocol, album, out) for number in protocol.numbers}
+    done = {number: header for number, fold in folds.items() if (header := fold.done())}
+    for number in sorted(wanted - set(done)):
+        done[number] = folds[number].run(device)
+        write_json(out / VIEW2_FILE, summarise(experiment.name, done, len(folds)))  # the next may fail
+    found = summarise(experiment.name, done, len(folds))
     write_json(out / VIEW2_FILE, found)
     print(format_view2(found))
 
@@ -51,22 +50,34 @@ def _wanted(folds: Sequence[int] | None, protocol: Protocol) -> set[int]:
     return set(folds or protocol.numbers)
 
 
-def _fold(
-    experiment: IdentityExperiment,
-    protocol: Protocol,
-    number: int,
-    album: Album,
-    folder: Path,
-    device: torch.device,
-    *,
-    wanted: bool,
-) -> Header | None:
-    """What a fold's run says of itself, trained now if it is not done and is wanted."""
-    data = fold_data(protocol, number, album, experiment)
-    header = done_fold(experiment, data, folder)
-    if header or not wanted:
-        return header
-    print(f"fold {number} of {len(protocol.numbers)}: {describe_people(data)}, on {device}", flush=True)
-    test, code = pairs_of_fold(protocol, number, album), code_version()
-    trained = train(experiment, data, folder, device, resume=True, code=code)
-    return finish(experiment, trained, data, test, folder, code)
+@dataclass(frozen=True, kw_only=True)
+class _Fold:
+    """One of the folds: the experiment under its name, and where it runs."""
+
+    number: int
+    experiment: IdentityExperiment
+    protocol: Protocol
+    album: Album
+    folder: Path
+
+    @classmethod
+    def of(cls, number: int, experiment: IdentityExperiment, protocol: Protocol, album: Album, out: Path) -> Self:
+        name = f"fold-{number:02d}"
+        named = replace(experiment, name=f"{experiment.name}-{name}")
+        return cls(number=number, experiment=named, protocol=protocol, album=album, folder=out / name)
+
+    def data(self) -> PeopleData:
+        """The people of the other folds."""
+        return fold_data(self.protocol, self.number, self.album, self.experiment)
+
+    def done(self) -> Header | None:
+        """What its run says of itself if it is done. Raises TrainingError if it is of another run."""
+        return done_fold(self.experiment, self.data(), self.folder)
+
+    def run(self, device: torch.device) -> Header:
+        """Trains it, going on where it stopped, and tests it."""
+        data = self.data()
+        print(f"fold {self.number} of {len(self.protocol.numbers)}: {describe_people(data)}, on {device}", flush=True)
+        test, code = pairs_of_fold(self.protocol, self.number, self.album), code_version()
+        trained = train(self.experiment, data, self.folder, device, resume=True, code=code)
+        return finish(self.experiment, trained, data, test, self.folder, code)

@@ -95,6 +95,7 @@ def test_left_alone_it_is_what_the_run_measured(checkpoint: Checkpoint, data: Pe
             "no flip averaging, the cosine instead of the fitted head",
         ),
         ([], [], ""),
+        (["--face", "largest"], [], "the largest face of each picture"),
     ],
 )
 def test_the_command_writes_a_row_for_the_report(

@@ -21,7 +21,7 @@ from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
 from tests.model.pictures import prepare
 from training.album import Album, open_album
-from training.archive import find_images
+from training.archive import describe_ignored, find_images
 from training.experiments import ALIGNED
 
 CONFIG = PreprocessingConfig(side_px=66)
@@ -161,6 +161,26 @@ def test_a_damaged_cache_is_prepared_again(source: Path, cache: Path, damage: st
 def test_a_broken_picture_is_named(source: Path, cache: Path, packed: bool, data: bytes) -> None:
     (source / "Kurt" / "Kurt_0001.png").write_bytes(data)
     assert "Kurt/Kurt_0001.png" in refused(pack(source) if packed else source, cache)
+
+
+def test_all_broken_pictures_are_named_up_to_ten(source: Path, cache: Path) -> None:
+    for number in range(12):
+        (source / "Kurt" / f"Kurt_{number + 10}.png").write_bytes(b"no picture")
+    message = refused(source, cache)
+    assert message.count(".png: the image is not") == 10
+    assert message.endswith("; and 2 more")
+
+
+def test_what_is_no_picture_by_its_ending_or_place_is_told(source: Path) -> None:
+    for path in source.rglob("*.txt"):
+        path.unlink()
+    assert describe_ignored(source) == describe_ignored(pack(source)) == ""
+    (source / "Kurt" / "deep").mkdir()
+    shutil.copy(source / "Ada" / "Ada_0002.webp", source / "Kurt" / "deep" / "Kurt_0009.webp")
+    for name in ("Kurt_0001.HEIC", "Kurt_0002.HEIC", "notes", ".hidden"):
+        (source / "Kurt" / name).write_bytes(b"")
+    told = "3 other files (.HEIC, notes) and 1 pictures that are not in NAME/FILE"
+    assert describe_ignored(source) == told
 
 
 def test_two_endings_of_one_name_are_refused(source: Path, cache: Path) -> None:

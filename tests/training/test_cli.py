@@ -279,8 +279,8 @@ def test_pairs_whose_pictures_are_missing_are_left_out_when_asked(
     """One picture of a pair is enough, be it the left one or the right one."""
     whole = (user.data / "test.txt").read_text().splitlines()[1:]
     count = len(whole) // 2
-    same = [*whole[:count], "Person_0\t1\t99", "Person_0\t99\t1"]
-    different = [*whole[count:], "Person_0\t1\tNobody\t1", "Nobody\t1\tPerson_0\t1"]
+    same = [*whole[:count], "Person_0\t1\t99", "Person_0\t99\t2"]
+    different = [*whole[count:], "Person_0\t1\tNobody\t1", "Nobody\t1\tPerson_0\t2"]
     listed = tmp_path / "pairs.txt"
     listed.write_text("\n".join([str(count + 2), *same, *different]) + "\n")
     arguments = [*user.arguments("evaluate", str(user.checkpoint), "--device", "cpu"), "--test-pairs", str(listed)]

@@ -113,15 +113,13 @@ def test_a_foreign_header_is_refused(path: Path, metadata: dict[str, str] | None
     refused(path)
 
 
-@pytest.mark.parametrize(
-    ("counted", "name"), [("torch.get_num_threads", "threads"), ("training.parallel.world_size", "processes")]
-)
-def test_with_other_threads_or_processes_it_is_another_run(
-    path: Path, monkeypatch: pytest.MonkeyPatch, counted: str, name: str
-) -> None:
+def test_with_other_threads_or_processes_it_is_another_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sums would be rounded in another order, and the run would not end in the same weights."""
-    monkeypatch.setattr(counted, lambda: 17)
-    assert f"is the state of another run ({name} differ)" in refused(path)
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("torch.get_num_threads", lambda: 17)
+    assert f"was begun with {threads} threads; add --threads {threads}" in refused(path)
+    monkeypatch.setattr("training.parallel.world_size", lambda: 17)
+    assert "is the state of another run (threads, processes differ)" in refused(path)
 
 
 def test_a_checkpoint_is_no_state(path: Path, checkpoint_path: Path) -> None:

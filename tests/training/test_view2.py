@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from model.errors import DataError
+from model.errors import DataError, TrainingError
 from tests.drawing import encode, portrait
 from tests.training.small_people import SMALL_PEOPLE
 from training import view2_command
@@ -15,6 +16,8 @@ from training.__main__ import main
 from training.album import open_album
 from training.experiments import EXPERIMENTS
 from training.finished import read_run
+from training.identity_experiment import IdentityExperiment
+from training.loop import Trained, train
 from training.people import HoldOut
 from training.view2 import fold_data, pairs_of_fold
 from training.view2_lists import Protocol, read_pair_folds, read_people_folds, read_protocol
@@ -114,6 +117,22 @@ def test_folds_are_done_one_after_the_other(
     assert (len(shares), found.missing, found.category) == (3, (), "unrestricted, no outside data")
     assert found.mean == pytest.approx(np.mean(shares))
     assert found.standard_error == pytest.approx(np.std(shares, ddof=1) / 3**0.5)
+
+
+def test_a_fold_that_fails_leaves_what_is_known_of_the_others(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*arguments, "--folds", "3"]) == 0
+
+    def failing(experiment: IdentityExperiment, *rest: Any, **named: Any) -> Trained:
+        if experiment.name.endswith("fold-02"):
+            raise TrainingError("out of luck")
+        return train(experiment, *rest, **named)
+
+    monkeypatch.setattr(view2_command, "train", failing)
+    assert main(arguments) == 1
+    found = View2.model_validate_json((tmp_path / "out" / VIEW2_FILE).read_bytes())
+    assert [fold.fold for fold in found.done] == [1, 3]
 
 
 def test_an_interrupted_fold_goes_on(
