@@ -31,7 +31,7 @@ class Places:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
 
     def take(self, images: int) -> None:
-        """So many more, or with a negative number fewer."""
+        """Adds so many images to those that have places; a negative number gives places back."""
         self.taken += images
         self._gauge.set(self.taken)
 

@@ -38,7 +38,8 @@ class Box(BaseModel):
 
 class QualityReport(BaseModel):
     """What was measured of a face. Sharpness (variance of the Laplacian) and brightness (0 to 255) are of what the
-    network sees, in grey; roll and yaw are estimated from the landmarks, in degrees.
+    network sees, in grey. Roll and yaw are estimated from the landmarks, in degrees: roll is positive clockwise, yaw to
+    the picture's right.
     """
 
     inter_eye_px: float
@@ -52,7 +53,9 @@ Point = tuple[float, float]
 
 
 class FaceReport(BaseModel):
-    """A face: `index` 0 is the largest of its image; landmarks are (x, y), right and left the person's own."""
+    """A face: `index` 0 is the largest of its image; landmarks are (x, y) in pixels, right and left the person's own;
+    `score` is how sure the detector is, 0 to 1.
+    """
 
     index: int
     box: Box

@@ -212,7 +212,7 @@ def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
 
 def _refuse_unreachable(network: FaceNetwork, threshold: Threshold) -> None:
     """A threshold above what identical pictures score, where that is known, would call them different."""
-    logit = network.identical()
+    logit = network.identical_logit()
     if logit is not None and threshold.value > (identical := float(similarity(logit))):
         raise CheckpointError(
             f"the threshold {threshold.value:.6f} lies above {identical:.6f}, the similarity of two identical pictures"

@@ -36,7 +36,7 @@ def select_device(name: str) -> torch.device:
     return torch.device("cuda", index)
 
 
-def guarded(call: Callable[P, T]) -> Callable[P, T]:
+def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
     """Turns PyTorch's errors of the device into DeviceExhausted or DeviceLost.
 
     The original is a note of the new error, as text: the exception itself would keep the failed pass's tensors alive.

@@ -23,15 +23,15 @@ class CosineHead(nn.Module):
         self.register_buffer("scale", torch.ones(1))
         self.register_buffer("bias", torch.zeros(1))
 
-    def raw(self, left: Tensor, right: Tensor) -> Tensor:
+    def score(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) cosines."""
         return (left * right).sum(1)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
-        return self.scale * self.raw(left, right) + self.bias
+        return self.scale * self.score(left, right) + self.bias
 
-    def identical(self) -> Tensor | None:
+    def identical_logit(self) -> Tensor | None:
         """(1,) the logit of two identical pictures."""
         return self.scale * IDENTICAL_COSINE + self.bias
 
@@ -61,15 +61,15 @@ class JointBayesianHead(nn.Module):
         self.register_buffer("scale", torch.ones(1))
         self.register_buffer("bias", torch.zeros(1))
 
-    def raw(self, left: Tensor, right: Tensor) -> Tensor:
+    def score(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) log likelihood ratios, less a constant."""
         u, v = (left - self.mean) @ self.projection, (right - self.mean) @ self.projection
         return (self.own * (u * u + v * v) + self.cross * (u * v)).sum(1)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
-        return self.scale * self.raw(left, right) + self.bias
+        return self.scale * self.score(left, right) + self.bias
 
-    def identical(self) -> Tensor | None:
+    def identical_logit(self) -> Tensor | None:
         """None: what identical pictures score depends on the picture."""
         return None

@@ -74,7 +74,7 @@ class SiameseNetwork(nn.Module):
         logits: Tensor = self.comparison((left - right).abs()).squeeze(1)
         return logits
 
-    def identical(self) -> Tensor | None:
+    def identical_logit(self) -> Tensor | None:
         """(1,) the logit of two identical pictures, the highest that there is: their distance is 0."""
         return self.comparison.bias.detach()
 

@@ -137,9 +137,9 @@ class ResidualNetwork(nn.Module):
         logits: Tensor = self.head(left, right)
         return logits
 
-    def identical(self) -> Tensor | None:
+    def identical_logit(self) -> Tensor | None:
         """(1,) the logit of two identical pictures, or None where it depends on the picture."""
-        return self.head.identical()
+        return self.head.identical_logit()
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D) of unit length, of the pictures as they are."""

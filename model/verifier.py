@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model.arrays import Embeddings, Pixels
 from model.canary import canary_embeddings, canary_similarity
 from model.checkpoint import Checkpoint
-from model.device import guarded
+from model.device import translate_faults
 from model.errors import CheckpointError, InferenceError
 from model.folding import fold
 from model.preprocessing import normalise, to_unit
@@ -29,14 +29,14 @@ class Verifier:
     Each method raises DeviceExhausted where the device has too little memory, and DeviceLost where it failed.
     """
 
-    @guarded
+    @translate_faults
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
         self.header = checkpoint.header
         self.device = device
         self._canary = canary_embeddings(checkpoint.network.eval(), self.header.preprocessing)
         self._network = fold(checkpoint.network, device)
 
-    @guarded
+    @translate_faults
     @torch.inference_mode()
     def embed(self, pixels: Pixels) -> Embeddings:
         """uint8 (B, H, W) or (B, H, W, 3), as `crops` makes them -> float32 (B, D). Raises InferenceError."""
@@ -47,7 +47,7 @@ class Verifier:
             raise InferenceError("the network gave an embedding that is not finite")
         return result
 
-    @guarded
+    @translate_faults
     @torch.inference_mode()
     def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
         """float32 (B, D) twice -> float64 (B,) similarities, 0..1; symmetric. Raises InferenceError."""
@@ -57,7 +57,7 @@ class Verifier:
             raise InferenceError("the comparison gave a similarity that is not finite")
         return result
 
-    @guarded
+    @translate_faults
     def check_canary(self) -> None:
         """Embeds and scores the canary pair. Raises CheckpointError unless the similarity is as the checkpoint records
         and the embeddings are those that the network had when it was loaded: similarities near 1 say little of these.

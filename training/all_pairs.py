@@ -45,7 +45,9 @@ class AllPairs:
 
 @torch.no_grad()
 def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
-    """Embeddings float32 (N, D) and the numbers of their people from 0, int64 (N,). Pairs are in the order of rows."""
+    """Embeddings float32 (N, D) on the network's device, and the numbers of their people from 0, int64 (N,) on the CPU
+    -> the logits of all N (N - 1) / 2 pairs, in the order of rows; the memory for them grows with the square of N.
+    """
     parts = []
     for start in range(0, len(embeddings), BLOCK):
         table = logit_table(network, embeddings[start : start + BLOCK], embeddings[start:]).cpu()

@@ -62,7 +62,10 @@ def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -
 
 
 def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
-    """Halfway between the highest score that must be refused and the next, or None where nothing up to 1 would do."""
+    """Impostor scores (P,) -> a threshold at which at most that share is accepted, or None where none up to 1 would do.
+
+    With k = floor(max_fmr P) it lies halfway between the (k + 1)th highest score and the next higher one.
+    """
     allowed = int(max_fmr * len(scores))
     if allowed >= len(scores):
         return 0.0

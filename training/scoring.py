@@ -31,7 +31,7 @@ def raw_scores(
     network: ResidualNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
 ) -> tuple[Scores, Labels]:
     """What the head gives before it is calibrated, float64 (P,), and labels bool (P,)."""
-    raw = compare_pairs(network.head.raw, network, config, album, pairs)
+    raw = compare_pairs(network.head.score, network, config, album, pairs)
     return raw.double().cpu().numpy(), pairs.same.bool().numpy()
 
 

@@ -48,5 +48,5 @@ def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Thresho
 
 def _similarity_of_identical(network: FaceNetwork) -> float:
     """What two identical pictures score, or 1 where that depends on the picture."""
-    identical = network.identical()
+    identical = network.identical_logit()
     return 1.0 if identical is None else float(similarity(identical))

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model.checkpoint import load
-from model.device import guarded
+from model.device import translate_faults
 from model.errors import DeviceExhausted, DeviceLost, FacepairError
 from model.verifier import Verifier
 
@@ -37,7 +37,7 @@ LOSSES = (
 
 
 def raising(error: Exception) -> Callable[[], None]:
-    @guarded
+    @translate_faults
     def work() -> None:
         raise error
 
@@ -67,7 +67,7 @@ def check_text(fault: FacepairError, error: Exception) -> None:
 
 def test_a_real_want_of_memory_on_the_cpu_is_one_too() -> None:
     with pytest.raises(DeviceExhausted):
-        guarded(torch.empty)(10**15)
+        translate_faults(torch.empty)(10**15)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("CUDA error")])
@@ -80,7 +80,7 @@ def test_other_failures_stay_what_they_are(error: Exception) -> None:
 def test_the_error_does_not_keep_the_failed_pass_alive() -> None:
     held: list[weakref.ref[Tensor]] = []
 
-    @guarded
+    @translate_faults
     def work() -> None:
         activations = torch.zeros(3)
         held.append(weakref.ref(activations))

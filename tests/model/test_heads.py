@@ -41,7 +41,7 @@ def test_the_joint_bayesian_is_the_form_of_its_paper() -> None:
     projection = made.projection.double()
     a = projection @ torch.diag(made.own.double()) @ projection.T
     g = projection @ torch.diag(made.cross.double()) @ projection.T / -2
-    for logit, raw, x, y in zip(made(left, right), made.raw(left, right), left, right, strict=True):
+    for logit, raw, x, y in zip(made(left, right), made.score(left, right), left, right, strict=True):
         u, v = (x - made.mean).double(), (y - made.mean).double()
         expected = float(u @ a @ u + v @ a @ v - 2 * u @ g @ v)
         assert float(raw) == pytest.approx(expected, rel=1e-4, abs=1e-4)
@@ -64,11 +64,11 @@ def test_no_identical_pictures_score_below_what_the_cosine_says() -> None:
     made.scale.fill_(20)
     made.bias.fill_(-7)
     embeddings = functional.normalize(draws(500, 256))
-    identical = made.identical()
+    identical = made.identical_logit()
     assert identical is not None
     assert bool((made(embeddings, embeddings) >= identical).all())
     assert float(identical) == pytest.approx(13, abs=1e-3)
-    assert JointBayesianHead(DIMENSION).identical() is None
+    assert JointBayesianHead(DIMENSION).identical_logit() is None
 
 
 @pytest.mark.parametrize("kind", HEADS)

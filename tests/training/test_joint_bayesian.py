@@ -53,7 +53,7 @@ def test_the_head_gives_the_log_likelihood_ratio_less_a_constant() -> None:
     fit_joint_bayesian(head, known())
     left, right = torch.randn(2, 20, DIMENSION, generator=draws(4))
     expected = torch.tensor([log_ratio(known(), x.double(), y.double()) for x, y in zip(left, right, strict=True)])
-    found = head.raw(left, right)
+    found = head.score(left, right)
     constant = float((expected - found).mean())
     assert torch.allclose(found + constant, expected.float(), atol=1e-3)
     same = log_ratio(known(), known().mean, known().mean)
@@ -86,8 +86,8 @@ def test_half_precision_does_no_harm() -> None:
     fit_joint_bayesian(rounded, known())
     rounded.projection.copy_(rounded.projection.half().float())
     left, right = torch.randn(2, 200, DIMENSION, generator=draws(4))
-    scores = head.raw(left, right)
-    assert float((rounded.raw(left, right) - scores).abs().max()) < 0.01 * float(scores.std())
+    scores = head.score(left, right)
+    assert float((rounded.score(left, right) - scores).abs().max()) < 0.01 * float(scores.std())
 
 
 def test_both_covariances_become_diagonal() -> None:
@@ -129,4 +129,4 @@ def test_directions_in_which_people_do_not_differ_say_nothing() -> None:
     within = torch.eye(DIMENSION, dtype=torch.float64)
     fit_joint_bayesian(head, Scatter(mean=torch.zeros(DIMENSION), between=flat, within=within))
     first = torch.eye(DIMENSION)[:1]
-    assert float(head.raw(first, -first)) == pytest.approx(0, abs=1e-5)
+    assert float(head.score(first, -first)) == pytest.approx(0, abs=1e-5)
