@@ -52,7 +52,9 @@ def _header(description: str) -> dict[str, Any]:
     return {"description": description, "schema": {"type": "string"}}
 
 
-REQUEST_ID = {"X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in the body")}
+REQUEST_ID = {
+    "X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in a body that has it")
+}
 COMPARE_BODY = {"requestBody": {"required": True, "content": {"application/json": _reference(CompareRequest)}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
