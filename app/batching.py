@@ -29,7 +29,7 @@ class BatchError(RuntimeError):
 
 
 class DeadlinePassed(Exception):
-    """A job that nobody waits for any more was not begun, or given up; it says which, and what to do."""
+    """A job was not begun in time, or was given up; the message says which, and what the caller can do."""
 
     def __init__(self, what: str = BUSY) -> None:
         super().__init__(what)

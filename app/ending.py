@@ -36,10 +36,11 @@ def run_and_leave(main: Callable[[], int]) -> NoReturn:
     """
     try:
         status = main()
-    except SystemExit as asked:  # by a signal's handler, or for --help
-        status = int(asked.code or 0)
+    except SystemExit as asked:  # by a signal's handler, or by argparse
+        status = asked.code if isinstance(asked.code, int) else 0
     logging.shutdown()
-    with suppress(OSError):  # of whoever read it and has left
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream:  # None if it was closed from the start
+            with suppress(OSError):  # of whoever read it and has left
+                stream.flush()
     os._exit(status)

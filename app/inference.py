@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 # For so long after two requests were in progress at once the next are taken to be so too.
 CROWD_S = 1.0
-TOO_SLOW = "an image could not be decoded and searched for faces in time; send a smaller one"
+TOO_SLOW = "an image was not decoded and searched for faces in time; send the request again, or a smaller image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +109,8 @@ class Inference:
         Raises ImageError, or DeadlinePassed when that moment of `time.perf_counter` comes first.
         """
         upload, asked = _Upload(data), time.perf_counter()
+        if deadline <= asked:
+            raise DeadlinePassed
         self._analysing += 1
         try:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
@@ -123,7 +125,7 @@ class Inference:
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
         """B images as the network sees them, or none -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
-        return await self._measured(images, lambda embeddings: embeddings, deadline)
+        return await self._on_network(images, lambda embeddings: embeddings, deadline)
 
     async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[float]:
         """Two embeddings float32 (D,) -> their similarity. Raises InferenceError or DeadlinePassed."""
@@ -131,7 +133,7 @@ class Inference:
         def finish(_: Embeddings) -> float:
             return float(self._verifier.compare(left[None], right[None])[0])
 
-        return await self._measured([], finish, deadline)
+        return await self._on_network([], finish, deadline)
 
     async def verify(self, left: Pixels, right: Pixels, deadline: float = inf) -> Timed[float]:
         """Two images as the network sees them -> their similarity, as embedding and comparing gives it.
@@ -142,7 +144,7 @@ class Inference:
         def finish(embeddings: Embeddings) -> float:
             return float(self._verifier.compare(embeddings[:1], embeddings[1:])[0])
 
-        return await self._measured([left, right], finish, deadline)
+        return await self._on_network([left, right], finish, deadline)
 
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score.
@@ -150,7 +152,7 @@ class Inference:
         Whoever asks while a check has not begun or is under way waits for that one: any number of probes cost one pass.
         """
         if self._checking is None or self._checking.done():
-            check = self._on_network([], lambda _: self._verifier.check_canary(), inf)
+            check = self._on_network([], lambda _: self._verifier.check_canary(), inf, probe=True)
             self._checking = asyncio.ensure_future(check)
             self._checking.add_done_callback(lambda done: done.cancelled() or done.exception())  # if nobody waits
         await asyncio.shield(self._checking)
@@ -179,16 +181,14 @@ class Inference:
             self._metrics.stage_seconds.labels("face").observe(analysis.face_s)
         return analysis
 
-    async def _measured(self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float) -> Timed[T]:
-        result = await self._on_network(images, finish, deadline)
-        self._metrics.stage_seconds.labels("network_queue").observe(result.queue_s)
-        self._metrics.stage_seconds.labels("inference").observe(result.work_s)
-        return result
-
     async def _on_network(
-        self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float
+        self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float, *, probe: bool = False
     ) -> Timed[T]:
+        """What `finish` makes of the images' embeddings, timed in the metrics unless it is a `probe`."""
         result = await self._network.run(_Job(images=images, finish=finish), size=len(images), deadline=deadline)
+        if not probe:
+            self._metrics.stage_seconds.labels("network_queue").observe(result.queue_s)
+            self._metrics.stage_seconds.labels("inference").observe(result.work_s)
         if isinstance(result.value, Exception):
             raise result.value
         return cast("Timed[T]", result)

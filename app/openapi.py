@@ -79,7 +79,7 @@ def complete(app: FastAPI) -> dict[str, Any]:
         document = FastAPI.openapi(app)
         defined = document["components"]["schemas"]
         for model in SCHEMAS:
-            defined[model.__name__] = model.model_json_schema()
+            defined[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in defined.items():
             if "examples" in schema:  # from which FastAPI takes every null
                 schema["examples"] = getattr(schemas, name).model_json_schema()["examples"]

@@ -42,6 +42,7 @@ from app.schemas import (
     Timing,
     Verification,
 )
+from app.settings import Settings
 from app.state import inference_of, request_id_of, settings_of, turn_of
 from app.uploads import PartRule, read_parts
 from model.similarity import decide
@@ -97,7 +98,7 @@ async def embed(request: Request) -> EmbeddingList:
     """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
     settings, inference = settings_of(request), inference_of(request)
     with turn_of(request) as turn:
-        image = PartRule(max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, image=True)
+        image = _images_rule(settings)
         parts = await read_parts(request, {"image": image, "encoding_format": PartRule(), "face": PartRule()}, turn)
         encoding = parse_encoding(parts)
         choice = parse_choice(parts, inference, CHOICES_OF_EMBED)
@@ -132,7 +133,7 @@ async def detect(request: Request) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
     settings, inference = settings_of(request), inference_of(request)
     with turn_of(request) as turn:
-        image = PartRule(max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, image=True)
+        image = _images_rule(settings)
         parts = await read_parts(request, {"image": image}, turn)
         require_faces(inference)
         images = name_images(parts["image"])
@@ -161,6 +162,13 @@ async def compare(request: Request) -> Comparison:
             model=name_model(inference.header),
             request_id=request_id_of(request),
         )
+
+
+def _images_rule(settings: Settings) -> PartRule:
+    """The repeated part `image` of /embed and /detect."""
+    return PartRule(
+        max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, repeatable=True, image=True
+    )
 
 
 def _decide(similarity: float, rule: Rule, inference: Inference) -> dict[str, Any]:

@@ -25,11 +25,14 @@ OVERHEAD_BYTES = 64 * 1024
 
 @dataclass(frozen=True, kw_only=True)
 class PartRule:
-    """A part that a route takes: how many bytes it may have, how often it may come, and whether it is an image."""
+    """A part that a route takes: how many bytes it may have, how often it may come, and whether it is an image. Of a
+    `repeatable` part each has its number in errors, even where a setting allows one alone.
+    """
 
     max_bytes: int = MAX_FIELD_BYTES
     required: bool = False
     max_count: int = 1
+    repeatable: bool = False
     image: bool = False
 
 
@@ -221,10 +224,10 @@ class _Collector:
             raise Problem("unexpected_part", f"this route takes the parts {', '.join(self._rules)}")
         before = sum(part.name == name for part in self._parts)
         if before >= rule.max_count:
-            if rule.max_count == 1:
+            if not rule.repeatable:
                 raise Problem("duplicate_part", f"the part {name} may be given once", name)
             raise Problem("too_many_images", f"the part {name} may be given {rule.max_count} times", name)
-        self._parts.append(_Part(name, name if rule.max_count == 1 else f"{name}[{before}]", rule))
+        self._parts.append(_Part(name, f"{name}[{before}]" if rule.repeatable else name, rule))
         self._turn.arrive(sum(part.rule.image for part in self._parts))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:

@@ -34,27 +34,27 @@ Stored = TypeVar("Stored", bound=BaseModel)
 OfCheckpoint = TypeVar("OfCheckpoint", AllPairsRates, ErrorAnalysis, Variant)
 
 INTRODUCTION = """\
-Made by `python -m training report` from the results of the runs. Rows "View 1" learned on LFW's DevTrain and were
-measured on the 1,000 pairs of pairsDevTest, once unless the log's table of readings says otherwise. The log also says
-which choices began from trials that others had measured on these pairs. Systems that learned from pairs decide at the
-threshold of highest accuracy on validation pairs; those that learned from people decide at 0.5, for their similarities
-are calibrated on validation pairs, unless the log says otherwise. Tables of errors name the threshold.
-The published figures are on View 2: the mean of ten folds, each scored by a system that learned from the other nine,
-with its standard error. View 1 is one draw of 1,000 pairs, with fewer people to learn from; the two kinds of figures
-are near each other and not the same. A row of ours on View 2 says how many folds it rests on.
+Made by `python -m training report` from the results of the runs. Rows marked "View 1" learned on LFW's DevTrain and
+were measured on the 1,000 pairs of pairsDevTest, once unless the log's table of readings says otherwise. The log
+also says which choices began from trials that others had measured on these pairs. Systems that learned from pairs
+decide at the threshold of highest accuracy on validation pairs; those that learned from people decide at 0.5, for
+their similarities are calibrated on validation pairs, unless the log says otherwise. Tables of errors name the
+threshold. The published figures are on View 2: the mean of ten folds, each scored by a system that learned from the
+other nine, with its standard error. View 1 is one draw of 1,000 pairs, with fewer people to learn from; the two
+kinds of figures are near each other and not the same. A row of ours on View 2 says how many folds it rests on.
 
 Categories are those of LFW's results page: "image-restricted" learns from labelled pairs alone, "unrestricted" from
 who is who; "no outside data" means that nothing saw faces outside LFW, "label-free outside data" that something did
 without their names, as the detector did that straightens faces.
 
 Pairs share people, so there are two 95% intervals: over pairs (Wilson's for accuracy), for other pairs of the same
-people, and over people, for other people, by drawing people with replacement, with the variance corrected as the log
-says."""
+people, and over people, for other people, by drawing people with replacement, with the variance corrected as the
+log says."""
 
 CALIBRATION = """\
 ECE is the expected calibration error over 15 bins of equally many pairs, Brier the mean squared error of the
 similarity. Of 1,000 pairs with the similarities of Experiment 5 the ECE of probabilities that hold exactly is 0.010
-to 0.029 (95% of 500 drawn labellings), so the table's tell no such run from a perfect one. A similarity of
+to 0.029 (95% of 500 drawn labellings), so none of that experiment's can be told from them. A similarity of
 Experiment 5 is the probability of "same person" if half of all pairs that are compared are genuine. If 1 in 100 is,
 a similarity of 0.5 means about 1%: take an operating point then. All intervals of this table are over people; those
 in the cards and in reproduction.md are over pairs. The rate at 0.1% rests on all pairs of the pictures of

@@ -14,6 +14,8 @@ from training.pairs import Key, key_of
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 # In a folder of people a picture is NAME/FILE.
 PARTS = 2
+# How many kinds of other files are named.
+NAMED = 10
 
 
 def find_images(data: Path, name: str) -> Path:
@@ -59,13 +61,14 @@ def picture_paths(folder: Path) -> list[Path]:
 
 def describe_ignored(source: Path) -> str:
     """What of a folder's files is no picture of a person by its ending or its place, in words; "" if all are."""
-    files = [path for path in source.rglob("*") if path.is_file() and not path.name.startswith(".")]
+    files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
     pictures = [path for path in files if path.suffix.lower() in ENDINGS]
-    others = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
+    endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
     elsewhere = sum(len(path.relative_to(source).parts) != PARTS for path in pictures)
-    said = [f"{len(files) - len(pictures)} other files ({', '.join(others)})"] if others else []
-    said += [f"{elsewhere} pictures that are not in NAME/FILE"] if elsewhere else []
-    return " and ".join(said)
+    named = ", ".join(endings[:NAMED]) + (", ..." if len(endings) > NAMED else "")
+    said = [f"other files ({len(files) - len(pictures)}: {named})"] if endings else []
+    said += [f"pictures not in NAME/FILE ({elsewhere})"] if elsewhere else []
+    return ", ".join(said)
 
 
 def _read(path: Path) -> bytes:

@@ -15,13 +15,14 @@ def platt(scores: Scores, same: Labels) -> tuple[float, float]:
     """(P,) scores -> (scale, bias) of the likeliest sigmoid(scale * score + bias): Platt 1999, with softened labels.
 
     Genuine and impostor pairs have half of the weight each, however many there are of either, so the result is the
-    probability of "same person" where both answers are equally likely beforehand. Newton's method on standardised
-    scores.
+    probability of "same person" where both answers are equally likely beforehand. For the same reason the labels of
+    both are softened alike, as much as the fewer pairs need. Newton's method on standardised scores.
     """
     mean, deviation = scores.mean(), max(float(scores.std()), 1e-12)
     columns = np.stack([(scores - mean) / deviation, np.ones_like(scores)], axis=1)
     genuine, impostor = same.sum(), (~same).sum()
-    targets = np.where(same, (genuine + 1) / (genuine + 2), 1 / (impostor + 2))
+    soft = 1 / (min(genuine, impostor) + 2)
+    targets = np.where(same, 1 - soft, soft)
     counts = len(scores) / 2 / np.where(same, genuine, impostor)
     weights = np.zeros(2)
     for _ in range(NEWTON_STEPS):

@@ -33,8 +33,8 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
     scale, bias = platt(scores, same)
     if scale <= 0:
         raise TrainingError(
-            f"in {len(scores)} pairs of people who were held out the network tells them apart no better than chance; "
-            "it takes more people, or more pictures of them"
+            f"the network tells people apart no better than chance in {len(scores)} pairs of held-out people; "
+            "train on more people, or on more pictures of each"
         )
     network.head.scale.fill_(scale)
     network.head.bias.fill_(bias)

@@ -38,6 +38,8 @@ def evaluate(options: argparse.Namespace) -> None:
     test = pairs_to_test(options, album, skip=options.skip_missing)
     network, threshold, what = _measured_network(options, checkpoint, album, device)
     if options.face == "largest":
+        if header.preprocessing.alignment is None or what:
+            raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
         what = ", ".join(filter(None, [what, "the largest face of each picture"]))
     scores, same = score_pairs(network, header.preprocessing, album, test)
     title = f"{header.name}, {what}," if what else header.name

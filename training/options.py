@@ -46,7 +46,7 @@ def album_of(options: argparse.Namespace, config: PreprocessingConfig, face: Fac
         raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
     source = find_images(options.data, options.images)
     if ignored := describe_ignored(source):
-        print(f"{source}: left out are {ignored}")
+        print(f"{source}: left out: {ignored}")
     return open_album(source, options.cache, config, face)
 
 

@@ -73,7 +73,7 @@ def read_pairs(path: Path) -> list[Pair]:
     if not pairs:
         raise DataError(f"{path}: the list has no pairs")
     _check_count(path, pairs, count)
-    _check_repeats(path, pairs)
+    check_repeats(path, pairs)
     return pairs
 
 
@@ -144,8 +144,8 @@ def _key(person: str, picture: str) -> Key:
     return (person, f"{person}_{int(picture):04d}" if picture.isdecimal() else Path(picture).stem)
 
 
-def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
-    """No picture with itself, and no two pictures twice, in either order."""
+def check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
+    """Raises DataError for a picture paired with itself, or two pictures paired twice, in whichever order."""
     lines: dict[frozenset[Key], int] = {}
     for pair in pairs:
         if pair.left == pair.right:

@@ -72,7 +72,7 @@ def pictures_of(
         there = len(found.get(name, ()))
         without = sorted(name_of(key) for key in faceless if key[0] == name)
         why = f"; no face large enough was found in {', '.join(without)}" if without else ""
-        more = f"; so it is with {len(differing) - 1} more people" if len(differing) > 1 else ""
+        more = f"; {len(differing) - 1} more people differ" if len(differing) > 1 else ""
         raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}{more}")
     return found
 

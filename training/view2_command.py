@@ -35,11 +35,13 @@ def view2(options: argparse.Namespace) -> None:
     out = options.out or Path("runs") / f"view2-{experiment.name}"
     folds = {number: _Fold.of(number, experiment, protocol, album, out) for number in protocol.numbers}
     done = {number: header for number, fold in folds.items() if (header := fold.done())}
-    for number in sorted(wanted - set(done)):
+    left = sorted(wanted - set(done))
+    for number in left:
         done[number] = folds[number].run(device)
         write_json(out / VIEW2_FILE, summarise(experiment.name, done, len(folds)))  # the next may fail
     found = summarise(experiment.name, done, len(folds))
-    write_json(out / VIEW2_FILE, found)
+    if not left:
+        write_json(out / VIEW2_FILE, found)
     print(format_view2(found))
 
 

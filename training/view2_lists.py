@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model.errors import DataError
-from training.pairs import Pair, parse_pair, read_lines
+from training.pairs import Pair, check_repeats, parse_pair, read_lines
 from training.people import parse_person
 
 
@@ -72,6 +72,7 @@ def read_pair_folds(path: Path) -> list[list[Pair]]:
     kinds = [(len(fold), sum(pair.same for pair in fold)) for fold in found]
     if kinds != [(size, size // 2)] * int(folds):
         raise DataError(f"{path}:1: announces {folds} folds of {count} pairs of each kind, but has others")
+    check_repeats(path, pairs)
     return found
 
 

@@ -7,15 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint, load
+from model.checkpoint import Checkpoint, load, save
 from model.errors import DataError
 from model.preprocessing import normalise, to_unit
 from model.residual import ResidualNetwork
+from tests.conftest import describe, tiny_network
+from tests.faces import Placed, scene
 from tests.training.small import CPU
+from tests.training.small_faces import draw_faces
 from tests.training.small_people import SMALL_PEOPLE, album_of, data_of, draw_people
 from training.__main__ import main
 from training.ablation import Part, leave_out
+from training.album import open_album
 from training.calibration import platt
+from training.experiments import ALIGNED
 from training.loop import train
 from training.people_data import PeopleData
 from training.result import finish
@@ -95,7 +100,6 @@ def test_left_alone_it_is_what_the_run_measured(checkpoint: Checkpoint, data: Pe
             "no flip averaging, the cosine instead of the fitted head",
         ),
         ([], [], ""),
-        (["--face", "largest"], [], "the largest face of each picture"),
     ],
 )
 def test_the_command_writes_a_row_for_the_report(
@@ -145,3 +149,27 @@ def test_what_is_not_there_cannot_be_left_out(
 
 def _images(data: PeopleData) -> torch.Tensor:
     return normalise(to_unit(data.album.pixels), RUN.preprocessing)
+
+
+def test_the_largest_face_is_measured_where_asked(tmp_path: Path) -> None:
+    folder = draw_faces(tmp_path / "data")
+    beside = [Placed(person=0, at=(125, 118), inter_eye_px=28), Placed(person=9, at=(55, 60), inter_eye_px=40)]
+    scene(*beside, size=(250, 250)).save(folder / "people" / "Person_0" / "Person_0_0001.png")
+    path = tmp_path / "aligned.safetensors"
+    save(path, tiny_network(), describe().model_copy(update={"preprocessing": ALIGNED}))
+    found = []
+    for face in ("center", "largest"):
+        out = tmp_path / f"{face}.json"
+        assert main(arguments(folder, path, "--face", face, "--out", str(out))) == 0
+        found.append(Variant.model_validate_json(out.read_bytes()))
+    assert [each.what for each in found] == ["", "the largest face of each picture"]
+    album = open_album(folder / "people", folder / "cache", ALIGNED, "largest")
+    assert found[1].data_sha256 == album.sha256 != found[0].data_sha256
+
+
+@pytest.mark.parametrize("more", [[], ["--no-flip"]])
+def test_the_largest_face_of_whole_pictures_is_refused(
+    folder: Path, path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
+) -> None:
+    assert main(arguments(folder, path, "--face", "largest", *more)) == 1
+    assert "--face is for whole networks" in capsys.readouterr().err

@@ -179,8 +179,11 @@ def test_what_is_no_picture_by_its_ending_or_place_is_told(source: Path) -> None
     shutil.copy(source / "Ada" / "Ada_0002.webp", source / "Kurt" / "deep" / "Kurt_0009.webp")
     for name in ("Kurt_0001.HEIC", "Kurt_0002.HEIC", "notes", ".hidden"):
         (source / "Kurt" / name).write_bytes(b"")
-    told = "3 other files (.HEIC, notes) and 1 pictures that are not in NAME/FILE"
-    assert describe_ignored(source) == told
+    assert describe_ignored(source) == "other files (3: .HEIC, notes), pictures not in NAME/FILE (1)"
+    for number in range(20):
+        (source / "Kurt" / f"scan.{number:02d}").write_bytes(b"")
+    assert describe_ignored(source).startswith("other files (23: .00, .01, ")
+    assert ".09, ...)" in describe_ignored(source)
 
 
 def test_two_endings_of_one_name_are_refused(source: Path, cache: Path) -> None:

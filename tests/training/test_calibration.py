@@ -22,7 +22,8 @@ def loss(scale: float, bias: float, scores: Scores, same: Labels) -> float:
     genuine, impostor = int(same.sum()), int((~same).sum())
     total = 0.0
     for score, label in zip(scores.tolist(), same.tolist(), strict=True):
-        target = (genuine + 1) / (genuine + 2) if label else 1 / (impostor + 2)
+        soft = 1 / (min(genuine, impostor) + 2)
+        target = 1 - soft if label else soft
         likely = 1 / (1 + math.exp(-(scale * score + bias)))
         weight = len(same) / 2 / (genuine if label else impostor)
         total -= weight * (target * math.log(likely) + (1 - target) * math.log(1 - likely))
