@@ -94,7 +94,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
         if key in pictures:
             raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
         if isinstance(picture, ImageError):
-            broken.append(f"{name}: {picture}")
+            broken.append(f"{'/'.join(name.parts[-2:])}: {picture}")
             continue
         pictures[key] = picture
     if broken:

@@ -39,7 +39,7 @@ def picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
         with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in archive:
                 file = archive.extractfile(member) if member.isfile() else None
-                if file and Path(member.name).suffix.lower() in ENDINGS:
+                if file and _is_picture(Path(member.name)):
                     yield Path(member.name), file.read()
             plain.read()  # to the end, where gzip checks that nothing is missing or damaged
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
@@ -55,20 +55,25 @@ def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
 
 def picture_paths(folder: Path) -> list[Path]:
     """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
-    paths = sorted(path for path in folder.glob("*/*") if path.suffix.lower() in ENDINGS)
+    paths = sorted(path for path in folder.glob("*/*") if _is_picture(path))
     return [path for path in paths if stat.S_ISREG(status_of(path).st_mode)]
 
 
 def describe_ignored(source: Path) -> str:
     """What of a folder's files is no picture of a person by its ending or its place, in words; "" if all are."""
     files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
-    pictures = [path for path in files if path.suffix.lower() in ENDINGS]
+    pictures = [path for path in files if _is_picture(path)]
     endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
     elsewhere = sum(len(path.relative_to(source).parts) != PARTS for path in pictures)
     named = ", ".join(endings[:NAMED]) + (", ..." if len(endings) > NAMED else "")
     said = [f"other files ({len(files) - len(pictures)}: {named})"] if endings else []
     said += [f"pictures not in NAME/FILE ({elsewhere})"] if elsewhere else []
     return ", ".join(said)
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; hidden files are not, which macOS puts beside every file (`._NAME.jpg`) on other systems' disks."""
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
 def _read(path: Path) -> bytes:

@@ -186,6 +186,14 @@ def test_what_is_no_picture_by_its_ending_or_place_is_told(source: Path) -> None
     assert ".09, ...)" in describe_ignored(source)
 
 
+def test_hidden_files_are_no_pictures(source: Path, cache: Path) -> None:
+    """macOS puts `._NAME` beside every file on a disk that is not its own."""
+    expected = open_album(source, cache, CONFIG).keys
+    (source / "Ada" / "._Ada_0001.png").write_bytes(b"resource fork")
+    assert open_album(source, cache, CONFIG).keys == expected
+    assert open_album(pack(source), cache, CONFIG).keys == expected
+
+
 def test_two_endings_of_one_name_are_refused(source: Path, cache: Path) -> None:
     shutil.copy(source / "Ada" / "Ada_0002.webp", source / "Ada" / "Ada_0001.webp")
     message = refused(source, cache)
