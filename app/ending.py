@@ -37,7 +37,7 @@ def run_and_leave(main: Callable[[], int]) -> NoReturn:
     try:
         status = main()
     except SystemExit as asked:  # by a signal's handler, or by argparse
-        status = asked.code if isinstance(asked.code, int) else 0
+        status = asked.code if isinstance(asked.code, int) else int(asked.code is not None)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
         if stream:  # None if it was closed from the start

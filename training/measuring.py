@@ -34,13 +34,12 @@ def evaluate(options: argparse.Namespace) -> None:
     device = device_of(options)
     checkpoint = load(options.checkpoint)
     header = checkpoint.header
+    if options.face == "largest" and (header.preprocessing.alignment is None or options.no_flip or options.head):
+        raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
     album = album_of(options, header.preprocessing, options.face)
     test = pairs_to_test(options, album, skip=options.skip_missing)
     network, threshold, what = _measured_network(options, checkpoint, album, device)
-    if options.face == "largest":
-        if header.preprocessing.alignment is None or what:
-            raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
-        what = ", ".join(filter(None, [what, "the largest face of each picture"]))
+    what = "the largest face of each picture" if options.face == "largest" else what
     scores, same = score_pairs(network, header.preprocessing, album, test)
     title = f"{header.name}, {what}," if what else header.name
     print(f"{title} at its threshold {threshold:.4f} on {options.test_pairs} of {options.images}")

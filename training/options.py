@@ -15,6 +15,7 @@ from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.preprocessing import PreprocessingConfig
+from training import parallel
 from training.album import Album, FaceOf, open_album
 from training.archive import describe_ignored, find_images
 from training.experiments import AnyExperiment, find_experiment
@@ -45,7 +46,7 @@ def album_of(options: argparse.Namespace, config: PreprocessingConfig, face: Fac
     if not options.data.is_dir():
         raise DataError(f"{options.data}: there is no such folder; name the data with --data or FACEPAIR_LFW")
     source = find_images(options.data, options.images)
-    if ignored := describe_ignored(source):
+    if parallel.rank() == 0 and (ignored := describe_ignored(source)):
         print(f"{source}: left out: {ignored}")
     return open_album(source, options.cache, config, face)
 

@@ -165,6 +165,7 @@ def test_the_largest_face_is_measured_where_asked(tmp_path: Path) -> None:
     assert [each.what for each in found] == ["", "the largest face of each picture"]
     album = open_album(folder / "people", folder / "cache", ALIGNED, "largest")
     assert found[1].data_sha256 == album.sha256 != found[0].data_sha256
+    assert main(arguments(folder, path, "--face", "largest", "--no-flip")) == 1
 
 
 @pytest.mark.parametrize("more", [[], ["--no-flip"]])
