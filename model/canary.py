@@ -9,7 +9,8 @@ from torch import Tensor
 
 from model.architecture import FaceNetwork
 from model.arrays import Pixels
-from model.preprocessing import PreprocessingConfig, normalise, to_unit
+from model.normalisation import normalise, to_unit
+from model.preprocessing import PreprocessingConfig
 from model.similarity import similarity
 
 

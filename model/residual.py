@@ -16,8 +16,9 @@ from torch.nn import functional
 from model.growing import Growing
 from model.heads import CosineHead, JointBayesianHead
 from model.network import Dimension, Width
+from model.normalisation import luma, standardise
 from model.prelu import PReLU
-from model.preprocessing import MAX_SIDE_PX, luma, standardise
+from model.preprocessing import MAX_SIDE_PX
 
 # The stem and the last three stages halve the sides.
 STRIDE = 16

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.preprocessing import luma
+from model.normalisation import luma
 
 BLUR_RADIUS = 3
 

@@ -13,7 +13,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from model.network import SiameseNetwork, initialise
-from model.preprocessing import normalise, to_unit
+from model.normalisation import normalise, to_unit
 from training import parallel
 from training.augmentation import augment, draw
 from training.evaluation import accuracy, cross_entropy, squared_error

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.preprocessing import normalise, to_unit
+from model.normalisation import normalise, to_unit
 from training.batch_augmentation import augment_batch, draw_batch
 from training.identity_experiment import IdentityExperiment
 from training.part_swap import masks_of, swap_parts

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from model.architecture import FaceNetwork
-from model.preprocessing import PreprocessingConfig, normalise, to_unit
+from model.normalisation import normalise, to_unit
+from model.preprocessing import PreprocessingConfig
 from model.residual import ResidualNetwork
 from model.similarity import similarity
 from training.album import Album

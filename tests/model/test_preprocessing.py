@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.crops import resize
+from model.normalisation import normalise, to_unit
 from model.photographs import decode
-from model.preprocessing import PreprocessingConfig, normalise, to_unit
+from model.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.model.pictures import deep_png, difference, grey_values, prepare, several
 

@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from model.preprocessing import standardise
+from model.normalisation import standardise
 from model.residual import ResidualConfig, ResidualNetwork, Tower, central_view, initialise
 
 COLOURED = ResidualConfig(input_channels=3)

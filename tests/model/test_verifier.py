@@ -13,7 +13,8 @@ from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError, InferenceError
 from model.network import SiameseNetwork
-from model.preprocessing import PreprocessingConfig, normalise, to_unit
+from model.normalisation import normalise, to_unit
+from model.preprocessing import PreprocessingConfig
 from model.similarity import similarity
 from model.verifier import Verifier
 from tests.drawing import encode, portrait

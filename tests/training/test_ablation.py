@@ -9,7 +9,7 @@ import torch
 
 from model.checkpoint import Checkpoint, load, save
 from model.errors import DataError
-from model.preprocessing import normalise, to_unit
+from model.normalisation import normalise, to_unit
 from model.residual import ResidualNetwork
 from tests.conftest import describe, tiny_network
 from tests.faces import Placed, scene

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.network import SiameseNetwork
-from model.preprocessing import normalise, to_unit
+from model.normalisation import normalise, to_unit
 from tests.training.small import CPU, NARROW, SMALL, run
 from training.epoch import batch_loss, batches, new_learner, run_epoch, step
 from training.pair_data import PairData, describe_pairs

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from model.checkpoint import Header, load
 from model.errors import TrainingError
 from model.heads import JointBayesianHead
-from model.preprocessing import normalise, to_unit
+from model.normalisation import normalise, to_unit
 from model.residual import ResidualNetwork
 from model.similarity import similarity
 from tests.training.small import CPU, SMALL

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from model.network import SiameseNetwork, initialise
-from model.preprocessing import normalise, to_unit
+from model.normalisation import normalise, to_unit
 from tests.training.small import NARROW, SMALL
 from training.album import Album
 from training.pairs import PairSet
