@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from app.cores import limit_spinning
 from app.ending import run_and_leave
 from app.listening import bind
+from app.logs import configure_logging
 from app.settings import PREFIX, Settings, read_settings
-from app.telemetry import configure_logging
 from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")

@@ -3,22 +3,20 @@
 H W pixels
 """
 
-import threading
 import time
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from app.problems import Problem
 from model.alignment import fit_similarity
 from model.arrays import Pixels, Points
-from model.checkpoint import Header
 from model.crops import Crop, FaceChoice, align, find_faces, require_face, resize, take_face
 from model.errors import TooManyFaces
 from model.faces import Face, FaceFinder
 from model.photographs import Format, Photograph
-from model.quality import MIN_INTER_EYE_PX, Quality, warnings_of
+from model.preprocessing import PreprocessingConfig
+from model.quality import MIN_INTER_EYE_PX, Quality, QualityRanges, warnings_of
 
 # As in the model, or the whole picture, or every face; "any" is every face, and none is no error.
 Choice = FaceChoice | Literal["none", "all", "any"]
@@ -75,35 +73,47 @@ class ImageAnalysis:
         return self.faces[0].pixels if self.whole is None else self.whole
 
 
+class TooManyTogether(TooManyFaces):
+    """More faces than a request may have, in all its images together."""
+
+
 class FaceAllowance:
-    """How many faces the images of one request may have, on whichever threads they are looked at."""
+    """How many faces the images of one request may have. A decoder gets it as it is when its image begins."""
 
     def __init__(self, max_faces: int) -> None:
         self._max_faces = self._left = max_faces
-        self._lock = threading.Lock()
 
-    def take(self, faces: int) -> None:
-        """Takes those of one image, before there is work on them. Raises TooManyFaces if it has too many by itself,
-        Problem if all images together have.
+    def require(self, faces: int) -> None:
+        """Called before there is work on the faces of one image. Raises TooManyFaces if it has too many by itself,
+        TooManyTogether if it has with those that were taken.
         """
         if faces > self._max_faces:
             raise TooManyFaces(f"there are {faces} faces, and a request may have {self._max_faces}; crop the picture")
-        with self._lock:
-            self._left -= faces
-            left = self._left
-        if left < 0:
-            detail = f"the images have more than the {self._max_faces} faces that a request may have; send fewer images"
-            raise Problem("too_many_faces", detail, "image")
+        if faces > self._left:
+            raise TooManyTogether(
+                f"the images have more than the {self._max_faces} faces that a request may have; send fewer images"
+            )
+
+    def take(self, faces: int) -> None:
+        """Takes those of one image. Raises as `require` does."""
+        self.require(faces)
+        self._left -= faces
 
 
 def analyse(
-    photograph: Photograph, choice: Choice, header: Header, finder: FaceFinder, faces: FaceAllowance
+    photograph: Photograph,
+    choice: Choice,
+    config: PreprocessingConfig,
+    trained_on: QualityRanges | None,
+    finder: FaceFinder | None,
+    faces: FaceAllowance,
 ) -> ImageAnalysis:
-    """What the network sees of a decoded photograph. With "all" and "any" every face counts against the allowance.
+    """What the network sees of a decoded photograph. Whole pictures need no `finder`. With "all" and "any" the
+    allowance is asked before the faces are straightened.
 
-    Raises FaceError, or Problem as FaceAllowance does.
+    Raises FaceError, as FaceAllowance does too.
     """
-    config, started = header.preprocessing, time.perf_counter()
+    started = time.perf_counter()
     whole: Pixels | None = None
     seen: list[AnalysedFace] = []
     found: list[Face] | None = None
@@ -112,17 +122,19 @@ def analyse(
         whole = resize(photograph, config)
         warnings = [NOT_LOOKED_FOR] if config.alignment else []
     elif choice in ("largest", "center", "only"):
+        assert finder
         taken = take_face(photograph, choice, config, finder)
         found = taken.faces
-        seen = [_seen(taken.crop, taken.index, photograph, header)]
+        seen = [_seen(taken.crop, taken.index, photograph, config, trained_on)]
         warnings = seen[0].warnings + _rivals(found, taken.index)
     else:
+        assert finder
         found = find_faces(photograph, finder, include_small=True)
         if choice == "all":
             require_face(found)
-        faces.take(len(found))
+        faces.require(len(found))
         crops = [align(photograph, face, config, finder) for face in found]
-        seen = [_seen(crop, index, photograph, header) for index, crop in enumerate(crops)]
+        seen = [_seen(crop, index, photograph, config, trained_on) for index, crop in enumerate(crops)]
     return ImageAnalysis(
         format=photograph.format,
         width_px=photograph.width_px,
@@ -136,11 +148,12 @@ def analyse(
     )
 
 
-def _seen(crop: Crop, index: int, photograph: Photograph, header: Header) -> AnalysedFace:
-    config = header.preprocessing
+def _seen(
+    crop: Crop, index: int, photograph: Photograph, config: PreprocessingConfig, trained_on: QualityRanges | None
+) -> AnalysedFace:
     assert config.alignment
     eyes = config.alignment.points(config.side_px, config.crop)[:2]
-    warnings = warnings_of(crop.quality, header.trained_on, float(eyes[1, 0] - eyes[0, 0]))
+    warnings = warnings_of(crop.quality, trained_on, float(eyes[1, 0] - eyes[0, 0]))
     if _beyond(crop.face, photograph, config.alignment.points(1, config.crop)):
         warnings.append(BEYOND_THE_EDGE)
     if not warnings and crop.face.score < SURE_SCORE:  # what else there is explains it

@@ -54,7 +54,7 @@ def threads_of(settings: Settings, finds_faces: bool) -> Threads:
 
 
 def decoders_of(settings: Settings) -> int:
-    """Images that are decoded and searched for faces at once."""
+    """Processes that decode images and find faces in them."""
     return settings.decoders or max(MIN_DECODERS, own_cores(settings.workers))
 
 

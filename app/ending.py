@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -12,6 +13,11 @@ logger = logging.getLogger("facepair")
 
 # How long the log may take for its last line.
 SAYING_S = 1.0
+
+
+def describe(status: int) -> str:
+    """Why a process ended, by its exit status, which is negative if a signal ended it."""
+    return f"signal {signal.Signals(-status).name} ended it" if status < 0 else f"it ended with status {status}"
 
 
 def end_within(seconds: float) -> None:

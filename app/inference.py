@@ -1,27 +1,27 @@
-"""Where the work of a request is done: decoding and face finding on a few threads, the network on others."""
+"""Where the work of a request is done: decoding and face finding in processes, the network on threads."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import inf
-from typing import TypeVar, cast
+from typing import Self, TypeVar, cast
 
 import numpy as np
 import torch
 
-from app.analysis import Choice, FaceAllowance, ImageAnalysis, analyse
-from app.batching import BUSY, Batcher, DeadlinePassed, Timed
+from app.analysis import Choice, FaceAllowance, ImageAnalysis
+from app.batching import Batcher, Timed
 from app.cores import Threads
+from app.decoder import Setup
+from app.decoders import Decoders
 from app.draining import Drain
+from app.fork_server import ForkServer
 from app.metrics import Metrics
 from model.arrays import Embeddings, Pixels
 from model.device import LOST, release_memory
 from model.errors import DeviceExhausted, DeviceLost
-from model.faces import FaceFinder
-from model.photographs import ImageLimits, decode
 from model.verifier import Verifier
 
 logger = logging.getLogger("facepair")
@@ -30,7 +30,6 @@ T = TypeVar("T")
 
 # For so long after two requests were in progress at once the next are taken to be so too.
 CROWD_S = 1.0
-TOO_SLOW = "an image was not decoded and searched for faces in time; send the request again, or a smaller image"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,41 +40,18 @@ class _Job:
     finish: Callable[[Embeddings], object]
 
 
-class _Upload:
-    """The bytes of an image until a decoder takes them. Dropped bytes are freed although the decoders' queue goes on to
-    hold the upload.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self._data = [data]  # a list, since only one thread can pop its element
-
-    def take(self) -> bytes:
-        """The bytes. Raises DeadlinePassed if nobody waits for them any more."""
-        try:
-            return self._data.pop()
-        except IndexError:
-            raise DeadlinePassed from None
-
-    @property
-    def taken(self) -> bool:
-        """Whether a decoder has taken the bytes, or they were dropped."""
-        return not self._data
-
-    def drop(self) -> None:
-        """Lets them go, if they are there still."""
-        self._data.clear()
-
-
 class Inference:
-    """The verifier behind its threads, and the decoders. Closing it waits for what runs."""
+    """The verifier behind its threads, and the decoders, which are there inside its context. Its end waits for passes
+    that run.
+    """
 
     def __init__(
         self,
         verifier: Verifier,
-        finder: FaceFinder,
+        fork_server: ForkServer,
         metrics: Metrics,
         *,
-        limits: ImageLimits,
+        setup: Setup,
         decoders: int,
         threads: Threads,
         max_batch: int,
@@ -85,8 +61,6 @@ class Inference:
         self.header = verifier.header
         self.device = verifier.device
         self._verifier = verifier
-        self._finder = finder
-        self._limits = limits
         self._metrics = metrics
         self._max_batch = max_batch
         self._drain = drain
@@ -101,27 +75,30 @@ class Inference:
             threads=min(2, threads.alone // threads.beside) if self.device.type == "cpu" else 1,
             may_join=lambda: not self._analysing,
         )
-        self._decoders = ThreadPoolExecutor(max_workers=decoders, thread_name_prefix="decoder")
+        self.decoders = Decoders(fork_server, setup, decoders, self._observe)
+
+    async def __aenter__(self) -> Self:
+        """Raises DecodersError."""
+        await self.decoders.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.decoders.close()
+        self._network.close()
 
     async def analyse(self, data: bytes, choice: Choice, faces: FaceAllowance, deadline: float = inf) -> ImageAnalysis:
         """The bytes of an image -> what the network sees of it. `faces` are those that the request may still have.
 
         Raises ImageError, or DeadlinePassed when that moment of `time.perf_counter` comes first.
         """
-        upload, asked = _Upload(data), time.perf_counter()
-        if deadline <= asked:
-            raise DeadlinePassed
         self._analysing += 1
         try:
-            async with asyncio.timeout(None if deadline == inf else deadline - asked):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._decoders, self._analyse, upload, choice, faces, asked
-                )
-        except TimeoutError:
-            raise DeadlinePassed(TOO_SLOW if upload.taken else BUSY) from None
+            analysis = await self.decoders.analyse(data, choice, faces, deadline)
         finally:
             self._analysing -= 1
-            upload.drop()
+        if analysis.all_faces:
+            faces.take(len(analysis.faces))
+        return analysis
 
     async def embed(self, images: Sequence[Pixels], deadline: float = inf) -> Timed[Embeddings]:
         """B images as the network sees them, or none -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
@@ -158,28 +135,19 @@ class Inference:
         await asyncio.shield(self._checking)
 
     def fault(self, hung_s: float) -> str | None:
-        """What keeps the network from working, if anything does: a thread has ended, or a pass takes so long."""
+        """What keeps the replica from working, if anything does: a thread of the network has ended, or a pass takes so
+        long, or there has been no decoder for so long.
+        """
         if self._network.ended:
             return "a thread of the network has ended"
         if self._network.stalled_s > hung_s:
             return f"the network has been at one pass for more than {hung_s:g} s"
+        if self.decoders.missing_s > hung_s:
+            return f"there has been no decoder for more than {hung_s:g} s"
         return None
 
-    def close(self) -> None:
-        """Ends the threads after what they have begun."""
-        self._decoders.shutdown()
-        self._network.close()
-
-    def _analyse(self, upload: _Upload, choice: Choice, faces: FaceAllowance, asked: float) -> ImageAnalysis:
-        started = time.perf_counter()
-        data = upload.take()
-        self._metrics.stage_seconds.labels("decoder_queue").observe(started - asked)
-        photograph = decode(data, self.header.preprocessing, self._limits)
-        self._metrics.stage_seconds.labels("decode").observe(time.perf_counter() - started)
-        analysis = analyse(photograph, choice, self.header, self._finder, faces)
-        if self.header.preprocessing.alignment:
-            self._metrics.stage_seconds.labels("face").observe(analysis.face_s)
-        return analysis
+    def _observe(self, stage: str, seconds: float) -> None:
+        self._metrics.stage_seconds.labels(stage).observe(seconds)
 
     async def _on_network(
         self, images: Sequence[Pixels], finish: Callable[[Embeddings], T], deadline: float, *, probe: bool = False
@@ -187,8 +155,8 @@ class Inference:
         """What `finish` makes of the images' embeddings, timed in the metrics unless it is a `probe`."""
         result = await self._network.run(_Job(images=images, finish=finish), size=len(images), deadline=deadline)
         if not probe:
-            self._metrics.stage_seconds.labels("network_queue").observe(result.queue_s)
-            self._metrics.stage_seconds.labels("inference").observe(result.work_s)
+            self._observe("network_queue", result.queue_s)
+            self._observe("inference", result.work_s)
         if isinstance(result.value, Exception):
             raise result.value
         return cast("Timed[T]", result)

@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic import ValidationError
 
 from app.admission import Turn
-from app.analysis import Choice, FaceAllowance, ImageAnalysis
+from app.analysis import Choice, FaceAllowance, ImageAnalysis, TooManyTogether
 from app.inference import Inference
 from app.problems import Problem, from_domain
 from app.schemas import CompareRequest
@@ -111,6 +111,8 @@ async def analyse_images(
     async def one(field: str, data: bytes) -> ImageAnalysis:
         try:
             return await inference.analyse(data, choice, faces, deadline)
+        except TooManyTogether as error:
+            raise Problem("too_many_faces", str(error), "image") from error
         except ImageError as error:
             raise from_domain(error, field) from error
 

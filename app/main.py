@@ -1,6 +1,5 @@
 """The application: a verifier that is loaded and warm, and the routes around it."""
 
-import io
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -10,7 +9,6 @@ import numpy as np
 import torch
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
-from PIL import Image
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -18,7 +16,9 @@ from app import routes, status
 from app.admission import Admission
 from app.batching import DeadlinePassed
 from app.cores import Threads, decoders_of, queue_of, threads_of, uploads_of
+from app.decoder import Setup
 from app.draining import ClosingMiddleware, Drain
+from app.fork_server import ForkServer
 from app.inference import Inference
 from app.metrics import Metrics
 from app.openapi import complete, name_operation
@@ -27,11 +27,11 @@ from app.settings import Settings
 from app.telemetry import TelemetryMiddleware
 from model import __version__
 from model.checkpoint import load
-from model.crops import require_detector, resize
+from model.crops import require_detector
 from model.device import select_device
 from model.errors import FacepairError
 from model.faces import FaceFinder
-from model.photographs import ImageLimits, decode
+from model.photographs import ImageLimits
 from model.verifier import Verifier
 
 # What nginx logs for a client that left; nobody receives it.
@@ -63,11 +63,17 @@ def _open(settings: Settings) -> Verifier:
     return verifier
 
 
-def open_finder(settings: Settings, verifier: Verifier) -> FaceFinder:
-    """The face detector, which must be the one that the checkpoint was made with. Raises DetectorError."""
-    finder = FaceFinder(settings.detector)
-    require_detector(verifier.header.preprocessing, finder)
-    return finder
+def set_up_decoders(settings: Settings, verifier: Verifier) -> Setup:
+    """What decoders are told. Raises DetectorError if the detector is not the one the checkpoint was made with."""
+    header = verifier.header
+    require_detector(header.preprocessing, FaceFinder(settings.detector))
+    return Setup(
+        config=header.preprocessing,
+        trained_on=header.trained_on,
+        detector=settings.detector,
+        limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
+        limit_s=settings.deadline_s,
+    )
 
 
 def _threads(settings: Settings, verifier: Verifier) -> Threads:
@@ -75,11 +81,9 @@ def _threads(settings: Settings, verifier: Verifier) -> Threads:
 
 
 def _warm_up(verifier: Verifier, threads: Threads) -> None:
-    """A picture through decoding, and the network alone and as a pair: first calls are slow, and no caller's."""
-    file = io.BytesIO()
-    Image.new("L", (64, 64)).save(file, "PNG")
-    config = verifier.header.preprocessing
-    pixels = resize(decode(file.getvalue(), config), config)
+    """The network alone and as a pair: first passes are slow, and no caller's."""
+    channels, side = verifier.header.preprocessing.input_shape
+    pixels = np.zeros((side, side) if channels == 1 else (side, side, channels), np.uint8)
     for count in (threads.beside, threads.alone):
         torch.set_num_threads(count)
         for size in (1, 2):
@@ -87,9 +91,16 @@ def _warm_up(verifier: Verifier, threads: Threads) -> None:
 
 
 def create_app(
-    settings: Settings, verifier: Verifier, drain: Drain | None = None, metrics: Metrics | None = None
+    settings: Settings,
+    verifier: Verifier,
+    fork_server: ForkServer,
+    drain: Drain | None = None,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
-    """The application around a verifier of `open_verifier`; its lifespan ends the threads. Raises DetectorError."""
+    """The application around a verifier of `open_verifier`; its lifespan starts and ends what it works with.
+
+    Raises DetectorError.
+    """
     metrics, drain = metrics or Metrics(), drain or Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
@@ -97,9 +108,9 @@ def create_app(
         metrics.refusals.labels(reason)  # from 0 on: what begins with its first count has no increase
     inference = Inference(
         verifier,
-        open_finder(settings, verifier),
+        fork_server,
         metrics,
-        limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
+        setup=set_up_decoders(settings, verifier),
         decoders=decoders_of(settings),
         threads=_threads(settings, verifier),
         max_batch=settings.max_batch,
@@ -108,8 +119,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        inference.close()
+        async with inference:
+            yield
 
     app = FastAPIOffline(  # its /docs takes everything from here and nothing from a CDN
         redoc_url=None,

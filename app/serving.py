@@ -9,6 +9,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.draining import Drain
+from app.fork_server import ForkServer
 from app.main import create_app, open_verifier
 from app.metrics import Metrics
 from app.protocol import BoundedProtocol
@@ -29,11 +30,13 @@ class Replica:
     drain: Drain
 
 
-def open_replica(settings: Settings, metrics: Metrics | None = None) -> Replica:
-    """Loads the checkpoint, warms it up and settles. Raises FacepairError."""
-    drain = Drain()
+def open_replica(settings: Settings, metrics: Metrics | None = None, **log_fields: int) -> Replica:
+    """Loads the checkpoint, warms it up and settles; beside it what decoders need is loaded. `log_fields` are in what
+    those log. Raises FacepairError.
+    """
+    drain, fork_server = Drain(), ForkServer(settings.log_level, **log_fields)
     verifier = open_verifier(settings)
-    app = create_app(settings, verifier, drain, metrics)
+    app = create_app(settings, verifier, fork_server, drain, metrics)
     header = verifier.header
     fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": str(verifier.device)}
     freeze_heap()

@@ -32,7 +32,7 @@ class Settings(BaseModel):
     workers: int = Field(default=1, ge=1, le=256, description="processes that serve, under a supervisor if several")
     threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads of a pass of the network")
     decoders: int | None = Field(
-        default=None, ge=1, le=256, description="images decoded and searched for faces at once"
+        default=None, ge=1, le=256, description="processes that decode images and find faces in them"
     )
     max_batch: int = Field(default=16, ge=1, le=256, description="most images in one pass of the network")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")

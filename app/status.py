@@ -49,7 +49,7 @@ async def info(request: Request) -> Info:
 @router.get("/health/live")
 @router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
 async def live(request: Request) -> Health:
-    """Whether the process answers, and the network's threads are there and move on."""
+    """Whether the process answers, has decoders, and the network's threads are there and move on."""
     _require_no_fault(request)
     return Health(status="live")
 

@@ -1,18 +1,14 @@
-"""What the service says of each request: a JSON log line, a request id, and a count in the metrics.
+"""What the service says of each request: a log line, a request id, and a count in the metrics.
 
 Neither holds file names, pixels, embeddings or similarities.
 """
 
 import asyncio
-import json
 import logging
 import re
 import time
 import uuid
-import warnings
-from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -26,39 +22,6 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"
 # What is asked every second by machines; a line of it only where it fails.
 PROBES = {"/health/live", "/health/ready", "/metrics"}
-# Libraries whose lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
-TALKATIVE = ("PIL", "python_multipart")
-
-
-class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={"fields": {...}}` adds to it, and `always` to every one."""
-
-    def __init__(self, **always: object) -> None:
-        super().__init__()
-        self._always = always
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "message": record.getMessage(),
-            **self._always,
-            **getattr(record, "fields", {}),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def configure_logging(level: str, **always: object) -> None:
-    """Sends every log record of the process to standard error as JSON, with what is said always."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(**always))
-    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of every odd picture, with numbers from it, and kept for good
-    for library in TALKATIVE:
-        logging.getLogger(library).setLevel(logging.ERROR)
 
 
 class TelemetryMiddleware:

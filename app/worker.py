@@ -17,9 +17,9 @@ from app.channel import BEAT, BEAT_S, FAILED, READY, STUCK, Channel, Orders
 from app.draining import Drain, Server
 from app.ending import run_and_leave
 from app.listening import listen
+from app.logs import configure_logging
 from app.metrics import Metrics, use_worker_files
 from app.settings import Settings
-from app.telemetry import configure_logging
 from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
@@ -91,7 +91,7 @@ def _serve(orders: Orders, channel: Channel) -> int:
 
     settings = _share(orders.settings, orders.number)
     use_worker_files(orders.metrics, orders.number)
-    replica = open_replica(settings, Metrics(orders.metrics))
+    replica = open_replica(settings, Metrics(orders.metrics), worker=orders.number)
     listener = socket.socket(fileno=orders.listener)
     listen(listener, replica.config.backlog)
     inference = replica.app.state.inference

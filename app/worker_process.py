@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from app.channel import BEAT_S, FAILED, READY, STUCK, Orders, parse_line
+from app.ending import describe
 from app.settings import Settings
 
 # How long loading and warming up may take.
@@ -108,8 +109,4 @@ class WorkerProcess:
             waited_s += LOOK_S
             if waited_s >= self._hung_s and not self._told_to_leave:
                 self._kill("it did not come to its end")
-        self.reason = self.reason or _describe(status)
-
-
-def _describe(status: int) -> str:
-    return f"signal {signal.Signals(-status).name} ended it" if status < 0 else f"it ended with status {status}"
+        self.reason = self.reason or describe(status)

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -13,6 +13,7 @@ from PIL import Image
 from app.cores import decoders_of, queue_of, uploads_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, run_benchmark
+from benchmarks.processes import family, own_bytes, resident_bytes
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
 from model.photographs import ORIENTATION_TAG
@@ -43,16 +44,19 @@ BESIDE_BYTES = 256 * MIB
 def most_growth_bytes(settings: Settings) -> float:
     """How much a service may grow above what it has when it is ready: what docs/operations.md states."""
     working = max(queue_of(settings), settings.max_images)
-    left = decoders_of(settings)  # pictures that are decoded to their end although their callers left
-    uploads = (uploads_of(settings) + working + left + 1) * settings.max_image_bytes * BYTES_PER_BYTE
+    copies = 2 * decoders_of(settings)  # in a decoder, and on the way to it
+    uploads = (uploads_of(settings) + working + copies + 1) * settings.max_image_bytes * BYTES_PER_BYTE
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 
-def resident_bytes(pid: int | str, field: str = "VmHWM") -> int:
-    """The resident memory of a process at its highest, or now with `VmRSS`."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [line] = [line for line in lines if line.startswith(f"{field}:")]
-    return 1024 * int(line.split()[1])
+def resident_now(pid: int) -> dict[int, int]:
+    """Of each process of a service the bytes that are resident."""
+    return {each: resident_bytes(each, "VmRSS") for each in family(pid)}
+
+
+def growth_bytes(before: Mapping[int, int]) -> int:
+    """How much those processes have grown above that, each at its highest: at least as much as all had at one time."""
+    return sum(resident_bytes(pid) - resident for pid, resident in before.items())
 
 
 def drawn_file(form: str, size: tuple[int, int], orientation: int = 1) -> bytes:
@@ -76,18 +80,17 @@ def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) ->
     """One service, one load."""
     data = drawn_file(form, size)
     with serving(weights, "cpu", "--deadline-s", str(DEADLINE_S)) as service:
-        before = resident_bytes(service.pid, "VmRSS")
+        ready, before = sum(map(own_bytes, family(service.pid))), resident_now(service.pid)
         statuses = asyncio.run(send_at_once(f"http://{HOST}:{service.port}", data, count))
-        peak = resident_bytes(service.pid)
+        growth = growth_bytes(before)
     return {
         "form": form,
         "file_mb": len(data) / 1e6,
         "answered_200": statuses[200],
         "refused_429": statuses[429],
         "others": statuses.total() - statuses[200] - statuses[429],
-        "ready_mib": before / MIB,
-        "peak_mib": peak / MIB,
-        "growth_mib": (peak - before) / MIB,
+        "ready_mib": ready / MIB,
+        "growth_mib": growth / MIB,
     }
 
 

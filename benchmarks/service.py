@@ -8,11 +8,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from os import sysconf
 from pathlib import Path
 from typing import IO
 
 from app.health import is_ready
+from benchmarks.processes import cpu_s, family
 from model.errors import FacepairError
 
 HOST = "127.0.0.1"
@@ -33,9 +33,8 @@ class Serving:
     pid: int
 
     def cpu_s(self) -> float:
-        """The processor time that all its threads have taken so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
-        return (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK")
+        """The processor time that all its threads and decoders have taken so far."""
+        return sum(map(cpu_s, family(self.pid)))
 
     def loop_cpu_s(self) -> float:
         """The processor time that the event loop has taken so far, which is the process's first thread."""

@@ -65,12 +65,16 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     """The three stages, each given what the one before it makes."""
     bare, finder = load_bare(weights, torch.device("cpu")), FaceFinder()
     header = bare.header
-    choice: Choice = "largest" if header.preprocessing.alignment else "none"
+    config = header.preprocessing
+    choice: Choice = "largest" if config.alignment else "none"
     files = (pair.left, pair.right)
-    decoded = [decode(data, header.preprocessing) for data in files]
+    decoded = [decode(data, config) for data in files]
     return [
-        lambda: [decode(data, header.preprocessing) for data in files],
-        lambda: [analyse(photograph, choice, header, finder, FaceAllowance(MAX_FACES)) for photograph in decoded],
+        lambda: [decode(data, config) for data in files],
+        lambda: [
+            analyse(photograph, choice, config, header.trained_on, finder, FaceAllowance(MAX_FACES))
+            for photograph in decoded
+        ],
         bare.verification(),
     ]
 

@@ -3,12 +3,15 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 
 import httpx
 import pytest
 import torch
+from fastapi import FastAPI
 
+from app.fork_server import ForkServer
 from app.main import create_app, open_verifier
 from app.settings import Settings, read_settings
 from model.canary import canary_pair
@@ -90,12 +93,30 @@ def verifier(settings: Settings) -> Verifier:
     return open_verifier(settings)
 
 
+@cache
+def fork_server() -> ForkServer:
+    """One for all applications of a test run."""
+    return ForkServer()
+
+
+def pytest_sessionfinish() -> None:
+    if fork_server.cache_info().currsize:
+        fork_server().close()
+
+
+@asynccontextmanager
+async def app_of(settings: Settings, verifier: Verifier) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
+    """The application inside its lifespan, and a client."""
+    app = create_app(settings, verifier, fork_server())
+    session = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+    async with app.router.lifespan_context(app), session as client:
+        yield app, client
+
+
 @asynccontextmanager
 async def client_of(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application, inside its lifespan."""
-    app = create_app(settings, verifier)
-    session = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
-    async with app.router.lifespan_context(app), session as client:
+    async with app_of(settings, verifier) as (_, client):
         yield client
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from app.main import create_app, open_verifier
+from app.main import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
 from tests.app.service import serving
+from tests.conftest import client_of
 from training.album import open_album
 from training.archive import find_images
 from training.card import format_card
@@ -57,11 +58,13 @@ def test_it_is_small_enough_to_ship(path: Path) -> None:
     assert path.stat().st_size < 90_000_000
 
 
-def test_the_service_opens_it(path: Path) -> None:
+@pytest.mark.anyio
+async def test_the_service_opens_it(path: Path) -> None:
     settings = read_settings({"device": "cpu", "weights": path}, environment={})
     verifier = open_verifier(settings)
     assert verifier.header.name == path.stem
-    create_app(settings, verifier).state.inference.close()
+    async with client_of(settings, verifier) as client:
+        assert (await client.get("/health/ready")).status_code == 200
 
 
 def test_the_service_opens_the_flagship_unless_told_otherwise() -> None:

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 from app import supervisor
 from app.channel import BEAT, BEAT_S, FAILED, READY, STUCK, Channel, Orders
+from app.logs import configure_logging
 from app.settings import read_settings
-from app.telemetry import configure_logging
 
 SETTINGS = {"workers": 2, "port": 0, "hung_s": 3, "drain_s": 60, "grace_s": 60}
 HASTY = SETTINGS | {"drain_s": 0, "grace_s": 1}

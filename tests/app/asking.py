@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
+from app.logs import JsonFormatter
 from app.problems import BY_CODE
-from app.telemetry import JsonFormatter
 from tests.drawing import encode, portrait
 
 ANNA = encode(portrait(1))

@@ -16,7 +16,7 @@ from model.verifier import Verifier
 from tests.app.altered import PATIENCE_S, Gate, altered, drift, explode, spoil
 from tests.app.asking import check_problem, log_lines, pair, verify
 from tests.app.threads import end_thread
-from tests.conftest import client_of
+from tests.conftest import client_of, fork_server
 
 pytestmark = pytest.mark.anyio
 
@@ -108,8 +108,9 @@ async def test_without_the_networks_thread_it_is_neither_live_nor_ready(
 
 
 async def test_a_closed_network_is_neither_live_nor_ready(settings: Settings, verifier: Verifier) -> None:
-    app = create_app(settings, verifier)
-    app.state.inference.close()
+    app = create_app(settings, verifier, fork_server())
+    async with app.state.inference:
+        pass
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         for state in ("live", "ready"):
             check_problem(await client.get(f"/health/{state}"), 503, "not_ready")

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import threading
 import weakref
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
@@ -19,9 +21,10 @@ from app.main import create_app
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
-from model.errors import UndecodableImage
 from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
+from tests.app.stopping import stopped
+from tests.conftest import fork_server
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
 from tests.model.pictures import prepare
@@ -69,44 +72,37 @@ class Upload(bytearray):
 
 
 async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_busy(
-    settings: Settings, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, verifier: Verifier
 ) -> None:
-    gate, begun = threading.Event(), threading.Event()
+    async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
+        with stopped(inference.decoders):
+            uploads = [Upload(encode(portrait(2))) for _ in range(5)]
+            left = [
+                asyncio.create_task(inference.analyse(cast("bytes", upload), "none", FaceAllowance(0)))
+                for upload in uploads
+            ]
+            known = [weakref.ref(upload) for upload in uploads]
+            await asyncio.sleep(0.01)
+            while left:
+                left.pop().cancel()
+            uploads.clear()
+            await asyncio.sleep(0.01)
+            gc.collect()
+            assert [each() for each in known] == [None] * 5
+        image = await inference.analyse(encode(portrait(1)), "none", FaceAllowance(0))
+        assert image.format == "PNG"
 
-    def held(*_: object, **__: object) -> None:
-        begun.set()
-        gate.wait(30)
-        raise OSError
 
-    monkeypatch.setattr(Image, "open", held)
-    inference: Inference = create_app(settings.model_copy(update={"decoders": 1}), verifier).state.inference
-    busy = asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0)))
-    assert await asyncio.to_thread(begun.wait, 30)
-    uploads = [Upload(encode(portrait(2))) for _ in range(5)]
-    left = [
-        asyncio.create_task(inference.analyse(cast("bytes", upload), "none", FaceAllowance(0))) for upload in uploads
-    ]
-    known = [weakref.ref(upload) for upload in uploads]
-    await asyncio.sleep(0)
-    while left:
-        left.pop().cancel()
-    uploads.clear()
-    await asyncio.sleep(0)
-    gc.collect()
-    kept = [each() for each in known]
-    gate.set()
-    with pytest.raises(UndecodableImage):
-        await busy
-    inference.close()
-    assert kept == [None] * 5
+@asynccontextmanager
+async def inference_of(settings: Settings, verifier: Verifier) -> AsyncIterator[Inference]:
+    inference: Inference = create_app(settings, verifier, fork_server()).state.inference
+    async with inference:
+        yield inference
 
 
 async def analyse(settings: Settings, verifier: Verifier, data: bytes) -> ImageAnalysis:
-    inference: Inference = create_app(settings, verifier).state.inference
-    try:
+    async with inference_of(settings, verifier) as inference:
         return await inference.analyse(data, "largest", FaceAllowance(0))
-    finally:
-        inference.close()
 
 
 def assert_let_go(analysis: ImageAnalysis) -> None:
@@ -149,9 +145,8 @@ async def test_a_pass_has_every_core_until_there_is_a_crowd(
     monkeypatch.setattr("app.main.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
     clock, verifier = Clock(), Counted(load(checkpoint_path))
     monkeypatch.setattr("app.inference.time", clock)
-    inference: Inference = create_app(settings, verifier).state.inference
     picture = np.zeros((105, 105), np.uint8)
-    try:
+    async with inference_of(settings, verifier) as inference:
         await inference.embed([picture])
         probe = asyncio.create_task(inference.check_canary())
         assert await asyncio.to_thread(verifier.probed.wait, 30)
@@ -167,6 +162,3 @@ async def test_a_pass_has_every_core_until_there_is_a_crowd(
         clock.now_s += 0.01
         await inference.embed([picture])
         assert verifier.passes[-1] == 2
-    finally:
-        verifier.let_go.set()
-        inference.close()

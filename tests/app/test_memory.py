@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.settings import read_settings
-from benchmarks.memory import drawn_file, most_growth_bytes, resident_bytes, send_at_once
+from benchmarks.memory import drawn_file, growth_bytes, most_growth_bytes, resident_now, send_at_once
 from tests.app.service import serving
 
 SIZE = (3000, 2400)
@@ -21,9 +21,9 @@ def test_many_large_uploads_stay_below_the_ceiling(aligned_checkpoint_path: Path
     flags = [text for name, value in SMALL.items() for text in (f"--{name.replace('_', '-')}", str(value))]
     data = drawn_file(form, SIZE)
     with serving(aligned_checkpoint_path, "--deadline-s", "300", *flags) as service:
-        before = resident_bytes(service.process.pid, "VmRSS")
+        before = resident_now(service.process.pid)
         statuses = asyncio.run(send_at_once(service.url, data, UPLOADS))
-        growth = resident_bytes(service.process.pid) - before
+        growth = growth_bytes(before)
     assert set(statuses) <= {200, 429}
     assert statuses[200] >= 2
     assert growth <= ceiling

@@ -11,15 +11,15 @@ import pytest
 import torch
 from fastapi import FastAPI
 
-from app.inference import TOO_SLOW
-from app.main import create_app
+from app.decoders import TOO_SLOW
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
-from model.photographs import decode
 from model.verifier import Verifier
 from tests.app.altered import Gate
 from tests.app.asking import ANNA, BERTA, MULTIPART, check_problem, multipart, pair
+from tests.app.stopping import stopped
+from tests.conftest import app_of
 
 pytestmark = pytest.mark.anyio
 
@@ -56,10 +56,8 @@ async def serving(
     settings: Settings, verifier: Verifier, **changes: object
 ) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """An application with one pass at a time, and a client."""
-    app = create_app(settings.model_copy(update={"threads": 1, **changes}), verifier)
-    session = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
-    async with app.router.lifespan_context(app), session as client:
-        yield app, client
+    async with app_of(settings.model_copy(update={"threads": 1, **changes}), verifier) as served:
+        yield served
 
 
 async def test_what_waits_past_its_deadline_is_answered_and_not_computed(settings: Settings, held: Held) -> None:
@@ -75,23 +73,15 @@ async def test_what_waits_past_its_deadline_is_answered_and_not_computed(setting
 
 
 async def test_what_waits_for_a_decoder_past_its_deadline_is_not_decoded(
-    settings: Settings, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, verifier: Verifier
 ) -> None:
-    gate, decoded = Gate(), 0
-
-    def slow(*arguments: object) -> object:
-        nonlocal decoded
-        decoded += 1
-        gate.wait()
-        return decode(*arguments)  # type: ignore[arg-type]  # as it was called
-
-    monkeypatch.setattr("app.inference.decode", slow)
-    async with serving(settings, verifier, deadline_s=DEADLINE_S, decoders=1) as (_, client):
-        response = await client.post("/verify", files=pair())  # while one is decoded
-        check_problem(response, 504, "deadline_passed")
-        assert response.json()["detail"] == TOO_SLOW
-        gate.opened.set()
-    assert decoded == 1
+    async with serving(settings, verifier, deadline_s=DEADLINE_S, decoders=1) as (app, client):
+        with stopped(app.state.inference.decoders):
+            response = await client.post("/verify", files=pair())  # the decoder has begun with one of the images
+            check_problem(response, 504, "deadline_passed")
+            assert response.json()["detail"] == TOO_SLOW
+        assert (await client.post("/verify", files=pair())).status_code == 200
+        assert await metric(client, DECODED) == 3
 
 
 async def test_what_a_caller_left_is_not_computed_and_gives_its_room_back(settings: Settings, held: Held) -> None:

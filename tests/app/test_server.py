@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import select
 import signal
 import socket
@@ -16,7 +17,9 @@ import httpx
 import pytest
 from PIL import Image
 
+from benchmarks.processes import family
 from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
+from tests.app.crew import is_alive, wait_until
 from tests.app.impatient import WITHIN_S
 from tests.app.service import HOST, LISTENING, PATIENCE_S, ROOT, Service, command, environment, serving
 from tests.drawing import encode, portrait
@@ -317,6 +320,19 @@ def test_a_process_whose_network_hangs_ends_to_be_replaced(checkpoint_path: Path
             httpx.post(f"{service.url}/verify", files=pair(), timeout=PATIENCE_S, trust_env=False)
         assert service.process.wait(PATIENCE_S) == 1
         service.wait_for(lambda line: "and that lasts" in line["message"])
+
+
+def test_a_decoder_that_ends_is_logged_and_replaced_and_all_end_with_the_service(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--decoders", "1") as service:
+        _, fork_server, decoder = family(service.process.pid)
+        os.kill(decoder, signal.SIGSEGV)
+        ended = service.wait_for(lambda line: line["message"] == "decoder ended")
+        assert (ended["level"], ended["pid"], ended["reason"]) == ("error", decoder, "signal SIGSEGV ended it")
+        assert httpx.post(f"{service.url}/verify", files=pair(), timeout=PATIENCE_S).status_code == 200
+        assert family(fork_server)[1:] != [decoder]
+        service_family = family(service.process.pid)
+        assert service.end(signal.SIGKILL) == -signal.SIGKILL
+        wait_until(lambda: not any(map(is_alive, service_family)))
 
 
 @pytest.mark.parametrize("signals", [1, 2])

@@ -14,7 +14,8 @@ SIZE = (2200, 1500)
 CHILD = """
 import json, sys
 from PIL import Image
-from benchmarks.memory import FORMS, drawn_file, resident_bytes
+from benchmarks.memory import FORMS, drawn_file
+from benchmarks.processes import resident_bytes
 from model.photographs import decode
 from model.preprocessing import PreprocessingConfig
 

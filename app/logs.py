@@ -1,0 +1,41 @@
+"""What the processes of the service say: one JSON object a line, on standard error."""
+
+import json
+import logging
+import warnings
+from datetime import UTC, datetime
+from typing import Any
+
+# Libraries whose lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
+TALKATIVE = ("PIL", "python_multipart")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line; `extra={"fields": {...}}` adds to it, and `always` to every one."""
+
+    def __init__(self, **always: object) -> None:
+        super().__init__()
+        self._always = always
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": record.getMessage(),
+            **self._always,
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure_logging(level: str, **always: object) -> None:
+    """Sends every log record of the process to standard error as JSON, with what is said always."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter(**always))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of every odd picture, with numbers from it, and kept for good
+    for library in TALKATIVE:
+        logging.getLogger(library).setLevel(logging.ERROR)

@@ -1,0 +1,225 @@
+"""Decoders that end, hang, or cannot be started, and what becomes of the images that were theirs."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+
+from app.analysis import FaceAllowance, ImageAnalysis
+from app.batching import BUSY, DeadlinePassed
+from app.decoder import DecoderFault, Setup, Task, work
+from app.decoders import LETHAL, TOO_SLOW, Decoders, DecodersError
+from app.fork_server import ForkServer
+from model.errors import UndecodableImage, UnsupportedImage
+from model.photographs import ImageLimits
+from model.preprocessing import PreprocessingConfig
+from tests.app.crew import is_alive
+from tests.app.service import PATIENCE_S
+from tests.app.stopping import stopped
+from tests.conftest import fork_server
+from tests.drawing import encode, portrait
+from tests.model.pictures import prepare
+
+pytestmark = pytest.mark.anyio
+
+ANNA = encode(portrait(1))
+LONG_S = 3600.0
+
+
+def setup(config: PreprocessingConfig | None = None, limit_s: float = LONG_S) -> Setup:
+    return Setup(
+        config=config or PreprocessingConfig(), trained_on=None, detector=None, limits=ImageLimits(), limit_s=limit_s
+    )
+
+
+@asynccontextmanager
+async def running(
+    count: int = 1, told: Setup | None = None, source: ForkServer | None = None
+) -> AsyncIterator[tuple[Decoders, list[str]]]:
+    """Decoders that are there, and the stages that they were observed in."""
+    stages: list[str] = []
+    decoders = Decoders(source or fork_server(), told or setup(), count, lambda stage, _: stages.append(stage))
+    try:
+        await decoders.start()
+        yield decoders, stages
+    finally:
+        await decoders.close()
+
+
+async def look(decoders: Decoders, data: bytes = ANNA, deadline: float = float("inf")) -> ImageAnalysis:
+    return await decoders.analyse(data, "largest", FaceAllowance(0), deadline)
+
+
+async def until(holds: Callable[[], object]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.005)
+
+
+async def test_an_answer_of_any_size_is_the_pictures() -> None:
+    config = PreprocessingConfig(side_px=1024, colour="rgb")  # three times what is held back in Python
+    async with running(told=setup(config)) as (decoders, stages):
+        for seed in (1, 2):
+            data = encode(portrait(seed, size=(300, 200)))
+            assert np.array_equal((await look(decoders, data)).pixels, prepare(data, config))
+    assert stages == ["decoder_queue", "decode"] * 2
+
+
+async def test_an_image_that_is_refused_costs_no_decoder() -> None:
+    async with running() as (decoders, _):
+        before = set(decoders.pids)
+        with pytest.raises(UnsupportedImage, match="not JPEG, PNG or WebP"):
+            await look(decoders, b"SECRET")
+        await look(decoders)
+        assert decoders.pids == before
+
+
+async def test_an_image_whose_decoder_ends_is_tried_again() -> None:
+    async with running() as (decoders, _):
+        [pid] = decoders.pids
+        with stopped(decoders):
+            looking = asyncio.create_task(look(decoders))
+            await asyncio.sleep(0.01)
+            os.kill(pid, signal.SIGKILL)
+            assert np.array_equal((await looking).pixels, prepare(ANNA, PreprocessingConfig()))
+        [successor] = decoders.pids
+        assert successor != pid
+
+
+async def test_an_image_that_ends_every_decoder_ends_two_and_no_other_request() -> None:
+    async with running(told=setup(limit_s=1e-6)) as (decoders, stages):  # which no image keeps
+        [first] = decoders.pids
+        with pytest.raises(UndecodableImage, match=LETHAL):
+            await look(decoders)
+        await until(lambda: decoders.pids and decoders.pids != {first})
+        assert stages == ["decoder_queue"] * 2
+        with pytest.raises(UndecodableImage):
+            await look(decoders)
+
+
+async def test_an_idle_decoder_that_ends_is_replaced_and_nobody_notices() -> None:
+    async with running(2) as (decoders, stages):
+        first = set(decoders.pids)
+        for pid in first:
+            os.kill(pid, signal.SIGKILL)
+        await until(lambda: len(decoders.pids - first) == 2)
+        await asyncio.gather(*(look(decoders) for _ in range(4)))
+        assert len(stages) == 8  # none was tried again
+
+
+async def test_decoders_go_on_without_their_fork_server_and_the_next_one_has_another() -> None:
+    source = ForkServer()
+    try:
+        async with running(source=source) as (decoders, _):
+            [first] = decoders.pids
+            os.kill(parent_of(first), signal.SIGKILL)
+            await look(decoders)
+            assert decoders.pids == {first}
+            os.kill(first, signal.SIGKILL)
+            await look(decoders)
+            assert decoders.pids != {first}
+    finally:
+        source.close()
+
+
+async def test_waiting_for_a_decoder_and_being_in_one_end_at_the_deadline() -> None:
+    async with running() as (decoders, stages):
+        with stopped(decoders):
+            deadline = time.perf_counter() + 0.2
+            begun, waiting = (asyncio.create_task(look(decoders, deadline=deadline)) for _ in range(2))
+            with pytest.raises(DeadlinePassed, match=TOO_SLOW):
+                await begun
+            with pytest.raises(DeadlinePassed, match=BUSY):
+                await waiting
+            with pytest.raises(DeadlinePassed, match=BUSY):
+                await look(decoders, deadline=deadline)
+        await look(decoders)
+        assert stages.count("decode") == 2
+
+
+async def test_what_a_caller_left_in_a_decoder_is_finished_and_the_decoder_free() -> None:
+    async with running() as (decoders, stages):
+        with stopped(decoders):
+            left = asyncio.create_task(look(decoders))
+            await asyncio.sleep(0.01)
+            left.cancel()
+        await look(decoders)
+        assert stages == ["decoder_queue", "decode"] * 2
+
+
+async def test_without_any_decoder_they_are_missing_until_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
+    source = ForkServer()
+    try:
+        async with running(source=source) as (decoders, _):
+            [first] = decoders.pids
+            assert decoders.missing_s == 0
+            with monkeypatch.context() as patch:
+                patch.setattr("app.fork_server.COMMAND", (sys.executable, "-c", ""))
+                os.kill(parent_of(first), signal.SIGKILL)
+                os.kill(first, signal.SIGKILL)
+                await until(lambda: decoders.missing_s > 0.05)
+            await look(decoders)
+            assert decoders.missing_s == 0
+    finally:
+        source.close()
+
+
+async def test_decoders_that_cannot_be_started_are_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.decoders.STARTING_S", 0.1)
+    monkeypatch.setattr("app.fork_server.COMMAND", (sys.executable, "-c", ""))
+    source = ForkServer()
+    try:
+        with pytest.raises(DecodersError, match="the log says why"):
+            async with running(source=source):
+                pass
+    finally:
+        source.close()
+
+
+async def test_decoders_end_with_their_service() -> None:
+    async with running(2) as (decoders, _):
+        pids = set(decoders.pids)
+    await until(lambda: not any(map(is_alive, pids)))
+
+
+@pytest.mark.parametrize("wanted", [signal.SIGINT, signal.SIGTERM])
+async def test_signals_for_the_whole_service_end_no_decoder(wanted: signal.Signals) -> None:
+    async with running() as (decoders, _):
+        [pid] = decoders.pids
+        os.kill(pid, wanted)
+        os.kill(parent_of(pid), wanted)
+        await look(decoders)
+        assert decoders.pids == {pid}
+        assert is_alive(parent_of(pid))
+
+
+async def test_what_nobody_expects_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("cause")
+
+    monkeypatch.setattr("app.decoder.analyse", fail)
+    answer = work(Task(data=ANNA, choice="largest", faces=FaceAllowance(0)), setup(), None)
+    assert isinstance(answer.outcome, DecoderFault)
+    assert str(answer.outcome).endswith("RuntimeError: cause\n")
+
+
+async def test_decoders_have_one_thread_and_no_torch() -> None:
+    async with running() as (decoders, _):
+        [pid] = decoders.pids
+        await look(decoders)
+        for each in (pid, parent_of(pid)):
+            assert len(os.listdir(f"/proc/{each}/task")) == 1
+            with open(f"/proc/{each}/maps") as maps:
+                assert "libtorch" not in maps.read()
+
+
+def parent_of(pid: int) -> int:
+    with open(f"/proc/{pid}/stat") as stat:
+        return int(stat.read().rpartition(") ")[2].split()[1])
