@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(settings: Settings) -> int:
-    """The exit status, after an orderly end. Raises FacepairError."""
+    """The exit status: 0 after an orderly end. Raises FacepairError."""
     # For the time before uvicorn takes signals: a container's first process would not hear SIGTERM otherwise. And for
     # after it: uvicorn ends in order, then raises the signal once more, which must not make a status of its own.
     for each in (signal.SIGTERM, signal.SIGINT):
@@ -57,14 +57,15 @@ def _serve(settings: Settings) -> int:
     from app.serving import open_replica
 
     replica = open_replica(settings)
-    LoneServer(
+    server = LoneServer(
         replica.config,
         replica.drain,
         settings.drain_s,
         fault=lambda: replica.app.state.inference.fault(settings.hung_s),
         patience_s=PATIENCE * settings.hung_s,
-    ).run()
-    return 1 if replica.drain.device_lost else 0
+    )
+    server.run()
+    return 0 if server.started and not replica.drain.device_lost else 1
 
 
 def _supervise(settings: Settings) -> int:

@@ -95,14 +95,15 @@ def _serve(orders: Orders, channel: Channel) -> int:
     listener = socket.socket(fileno=orders.listener)
     listen(listener, replica.config.backlog)
     inference = replica.app.state.inference
-    BeatingServer(
+    server = BeatingServer(
         replica.config,
         replica.drain,
         settings.drain_s,
         channel=channel,
         fault=lambda: inference.fault(settings.hung_s),
-    ).run([listener])
-    return 1 if replica.drain.device_lost else 0
+    )
+    server.run([listener])
+    return 0 if server.started and not replica.drain.device_lost else 1
 
 
 def _share(settings: Settings, number: int) -> Settings:

@@ -33,10 +33,12 @@ def environment(own: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)} | dict(own or {})
 
 
-def start_in_vain(*flags: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def start_in_vain(
+    *flags: str, variables: Mapping[str, str] | None = None, module: str = "app"
+) -> subprocess.CompletedProcess[str]:
     """Runs a service that cannot start to its end."""
     return subprocess.run(
-        command(*flags),
+        command(*flags, module=module),
         env=environment(variables),
         cwd=ROOT,
         capture_output=True,

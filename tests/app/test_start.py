@@ -77,3 +77,11 @@ def test_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> None:
 def test_without_its_detector(aligned_checkpoint_path: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.onnx"
     assert str(missing) in refuses("--weights", str(aligned_checkpoint_path), FACEPAIR_DETECTOR=str(missing))
+
+
+def test_without_a_decoder(checkpoint_path: Path) -> None:
+    flags = ("--device", "cpu", "--weights", str(checkpoint_path), "--port", "0")
+    ended = start_in_vain(*flags, module="tests.app.childless")
+    assert ended.returncode in (1, 3)  # the second is uvicorn's
+    assert '"decoder could not be started", "reason": "it ended before it was ready"' in ended.stderr
+    assert "Uvicorn running" not in ended.stderr
