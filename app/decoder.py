@@ -18,16 +18,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import get_args
+from typing import TypeVar, get_args
 
 from PIL import Image
 
 from app.analysis import Choice, FaceAllowance, ImageAnalysis, analyse
-from model.errors import ImageError
+from model.crops import require_detector
+from model.errors import DetectorError, ImageError
 from model.faces import FaceFinder
 from model.photographs import Format, ImageLimits, decode
 from model.preprocessing import PreprocessingConfig
 from model.quality import QualityRanges
+
+E = TypeVar("E", bound=Exception)
 
 # Before an answer: how many bytes it has.
 LENGTH = struct.Struct("!Q")
@@ -74,15 +77,31 @@ def warm_up() -> None:
 
 
 def serve(channel: socket.socket) -> None:
-    """Answers until the service has closed its end. Raises FacepairError if it cannot do what the setup says."""
+    """Answers until the service has closed its end; what it cannot be set up with is its first and last answer."""
     stream = channel.makefile("rb")
     with suppress(EOFError, ConnectionError, pickle.UnpicklingError):  # the service has ended, or ends
         setup: Setup = pickle.load(stream)  # noqa: S301 (of the service)
-        finder = FaceFinder(setup.detector) if setup.config.alignment else None
+        try:
+            finder = _open_finder(setup)
+        except DetectorError as error:
+            _say(channel, error)
+            return
         gc.freeze()
         _say(channel, os.getpid())
         while True:
             _say(channel, _answer_next(stream, setup, finder))
+
+
+def _open_finder(setup: Setup) -> FaceFinder | None:
+    """None for whole pictures, unless one is named.
+
+    Raises DetectorError if it is not the one that the checkpoint was made with.
+    """
+    if setup.config.alignment is None and setup.detector is None:
+        return None
+    finder = FaceFinder(setup.detector)
+    require_detector(setup.config, finder)
+    return finder
 
 
 def _answer_next(stream: BufferedReader, setup: Setup, finder: FaceFinder | None) -> Answer:
@@ -102,12 +121,19 @@ def work(task: Task, setup: Setup, finder: FaceFinder | None) -> Answer:
         seconds["decode"] = time.perf_counter() - started
         analysis = analyse(photograph, task.choice, setup.config, setup.trained_on, finder, task.faces)
     except ImageError as error:
-        return Answer(outcome=error, seconds=seconds)
+        return Answer(outcome=anew(error), seconds=seconds)
     except Exception:
         return Answer(outcome=DecoderFault(traceback.format_exc()), seconds=seconds)
     if setup.config.alignment:
         seconds["face"] = analysis.face_s
     return Answer(outcome=analysis, seconds=seconds)
+
+
+def anew(error: E) -> E:
+    """The same error without where it was raised: the frames there hold the image, and one of them, sooner or later,
+    the error, so that both would stay until Python looks for such circles.
+    """
+    return type(error)(*error.args)
 
 
 def _say(channel: socket.socket, what: object) -> None:

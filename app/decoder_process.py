@@ -13,7 +13,7 @@ class DecoderProcess(asyncio.Protocol):
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.pid: asyncio.Future[int] = loop.create_future()
-        """The process's number, when it is ready. EOFError if it does not get so far."""
+        """The process's number, when it is ready. DetectorError or EOFError if it does not get so far."""
         self.ended = asyncio.Event()
         self._answer: asyncio.Future[Answer | None] | None = None
         self._received = bytearray()
@@ -25,12 +25,17 @@ class DecoderProcess(asyncio.Protocol):
 
     def ask(self, task: bytes) -> "asyncio.Future[Answer | None]":
         """The answer to a pickled task, None if the process ends before it."""
-        self._answer = asyncio.get_running_loop().create_future()
+        answering: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
         if self.ended.is_set():
-            self._answer.set_result(None)
+            answering.set_result(None)
         else:
             self._transport.write(task)
-        return self._answer
+            self._answer = answering
+        return answering
+
+    def abandon(self) -> None:
+        """Lets it go, whatever it has been told."""
+        self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once, before all else."""
@@ -46,8 +51,12 @@ class DecoderProcess(asyncio.Protocol):
             return
         answer = pickle.loads(memoryview(self._received)[LENGTH.size :])  # noqa: S301 (of a process of ours)
         self._received = bytearray()
-        asked = self._answer or self.pid
-        if not asked.done():  # as it is where the service gave up the wait at its own end
+        asked, self._answer = self._answer or self.pid, None
+        if asked.done():  # the service gave up the wait at its own end
+            return
+        if isinstance(answer, Exception):
+            asked.set_exception(answer)
+        else:
             asked.set_result(answer)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (a protocol's signature)

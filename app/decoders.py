@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import pickle
+import struct
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +12,7 @@ from math import inf
 
 from app.analysis import Choice, FaceAllowance, ImageAnalysis
 from app.batching import BUSY, DeadlinePassed
-from app.decoder import Answer, Setup, Task
+from app.decoder import LENGTH, Answer, Setup, Task, anew
 from app.decoder_process import DecoderProcess
 from app.fork_server import ForkServer
 from model.errors import FacepairError, UndecodableImage
@@ -23,12 +24,28 @@ ATTEMPTS = 2
 # How long the first decoders may take to be there, and the pause after one that did not get so far.
 STARTING_S = 60.0
 PAUSE_S = 1.0
+FORESEEN = (EOFError, OSError, FacepairError)
 TOO_SLOW = "an image was not decoded and searched for faces in time; send the request again, or a smaller image"
 LETHAL = "decoding it ended the process that tried; send it in another form, such as PNG"
 
 
 class DecodersError(FacepairError):
     """No decoder could be started."""
+
+
+def try_out(fork_server: ForkServer, setup: Setup) -> None:
+    """Starts a decoder and lets it go, before there is an event loop. Raises DetectorError or DecodersError."""
+    try:
+        with fork_server.fork() as channel:
+            channel.settimeout(STARTING_S)
+            channel.sendall(pickle.dumps(setup))
+            with channel.makefile("rb") as stream:
+                LENGTH.unpack(stream.read(LENGTH.size))
+                answer = pickle.load(stream)  # noqa: S301 (of a process of ours)
+    except (OSError, struct.error) as error:
+        raise DecodersError(f"no decoder could be started: {_reason(error)}") from error
+    if isinstance(answer, Exception):
+        raise answer
 
 
 class Decoders:
@@ -55,6 +72,7 @@ class Decoders:
         try:
             await asyncio.wait_for(self._complete.wait(), STARTING_S)
         except TimeoutError as error:
+            await self.close()
             raise DecodersError("no decoder could be started; the log says why") from error
 
     async def close(self) -> None:
@@ -77,7 +95,7 @@ class Decoders:
         for _ in range(ATTEMPTS):
             if answer := await self._attempt(data, choice, faces, deadline):
                 if isinstance(answer.outcome, Exception):
-                    raise answer.outcome
+                    raise anew(answer.outcome)
                 return answer.outcome
         raise UndecodableImage(LETHAL)
 
@@ -91,9 +109,7 @@ class Decoders:
                 decoder = await self._free()
                 begun = True
                 self._observe("decoder_queue", time.perf_counter() - asked)
-                answering = decoder.ask(pickle.dumps(Task(data=data, choice=choice, faces=faces)))
-                answering.add_done_callback(partial(self._finish, decoder))
-                return await asyncio.shield(answering)
+                return await asyncio.shield(self._ask(decoder, Task(data=data, choice=choice, faces=faces)))
         except TimeoutError:
             raise DeadlinePassed(TOO_SLOW if begun else BUSY) from None
 
@@ -101,6 +117,15 @@ class Decoders:
         while (decoder := await self._idle.get()).ended.is_set():
             pass
         return decoder
+
+    def _ask(self, decoder: DecoderProcess, task: Task) -> "asyncio.Future[Answer | None]":
+        try:
+            answering = decoder.ask(pickle.dumps(task))
+        except BaseException:  # such as a lack of memory: nobody knows what it was told
+            decoder.abandon()
+            raise
+        answering.add_done_callback(partial(self._finish, decoder))
+        return answering
 
     def _finish(self, decoder: DecoderProcess, answering: "asyncio.Future[Answer | None]") -> None:
         """Called when a decoder has answered or ended, whether somebody waits for it or not."""
@@ -110,23 +135,23 @@ class Decoders:
                 self._observe(stage, seconds)
 
     async def _keep(self) -> None:
-        """One process after the other."""
+        """One process after the other, whatever happens."""
         while True:
             try:
                 await self._live()
-            except (EOFError, OSError) as error:
-                reason = error.strerror if isinstance(error, OSError) else "it ended before it was ready"
-                fields = {"reason": reason, "again_in_s": PAUSE_S}
-                logger.error("decoder could not be started", extra={"fields": fields})
+            except Exception as error:
+                fields = {"reason": _reason(error), "again_in_s": PAUSE_S}
+                unforeseen = not isinstance(error, FORESEEN)
+                logger.error("decoder could not be started", exc_info=unforeseen, extra={"fields": fields})
                 await asyncio.sleep(PAUSE_S)
 
     async def _live(self) -> None:
-        """One process, from its start to its end. Raises EOFError or OSError if it is never ready."""
+        """One process, from its start to its end. Raises an exception if it is never ready."""
         loop = asyncio.get_running_loop()
         transport, decoder = await loop.create_connection(DecoderProcess, sock=self._fork_server.fork())
         with closing(transport):
             decoder.begin(self._setup)
-            pid = await decoder.pid
+            pid = await self._wait_for(decoder)
             self.pids.add(pid)
             if len(self.pids) == self._count:
                 self._complete.set()
@@ -136,3 +161,20 @@ class Decoders:
             finally:
                 self.pids.discard(pid)
                 self._last_there = time.perf_counter()
+
+    async def _wait_for(self, decoder: DecoderProcess) -> int:
+        """Its number, when it is ready. A fork server that does not get so far is not asked again."""
+        try:
+            return await asyncio.wait_for(decoder.pid, STARTING_S)
+        except TimeoutError:
+            self._fork_server.kill()
+            raise
+
+
+def _reason(error: Exception) -> str:
+    """Why a decoder was not ready."""
+    if isinstance(error, TimeoutError):
+        return f"it was not ready within {STARTING_S:g} s"
+    if isinstance(error, EOFError | ConnectionError | struct.error):
+        return "it ended before it was ready"
+    return str(error) if isinstance(error, FORESEEN) else type(error).__name__

@@ -66,7 +66,9 @@ class Server(uvicorn.Server):
 
 
 class LoneServer(Server):
-    """One that no supervisor watches: when its network hangs, and goes on to, it ends the process to be replaced."""
+    """One that no supervisor watches: when its network hangs or it has no decoders, and that lasts, it ends the process
+    to be replaced.
+    """
 
     def __init__(
         self,

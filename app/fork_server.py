@@ -18,13 +18,24 @@ from pydantic import BaseModel, ConfigDict
 
 from app.ending import describe, run_and_leave
 from app.logs import configure_logging
+from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
 COMMAND = (sys.executable, "-m", "app.fork_server")
-# A thread of numpy's would not be forked with the rest.
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# A thread of numpy's would not be forked with the rest. And what a large picture took is given back to the system: the
+# next one may be another decoder's.
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
+}
 FORK = b"\0"
+
+
+class ForkServerError(FacepairError):
+    """The process could not be started."""
 
 
 class Orders(BaseModel):
@@ -41,7 +52,10 @@ class ForkServer:
     """The service's end. A process that has ended is started again when a decoder is wanted."""
 
     def __init__(self, log_level: str = "info", **log_fields: int) -> None:
-        """Does not wait until the process is there. `log_fields` are in each line of its log. Raises OSError."""
+        """Does not wait until the process is there. `log_fields` are in each line of its log.
+
+        Raises ForkServerError.
+        """
         self._log_level = log_level
         self._log_fields = log_fields
         self._start()
@@ -49,9 +63,10 @@ class ForkServer:
     def fork(self) -> socket.socket:
         """The service's end of a new decoder's channel; the decoder may end at any time, and closes its own then.
 
-        Raises OSError.
+        Raises ForkServerError or OSError.
         """
-        if self._process.poll() is not None:
+        if (status := self._process.poll()) is not None:
+            logger.error("fork server ended", extra={"fields": {"reason": describe(status)}})
             self._channel.close()
             self._start()
         ours, theirs = socket.socketpair()
@@ -63,6 +78,11 @@ class ForkServer:
                 raise
         return ours
 
+    def kill(self) -> None:
+        """Ends the process if it hangs; the next decoder is another's."""
+        self._process.kill()
+        self._process.wait()
+
     def close(self) -> None:
         """Ends the process; decoders that it has forked go on."""
         self._channel.close()
@@ -72,15 +92,21 @@ class ForkServer:
         self._channel, theirs = socket.socketpair()
         with theirs:
             orders = Orders(channel=theirs.fileno(), log_level=self._log_level, log_fields=self._log_fields)
-            self._process = subprocess.Popen(  # noqa: S603 (ourselves)
-                [*COMMAND, orders.model_dump_json()], pass_fds=[orders.channel], env=os.environ | ONE_THREAD
-            )
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 (ourselves)
+                    [*COMMAND, orders.model_dump_json()],
+                    pass_fds=[orders.channel],
+                    env=os.environ | ENVIRONMENT,
+                    start_new_session=True,  # a terminal's Ctrl-C reaches the service alone
+                )
+            except OSError as error:
+                raise ForkServerError(f"the fork server could not be started: {error.strerror}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Forks until the service has closed its end. Returns the exit status."""
     orders = Orders.model_validate_json((sys.argv[1:] if arguments is None else arguments)[0])
-    for each in (signal.SIGTERM, signal.SIGINT):  # of a terminal or of systemd, for all processes: the service leaves
+    for each in (signal.SIGTERM, signal.SIGINT):  # as systemd sends to all processes: the service says when
         signal.signal(each, signal.SIG_IGN)
     configure_logging(orders.log_level, **orders.log_fields)
     from app.decoder import serve, warm_up
@@ -90,21 +116,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(fileno=orders.channel) as channel:
         while descriptors := socket.recv_fds(channel, len(FORK), 1)[1]:
-            [descriptor] = descriptors
-            if os.fork() == 0:
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                channel.close()
-                _run(serve, descriptor)
-            os.close(descriptor)
+            with socket.socket(fileno=descriptors[0]) as theirs:
+                if _fork() == 0:
+                    channel.close()
+                    _run(serve, theirs)
     return 0
 
 
-def _run(serve: Callable[[socket.socket], None], descriptor: int) -> NoReturn:
+def _fork() -> int | None:
+    """0 in the new process; None if there can be none now, which the service sees as one that ended at once."""
+    try:
+        return os.fork()
+    except OSError as error:
+        logger.error("decoder could not be forked", extra={"fields": {"reason": error.strerror}})
+        return None
+
+
+def _run(serve: Callable[[socket.socket], None], channel: socket.socket) -> NoReturn:
     """The forked process, to its end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status = 1
     try:
-        with socket.socket(fileno=descriptor) as channel:
-            serve(channel)
+        serve(channel)
         status = 0
     except Exception:
         logger.exception("decoder failed")

@@ -118,10 +118,13 @@ async def analyse_images(
 
     results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
     analyses = []
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-        analyses.append(result)
+    try:
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+            analyses.append(result)
+    finally:
+        del result, results  # else the exception and this frame would hold each other, and the images
     return analyses
 
 

@@ -27,10 +27,8 @@ from app.settings import Settings
 from app.telemetry import TelemetryMiddleware
 from model import __version__
 from model.checkpoint import load
-from model.crops import require_detector
 from model.device import select_device
 from model.errors import FacepairError
-from model.faces import FaceFinder
 from model.photographs import ImageLimits
 from model.verifier import Verifier
 
@@ -64,9 +62,8 @@ def _open(settings: Settings) -> Verifier:
 
 
 def set_up_decoders(settings: Settings, verifier: Verifier) -> Setup:
-    """What decoders are told. Raises DetectorError if the detector is not the one the checkpoint was made with."""
+    """What decoders are told."""
     header = verifier.header
-    require_detector(header.preprocessing, FaceFinder(settings.detector))
     return Setup(
         config=header.preprocessing,
         trained_on=header.trained_on,
@@ -97,10 +94,7 @@ def create_app(
     drain: Drain | None = None,
     metrics: Metrics | None = None,
 ) -> FastAPI:
-    """The application around a verifier of `open_verifier`; its lifespan starts and ends what it works with.
-
-    Raises DetectorError.
-    """
+    """The application around a verifier of `open_verifier`; its lifespan starts and ends what it works with."""
     metrics, drain = metrics or Metrics(), drain or Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)

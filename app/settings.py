@@ -52,7 +52,10 @@ class Settings(BaseModel):
     )
     grace_s: int = Field(default=7, ge=1, le=DAY_S, description="how long SIGTERM lets requests in progress go on")
     hung_s: float = Field(
-        default=4.0, ge=1, le=DAY_S, description="how long a pass of the network, or a worker's silence, may be"
+        default=4.0,
+        ge=1,
+        le=DAY_S,
+        description="longest pass of the network, time without a decoder, silence of a worker",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 

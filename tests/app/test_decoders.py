@@ -2,29 +2,36 @@
 
 import asyncio
 import os
+import pickle
 import signal
+import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from app.analysis import FaceAllowance, ImageAnalysis
 from app.batching import BUSY, DeadlinePassed
 from app.decoder import DecoderFault, Setup, Task, work
-from app.decoders import LETHAL, TOO_SLOW, Decoders, DecodersError
+from app.decoders import LETHAL, TOO_SLOW, Decoders, DecodersError, try_out
 from app.fork_server import ForkServer
-from model.errors import UndecodableImage, UnsupportedImage
+from model.errors import DetectorError, UndecodableImage, UnsupportedImage
+from model.faces import installed_detector
 from model.photographs import ImageLimits
 from model.preprocessing import PreprocessingConfig
 from tests.app.crew import is_alive
+from tests.app.crowds import ALONE
 from tests.app.service import PATIENCE_S
 from tests.app.stopping import stopped
 from tests.conftest import fork_server
 from tests.drawing import encode, portrait
 from tests.model.pictures import prepare
+from training.experiments import ALIGNED
 
 pytestmark = pytest.mark.anyio
 
@@ -131,7 +138,7 @@ async def test_decoders_go_on_without_their_fork_server_and_the_next_one_has_ano
 async def test_waiting_for_a_decoder_and_being_in_one_end_at_the_deadline() -> None:
     async with running() as (decoders, stages):
         with stopped(decoders):
-            deadline = time.perf_counter() + 0.2
+            deadline = time.perf_counter() + 1
             begun, waiting = (asyncio.create_task(look(decoders, deadline=deadline)) for _ in range(2))
             with pytest.raises(DeadlinePassed, match=TOO_SLOW):
                 await begun
@@ -179,8 +186,102 @@ async def test_decoders_that_cannot_be_started_are_no_start(monkeypatch: pytest.
         with pytest.raises(DecodersError, match="the log says why"):
             async with running(source=source):
                 pass
+        with pytest.raises(DecodersError, match="it ended before it was ready"):
+            try_out(source, setup())
     finally:
         source.close()
+
+
+async def test_a_fork_server_without_a_process_to_spare_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
+    monkeypatch.setattr("app.fork_server.COMMAND", (sys.executable, "-m", "tests.app.forkless"))
+    source = ForkServer()
+    try:
+        async with running(source=source) as (decoders, _):
+            await look(decoders)
+    finally:
+        source.close()
+    assert '"decoder could not be forked", "reason": "Resource temporarily unavailable"' in capfd.readouterr().err
+
+
+async def test_a_fork_server_that_hangs_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
+    source = ForkServer()
+    try:
+        async with running(source=source) as (decoders, _):
+            [first] = decoders.pids
+            os.kill(parent_of(first), signal.SIGSTOP)
+            with monkeypatch.context() as patch:
+                patch.setattr("app.decoders.STARTING_S", 0.1)
+                os.kill(first, signal.SIGKILL)
+                await until(lambda: "decoder could not be started" in caplog.messages)
+            await look(decoders)
+            assert "fork server ended" in caplog.messages
+    finally:
+        source.close()
+
+
+class Failing(ForkServer):
+    """One that fails once as nobody expects."""
+
+    failed = False
+
+    def fork(self) -> socket.socket:
+        if not self.failed:
+            self.failed = True
+            raise MemoryError
+        return super().fork()
+
+
+async def test_whatever_happens_when_a_decoder_is_started_it_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
+    source = Failing()
+    try:
+        async with running(source=source) as (decoders, _):
+            await look(decoders)
+    finally:
+        source.close()
+    [line] = caplog.records
+    assert (line.getMessage(), vars(line)["fields"]["reason"]) == ("decoder could not be started", "MemoryError")
+    assert line.exc_info
+
+
+async def test_a_decoder_whose_task_cannot_be_handed_over_is_replaced() -> None:
+    class Unpicklable(bytes):
+        pass
+
+    async with running() as (decoders, _):
+        before = set(decoders.pids)
+        with pytest.raises((AttributeError, pickle.PicklingError)):
+            await look(decoders, Unpicklable(ANNA))
+        await look(decoders)
+        assert not decoders.pids & before
+
+
+async def test_a_decoder_with_another_detector_than_the_checkpoints_is_none(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "detector.onnx"
+    detector = installed_detector().read_bytes()
+    path.write_bytes(detector)
+    told = Setup(config=ALIGNED, trained_on=None, detector=path, limits=ImageLimits(), limit_s=LONG_S)
+    async with running(told=told) as (decoders, _):
+        [pid] = decoders.pids
+        other = onnx.load_model_from_string(detector)
+        other.doc_string = "another"
+        path.write_bytes(other.SerializeToString())
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: caplog.records)
+        assert not decoders.pids
+        assert "the face detector has digest" in vars(caplog.records[0])["fields"]["reason"]
+        with pytest.raises(DetectorError, match="the face detector has digest"):
+            try_out(fork_server(), told)
 
 
 async def test_decoders_end_with_their_service() -> None:
@@ -211,9 +312,9 @@ async def test_what_nobody_expects_is_an_answer_too(monkeypatch: pytest.MonkeyPa
 
 
 async def test_decoders_have_one_thread_and_no_torch() -> None:
-    async with running() as (decoders, _):
+    async with running(told=setup(ALIGNED)) as (decoders, _):
         [pid] = decoders.pids
-        await look(decoders)
+        assert len((await look(decoders, ALONE)).faces) == 1
         for each in (pid, parent_of(pid)):
             assert len(os.listdir(f"/proc/{each}/task")) == 1
             with open(f"/proc/{each}/maps") as maps:

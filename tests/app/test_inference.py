@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from math import inf
 from pathlib import Path
 from typing import cast
 
@@ -16,11 +18,16 @@ from PIL import Image
 
 from app.analysis import FaceAllowance, ImageAnalysis
 from app.cores import Threads
+from app.decoder import Setup, Task, work
 from app.inference import CROWD_S, Inference
+from app.inputs import analyse_images
 from app.main import create_app
+from app.problems import Problem
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
+from model.errors import UndecodableImage
+from model.photographs import ImageLimits
 from model.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
 from tests.app.stopping import stopped
@@ -68,7 +75,10 @@ async def test_the_decoded_picture_of_a_face_is_let_go(aligned_settings: Setting
 
 
 class Upload(bytearray):
-    """What can be looked for when it should be gone, which bytes cannot."""
+    """What can be looked for when it should be gone, which bytes cannot; a decoder gets bytes."""
+
+    def __reduce_ex__(self, _: object) -> tuple[type[bytes], tuple[bytes]]:
+        return bytes, (bytes(self),)
 
 
 async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_busy(
@@ -91,6 +101,42 @@ async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_bus
             assert [each() for each in known] == [None] * 5
         image = await inference.analyse(encode(portrait(1)), "none", FaceAllowance(0))
         assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("field", ["image1", "image2"])
+async def test_an_upload_that_is_refused_is_let_go_at_once(settings: Settings, verifier: Verifier, field: str) -> None:
+    images = {name: Upload(encode(portrait(1))) for name in ("image1", "image2")}
+    images[field] = Upload(b"\xff\xd8\xff" + bytes(1000))
+    known = [weakref.ref(upload) for upload in images.values()]
+    async with inference_of(settings, verifier) as inference:
+        with without_collection():
+            with pytest.raises(Problem, match="damaged"):
+                await analyse_images(inference, cast("dict[str, bytes]", images), "largest", settings, inf)
+            images.clear()
+            await asyncio.sleep(0.01)
+            assert [each() for each in known] == [None] * 2
+
+
+def test_a_decoder_lets_a_refused_image_go_at_once() -> None:
+    setup = Setup(config=PreprocessingConfig(), trained_on=None, detector=None, limits=ImageLimits(), limit_s=1)
+    task = Task(data=b"\xff\xd8\xff" + bytes(1000), choice="largest", faces=FaceAllowance(0))
+    before = sys.getrefcount(task.data)
+    with without_collection():
+        answer = work(task, setup, None)
+        after = sys.getrefcount(task.data)
+    assert isinstance(answer.outcome, UndecodableImage)
+    assert after == before
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Whatever is let go inside is let go by counting alone."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 @asynccontextmanager

@@ -329,7 +329,8 @@ def test_a_decoder_that_ends_is_logged_and_replaced_and_all_end_with_the_service
         ended = service.wait_for(lambda line: line["message"] == "decoder ended")
         assert (ended["level"], ended["pid"], ended["reason"]) == ("error", decoder, "signal SIGSEGV ended it")
         assert httpx.post(f"{service.url}/verify", files=pair(), timeout=PATIENCE_S).status_code == 200
-        assert family(fork_server)[1:] != [decoder]
+        [successor] = family(fork_server)[1:]
+        assert successor != decoder
         service_family = family(service.process.pid)
         assert service.end(signal.SIGKILL) == -signal.SIGKILL
         wait_until(lambda: not any(map(is_alive, service_family)))
