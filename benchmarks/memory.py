@@ -80,7 +80,8 @@ def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) ->
     """One service, one load."""
     data = drawn_file(form, size)
     with serving(weights, "cpu", "--deadline-s", str(DEADLINE_S)) as service:
-        ready, before = sum(map(own_bytes, family(service.pid))), resident_now(service.pid)
+        before = resident_now(service.pid)
+        ready = before[service.pid] + sum(own_bytes(each) for each in before if each != service.pid)
         statuses = asyncio.run(send_at_once(f"http://{HOST}:{service.port}", data, count))
         growth = growth_bytes(before)
     return {
