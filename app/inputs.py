@@ -118,13 +118,13 @@ async def analyse_images(
 
     results = await asyncio.gather(*(one(*item) for item in images.items()), return_exceptions=True)
     analyses = []
-    try:
-        for result in results:
-            if isinstance(result, BaseException):
+    for result in results:
+        if isinstance(result, BaseException):
+            try:
                 raise result
-            analyses.append(result)
-    finally:
-        del result, results  # else the exception and this frame would hold each other, and the images
+            finally:
+                del result, results  # else the exception and this frame would hold each other, and the images
+        analyses.append(result)
     return analyses
 
 
