@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +121,7 @@ async def test_an_idle_decoder_that_ends_is_replaced_and_nobody_notices() -> Non
 
 
 async def test_decoders_go_on_without_their_fork_server_and_the_next_one_has_another() -> None:
-    source = ForkServer()
-    try:
+    with closing(ForkServer()) as source:
         async with running(source=source) as (decoders, _):
             [first] = decoders.pids
             os.kill(parent_of(first), signal.SIGKILL)
@@ -131,8 +130,6 @@ async def test_decoders_go_on_without_their_fork_server_and_the_next_one_has_ano
             os.kill(first, signal.SIGKILL)
             await look(decoders)
             assert decoders.pids != {first}
-    finally:
-        source.close()
 
 
 async def test_waiting_for_a_decoder_and_being_in_one_end_at_the_deadline() -> None:
@@ -162,8 +159,7 @@ async def test_what_a_caller_left_in_a_decoder_is_finished_and_the_decoder_free(
 
 async def test_without_any_decoder_they_are_missing_until_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
-    source = ForkServer()
-    try:
+    with closing(ForkServer()) as source:
         async with running(source=source) as (decoders, _):
             [first] = decoders.pids
             assert decoders.missing_s == 0
@@ -174,22 +170,17 @@ async def test_without_any_decoder_they_are_missing_until_there_is_one(monkeypat
                 await until(lambda: decoders.missing_s > 0.05)
             await look(decoders)
             assert decoders.missing_s == 0
-    finally:
-        source.close()
 
 
 async def test_decoders_that_cannot_be_started_are_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.decoders.STARTING_S", 0.1)
     monkeypatch.setattr("app.fork_server.COMMAND", (sys.executable, "-c", ""))
-    source = ForkServer()
-    try:
+    with closing(ForkServer()) as source:
         with pytest.raises(DecodersError, match="the log says why"):
             async with running(source=source):
                 pass
         with pytest.raises(DecodersError, match="it ended before it was ready"):
             try_out(source, setup())
-    finally:
-        source.close()
 
 
 async def test_a_fork_server_without_a_process_to_spare_is_asked_again(
@@ -197,12 +188,9 @@ async def test_a_fork_server_without_a_process_to_spare_is_asked_again(
 ) -> None:
     monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
     monkeypatch.setattr("app.fork_server.COMMAND", (sys.executable, "-m", "tests.app.forkless"))
-    source = ForkServer()
-    try:
+    with closing(ForkServer()) as source:
         async with running(source=source) as (decoders, _):
             await look(decoders)
-    finally:
-        source.close()
     assert '"decoder could not be forked", "reason": "Resource temporarily unavailable"' in capfd.readouterr().err
 
 
@@ -210,8 +198,7 @@ async def test_a_fork_server_that_hangs_is_replaced(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
-    source = ForkServer()
-    try:
+    with closing(ForkServer()) as source:
         async with running(source=source) as (decoders, _):
             [first] = decoders.pids
             os.kill(parent_of(first), signal.SIGSTOP)
@@ -221,8 +208,6 @@ async def test_a_fork_server_that_hangs_is_replaced(
                 await until(lambda: "decoder could not be started" in caplog.messages)
             await look(decoders)
             assert "fork server ended" in caplog.messages
-    finally:
-        source.close()
 
 
 class Failing(ForkServer):
@@ -241,12 +226,9 @@ async def test_whatever_happens_when_a_decoder_is_started_it_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("app.decoders.PAUSE_S", 0.01)
-    source = Failing()
-    try:
+    with closing(Failing()) as source:
         async with running(source=source) as (decoders, _):
             await look(decoders)
-    finally:
-        source.close()
     [line] = caplog.records
     assert (line.getMessage(), vars(line)["fields"]["reason"]) == ("decoder could not be started", "MemoryError")
     assert line.exc_info
