@@ -2,5 +2,5 @@
 
 import os
 
-# Else Prometheus' client would write files into a folder that is another program's; workers name their own.
+# Else Prometheus' client would write files into a folder that is another program's.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

@@ -1,6 +1,6 @@
-"""`python -m app`: reads the settings, loads the checkpoint, listens; or starts the workers that do.
+"""`python -m app`: reads the settings, loads the checkpoint, listens.
 
-What needs torch is imported late: a supervisor has none of it.
+What needs torch is imported late, after the environment that it reads is set.
 """
 
 import argparse
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from app.cores import limit_spinning
 from app.ending import run_and_leave
-from app.listening import bind
+from app.listening import require_free
 from app.logs import configure_logging
 from app.settings import PREFIX, Settings, read_settings
 from model.errors import FacepairError
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = read_settings(flags)
         configure_logging(settings.log_level)
-        return _serve(settings) if settings.workers == 1 else _supervise(settings)
+        return _serve(settings)
     except FacepairError as error:
         logger.debug("cannot start", exc_info=error)
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, before there is a service that logs)
@@ -52,12 +52,12 @@ def _serve(settings: Settings) -> int:
     # after it: uvicorn ends in order, then raises the signal once more, which must not make a status of its own.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))
-    bind(settings.host, settings.port).close()  # a taken port is said before the loading
-    from app.draining import LoneServer
+    require_free(settings.host, settings.port)  # said before the loading
+    from app.draining import Server
     from app.serving import open_replica
 
     replica = open_replica(settings)
-    server = LoneServer(
+    server = Server(
         replica.config,
         replica.drain,
         settings.drain_s,
@@ -66,13 +66,6 @@ def _serve(settings: Settings) -> int:
     )
     server.run()
     return 0 if server.started and not replica.drain.device_lost else 1
-
-
-def _supervise(settings: Settings) -> int:
-    """The exit status, when the last worker has ended. Raises FacepairError."""
-    from app.supervisor import supervise
-
-    return supervise(settings)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Micro-batching: what waits is taken together whenever a thread is free, up to a maximum, and without a timer.
+"""Micro-batching: what waits is taken together whenever the thread is free, up to a maximum, and without a timer.
 
 A lone job goes at once; a crowd fills the batches. It knows neither HTTP nor networks.
 """
@@ -59,44 +59,17 @@ class _Waiting(Generic[Job, Result]):
             self.future.set_exception(DeadlinePassed())
 
 
-class _BatchThread:
-    """A thread, whether it has a batch, and when that last made progress."""
-
-    def __init__(self, name: str) -> None:
-        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
-        self.busy = False
-        self.last_progress = 0.0
-        self.thread: threading.Thread | None = None
-
-    @property
-    def ended(self) -> bool:
-        """Whether the thread was there and is no more."""
-        return self.thread is not None and not self.thread.is_alive()
-
-    def _know_thread(self) -> None:
-        self.thread = threading.current_thread()
-
-
 class Batcher(Generic[Job, Result]):
-    """Worker threads and the jobs that wait for them. All but `note_progress` and `alone` belong to one event loop."""
+    """A worker thread and the jobs that wait for it. All but `note_progress` belong to one event loop."""
 
-    def __init__(
-        self,
-        work: Callable[[list[Job]], Sequence[Result]],
-        *,
-        max_size: int,
-        name: str,
-        threads: int = 1,
-        may_join: Callable[[], bool] = lambda: True,
-    ) -> None:
-        """`work` gets a batch and gives as many results, in order; `max_size` is the largest sum of sizes in a batch.
-
-        The first thread that is free takes a batch; one begins beside others only if it `may_join` them at that moment.
-        """
+    def __init__(self, work: Callable[[list[Job]], Sequence[Result]], *, max_size: int, name: str) -> None:
+        """`work` gets a batch and returns as many results, in order; `max_size` limits the sum of sizes in a batch."""
         self._work = work
         self._max_size = max_size
-        self._may_join = may_join
-        self._threads = [_BatchThread(f"{name}{number}") for number in range(threads)]
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
+        self._thread: threading.Thread | None = None
+        self._busy = False
+        self._last_progress = 0.0
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._closed = False
 
@@ -123,66 +96,56 @@ class Batcher(Generic[Job, Result]):
 
     def note_progress(self) -> None:
         """Called by the work, on its thread, whenever a part of a batch is done."""
-        current = threading.current_thread()
-        for thread in self._threads:
-            if thread.thread is current:
-                thread.last_progress = time.perf_counter()
-
-    @property
-    def alone(self) -> bool:
-        """Asked by the work, on its thread: whether that is the first one, and no other has a batch."""
-        first, *others = self._threads
-        return first.thread is threading.current_thread() and not any(thread.busy for thread in others)
+        self._last_progress = time.perf_counter()
 
     @property
     def ended(self) -> bool:
-        """Whether a thread is no more; then no job is taken."""
-        return self._closed or any(thread.ended for thread in self._threads)
+        """Whether the thread is no more; then no job is taken."""
+        return self._closed or self._thread_ended()
 
     @property
     def stalled_s(self) -> float:
         """For how many seconds a batch in work has made no progress; 0 if there is none."""
-        now = time.perf_counter()
-        return max((now - thread.last_progress for thread in self._threads if thread.busy), default=0.0)
+        return time.perf_counter() - self._last_progress if self._busy else 0.0
 
     def close(self) -> None:
-        """Ends the threads after the batches that they have begun."""
+        """Ends the thread after the batch that it has begun."""
         self._closed = True
-        for thread in self._threads:
-            thread.pool.shutdown()
+        self._pool.shutdown()
+
+    def _know_thread(self) -> None:
+        self._thread = threading.current_thread()
+
+    def _thread_ended(self) -> bool:
+        """Whether the thread was there and is no more."""
+        return self._thread is not None and not self._thread.is_alive()
 
     def _begin(self) -> None:
-        """Hands what waits to threads that are free."""
-        while (thread := self._free()) and (batch := self._take()):
-            thread.last_progress, thread.busy = time.perf_counter(), True
+        """Hands what waits to the thread if it is free."""
+        while not self._busy and (batch := self._take()):
+            self._last_progress, self._busy = time.perf_counter(), True
             try:
-                running = self._hand_over(thread, [each.job for each in batch])
+                running = self._hand_over([each.job for each in batch])
             except RuntimeError as error:
                 for each in batch:
                     each.future.set_exception(error)
-                thread.busy = False
+                self._busy = False
                 continue
-            running.add_done_callback(partial(self._end, thread, batch))
-            self._look_after(thread, running)
+            running.add_done_callback(partial(self._end, batch))
+            self._look_after(running)
 
-    def _free(self) -> _BatchThread | None:
-        """The first thread that may begin now."""
-        free = [thread for thread in self._threads if not thread.busy]
-        alone = len(free) == len(self._threads)
-        return free[0] if free and (alone or self._may_join()) else None
-
-    def _hand_over(self, thread: _BatchThread, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
-        """Raises BatchError if a thread was closed or has ended, RuntimeError if none can be started."""
+    def _hand_over(self, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
+        """Raises BatchError if the thread was closed or has ended, RuntimeError if none can be started."""
         if self.ended:
             raise BatchError("the thread of the batch ended")
-        return asyncio.get_running_loop().run_in_executor(thread.pool, self._timed, jobs)
+        return asyncio.get_running_loop().run_in_executor(self._pool, self._timed, jobs)
 
-    def _look_after(self, thread: _BatchThread, running: "asyncio.Future[Done[Result]]") -> None:
+    def _look_after(self, running: "asyncio.Future[Done[Result]]") -> None:
         """Fails a batch whose thread has ended: its future would never complete."""
-        if thread.ended:
+        if self._thread_ended():
             running.cancel()
         elif not running.done():
-            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, thread, running)
+            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, running)
 
     def _take(self) -> list[_Waiting[Job, Result]]:
         """The first jobs that still have somebody to answer and together are not too large; a large one goes alone."""
@@ -206,14 +169,9 @@ class Batcher(Generic[Job, Result]):
             raise BatchError(f"{len(results)} results for {len(jobs)} jobs")
         return results, started, time.perf_counter() - started
 
-    def _end(
-        self,
-        thread: _BatchThread,
-        batch: list[_Waiting[Job, Result]],
-        done: "asyncio.Future[Done[Result]]",
-    ) -> None:
+    def _end(self, batch: list[_Waiting[Job, Result]], done: "asyncio.Future[Done[Result]]") -> None:
         """Answers a batch's callers, and begins the next."""
-        thread.busy = False
+        self._busy = False
         self._begin()
         error = asyncio.CancelledError() if done.cancelled() else done.exception()
         for number, each in enumerate(batch):

@@ -1,9 +1,8 @@
-"""How a process shares out the cores that it may use: between its decoders and its network, and with other workers.
+"""How a process shares out the cores that it may use: between its decoders and its network.
 
 Finding and straightening faces takes as long as the network or longer, so the decoders get every core, and while they
 work the network half of them: on two cores that answers an eighth more requests a second than two threads of the
-network do. A second pass on the other half may begin beside the first while no decoder works. While requests come one
-at a time, and where no faces are looked for, a pass gets every core.
+network do. While requests come one at a time, and where no faces are looked for, a pass gets every core.
 """
 
 import os
@@ -23,10 +22,10 @@ SPINS = "20000"
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
-def own_cores(workers: int, quota: Path = QUOTA) -> int:
-    """The cores that each of so many workers can count on, at least 1; a container's limit counts too."""
+def own_cores(quota: Path = QUOTA) -> int:
+    """The cores that the process can count on, at least 1; a container's limit counts too."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(allowed, _limit(quota)) // workers))
+    return max(1, int(min(allowed, _limit(quota))))
 
 
 def limit_spinning() -> None:
@@ -40,7 +39,7 @@ def limit_spinning() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Threads:
-    """Of a pass of the network: with other work beside it, and while requests come one at a time."""
+    """Of a pass of the network: with decoders at work beside it, and while requests come one at a time."""
 
     beside: int
     alone: int
@@ -48,19 +47,19 @@ class Threads:
 
 def threads_of(settings: Settings, finds_faces: bool) -> Threads:
     """As many as are set, in either case, or a share of the cores."""
-    cores = settings.threads or own_cores(settings.workers)
+    cores = settings.threads or own_cores()
     halved = finds_faces and settings.threads is None
     return Threads(beside=max(1, cores // 2) if halved else cores, alone=cores)
 
 
 def decoders_of(settings: Settings) -> int:
     """Processes that decode images and find faces in them."""
-    return settings.decoders or max(MIN_DECODERS, own_cores(settings.workers))
+    return settings.decoders or max(MIN_DECODERS, own_cores())
 
 
 def queue_of(settings: Settings) -> int:
     """Images in progress."""
-    return settings.queue or max(MIN_QUEUE, QUEUE_PER_CORE * own_cores(settings.workers))
+    return settings.queue or max(MIN_QUEUE, QUEUE_PER_CORE * own_cores())
 
 
 def uploads_of(settings: Settings) -> int:

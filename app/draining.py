@@ -35,12 +35,26 @@ class Drain:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, but SIGTERM drains first; SIGINT, a person's Ctrl-C, and a lost device do not."""
+    """uvicorn's, but SIGTERM drains first; SIGINT, a person's Ctrl-C, and a lost device do not.
 
-    def __init__(self, config: uvicorn.Config, drain: Drain, drain_s: float) -> None:
+    When its network hangs or it has no decoders, and that lasts, it ends the process to be replaced.
+    """
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        drain: Drain,
+        drain_s: float,
+        *,
+        fault: Callable[[], str | None],
+        patience_s: float,
+    ) -> None:
         super().__init__(config)
         self._drain = drain
         self._drain_s = drain_s
+        self._fault = fault
+        self._patience = round(TICKS_A_SECOND * patience_s)
+        self._faulty = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by a signal, between two steps of the event loop."""
@@ -56,35 +70,6 @@ class Server(uvicorn.Server):
         loop.call_soon_threadsafe(lambda: loop.call_later(self._drain_s, leave, sig, frame))
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; true ends the service in order."""
-        return await super().on_tick(counter) or self._drain.device_lost
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called when the listener is to close: what is in progress has the grace, and then the threads a moment."""
-        end_within((self.config.timeout_graceful_shutdown or 0) + MARGIN_S)
-        await super().shutdown(sockets)
-
-
-class LoneServer(Server):
-    """One that no supervisor watches: when its network hangs or it has no decoders, and that lasts, it ends the process
-    to be replaced.
-    """
-
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        drain: Drain,
-        drain_s: float,
-        *,
-        fault: Callable[[], str | None],
-        patience_s: float,
-    ) -> None:
-        super().__init__(config, drain, drain_s)
-        self._fault = fault
-        self._patience = round(TICKS_A_SECOND * patience_s)
-        self._faulty = 0
-
-    async def on_tick(self, counter: int) -> bool:
         """Called ten times a second; true ends the service in order, which one that hangs cannot.
 
         Ticks are counted and not seconds, since those pass while the whole process is stopped, too.
@@ -93,7 +78,12 @@ class LoneServer(Server):
         self._faulty = self._faulty + 1 if fault else 0
         if self._faulty > self._patience:
             end(f"{fault}, and that lasts; the process ends, to be started again")
-        return await super().on_tick(counter)
+        return await super().on_tick(counter) or self._drain.device_lost
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called when the listener is to close: what is in progress has the grace, and then the threads a moment."""
+        end_within((self.config.timeout_graceful_shutdown or 0) + MARGIN_S)
+        await super().shutdown(sockets)
 
 
 class ClosingMiddleware:

@@ -45,19 +45,14 @@ class Orders(BaseModel):
 
     channel: int
     log_level: str
-    log_fields: dict[str, int]
 
 
 class ForkServer:
     """The service's end. A process that has ended is started again when a decoder is wanted."""
 
-    def __init__(self, log_level: str = "info", **log_fields: int) -> None:
-        """Does not wait until the process is there. `log_fields` are in each line of its log.
-
-        Raises ForkServerError.
-        """
+    def __init__(self, log_level: str = "info") -> None:
+        """Does not wait until the process is there. Raises ForkServerError."""
         self._log_level = log_level
-        self._log_fields = log_fields
         self._start()
 
     def fork(self) -> socket.socket:
@@ -91,7 +86,7 @@ class ForkServer:
     def _start(self) -> None:
         self._channel, theirs = socket.socketpair()
         with theirs:
-            orders = Orders(channel=theirs.fileno(), log_level=self._log_level, log_fields=self._log_fields)
+            orders = Orders(channel=theirs.fileno(), log_level=self._log_level)
             try:
                 self._process = subprocess.Popen(  # noqa: S603 (ourselves)
                     [*COMMAND, orders.model_dump_json()],
@@ -108,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     orders = Orders.model_validate_json((sys.argv[1:] if arguments is None else arguments)[0])
     for each in (signal.SIGTERM, signal.SIGINT):  # as systemd sends to all processes: the service says when
         signal.signal(each, signal.SIG_IGN)
-    configure_logging(orders.log_level, **orders.log_fields)
+    configure_logging(orders.log_level)
     from app.decoder import serve, warm_up
 
     warm_up()

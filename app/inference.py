@@ -1,4 +1,4 @@
-"""Where the work of a request is done: decoding and face finding in processes, the network on threads."""
+"""Where the work of a request is done: decoding and face finding in processes, the network on a thread."""
 
 import asyncio
 import logging
@@ -34,14 +34,14 @@ CROWD_S = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Images as the network sees them, and what is made of their embeddings (B, D), on the network's threads too."""
+    """Images as the network sees them, and what is made of their embeddings (B, D), on the network's thread too."""
 
     images: Sequence[Pixels]
     finish: Callable[[Embeddings], object]
 
 
 class Inference:
-    """The verifier behind its threads, and the decoders, which are there inside its context. Its end waits for passes
+    """The verifier behind its thread, and the decoders, which are there inside its context. Its end waits for passes
     that run.
     """
 
@@ -72,8 +72,6 @@ class Inference:
             self._work,
             max_size=max_batch,
             name="network",
-            threads=min(2, threads.alone // threads.beside) if self.device.type == "cpu" else 1,
-            may_join=lambda: not self._analysing,
         )
         self.decoders = Decoders(fork_server, setup, decoders, self._observe)
 
@@ -135,11 +133,11 @@ class Inference:
         await asyncio.shield(self._checking)
 
     def fault(self, hung_s: float) -> str | None:
-        """What keeps the replica from working, if anything does: a thread of the network has ended, or a pass takes so
-        long, or there has been no decoder for so long.
+        """What keeps the replica from working, or None: the network's thread has ended, or a pass has taken longer than
+        `hung_s`, or there has been no decoder for as long.
         """
         if self._network.ended:
-            return "a thread of the network has ended"
+            return "the thread of the network has ended"
         if self._network.stalled_s > hung_s:
             return f"the network has been at one pass for more than {hung_s:g} s"
         if self.decoders.missing_s > hung_s:
@@ -174,14 +172,14 @@ class Inference:
         ]
 
     def _take_cores(self, requests: int) -> None:
-        """A pass has every core while requests come one at a time, and shares them with other passes and after a crowd.
+        """A pass has every core while requests come one at a time, and half of them after a crowd.
 
         The canary's pairs, which balancers ask for all the time, are no crowd.
         """
         now = time.perf_counter()
         if requests > 1 or (requests and self._analysing):
             self._crowded = now
-        alone = self._network.alone and now - self._crowded > CROWD_S
+        alone = now - self._crowded > CROWD_S
         torch.set_num_threads(self._threads.alone if alone else self._threads.beside)
 
     def _attempt(self, jobs: list[_Job], max_batch: int) -> list[object]:

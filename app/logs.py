@@ -11,18 +11,13 @@ TALKATIVE = ("PIL", "python_multipart")
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line; `extra={"fields": {...}}` adds to it, and `always` to every one."""
-
-    def __init__(self, **always: object) -> None:
-        super().__init__()
-        self._always = always
+    """One JSON object a line; `extra={"fields": {...}}` adds to it."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "message": record.getMessage(),
-            **self._always,
             **getattr(record, "fields", {}),
         }
         if record.exc_info:
@@ -30,10 +25,10 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def configure_logging(level: str, **always: object) -> None:
-    """Sends every log record of the process to standard error as JSON, with what is said always."""
+def configure_logging(level: str) -> None:
+    """Sends every log record of the process to standard error as JSON."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter(**always))
+    handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of every odd picture, with numbers from it, and kept for good

@@ -92,10 +92,9 @@ def create_app(
     verifier: Verifier,
     fork_server: ForkServer,
     drain: Drain | None = None,
-    metrics: Metrics | None = None,
 ) -> FastAPI:
     """The application around a verifier of `open_verifier`; its lifespan starts and ends what it works with."""
-    metrics, drain = metrics or Metrics(), drain or Drain()
+    metrics, drain = Metrics(), drain or Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
     for reason in REFUSALS:

@@ -12,7 +12,6 @@ from app.decoders import try_out
 from app.draining import Drain
 from app.fork_server import ForkServer
 from app.main import create_app, open_verifier, set_up_decoders
-from app.metrics import Metrics
 from app.protocol import BoundedProtocol
 from app.settings import Settings
 
@@ -31,14 +30,15 @@ class Replica:
     drain: Drain
 
 
-def open_replica(settings: Settings, metrics: Metrics | None = None, **log_fields: int) -> Replica:
-    """Loads the checkpoint, warms it up and settles; beside it what decoders need is loaded. `log_fields` are in what
-    those log; one is tried out. Raises FacepairError.
+def open_replica(settings: Settings) -> Replica:
+    """Loads the checkpoint, warms it up and settles; beside it what decoders need is loaded, and one is tried out.
+
+    Raises FacepairError.
     """
-    drain, fork_server = Drain(), ForkServer(settings.log_level, **log_fields)
+    drain, fork_server = Drain(), ForkServer(settings.log_level)
     verifier = open_verifier(settings)
     try_out(fork_server, set_up_decoders(settings, verifier))
-    app = create_app(settings, verifier, fork_server, drain, metrics)
+    app = create_app(settings, verifier, fork_server, drain)
     header = verifier.header
     fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": str(verifier.device)}
     freeze_heap()

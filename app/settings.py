@@ -29,7 +29,6 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
-    workers: int = Field(default=1, ge=1, le=256, description="processes that serve, under a supervisor if several")
     threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads of a pass of the network")
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="processes that decode images and find faces in them"
@@ -52,10 +51,7 @@ class Settings(BaseModel):
     )
     grace_s: int = Field(default=7, ge=1, le=DAY_S, description="how long SIGTERM lets requests in progress go on")
     hung_s: float = Field(
-        default=4.0,
-        ge=1,
-        le=DAY_S,
-        description="longest pass of the network, time without a decoder, silence of a worker",
+        default=4.0, ge=1, le=DAY_S, description="longest pass of the network, longest time without a decoder"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 

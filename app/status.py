@@ -75,7 +75,7 @@ async def ready(request: Request) -> Health:
 @router.get("/metrics", response_class=PlainTextResponse)
 @router.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False, response_class=PlainTextResponse)
 async def metrics(request: Request) -> Response:
-    """Prometheus metrics, of all workers together."""
+    """Prometheus metrics."""
     return Response(metrics_of(request).show(), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,7 +22,6 @@ from model.architecture import AnyNetworkConfig, FaceNetwork, build
 from model.canary import canary_embeddings, canary_similarity
 from model.errors import CheckpointError
 from model.files import replacing
-from model.growing import Growing
 from model.network import NetworkConfig
 from model.preprocessing import PreprocessingConfig
 from model.quality import QualityRanges
@@ -65,18 +64,21 @@ class Provenance(BaseModel):
     created_utc: str
 
 
-class Description(Growing):
-    """What a training run says of its network when it saves it."""
+class Description(BaseModel):
+    """What a training run says of its network when it saves it.
 
-    later: ClassVar[frozenset[str]] = frozenset({"trained_on", "operating_points", "false_match_curve"})
+    Fields that the first checkpoints lacked are left out at their defaults, so that older digests hold.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
     threshold: Threshold
-    trained_on: QualityRanges | None = None
-    operating_points: tuple[OperatingPoint, ...] = ()
-    false_match_curve: FalseMatchCurve | None = None
+    trained_on: QualityRanges | None = Field(default=None, exclude_if=lambda ranges: ranges is None)
+    operating_points: tuple[OperatingPoint, ...] = Field(default=(), exclude_if=lambda points: not points)
+    false_match_curve: FalseMatchCurve | None = Field(default=None, exclude_if=lambda curve: curve is None)
     metrics: tuple[Metric, ...] = ()
     provenance: Provenance
 

@@ -9,27 +9,27 @@ Nothing before the last line needs torch, so that processes which only decode do
 B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
 """
 
-from typing import ClassVar, Literal
+from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from model.alignment import Alignment
-from model.growing import Growing
 
 # Of what a network sees, many times what any has seen.
 MAX_SIDE_PX = 1024
 
 
-class PreprocessingConfig(Growing):
+class PreprocessingConfig(BaseModel):
     """What a checkpoint remembers of how its pictures were made; another value here is another embedding.
 
     Code below that makes other pixels of some file raises `version`. A JPEG is decoded at 1/2, 1/4 or 1/8 as long as
     `draft_margin` times the network's side is left to resize from. With an `alignment` the face is straightened
     into the frame of its template, without one the whole picture is the frame; of the frame's sides the middle `crop`
     is taken. A picture that is `standardised` gets mean 0 and deviation 1 of its own; `mean`, `std` are not used then.
+    Fields that the first checkpoints lacked are left out at their defaults, so that older digests hold.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"crop", "standardised", "alignment"})
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     version: Literal[1] = 1
     side_px: int = Field(default=105, ge=1, le=MAX_SIDE_PX)
@@ -38,9 +38,9 @@ class PreprocessingConfig(Growing):
     mean: float = 0.5
     std: float = Field(default=0.5, gt=0)
     draft_margin: int = Field(default=4, ge=1)
-    crop: float = Field(default=1.0, gt=0, le=1)
-    standardised: bool = False
-    alignment: Alignment | None = None
+    crop: float = Field(default=1.0, gt=0, le=1, exclude_if=lambda crop: crop == 1.0)
+    standardised: bool = Field(default=False, exclude_if=lambda standardised: not standardised)
+    alignment: Alignment | None = Field(default=None, exclude_if=lambda alignment: alignment is None)
 
     @property
     def input_shape(self) -> tuple[int, int]:

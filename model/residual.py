@@ -6,14 +6,13 @@ B batch, C channels, H W pixels, V views, D embedding
 """
 
 from math import sqrt
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.growing import Growing
 from model.heads import CosineHead, JointBayesianHead
 from model.network import Dimension, Width
 from model.normalisation import luma, standardise
@@ -26,20 +25,21 @@ Share = Annotated[float, Field(ge=0.05, le=1)]
 Blocks = Annotated[int, Field(ge=0, le=256)]
 
 
-class ResidualConfig(Growing):
+class ResidualConfig(BaseModel):
     """What a residual network looks like: `views` are shares of the picture's side, each brought to `view_px`.
 
     Of coloured pictures the `grey_views`, counted from 0, see the luma alone, standardised again.
     With `flip_average` a picture and its mirror image count alike. The towers share out the embedding's `dimension`.
+    Fields that the first checkpoints lacked are left out at their defaults, so that older digests hold.
     """
 
-    later: ClassVar[frozenset[str]] = frozenset({"input_channels", "grey_views"})
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: Literal["residual"] = "residual"
     side_px: int = Field(default=100, ge=STRIDE, le=MAX_SIDE_PX)
-    input_channels: Literal[1, 3] = 1
+    input_channels: Literal[1, 3] = Field(default=1, exclude_if=lambda channels: channels == 1)
     views: tuple[Share, ...] = Field(default=(1.0, 0.64), min_length=1, max_length=64)
-    grey_views: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    grey_views: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(), exclude_if=lambda views: not views)
     view_px: int = Field(default=64, ge=STRIDE, le=MAX_SIDE_PX)
     channels: tuple[Width, Width, Width, Width] = (24, 48, 96, 192)
     blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (1, 1, 2, 2)

@@ -39,7 +39,6 @@ def new_learner(experiment: Experiment, device: torch.device) -> Learner:
     """A network with the experiment's first weights, and its optimiser, in every process alike."""
     network = SiameseNetwork(experiment.network)
     initialise(network, generator_for(experiment.seed, "initialise", 0))
-    parallel.synchronise_batch_norm(network)
     network = network.to(device).to(memory_format=torch.channels_last)
     optimizer = torch.optim.Adam(network.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay)
     return Learner(network=network, module=parallel.wrap(network), optimizer=optimizer, device=device)

@@ -1,10 +1,11 @@
 """One run over several processes, as `torchrun` starts them: each takes a share of every batch, all step as one.
 
-Figures and weights are those of one process with the same global batch, to floating-point tolerance: every loss is
-weighted by the size of its share, batch normalisation takes its statistics over all shares, and all processes draw
-the same random numbers. Dropout alone draws another mask in each process.
+Without batch normalisation and dropout, figures and weights are those of one process with the same global batch, to
+floating-point tolerance: every loss is weighted by the size of its share, and all processes draw the same random
+numbers. Each process normalises by the statistics of its own share, as DistributedDataParallel does, and keeps the
+running statistics of the first process; dropout draws another mask in each.
 
-B batch, C channels, H W pixels
+B batch
 """
 
 import os
@@ -15,7 +16,6 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
 from torch.nn.parallel import DistributedDataParallel
 
 from model.errors import TrainingError
@@ -103,61 +103,3 @@ def wrap(network: SiameseNetwork) -> nn.Module:
     if world_size() == 1:
         return network
     return DistributedDataParallel(network)
-
-
-def synchronise_batch_norm(network: SiameseNetwork) -> None:
-    """Lets every batch normalisation take its statistics over all processes; names in the state stay the same."""
-    if world_size() == 1:
-        return
-    for index, layer in enumerate(network.twin):
-        if isinstance(layer, nn.BatchNorm2d):
-            network.twin[index] = SynchronisedBatchNorm(layer.num_features)
-
-
-class _Total(torch.autograd.Function):
-    """`total` whose gradient is known: a sum over processes hands every process the sum of their gradients.
-
-    `torch.distributed.nn.functional.all_reduce` does the same, but is deprecated, and what shall replace it is private.
-    """
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, values: Tensor) -> Tensor:  # noqa: ARG004 (autograd's signature)
-        return total(values.clone())
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:  # noqa: ARG004 (autograd's signature)
-        return total(gradients[0].clone())
-
-
-def _differentiable_total(values: Tensor) -> Tensor:
-    result: Tensor = _Total.apply(values)
-    return result
-
-
-class SynchronisedBatchNorm(nn.BatchNorm2d):
-    """torch's SyncBatchNorm needs a GPU; this one does not. Statistics are over all pictures of all processes."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape and precision, normalised by the statistics of the global batch, which are
-        float32 at least.
-        """
-        if not self.training:
-            return super().forward(images)
-        precision, images = images.dtype, images.to(torch.promote_types(images.dtype, torch.float32))
-        count = total(torch.tensor(float(images.numel() // images.shape[1]), device=images.device))
-        mean = _differentiable_total(images.sum((0, 2, 3))) / count
-        centred = images - mean[:, None, None]
-        variance = _differentiable_total(centred.square().sum((0, 2, 3))) / count
-        self._remember(mean.detach(), variance.detach() * count / (count - 1))
-        scale = self.weight / (variance + self.eps).sqrt()
-        normalised: Tensor = centred * scale[:, None, None] + self.bias[:, None, None]
-        return normalised.to(precision)
-
-    def _remember(self, mean: Tensor, unbiased_variance: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased_variance, self.momentum)
-        self.num_batches_tracked += 1

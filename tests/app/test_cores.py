@@ -18,24 +18,22 @@ def sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("sixteen")
 @pytest.mark.parametrize(
-    ("text", "workers", "cores"),
+    ("text", "cores"),
     [
-        (None, 1, 16),
-        ("max 100000\n", 1, 16),
-        ("max 100000\n", 5, 3),
-        ("max 100000\n", 32, 1),
-        ("200000 100000\n", 1, 2),
-        ("350000 100000\n", 1, 3),
-        ("50000 100000\n", 1, 1),
-        ("6400000 100000\n", 2, 8),
-        ("nonsense\n", 1, 16),
+        (None, 16),
+        ("max 100000\n", 16),
+        ("200000 100000\n", 2),
+        ("350000 100000\n", 3),
+        ("50000 100000\n", 1),
+        ("6400000 100000\n", 16),
+        ("nonsense\n", 16),
     ],
 )
-def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | None, workers: int, cores: int) -> None:
+def test_cores_are_those_that_the_process_can_count_on(tmp_path: Path, text: str | None, cores: int) -> None:
     quota = tmp_path / "cpu.max"
     if text is not None:
         quota.write_text(text)
-    assert own_cores(workers, quota) == cores
+    assert own_cores(quota) == cores
 
 
 @pytest.mark.parametrize(
@@ -44,8 +42,8 @@ def test_cores_are_those_that_a_worker_can_count_on(tmp_path: Path, text: str | 
 def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int
 ) -> None:
-    monkeypatch.setattr("app.cores.own_cores", lambda workers: cores * 2 // workers)
-    settings = Settings(workers=2)
+    monkeypatch.setattr("app.cores.own_cores", lambda: cores)
+    settings = Settings()
     assert threads_of(settings, finds_faces=True) == Threads(beside=threads, alone=cores)
     assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)

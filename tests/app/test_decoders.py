@@ -24,10 +24,10 @@ from model.errors import DetectorError, UndecodableImage, UnsupportedImage
 from model.faces import installed_detector
 from model.photographs import ImageLimits
 from model.preprocessing import PreprocessingConfig
-from tests.app.crew import is_alive
 from tests.app.crowds import ALONE
 from tests.app.service import PATIENCE_S
 from tests.app.stopping import stopped
+from tests.app.waiting import is_alive
 from tests.conftest import fork_server
 from tests.drawing import encode, portrait
 from tests.model.pictures import prepare

@@ -19,9 +19,9 @@ from PIL import Image
 
 from benchmarks.processes import family
 from tests.app.asking import ANNA, BERTA, FILE_NAME, MULTIPART, SECRET, check_problem, multipart, pair
-from tests.app.crew import is_alive, wait_until
 from tests.app.impatient import WITHIN_S
 from tests.app.service import HOST, LISTENING, PATIENCE_S, ROOT, Service, command, environment, serving
+from tests.app.waiting import is_alive, wait_until
 from tests.drawing import encode, portrait
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))

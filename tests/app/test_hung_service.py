@@ -1,4 +1,4 @@
-"""When a process without a supervisor ends itself: its network hangs, and goes on to."""
+"""When the process ends itself: its network hangs, and goes on to."""
 
 import os
 import time
@@ -6,7 +6,7 @@ import time
 import pytest
 import uvicorn
 
-from app.draining import TICKS_A_SECOND, Drain, LoneServer
+from app.draining import TICKS_A_SECOND, Drain, Server
 
 pytestmark = pytest.mark.anyio
 
@@ -19,7 +19,7 @@ def end(status: int) -> None:
     raise Ended(status)
 
 
-async def tick(server: LoneServer, times: int) -> None:
+async def tick(server: Server, times: int) -> None:
     for _ in range(times):
         await server.on_tick(1)
 
@@ -27,9 +27,7 @@ async def tick(server: LoneServer, times: int) -> None:
 async def test_it_ends_after_its_patience_and_not_for_faults_that_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     fault: list[str] = []
     monkeypatch.setattr(os, "_exit", end)
-    server = LoneServer(
-        uvicorn.Config("nothing:app"), Drain(), 0, fault=lambda: fault[0] if fault else None, patience_s=2
-    )
+    server = Server(uvicorn.Config("nothing:app"), Drain(), 0, fault=lambda: fault[0] if fault else None, patience_s=2)
     for _ in range(3):
         fault[:] = ["it hangs"]
         await tick(server, 2 * TICKS_A_SECOND)
@@ -42,7 +40,7 @@ async def test_it_ends_after_its_patience_and_not_for_faults_that_pass(monkeypat
 
 async def test_time_in_which_the_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "_exit", end)
-    server = LoneServer(uvicorn.Config("nothing:app"), Drain(), 0, fault=lambda: "it hangs", patience_s=2)
+    server = Server(uvicorn.Config("nothing:app"), Drain(), 0, fault=lambda: "it hangs", patience_s=2)
     await tick(server, 1)
     later = time.monotonic() + 1000
     monkeypatch.setattr(time, "monotonic", lambda: later)
