@@ -9,10 +9,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from app.cores import limit_spinning
-from app.ending import run_and_leave
-from app.listening import require_free
+from app.engine.cpu_budget import limit_spinning
+from app.lifecycle import run_and_leave
 from app.logs import configure_logging
+from app.server.sockets import require_free
 from app.settings import PREFIX, Settings, read_settings
 from model.errors import FacepairError
 
@@ -53,8 +53,8 @@ def _serve(settings: Settings) -> int:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))
     require_free(settings.host, settings.port)  # said before the loading
-    from app.draining import Server
-    from app.serving import open_replica
+    from app.server.replica import open_replica
+    from app.server.shutdown import Server
 
     replica = open_replica(settings)
     server = Server(

@@ -4,8 +4,8 @@ Convolutions and the fully connected layer of one picture. Left out, being a few
 ReLU, pooling, and the comparison.
 """
 
-from model.network import KERNELS, NetworkConfig
-from model.residual import ResidualConfig
+from model.networks.residual import ResidualConfig
+from model.networks.siamese import KERNELS, NetworkConfig
 
 
 def multiply_adds(config: NetworkConfig) -> dict[str, int]:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.timing import Work, interleave
-from model.architecture import FaceNetwork
 from model.checkpoint import Header, load
 from model.device import select_device
-from model.folding import fold
+from model.networks.architecture import FaceNetwork
+from model.networks.fusing import fold
 from model.similarity import similarity
 
 

@@ -11,12 +11,12 @@ from benchmarks.bare import load_bare
 from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Work, interleave
-from model.crops import align, find_faces
-from model.faces import FaceFinder
-from model.photographs import decode
+from model.imaging.crops import align, find_faces
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
 from tests.drawing import encode
 from tests.faces import Placed, scene
-from training.experiments import EXPERIMENT_5
+from training.learning.experiments import EXPERIMENT_5
 
 SIZES = {"1 megapixel": (1200, 900), "12 megapixels": (4000, 3000)}
 OTHER_FACES = 2

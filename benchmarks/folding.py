@@ -17,7 +17,7 @@ from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, interleave, spread
 from model.checkpoint import load
-from training.options import positive
+from training.commands.options import positive
 
 BATCHES = (1, 2, 4, 8)
 

@@ -24,7 +24,7 @@ from benchmarks.timing import spread
 from model.checkpoint import load as load_checkpoint
 from tests.drawing import encode
 from tests.faces import Placed, scene
-from training.options import positive
+from training.commands.options import positive
 
 CONNECTIONS = (1, 4, 16)
 # Of one request; the service's queue is made long enough for all connections.

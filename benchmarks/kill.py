@@ -26,12 +26,12 @@ from benchmarks.command import new_parser, run_benchmark
 from benchmarks.record import Figures
 from model.errors import TrainingError
 from model.files import partial_of
-from training.album import Album
-from training.experiments import SMOKE
-from training.loop import STATE_FILE, train
-from training.options import positive
-from training.pair_data import PairData
-from training.pairs import PairSet
+from training.commands.options import positive
+from training.data.album import Album
+from training.data.pair_data import PairData
+from training.data.pairs import PairSet
+from training.learning.experiments import SMOKE
+from training.learning.loop import STATE_FILE, train
 
 # Wide enough for a save to take a noticeable part of the time, with dropout and best weights to remember too.
 EXPERIMENT = replace(

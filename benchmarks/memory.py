@@ -10,16 +10,16 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from app.cores import decoders_of, queue_of, uploads_of
+from app.engine.cpu_budget import decoders_of, queue_of, uploads_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.processes import family, own_bytes, resident_bytes
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
-from model.photographs import ORIENTATION_TAG
+from model.imaging.decoding import ORIENTATION_TAG
 from tests.drawing import encode
 from tests.faces import beheld, scene
-from training.options import positive
+from training.commands.options import positive
 
 MIB = 2**20
 SIZE = (6000, 4167)

@@ -13,7 +13,7 @@ from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.checkpoint import Header
 from model.device import select_device
-from training.options import positive
+from training.commands.options import positive
 
 BATCHES = (1, 2, 4, 8, 16, 32)
 PRODUCT = "product"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.cores import queue_of
+from app.engine.cpu_budget import queue_of
 from app.settings import Settings
 from benchmarks.client import load
 from benchmarks.command import add_weights, new_parser, run_benchmark
@@ -19,7 +19,7 @@ from benchmarks.open_loop import NO_ANSWER, Answer, OpenLoop
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
 from model.checkpoint import load as load_checkpoint
-from training.options import positive
+from training.commands.options import positive
 
 HEALTH = f"GET /health/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 HEALTH_PER_S = 5.0

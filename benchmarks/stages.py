@@ -15,10 +15,10 @@ from pathlib import Path
 
 import torch
 
-from app.analysis import Choice, FaceAllowance, analyse
 from benchmarks.bare import load_bare
-from model.faces import FaceFinder
-from model.photographs import decode
+from model.imaging.analysis import Choice, FaceAllowance, analyse
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
 
 MAX_FACES = 64
 BARRIER_S = 60.0

@@ -16,11 +16,11 @@ from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.record import Figures
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.device import select_device
-from training.album import Album
-from training.epoch import Learner, batches, new_learner, step
-from training.experiments import EXPERIMENTS, Experiment, find_pairs_experiment
-from training.pair_data import PairData
-from training.pairs import PairSet
+from training.data.album import Album
+from training.data.pair_data import PairData
+from training.data.pairs import PairSet
+from training.learning.experiments import EXPERIMENTS, Experiment, find_pairs_experiment
+from training.pairs.pair_epoch import Learner, batches, new_learner, step
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
 # A step takes many times as long as a product, which is sampled a few times in each round.

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.architecture import FaceNetwork
 from model.arrays import Pixels
-from model.normalisation import normalise, to_unit
-from model.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import FaceNetwork
+from model.networks.inputs import normalise, to_unit
 from model.similarity import similarity
 
 

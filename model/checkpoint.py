@@ -18,14 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from model.architecture import AnyNetworkConfig, FaceNetwork, build
 from model.canary import canary_embeddings, canary_similarity
 from model.errors import CheckpointError
 from model.files import replacing
-from model.network import NetworkConfig
-from model.preprocessing import PreprocessingConfig
-from model.quality import QualityRanges
-from model.residual import ResidualConfig
+from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.quality import QualityRanges
+from model.networks.architecture import AnyNetworkConfig, FaceNetwork, build
+from model.networks.residual import ResidualConfig
+from model.networks.siamese import NetworkConfig
 from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
 
 METADATA_KEY = "facepair"

@@ -12,8 +12,8 @@ from model.canary import canary_embeddings, canary_similarity
 from model.checkpoint import Checkpoint
 from model.device import translate_faults
 from model.errors import CheckpointError, InferenceError
-from model.folding import fold
-from model.normalisation import normalise, to_unit
+from model.networks.fusing import fold
+from model.networks.inputs import normalise, to_unit
 from model.similarity import similarity
 
 # Of similarities, and of embeddings as a share of their length. A GPU convolves in TF32 (10 bits of mantissa), so it

@@ -11,20 +11,20 @@ import pytest
 import torch
 from fastapi import FastAPI
 
-from app.fork_server import ForkServer
-from app.main import create_app, open_verifier
+from app.application import create_app, open_verifier
+from app.engine.fork_server import ForkServer
 from app.settings import Settings, read_settings
 from model.canary import canary_pair
 from model.checkpoint import Description, Provenance, save
-from model.faces import FaceFinder
-from model.network import NetworkConfig, SiameseNetwork, initialise
-from model.preprocessing import PreprocessingConfig
-from model.quality import QualityRanges, Range
-from model.residual import ResidualConfig
+from model.imaging.detection import FaceFinder
+from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.quality import QualityRanges, Range
+from model.networks.residual import ResidualConfig
+from model.networks.siamese import NetworkConfig, SiameseNetwork, initialise
 from model.similarity import Threshold
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
-from training.experiments import ALIGNED
+from training.learning.experiments import ALIGNED
 
 TINY = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
 PEOPLE = 6

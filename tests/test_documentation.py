@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app import routes, status
 from app.__main__ import UNSET
+from app.api import health_routes as status
+from app.api import routes
+from app.api.problems import KINDS
 from app.metrics import Metrics
-from app.problems import KINDS
 from app.settings import PREFIX, SHIPPED, Settings
 from training.__main__ import main
-from training.experiments import EXPERIMENTS
+from training.learning.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parent.parent
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()

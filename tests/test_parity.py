@@ -14,19 +14,19 @@ import pytest
 import torch
 from PIL import Image
 
-from app.main import open_verifier
+from app.application import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load, save
-from model.folding import fold
-from model.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.fusing import fold
 from tests.conftest import DRAWN_RANGES, client_of, describe
 from tests.drawing import encode, encode_lying, portrait
 from tests.faces import beheld, scene
-from tests.model.test_residual import SLIM, network
-from training.album import open_album
-from training.archive import ENDINGS
-from training.experiments import ALIGNED
-from training.pairs import PairSet
+from tests.model.networks.test_residual import SLIM, network
+from training.data.album import open_album
+from training.data.archive import ENDINGS
+from training.data.pairs import PairSet
+from training.learning.experiments import ALIGNED
 from training.scoring import embed_pictures, score_pairs
 
 pytestmark = pytest.mark.anyio

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from app.main import open_verifier
+from app.application import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
-from tests.app.service import serving
+from tests.app.support.service import serving
 from tests.conftest import client_of
-from training.album import open_album
-from training.archive import find_images
-from training.card import format_card
-from training.evaluation import accuracy
-from training.experiments import EXPERIMENT_2, EXPERIMENT_5, EXPERIMENTS
-from training.pairs import read_pairs, resolve, split
+from training.data.album import open_album
+from training.data.archive import find_images
+from training.data.pairs import read_pairs, resolve, split
+from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_5, EXPERIMENTS
+from training.runs.card import format_card
 from training.scoring import score_pairs
+from training.statistics.rates import accuracy
 
 WEIGHTS = sorted(SHIPPED.parent.glob("*.safetensors"))
 
@@ -83,7 +83,7 @@ def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> 
     assert measured == pytest.approx(figure(header, "accuracy at threshold", "validation"), abs=0.005)
 
 
-@pytest.mark.parametrize("module", ["app", "tests.app.readonly"])
+@pytest.mark.parametrize("module", ["app", "tests.app.support.readonly_root"])
 def test_it_is_served_and_ends_without_a_word_that_is_no_log_line(module: str) -> None:
     with serving(SHIPPED, module=module) as service:
         assert service.end(signal.SIGTERM) == 0

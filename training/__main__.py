@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TypeAlias
 
 from model.errors import FacepairError
-from training import commands, measuring, view2_command
-from training.album import FaceOf
-from training.experiments import EXPERIMENTS
-from training.options import positive, seed
+from training.commands import evaluate as measuring
+from training.commands import train as commands
+from training.commands import view2 as view2_command
+from training.commands.options import positive, seed
+from training.data.album import FaceOf
+from training.learning.experiments import EXPERIMENTS
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 # What an interruption says of a command that resumes by itself.

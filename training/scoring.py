@@ -8,14 +8,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from model.architecture import FaceNetwork
-from model.normalisation import normalise, to_unit
-from model.preprocessing import PreprocessingConfig
-from model.residual import ResidualNetwork
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import FaceNetwork
+from model.networks.inputs import normalise, to_unit
+from model.networks.residual import ResidualNetwork
 from model.similarity import similarity
-from training.album import Album
-from training.evaluation import Labels, Scores
-from training.pairs import PairSet
+from training.data.album import Album
+from training.data.pairs import PairSet
+from training.statistics.rates import Labels, Scores
 
 BATCH = 128
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.service import HOST, PATIENCE_S, ROOT, Service, environment, serving
+from tests.app.support.service import HOST, PATIENCE_S, ROOT, Service, environment, serving
 
 PROXIES = dict.fromkeys(("http_proxy", "HTTP_PROXY", "all_proxy"), "http://127.0.0.1:9")
 

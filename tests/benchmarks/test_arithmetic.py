@@ -7,11 +7,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.arithmetic import forward_flop, multiply_adds, residual_multiply_adds, step_flop
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
-from model.architecture import build
-from model.network import NetworkConfig, SiameseNetwork
-from model.residual import ResidualConfig
+from model.networks.architecture import build
+from model.networks.residual import ResidualConfig
+from model.networks.siamese import NetworkConfig, SiameseNetwork
 from tests.conftest import TINY
-from training.experiments import EXPERIMENT_2
+from training.learning.experiments import EXPERIMENT_2
 
 
 def hooked_counts(config: NetworkConfig | ResidualConfig) -> list[int]:

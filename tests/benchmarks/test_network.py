@@ -12,7 +12,7 @@ from benchmarks.arithmetic import forward_flop
 from benchmarks.bare import load_bare
 from benchmarks.machine import PRODUCT_FLOP
 from model.checkpoint import load as load_checkpoint
-from model.network import SiameseNetwork
+from model.networks.siamese import SiameseNetwork
 from tests.conftest import TINY
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import torch
 from benchmarks import training_step
 from benchmarks.arithmetic import step_flop
 from benchmarks.machine import PRODUCT_FLOP
-from training.experiments import EXPERIMENT_2, SMOKE
+from training.learning.experiments import EXPERIMENT_2, SMOKE
 
 CPU = torch.device("cpu")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.app.service import HOST, PATIENCE_S, Service, serving
+from tests.app.support.service import HOST, PATIENCE_S, Service, serving
 
 CONFIGURATION = Path(__file__).parent.parent.parent / "deploy" / "haproxy.cfg"
 HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin")

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import httpx
 
-from tests.app.asking import ANNA, BERTA, MULTIPART, multipart
-from tests.app.service import PATIENCE_S
+from tests.app.support.requests import ANNA, BERTA, MULTIPART, multipart
+from tests.app.support.service import PATIENCE_S
 from tests.drawing import encode, portrait
 
 CLIENTS = 4

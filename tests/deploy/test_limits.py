@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.app.asking import MULTIPART, check_problem, multipart
-from tests.app.service import HOST, PATIENCE_S
+from tests.app.support.requests import MULTIPART, check_problem, multipart
+from tests.app.support.service import HOST, PATIENCE_S
 from tests.deploy.fleet import REPLICAS, Balancer, Fleet, balancing, free_ports
 from tests.deploy.load import LARGE, PHOTOGRAPH, SMALL
 

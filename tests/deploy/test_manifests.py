@@ -9,11 +9,11 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.cores import QUEUE_PER_CORE
+from app.api.health_routes import router
+from app.api.problems import BY_CODE
+from app.engine.cpu_budget import QUEUE_PER_CORE
 from app.metrics import Metrics
-from app.problems import BY_CODE
 from app.settings import PREFIX, Settings, SettingsError, read_settings
-from app.status import router
 from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
 
 DEPLOY = CONFIGURATION.parent

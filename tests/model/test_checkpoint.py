@@ -8,11 +8,11 @@ import torch
 
 from model.canary import canary_embeddings, canary_similarity
 from model.checkpoint import Description, Header, Metric, load, round_to_storage, save
-from model.network import NetworkConfig
-from model.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.siamese import NetworkConfig
 from model.similarity import Threshold
 from tests.conftest import TINY, describe
-from tests.model.checkpoints import read_header, tiny
+from tests.model.support.checkpoints import read_header, tiny
 
 VARIANTS = {
     "normalised": TINY,

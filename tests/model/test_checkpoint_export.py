@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from model.checkpoint import Description, Metric, load, save
 from model.errors import CheckpointError
-from model.network import SiameseNetwork
-from model.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.siamese import SiameseNetwork
 from tests.conftest import describe
-from tests.model.checkpoints import tiny
+from tests.model.support.checkpoints import tiny
 
 IDENTICAL = 1 / (1 + math.exp(-1.0))  # the tiny network's bias is 1
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from model.checkpoint import METADATA_KEY, load
 from model.errors import CheckpointError
-from tests.model.checkpoints import refused, same, tiny
+from tests.model.support.checkpoints import refused, same, tiny
 
 NOT_SAFETENSORS = "not a safetensors file"
 

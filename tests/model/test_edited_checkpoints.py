@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import load
-from tests.model.checkpoints import edited, read_header, refused, same
+from tests.model.support.checkpoints import edited, read_header, refused, same
 
 WEIGHT = "fully_connected.weight"
 

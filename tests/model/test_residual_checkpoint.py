@@ -7,17 +7,17 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.architecture import build
 from model.checkpoint import Description, load, save
 from model.errors import CheckpointError
-from model.network import NetworkConfig, SiameseNetwork
-from model.preprocessing import PreprocessingConfig
-from model.residual import ResidualNetwork
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import build
+from model.networks.residual import ResidualNetwork
+from model.networks.siamese import NetworkConfig, SiameseNetwork
 from model.similarity import OperatingPoint
 from model.verifier import Verifier
 from tests.conftest import TINY, describe
-from tests.model.checkpoints import edited, read_header, refused
-from tests.model.test_residual import SLIM, network
+from tests.model.networks.test_residual import SLIM, network
+from tests.model.support.checkpoints import edited, read_header, refused
 
 POINT = OperatingPoint(
     name="fmr_1e-2", max_fmr=0.01, threshold=0.7, fmr=0.009, interval=(0.005, 0.012), split="held", pairs=900, people=30

@@ -12,13 +12,13 @@ from model.arrays import Pixels
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError, InferenceError
-from model.network import SiameseNetwork
-from model.normalisation import normalise, to_unit
-from model.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.inputs import normalise, to_unit
+from model.networks.siamese import SiameseNetwork
 from model.similarity import similarity
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
-from tests.model.pictures import prepare
+from tests.model.support.pictures import prepare
 
 CPU = torch.device("cpu")
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 from hypothesis import settings
 
-from model.preprocessing import PreprocessingConfig
-from tests.training.small import SIDE_PX
-from training.album import Album, open_album
-from training.pair_data import PairData
-from training.pairs import read_pairs, resolve, split
+from model.imaging.preprocessing import PreprocessingConfig
+from tests.training.support.small_pairs import SIDE_PX
+from training.data.album import Album, open_album
+from training.data.pair_data import PairData
+from training.data.pairs import read_pairs, resolve, split
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

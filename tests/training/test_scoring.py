@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from model.network import SiameseNetwork, initialise
-from model.normalisation import normalise, to_unit
-from tests.training.small import NARROW, SMALL
-from training.album import Album
-from training.pairs import PairSet
+from model.networks.inputs import normalise, to_unit
+from model.networks.siamese import SiameseNetwork, initialise
+from tests.training.support.small_pairs import NARROW, SMALL
+from training.data.album import Album
+from training.data.pairs import PairSet
 from training.scoring import BATCH, score_pairs
 
 

@@ -1,0 +1,1 @@
+"""HTTP: routes, what they read and answer, limits, errors."""

@@ -1,0 +1,76 @@
+"""What the service says of each request: a log line, a request id, and a count in the metrics.
+
+Neither holds file names, pixels, embeddings or similarities.
+"""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+from http import HTTPStatus
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import Problem, respond
+from app.metrics import Metrics
+
+logger = logging.getLogger("facepair")
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+UNMATCHED = "unmatched"
+# What is asked every second by machines; a line of it only where it fails.
+PROBES = {"/health/live", "/health/ready", "/metrics"}
+
+
+class TelemetryMiddleware:
+    """Gives each request an id, counts and logs it, and turns an exception nobody expected into the opaque 500."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(Headers(scope=scope).get("x-request-id", ""))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+        started = time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except asyncio.CancelledError:  # by uvicorn, when the grace after SIGTERM is over
+            if status:
+                raise
+            problem = Problem("not_ready", "the service ended before the request did; send it again")
+            await respond(problem, request_id)(scope, receive, send_with_id)
+        except Exception:
+            logger.exception("unexpected failure", extra={"fields": {"request_id": request_id}})
+            if status == 0:
+                problem = Problem("internal_error", "the request could not be completed; it was logged")
+                await respond(problem, request_id)(scope, receive, send_with_id)
+        finally:
+            self._record(scope, request_id, status, time.perf_counter() - started)
+
+    def _record(self, scope: Scope, request_id: str, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", UNMATCHED)
+        self._metrics.requests.labels(route, status).inc()
+        self._metrics.request_seconds.labels(route).observe(seconds)
+        fields = {"request_id": request_id, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)}
+        level = logging.DEBUG if route in PROBES and status == HTTPStatus.OK else logging.INFO
+        logger.log(level, "request", extra={"fields": fields})
+
+
+def _request_id(offered: str) -> str:
+    """The caller's own id if it is short and plain, else a new one."""
+    return offered if REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex

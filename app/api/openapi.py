@@ -1,0 +1,91 @@
+"""How the service is documented where FastAPI cannot know: bodies that the routes read themselves, errors, headers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+
+from app.api import schemas
+from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
+from app.api.schemas import CompareRequest, ProblemDetail
+
+
+def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
+    """A multipart/form-data body with these parts."""
+    schema = {
+        "type": "object",
+        "required": list(required),
+        "properties": properties,
+        "additionalProperties": False,
+    }
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
+FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part image, once for each"}
+THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
+MAX_FMR = {
+    "type": "number",
+    "minimum": 0,
+    "maximum": 1,
+    "description": "instead of threshold: the operating point calibrated for this false match rate, such as 0.01",
+}
+FACE: dict[str, Any] = {
+    "type": "string",
+    "enum": list(CHOICES.values()),
+    "description": "which face of each image, the largest if not said; none: the picture is in the model's frame "
+    "already, as all are for a model of whole pictures",
+}
+FACE_OF_EMBED = FACE | {"enum": list(CHOICES_OF_EMBED.values())}
+ENCODING = {"type": "string", "enum": list(dict.fromkeys(ENCODINGS.values())), "default": "float"}
+# Schemas that FastAPI does not find by itself.
+SCHEMAS: tuple[type[BaseModel], ...] = (CompareRequest, ProblemDetail)
+
+
+def _reference(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+
+
+def _header(description: str) -> dict[str, Any]:
+    return {"description": description, "schema": {"type": "string"}}
+
+
+REQUEST_ID = {
+    "X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in a body that has it")
+}
+COMPARE_BODY = {"requestBody": {"required": True, "content": {"application/json": _reference(CompareRequest)}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "Every error has this shape.",
+        "content": {"application/problem+json": _reference(ProblemDetail)},
+        "headers": {
+            "Retry-After": _header("of 429 and 503: seconds after which the request may be sent again"),
+            "Allow": _header("of 405: the methods that there are"),
+        },
+    }
+}
+
+
+def name_operation(route: APIRoute) -> str:
+    """An operation's id, which generated clients call it by: the name of its function."""
+    return route.name
+
+
+def complete(app: FastAPI) -> dict[str, Any]:
+    """The application's OpenAPI document, with what FastAPI leaves out."""
+    if app.openapi_schema is None:
+        document = FastAPI.openapi(app)
+        defined = document["components"]["schemas"]
+        for model in SCHEMAS:
+            defined[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, schema in defined.items():
+            if "examples" in schema:  # from which FastAPI takes every null
+                schema["examples"] = getattr(schemas, name).model_json_schema()["examples"]
+        for operations in document["paths"].values():
+            for operation in operations.values():
+                for response in operation["responses"].values():
+                    response["headers"] = REQUEST_ID | response.get("headers", {})
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,228 @@
+"""The bodies of requests and answers."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api import examples
+from app.api.problems import KINDS
+from model.checkpoint import Metric, Provenance
+from model.imaging.decoding import Format
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import AnyNetworkConfig
+from model.similarity import Decision, OperatingPoint, Threshold
+
+Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
+Rate = Annotated[
+    float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
+]
+
+
+class ModelName(BaseModel):
+    """Which model answered; embeddings can be compared only under one digest."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MODEL]})
+
+    name: str
+    embedding_sha256: str
+
+
+class Box(BaseModel):
+    """Left and upper edge and size, in upright pixels of the image; it may reach beyond the image's edges."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class QualityReport(BaseModel):
+    """What was measured of a face. Sharpness (variance of the Laplacian) and brightness (0 to 255) are of what the
+    network sees, in grey. Roll and yaw are estimated from the landmarks, in degrees: roll is positive clockwise, yaw to
+    the picture's right.
+    """
+
+    inter_eye_px: float
+    sharpness: float
+    brightness: float
+    roll_deg: float
+    yaw_deg: float
+
+
+Point = tuple[float, float]
+
+
+class FaceReport(BaseModel):
+    """A face: `index` 0 is the largest of its image; landmarks are (x, y) in pixels, right and left the person's own;
+    `score` is how sure the detector is, 0 to 1.
+    """
+
+    index: int
+    box: Box
+    landmarks: dict[str, Point]
+    score: float
+    quality: QualityReport
+    warnings: list[str]
+
+
+class ImageReport(BaseModel):
+    """What was found in one uploaded image, after its orientation was applied.
+
+    `face` is the one that was taken; `faces` has all of them where all were asked for; `warnings` are of the image and
+    the taken face. With a model of whole pictures, and with face=none, no face was looked for.
+    """
+
+    field: str
+    width: int
+    height: int
+    format: Format
+    faces_found: int | None
+    face: FaceReport | None
+    faces: list[FaceReport] | None
+    warnings: list[str]
+
+
+class Timing(BaseModel):
+    """Milliseconds: until both images are decoded and their faces straightened, with the wait for a free decoder; of it
+    for the faces, the longer of the two; waiting for the network; the network; the whole request.
+    """
+
+    decode: float
+    face: float
+    queue: float
+    inference: float
+    total: float
+
+
+class DecisionReport(BaseModel):
+    """What /verify and /compare both say of a similarity."""
+
+    decision: Decision
+    verified: bool
+    similarity: Similarity
+    threshold: Similarity
+    operating_point: str | None
+    fmr_at_similarity: Rate | None
+
+
+class Verification(DecisionReport):
+    """The answer of /verify."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION]})
+
+    images: list[ImageReport]
+    model: ModelName
+    timing_ms: Timing
+    request_id: str
+
+
+class Embedding(BaseModel):
+    """An embedding: numbers, or float32 little-endian in base64; of which image, and which of its faces."""
+
+    object: Literal["embedding"]
+    index: int
+    image: int
+    face: int | None
+    embedding: list[float] | str
+
+
+class EmbeddingList(BaseModel):
+    """The answer of /embed, in the order of the images and, with face=all, of each image's faces."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EMBEDDING_LIST]})
+
+    object: Literal["list"]
+    data: list[Embedding]
+    images: list[ImageReport]
+    model: ModelName
+    dimension: int
+    request_id: str
+
+
+class Detection(BaseModel):
+    """The answer of /detect: every face of every image."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.DETECTION]})
+
+    images: list[ImageReport]
+    request_id: str
+
+
+# The first value that is no number is enough: to list all would keep the event loop for tenths of a second.
+Values = Annotated[list[float], Field(fail_fast=True)]
+
+
+class CompareRequest(BaseModel):
+    """Two embeddings of one model, as /embed gives them, and the digest that came with them."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [examples.COMPARE_REQUEST]},
+    )
+
+    embedding1: Values | str
+    embedding2: Values | str
+    embedding_sha256: str
+    threshold: Similarity | None = None
+    max_fmr: Rate | None = None
+
+
+class Comparison(DecisionReport):
+    """The answer of /compare: the decision that /verify gives for the two images."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.COMPARISON]})
+
+    model: ModelName
+    request_id: str
+
+
+class Limits(BaseModel):
+    """What an upload may be."""
+
+    max_image_bytes: int
+    max_pixels: int
+    min_side_px: int
+    max_images: int
+    max_faces: int
+
+
+class Info(BaseModel):
+    """The answer of /info: the model that is served, what it scores, and the limits of a request."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.INFO]})
+
+    version: str
+    model: ModelName
+    checkpoint_sha256: str
+    device: str
+    dimension: int
+    network: AnyNetworkConfig
+    preprocessing: PreprocessingConfig
+    threshold: Threshold
+    operating_points: tuple[OperatingPoint, ...]
+    metrics: tuple[Metric, ...]
+    provenance: Provenance
+    limits: Limits
+
+
+class Health(BaseModel):
+    """The answer of the health routes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.HEALTH]})
+
+    status: Literal["live", "ready"]
+
+
+class ProblemDetail(BaseModel):
+    """Every error answer (RFC 9457)."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROBLEM]})
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: Annotated[str, Field(json_schema_extra={"enum": [kind.code for kind in KINDS]})]
+    field: str | None
+    request_id: str

@@ -1,0 +1,158 @@
+"""`python -m app.engine.fork_server ORDERS`: the process that decoders are forked from, and how the service asks it to.
+
+It has loaded what a decoder needs, and no torch, and runs one thread, so that a decoder is there within some hundredths
+of a second and shares most of its memory. Whichever end of the channel closes, the other process ends or is replaced.
+"""
+
+import gc
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from pydantic import BaseModel, ConfigDict
+
+from app.lifecycle import describe, run_and_leave
+from app.logs import configure_logging
+from model.errors import FacepairError
+
+logger = logging.getLogger("facepair")
+
+COMMAND = (sys.executable, "-m", "app.engine.fork_server")
+# A thread of numpy's would not be forked with the rest. And what a large picture took is given back to the system: the
+# next one may be another decoder's.
+ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
+}
+FORK = b"\0"
+
+
+class ForkServerError(FacepairError):
+    """The process could not be started."""
+
+
+class Orders(BaseModel):
+    """What the process is told, as JSON on its command line; `channel` is an inherited descriptor."""
+
+    model_config = ConfigDict(frozen=True)
+
+    channel: int
+    log_level: str
+
+
+class ForkServer:
+    """The service's end. A process that has ended is started again when a decoder is wanted."""
+
+    def __init__(self, log_level: str = "info") -> None:
+        """Does not wait until the process is there. Raises ForkServerError."""
+        self._log_level = log_level
+        self._start()
+
+    def fork(self) -> socket.socket:
+        """The service's end of a new decoder's channel; the decoder may end at any time, and closes its own then.
+
+        Raises ForkServerError or OSError.
+        """
+        if (status := self._process.poll()) is not None:
+            logger.error("fork server ended", extra={"fields": {"reason": describe(status)}})
+            self._channel.close()
+            self._start()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._channel, [FORK], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    def kill(self) -> None:
+        """Ends the process if it hangs; the next decoder is another's."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Ends the process; decoders that it has forked go on."""
+        self._channel.close()
+        self._process.wait()
+
+    def _start(self) -> None:
+        self._channel, theirs = socket.socketpair()
+        with theirs:
+            orders = Orders(channel=theirs.fileno(), log_level=self._log_level)
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 (ourselves)
+                    [*COMMAND, orders.model_dump_json()],
+                    pass_fds=[orders.channel],
+                    env=os.environ | ENVIRONMENT,
+                    start_new_session=True,  # a terminal's Ctrl-C reaches the service alone
+                )
+            except OSError as error:
+                raise ForkServerError(f"the fork server could not be started: {error.strerror}") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Forks until the service has closed its end. Returns the exit status."""
+    orders = Orders.model_validate_json((sys.argv[1:] if arguments is None else arguments)[0])
+    for each in (signal.SIGTERM, signal.SIGINT):  # as systemd sends to all processes: the service says when
+        signal.signal(each, signal.SIG_IGN)
+    configure_logging(orders.log_level)
+    from app.engine.decoder import serve, warm_up
+
+    warm_up()
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, _reap)
+    with socket.socket(fileno=orders.channel) as channel:
+        while descriptors := socket.recv_fds(channel, len(FORK), 1)[1]:
+            with socket.socket(fileno=descriptors[0]) as theirs:
+                if _fork() == 0:
+                    channel.close()
+                    _run(serve, theirs)
+    return 0
+
+
+def _fork() -> int | None:
+    """0 in the new process; None if there can be none now, which the service sees as one that ended at once."""
+    try:
+        return os.fork()
+    except OSError as error:
+        logger.error("decoder could not be forked", extra={"fields": {"reason": error.strerror}})
+        return None
+
+
+def _run(serve: Callable[[socket.socket], None], channel: socket.socket) -> NoReturn:
+    """The forked process, to its end."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    status = 1
+    try:
+        serve(channel)
+        status = 0
+    except Exception:
+        logger.exception("decoder failed")
+    finally:
+        os._exit(status)
+
+
+def _reap(*_: object) -> None:
+    """Called when decoders have ended. Those that the service let go end with 0."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if status:
+            fields = {"pid": pid, "reason": describe(os.waitstatus_to_exitcode(status))}
+            logger.error("decoder ended", extra={"fields": fields})
+
+
+if __name__ == "__main__":
+    run_and_leave(main)

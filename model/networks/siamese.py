@@ -1,0 +1,112 @@
+"""The network of Koch, Zemel and Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition" (2015).
+
+One convolutional twin turns each picture into an embedding; the component-wise distance of two embeddings, weighted
+and summed, is the logit of "same person". The variants of the experiments (batch normalisation, the activation
+of the embedding, dropout) are fields of `NetworkConfig`.
+
+B batch, C channels, H W pixels, D embedding
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from model.imaging.preprocessing import MAX_SIDE_PX
+
+KERNELS = (10, 7, 4, 4)
+# Bounds far beyond use, so that no header makes a network of more than a machine can count.
+Width = Annotated[int, Field(ge=1, le=8192)]
+Dimension = Annotated[int, Field(ge=1, le=65536)]
+
+
+class NetworkConfig(BaseModel):
+    """What a network looks like. Widths default to the paper's; tests use narrow ones."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    batch_norm: bool
+    embedding_activation: Literal["sigmoid", "relu"]
+    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
+    side_px: int = Field(default=105, ge=66, le=MAX_SIDE_PX)
+    channels: tuple[Width, Width, Width, Width] = (64, 128, 128, 256)
+    dimension: Dimension = 4096
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Channels, always 1, and side of the pictures."""
+        return 1, self.side_px
+
+    @property
+    def features(self) -> int:
+        """Values per image that enter the fully connected layer: 6 x 6 x 256 = 9,216 for the paper's network."""
+        side = self.side_px
+        for kernel in KERNELS[:-1]:
+            side = (side - kernel + 1) // 2
+        return (side - KERNELS[-1] + 1) ** 2 * self.channels[-1]
+
+
+class SiameseNetwork(nn.Module):
+    """The twin (`embed`) and the comparison (`compare`), separate so that embeddings can be stored."""
+
+    calibrated = False  # whether similarities are probabilities, fitted on validation pairs
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.twin = _twin(config)
+        self.fully_connected = nn.Linear(config.features, config.dimension)
+        self.activation = nn.Sigmoid() if config.embedding_activation == "sigmoid" else nn.ReLU()
+        self.dropout = nn.Dropout(config.dropout)
+        self.comparison = nn.Linear(config.dimension, 1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """(B, 1, H, W) float32, normalised to -1..1 -> (B, D) float32."""
+        # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
+        features = self.twin(images).flatten(1)
+        embeddings: Tensor = self.dropout(self.activation(self.fully_connected(features)))
+        return embeddings
+
+    def compare(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 -> (B,) float32 logits of "same person"."""
+        logits: Tensor = self.comparison((left - right).abs()).squeeze(1)
+        return logits
+
+    def identical_logit(self) -> Tensor | None:
+        """(1,) the logit of two identical pictures, the highest that there is: their distance is 0."""
+        return self.comparison.bias.detach()
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Two batches of images (B, 1, H, W) -> (B,) logits; the twin sees both in one batch of 2B.
+
+        Under autocast the twin has its precision; what little the comparison costs stays in that of the weights.
+        """
+        embeddings = self.embed(torch.cat([left, right])).to(self.comparison.weight.dtype)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.compare(*embeddings.chunk(2))
+
+
+def initialise(network: SiameseNetwork, generator: torch.Generator) -> None:
+    """Draws every weight and bias from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's own rule, from one generator."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
+            if layer.bias is not None:
+                nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
+
+
+def _twin(config: NetworkConfig) -> nn.Sequential:
+    """Four convolutions, each with ReLU; the first three are followed by 2x2 max-pooling."""
+    layers: list[nn.Module] = []
+    channels = (1, *config.channels)
+    for index, kernel in enumerate(KERNELS):
+        layers.append(nn.Conv2d(channels[index], channels[index + 1], kernel))
+        if config.batch_norm:
+            layers.append(nn.BatchNorm2d(channels[index + 1]))
+        layers.append(nn.ReLU(inplace=True))
+        if index < len(KERNELS) - 1:
+            layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)

@@ -1,0 +1,54 @@
+"""/compare: what /verify says, from stored embeddings."""
+
+import math
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app.support.requests import compare_request, verify
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def known(client: httpx.AsyncClient) -> dict[str, Any]:
+    """A request that is answered."""
+    return await compare_request(client)
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+async def test_says_what_verify_says(client: httpx.AsyncClient, encoding: str) -> None:
+    expected = await verify(client)
+    answer = (await client.post("/compare", json=await compare_request(client, encoding))).json()
+    assert set(answer) == set(expected) - {"images", "timing_ms"}
+    assert answer["similarity"] == pytest.approx(expected["similarity"], abs=1e-5)
+    assert [answer[key] for key in ("decision", "verified", "threshold", "model")] == [
+        expected[key] for key in ("decision", "verified", "threshold", "model")
+    ]
+
+
+async def test_is_symmetric(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    turned = known | {"embedding1": known["embedding2"], "embedding2": known["embedding1"]}
+    answers = [(await client.post("/compare", json=body)).json() for body in (known, turned)]
+    assert answers[0]["similarity"] == answers[1]["similarity"]
+
+
+async def test_the_two_may_differ_in_encoding(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    packed = known | {"embedding2": (await compare_request(client, "base64"))["embedding2"]}
+    answers = [(await client.post("/compare", json=body)).json() for body in (known, packed)]
+    assert answers[0]["similarity"] == answers[1]["similarity"]
+
+
+async def test_an_embedding_is_the_same_as_itself(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    answer = (await client.post("/compare", json=known | {"embedding2": known["embedding1"]})).json()
+    assert answer["similarity"] == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-9)
+    assert answer["decision"] == "same"
+
+
+@pytest.mark.parametrize(("threshold", "decision"), [(0, "same"), (1, "different")])
+async def test_a_threshold_in_the_request_decides(
+    client: httpx.AsyncClient, known: dict[str, Any], threshold: float, decision: str
+) -> None:
+    answer = (await client.post("/compare", json=known | {"threshold": threshold})).json()
+    assert (answer["threshold"], answer["decision"], answer["verified"]) == (threshold, decision, decision == "same")

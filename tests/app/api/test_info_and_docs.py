@@ -1,0 +1,202 @@
+"""/info, /openapi.json and /docs say what the service does."""
+
+import json
+import re
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+from pydantic import BaseModel
+
+from app.api import schemas
+from app.api.problems import KINDS
+from app.settings import SHIPPED, Settings
+from model import __version__
+from model.checkpoint import load
+from model.verifier import Verifier
+from tests.app.support.requests import ANNA, compare_request, embed, verify
+from tests.conftest import client_of
+
+pytestmark = pytest.mark.anyio
+
+MODELS = {
+    name: model
+    for name, model in vars(schemas).items()
+    if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == schemas.__name__
+}
+WHOLE_ANSWERS = {
+    ("/verify", "post"): "Verification",
+    ("/embed", "post"): "EmbeddingList",
+    ("/detect", "post"): "Detection",
+    ("/compare", "post"): "Comparison",
+    ("/info", "get"): "Info",
+    ("/health/live", "get"): "Health",
+    ("/health/ready", "get"): "Health",
+}
+
+
+@pytest.mark.parametrize("weights", ["experiment-2", "experiment-5"])
+def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
+    """/info has the network and its preprocessing; where either schema fitted, a client could not tell which it is."""
+    header = load(SHIPPED.with_name(f"{weights}.safetensors")).header
+    document = schemas.Info.model_json_schema(mode="serialization")
+    values = header.model_dump(mode="json")
+    for field, others in (("network", {"side_px": "large"}), ("preprocessing", {"unheard_of": 1})):
+        schema = document["properties"][field] | {"$defs": document["$defs"]}
+        jsonschema.validate(values[field], schema)
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(values[field] | others, schema)
+
+
+@pytest.fixture
+async def openapi(client: httpx.AsyncClient) -> dict[str, Any]:
+    document: dict[str, Any] = (await client.get("/openapi.json")).json()
+    return document
+
+
+async def test_info_describes_the_checkpoint(client: httpx.AsyncClient, verifier: Verifier) -> None:
+    info = (await client.get("/info")).json()
+    header = verifier.header.model_dump(mode="json")
+    assert info["version"] == __version__
+    assert info["model"] == {"name": header["name"], "embedding_sha256": header["embedding_sha256"]}
+    assert info["device"] == "cpu"
+    assert info["dimension"] == 32
+    same = ("checkpoint_sha256", "network", "preprocessing", "threshold", "metrics", "provenance")
+    assert {key: info[key] for key in same} == {key: header[key] for key in same}
+
+
+async def test_info_states_the_limits_that_hold(settings: Settings, verifier: Verifier) -> None:
+    limits = {"max_image_bytes": 2048, "max_pixels": 4096, "min_side_px": 33, "max_images": 3, "max_faces": 5}
+    async with client_of(settings.model_copy(update=limits), verifier) as client:
+        assert (await client.get("/info")).json()["limits"] == limits
+
+
+async def test_the_info_says_nothing_of_the_machine(client: httpx.AsyncClient, settings: Settings) -> None:
+    text = (await client.get("/info")).text
+    assert str(settings.weights) not in text
+    assert settings.weights.parent.name not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "required", "optional"),
+    [
+        ("/verify", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
+        ("/embed", {"image"}, {"encoding_format", "face"}),
+        ("/detect", {"image"}, set()),
+    ],
+)
+async def test_the_multipart_bodies_are_documented(
+    openapi: dict[str, Any], path: str, required: set[str], optional: set[str]
+) -> None:
+    content = openapi["paths"][path]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data"}
+    schema = content["multipart/form-data"]["schema"]
+    assert set(schema["required"]) == required
+    assert set(schema["properties"]) == required | optional
+
+
+@pytest.mark.parametrize("path", ["/embed", "/detect"])
+async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], path: str) -> None:
+    content = openapi["paths"][path]["post"]["requestBody"]["content"]
+    image = content["multipart/form-data"]["schema"]["properties"]["image"]
+    assert (image["type"], image["items"]["format"]) == ("array", "binary")
+
+
+async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
+    content = openapi["paths"]["/compare"]["post"]["requestBody"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/CompareRequest"}
+    for example in openapi["components"]["schemas"]["CompareRequest"]["examples"]:
+        schemas.CompareRequest.model_validate(example)
+
+
+async def test_generated_clients_have_a_name_for_everything(openapi: dict[str, Any]) -> None:
+    operations = [each for operations in openapi["paths"].values() for each in operations.values()]
+    assert sorted(operation["operationId"] for operation in operations) == [
+        "compare", "detect", "embed", "info", "live", "metrics", "ready", "verify",
+    ]  # fmt: skip
+    for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(openapi)):
+        assert reference.removeprefix("#/components/schemas/") in openapi["components"]["schemas"]
+
+
+async def test_what_every_answer_has_is_required(openapi: dict[str, Any]) -> None:
+    for name in ("Verification", "EmbeddingList", "Embedding", "ImageReport", "FaceReport", "ProblemDetail"):
+        schema = openapi["components"]["schemas"][name]
+        assert set(schema["required"]) == set(schema["properties"]), name
+
+
+async def test_every_header_of_ours_is_documented(client: httpx.AsyncClient, openapi: dict[str, Any]) -> None:
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            assert all("X-Request-ID" in response["headers"] for response in operation["responses"].values())
+            assert {"Retry-After", "Allow"} <= set(operation["responses"]["default"]["headers"])
+    response = await client.get("/metrics")
+    documented = openapi["paths"]["/metrics"]["get"]["responses"]["200"]["content"]
+    assert list(documented) == [response.headers["content-type"].partition(";")[0]]
+
+
+@pytest.mark.parametrize(("route", "name"), WHOLE_ANSWERS.items())
+async def test_each_answer_has_an_example_that_is_one(
+    openapi: dict[str, Any], route: tuple[str, str], name: str
+) -> None:
+    path, method = route
+    content = openapi["paths"][path][method]["responses"]["200"]["content"]
+    assert content["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
+    examples = openapi["components"]["schemas"][name]["examples"]
+    assert examples
+    for example in examples:
+        MODELS[name].model_validate(example)
+
+
+@pytest.mark.parametrize("name", ["Verification", "EmbeddingList", "Comparison", "Info"])
+async def test_each_example_has_the_fields_of_a_real_answer(client: httpx.AsyncClient, name: str) -> None:
+    real = {
+        "Verification": await verify(client),
+        "EmbeddingList": await embed(client, ANNA),
+        "Comparison": (await client.post("/compare", json=await compare_request(client))).json(),
+        "Info": (await client.get("/info")).json(),
+    }[name]
+    for example in MODELS[name].model_json_schema()["examples"]:
+        assert set(example) == set(real)
+        for key in ("images", "limits", "timing_ms"):
+            assert fields(example.get(key)) == fields(real.get(key))
+
+
+def fields(value: Any) -> Any:
+    """The names in a part of an answer; of images also what each is called."""
+    if isinstance(value, list):
+        return {(item["field"], *sorted(item)) for item in value}
+    return value and set(value)
+
+
+async def test_every_error_is_documented_with_its_media_type_and_codes(openapi: dict[str, Any]) -> None:
+    codes = openapi["components"]["schemas"]["ProblemDetail"]["properties"]["code"]["enum"]
+    assert codes == [kind.code for kind in KINDS]
+    for path, operations in openapi["paths"].items():
+        for operation in operations.values():
+            assert set(operation["responses"]["default"]["content"]) == {"application/problem+json"}, path
+    example = MODELS["ProblemDetail"].model_json_schema()["examples"][0]
+    MODELS["ProblemDetail"].model_validate(example)
+
+
+async def test_no_undocumented_error_is_promised(openapi: dict[str, Any]) -> None:
+    for operations in openapi["paths"].values():
+        for operation in operations.values():
+            assert set(operation["responses"]) == {"200", "default"}
+
+
+async def test_the_documentation_page_answers(client: httpx.AsyncClient) -> None:
+    response = await client.get("/docs")
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/html")
+    assert "/openapi.json" in response.text
+
+
+async def test_the_documentation_page_takes_everything_from_the_service(client: httpx.AsyncClient) -> None:
+    links = re.findall(r"""(?:src|href)=["']([^"']+)""", (await client.get("/docs")).text)
+    assert {link.rpartition(".")[2] for link in links} == {"js", "css", "png"}
+    for link in links:
+        assert link.startswith("/")
+        assert not link.startswith("//")
+        assert (await client.get(link)).status_code == 200
+    assert (await client.get("/redoc")).status_code == 404

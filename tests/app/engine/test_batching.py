@@ -1,0 +1,199 @@
+"""Jobs that wait are taken together; nobody pays for another's failure, leaving or delay."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from app.engine.batching import Batcher, BatchError, DeadlinePassed
+from tests.app.support.threads import end_thread
+
+pytestmark = pytest.mark.anyio
+
+
+class Worker:
+    """Doubles numbers; keeps the batches that it saw; waits at a gate while that is closed."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.begun = threading.Event()
+
+    def __call__(self, jobs: list[int]) -> Sequence[int]:
+        self.begun.set()
+        self.gate.wait(10)
+        self.batches.append(jobs)
+        if 13 in jobs:
+            raise ValueError("unlucky")
+        return [2 * job for job in jobs if job != 99]
+
+
+@asynccontextmanager
+async def batcher_of(worker: Worker, max_size: int = 4) -> AsyncIterator[Batcher[int, int]]:
+    batcher: Batcher[int, int] = Batcher(worker, max_size=max_size, name="test")
+    try:
+        yield batcher
+    finally:
+        worker.gate.set()
+        batcher.close()
+
+
+async def begin(batcher: Batcher[int, int], worker: Worker, first: int = 0) -> "asyncio.Task[object]":
+    """A first job that the worker holds at its gate, so that all others wait."""
+    worker.gate.clear()
+    task: asyncio.Task[object] = asyncio.create_task(batcher.run(first))
+    await asyncio.to_thread(worker.begun.wait, 10)
+    return task
+
+
+async def waiting(batcher: Batcher[int, int], *jobs: int, size: int = 1) -> "list[asyncio.Task[object]]":
+    tasks: list[asyncio.Task[object]] = [asyncio.create_task(batcher.run(job, size=size)) for job in jobs]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_a_lone_job_goes_at_once() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        result = await batcher.run(5)
+    assert (result.value, result.jobs, worker.batches) == (10, 1, [[5]])
+
+
+async def test_what_waits_is_taken_together_up_to_the_most() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2, 3, 4, 5)
+        assert batcher.waiting == 5
+        worker.gate.set()
+        results = await asyncio.gather(first, *others)
+    assert worker.batches == [[0], [1, 2, 3, 4], [5]]
+    assert [result.value for result in results] == [0, 2, 4, 6, 8, 10]  # type: ignore[attr-defined]
+
+
+async def test_sizes_count_and_a_large_job_goes_alone() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2, size=3)
+        others += await waiting(batcher, 3, size=9)
+        worker.gate.set()
+        await asyncio.gather(first, *others)
+    assert worker.batches == [[0], [1], [2], [3]]
+
+
+async def test_a_caller_who_left_is_not_computed() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        left, stays = await waiting(batcher, 1, 2)
+        left.cancel()
+        worker.gate.set()
+        await asyncio.gather(first, stays)
+    assert worker.batches == [[0], [2]]
+
+
+async def test_a_job_past_its_deadline_is_not_computed() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        first = await begin(batcher, worker)
+        (other,) = await waiting(batcher, 2)
+        for deadline_s in (-1, 0.01):
+            with pytest.raises(DeadlinePassed):
+                await batcher.run(1, deadline=time.perf_counter() + deadline_s)
+        worker.gate.set()
+        await asyncio.gather(first, other)
+    assert worker.batches == [[0], [2]]
+
+
+async def test_a_failing_batch_fails_its_own_callers_alone() -> None:
+    worker = Worker()
+    async with batcher_of(worker, max_size=2) as batcher:
+        first = await begin(batcher, worker)
+        one, unlucky, other = await waiting(batcher, 1, 13, 2)
+        worker.gate.set()
+        for task in (one, unlucky):
+            with pytest.raises(ValueError, match="unlucky"):
+                await task
+        assert [(await task).value for task in (first, other)] == [0, 4]  # type: ignore[attr-defined]
+
+
+async def test_a_wrong_number_of_results_is_an_error_and_no_hang() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        with pytest.raises(BatchError, match="0 results for 1 jobs"):
+            await batcher.run(99)
+        assert (await batcher.run(1)).value == 2
+
+
+async def test_after_closing_a_job_is_refused() -> None:
+    worker = Worker()
+    async with batcher_of(worker) as batcher:
+        pass
+    assert batcher.ended
+    with pytest.raises(BatchError, match="the thread of the batch ended"):
+        await batcher.run(1)
+
+
+async def test_what_waits_when_it_closes_is_refused_in_all_its_batches() -> None:
+    worker = Worker()
+    async with batcher_of(worker, max_size=1) as batcher:
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2, 3)
+        worker.gate.set()
+    assert (await first).value == 0  # type: ignore[attr-defined]
+    for each in others:
+        with pytest.raises(BatchError, match="the thread of the batch ended"):
+            await asyncio.wait_for(each, 10)
+
+
+async def test_a_thread_that_ends_fails_what_it_had_and_what_comes() -> None:
+    threads: list[int] = []
+
+    def work(jobs: list[int]) -> list[int]:
+        threads.append(threading.get_ident())
+        return jobs
+
+    batcher: Batcher[int, int] = Batcher(work, max_size=1, name="test")
+    await batcher.run(1)
+    assert not batcher.ended
+    end_thread(threads[0])
+    tasks = await waiting(batcher, 2, 3)
+    for task in tasks:
+        with pytest.raises(BatchError, match="the thread of the batch ended"):
+            await asyncio.wait_for(task, 10)
+    assert batcher.ended
+    with pytest.raises(BatchError, match="the thread of the batch ended"):
+        await asyncio.wait_for(batcher.run(4), 10)
+    batcher.close()
+
+
+async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
+    begun, gates, moved = threading.Event(), [threading.Event(), threading.Event()], threading.Event()
+
+    def work(jobs: list[int]) -> list[int]:
+        begun.set()
+        gates[0].wait(10)
+        batcher.note_progress()
+        moved.set()
+        gates[1].wait(10)
+        return jobs
+
+    batcher: Batcher[int, int] = Batcher(work, max_size=1, name="test")
+    assert batcher.stalled_s == 0
+    task = asyncio.create_task(batcher.run(1))
+    await asyncio.to_thread(begun.wait, 10)
+    while (stalled_s := batcher.stalled_s) < 0.05:
+        await asyncio.sleep(0)
+    gates[0].set()
+    before = time.perf_counter()
+    await asyncio.to_thread(moved.wait, 10)
+    assert batcher.stalled_s < stalled_s + time.perf_counter() - before
+    gates[1].set()
+    await task
+    assert batcher.stalled_s == 0
+    batcher.close()

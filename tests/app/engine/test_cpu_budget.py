@@ -1,0 +1,83 @@
+"""How cores are counted and shared out."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.engine.cpu_budget import (
+    SPINS,
+    Threads,
+    decoders_of,
+    limit_spinning,
+    own_cores,
+    queue_of,
+    threads_of,
+    uploads_of,
+)
+from app.settings import Settings
+
+
+@pytest.fixture
+def sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)))
+
+
+@pytest.mark.usefixtures("sixteen")
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [
+        (None, 16),
+        ("max 100000\n", 16),
+        ("200000 100000\n", 2),
+        ("350000 100000\n", 3),
+        ("50000 100000\n", 1),
+        ("6400000 100000\n", 16),
+        ("nonsense\n", 16),
+    ],
+)
+def test_cores_are_those_that_the_process_can_count_on(tmp_path: Path, text: str | None, cores: int) -> None:
+    quota = tmp_path / "cpu.max"
+    if text is not None:
+        quota.write_text(text)
+    assert own_cores(quota) == cores
+
+
+@pytest.mark.parametrize(
+    ("cores", "threads", "decoders", "queue"), [(1, 1, 2, 10), (2, 1, 2, 10), (3, 1, 3, 15), (16, 8, 16, 80)]
+)
+def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
+    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int
+) -> None:
+    monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: cores)
+    settings = Settings()
+    assert threads_of(settings, finds_faces=True) == Threads(beside=threads, alone=cores)
+    assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
+    assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
+    assert uploads_of(settings) == max(16, queue)
+
+
+@pytest.mark.parametrize(
+    ("environment", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_idle_threads_soon_leave_their_cores_unless_the_environment_says_else(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None
+) -> None:
+    monkeypatch.setattr("app.engine.cpu_budget.os.environ", environment)
+    limit_spinning()
+    assert environment.get("GOMP_SPINCOUNT") == spins
+
+
+def test_the_command_comes_before_torch_which_reads_it_when_it_is_loaded() -> None:
+    program = "import sys, app.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_what_is_set_is_taken() -> None:
+    settings = Settings(threads=7, decoders=1, queue=3, uploads=5)
+    assert uploads_of(settings) == 5
+    assert (decoders_of(settings), queue_of(settings)) == (1, 3)
+    for finds_faces in (True, False):
+        assert threads_of(settings, finds_faces) == Threads(beside=7, alone=7)

@@ -1,0 +1,210 @@
+"""What `Inference` keeps of an image while its request goes on, and how many cores its passes have."""
+
+import asyncio
+import gc
+import sys
+import threading
+import weakref
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from math import inf
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from app.api.inputs import analyse_images
+from app.api.problems import Problem
+from app.application import create_app
+from app.engine.cpu_budget import Threads
+from app.engine.decoder import Setup, Task, work
+from app.engine.inference import CROWD_S, Inference
+from app.settings import Settings
+from model.arrays import Embeddings, Pixels
+from model.checkpoint import Checkpoint, load
+from model.errors import UndecodableImage
+from model.imaging.analysis import FaceAllowance, ImageAnalysis
+from model.imaging.decoding import ImageLimits
+from model.imaging.preprocessing import PreprocessingConfig
+from model.verifier import Verifier
+from tests.app.support.stopped_decoders import stopped
+from tests.conftest import fork_server
+from tests.drawing import encode, portrait
+from tests.faces import beheld, scene
+from tests.model.support.pictures import prepare
+from training.learning.experiments import ALIGNED
+
+pytestmark = pytest.mark.anyio
+
+
+def reachable(start: object) -> list[object]:
+    """Every object that `start` keeps alive, itself first; classes, which live anyway, end the walk."""
+    found = {id(start): start}
+    waiting = [start]
+    while waiting:
+        thing = waiting.pop()
+        further = [thing.base] if isinstance(thing, np.ndarray) else gc.get_referents(thing)
+        fresh = [each for each in further if id(each) not in found and not isinstance(each, type)]
+        found.update((id(each), each) for each in fresh)
+        waiting += fresh
+    return list(found.values())
+
+
+def test_the_walk_finds_a_picture() -> None:
+    picture = portrait(1)
+    assert picture in reachable({"a": [(picture,)]})
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+async def test_the_decoded_picture_is_let_go(settings: Settings, verifier: Verifier, form: str) -> None:
+    data = encode(portrait(1, size=(200, 150)), form)
+    analysis = await analyse(settings, verifier, data)
+    assert (analysis.format, analysis.width_px, analysis.height_px) == (form, 200, 150)
+    assert np.array_equal(analysis.pixels, prepare(data, PreprocessingConfig()))
+    assert_let_go(analysis)
+
+
+async def test_the_decoded_picture_of_a_face_is_let_go(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
+    data = encode(scene(beheld(0), beheld(1, 100, 100, 30)))
+    analysis = await analyse(aligned_settings, aligned_verifier, data)
+    assert np.array_equal(analysis.pixels, prepare(data, ALIGNED))
+    assert_let_go(analysis)
+
+
+class Upload(bytearray):
+    """What can be looked for when it should be gone, which bytes cannot; a decoder gets bytes."""
+
+    def __reduce_ex__(self, _: object) -> tuple[type[bytes], tuple[bytes]]:
+        return bytes, (bytes(self),)
+
+
+async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_busy(
+    settings: Settings, verifier: Verifier
+) -> None:
+    async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
+        with stopped(inference.decoders):
+            uploads = [Upload(encode(portrait(2))) for _ in range(5)]
+            left = [
+                asyncio.create_task(inference.analyse(cast("bytes", upload), "none", FaceAllowance(0)))
+                for upload in uploads
+            ]
+            known = [weakref.ref(upload) for upload in uploads]
+            await asyncio.sleep(0.01)
+            while left:
+                left.pop().cancel()
+            uploads.clear()
+            await asyncio.sleep(0.01)
+            gc.collect()
+            assert [each() for each in known] == [None] * 5
+        image = await inference.analyse(encode(portrait(1)), "none", FaceAllowance(0))
+        assert image.format == "PNG"
+
+
+@pytest.mark.parametrize("field", ["image1", "image2"])
+async def test_an_upload_that_is_refused_is_let_go_at_once(settings: Settings, verifier: Verifier, field: str) -> None:
+    images = {name: Upload(encode(portrait(1))) for name in ("image1", "image2")}
+    images[field] = Upload(b"\xff\xd8\xff" + bytes(1000))
+    known = [weakref.ref(upload) for upload in images.values()]
+    async with inference_of(settings, verifier) as inference:
+        with without_collection():
+            with pytest.raises(Problem, match="damaged"):
+                await analyse_images(inference, cast("dict[str, bytes]", images), "largest", settings, inf)
+            images.clear()
+            await asyncio.sleep(0.01)
+            assert [each() for each in known] == [None] * 2
+
+
+def test_a_decoder_lets_a_refused_image_go_at_once() -> None:
+    setup = Setup(config=PreprocessingConfig(), trained_on=None, detector=None, limits=ImageLimits(), limit_s=1)
+    task = Task(data=b"\xff\xd8\xff" + bytes(1000), choice="largest", faces=FaceAllowance(0))
+    before = sys.getrefcount(task.data)
+    with without_collection():
+        answer = work(task, setup, None)
+        after = sys.getrefcount(task.data)
+    assert isinstance(answer.outcome, UndecodableImage)
+    assert after == before
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Whatever is let go inside is let go by counting alone."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@asynccontextmanager
+async def inference_of(settings: Settings, verifier: Verifier) -> AsyncIterator[Inference]:
+    inference: Inference = create_app(settings, verifier, fork_server()).state.inference
+    async with inference:
+        yield inference
+
+
+async def analyse(settings: Settings, verifier: Verifier, data: bytes) -> ImageAnalysis:
+    async with inference_of(settings, verifier) as inference:
+        return await inference.analyse(data, "largest", FaceAllowance(0))
+
+
+def assert_let_go(analysis: ImageAnalysis) -> None:
+    kept = reachable(analysis)
+    assert any(each is analysis.pixels for each in kept)
+    assert not [each for each in kept if isinstance(each, Image.Image)]
+    arrays = [each for each in kept if isinstance(each, np.ndarray)]
+    assert sum(each.nbytes for each in arrays) < 2 * analysis.pixels.nbytes
+
+
+class Clock:
+    """What `Inference` takes for the time: it stands still until it is put forward."""
+
+    now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+
+class Counted(Verifier):
+    """Keeps with how many threads each pass was made; a probe lasts until it is let go."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__(checkpoint, torch.device("cpu"))
+        self.passes: list[int] = []
+        self.probed, self.let_go = threading.Event(), threading.Event()
+
+    def embed(self, pixels: Pixels) -> Embeddings:
+        self.passes.append(torch.get_num_threads())
+        return super().embed(pixels)
+
+    def check_canary(self) -> None:
+        self.probed.set()
+        self.let_go.wait(30)
+
+
+async def test_a_pass_has_every_core_until_there_is_a_crowd(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
+) -> None:
+    monkeypatch.setattr("app.application.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
+    clock, verifier = Clock(), Counted(load(checkpoint_path))
+    monkeypatch.setattr("app.engine.inference.time", clock)
+    picture = np.zeros((105, 105), np.uint8)
+    async with inference_of(settings, verifier) as inference:
+        await inference.embed([picture])
+        probe = asyncio.create_task(inference.check_canary())
+        assert await asyncio.to_thread(verifier.probed.wait, 30)
+        await inference.embed([picture])  # beside a probe, which is no crowd
+        verifier.let_go.set()
+        await probe
+        await inference.embed([picture])
+        assert verifier.passes == [2, 1, 2]
+        await asyncio.gather(*(inference.embed([picture]) for _ in range(4)))  # the last two in one pass
+        clock.now_s = CROWD_S
+        await inference.embed([picture])
+        assert verifier.passes[-2:] == [1, 1]
+        clock.now_s += 0.01
+        await inference.embed([picture])
+        assert verifier.passes[-1] == 2

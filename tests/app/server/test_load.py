@@ -1,0 +1,175 @@
+"""A replica that has enough to do says so, one that leaves lets others know, and nobody waits for ever."""
+
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.app.support.requests import ANNA, BERTA, JSON, MULTIPART, check_problem, files, multipart, pair
+from tests.app.support.service import HOST, PATIENCE_S, Service, serving
+
+BODY = multipart(("image1", ANNA), ("image2", BERTA))
+
+
+@pytest.fixture(scope="module")
+def service(checkpoint_path: Path) -> Iterator[Service]:
+    """A service that lets in two images at a time, or three of one request."""
+    flags = ("--max-images", "3", "--uploads", "2", "--queue", "2", "--deadline-s", "300")
+    with serving(checkpoint_path, *flags) as service:
+        yield service
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
+        yield client
+
+
+@contextlib.contextmanager
+def uploading(service: Service, images: int, beside: int = 0) -> Iterator[socket.socket]:
+    """A stalled request, from when so many images arrive, `beside` of others included."""
+    with stalled(service, "/verify" if images - beside == 2 else "/embed") as connection:
+        _wait_until(service, images)
+        yield connection
+
+
+@contextlib.contextmanager
+def stalled(service: Service, path: str) -> Iterator[socket.socket]:
+    """A connection of whose request's body nothing comes."""
+    fields = [f"{name}: {value}" for name, value in {**MULTIPART, "Host": "test", "Content-Length": len(BODY)}.items()]
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as connection:
+        connection.sendall("\r\n".join([f"POST {path} HTTP/1.1", *fields, "\r\n"]).encode())
+        yield connection
+
+
+def _wait_until(service: Service, images: int) -> None:
+    """Until the replica counts so many images whose uploads are under way."""
+    ends = time.monotonic() + PATIENCE_S
+    while (
+        f"facepair_images_arriving {float(images)}" not in httpx.get(f"{service.url}/metrics", timeout=PATIENCE_S).text
+    ):
+        assert time.monotonic() < ends
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("path", ["/verify", "/embed"])
+def test_a_full_replica_refuses_images(service: Service, client: httpx.Client, path: str) -> None:
+    sent = pair() if path == "/verify" else files(("image", ANNA))
+    with uploading(service, 2):
+        answer = client.post(path, files=sent)
+        check_problem(answer, 429, "queue_full")
+        assert answer.headers["retry-after"] == "1"
+    _wait_until(service, 0)
+    assert client.post(path, files=sent).status_code == 200
+
+
+def test_a_full_replica_refuses_comparisons(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 2):
+        check_problem(client.post("/compare", content=b"{}", headers=JSON), 429, "queue_full")
+
+
+def test_what_fits_in_part_is_refused_and_gives_its_part_back(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 1):
+        check_problem(client.post("/verify", files=pair()), 429, "queue_full")
+        check_problem(client.post("/embed", files=files(("image", ANNA), ("image", BERTA))), 429, "queue_full")
+        assert client.post("/embed", files=files(("image", ANNA))).status_code == 200
+    _wait_until(service, 0)
+
+
+def test_a_request_that_is_alone_may_have_more_images_than_the_queue(service: Service, client: httpx.Client) -> None:
+    images = files(*[("image", ANNA)] * 3)
+    assert len(client.post("/embed", files=images).json()["data"]) == 3
+    with uploading(service, 1):
+        check_problem(client.post("/embed", files=images), 429, "queue_full")
+    _wait_until(service, 0)
+
+
+def test_slow_uploads_keep_nobody_else_from_being_served(checkpoint_path: Path) -> None:
+    with (
+        serving(checkpoint_path, "--uploads", "6", "--queue", "2") as slowed,
+        uploading(slowed, 2),
+        uploading(slowed, 4, beside=2),
+    ):
+        for _ in range(3):
+            assert httpx.post(f"{slowed.url}/verify", files=pair(), timeout=PATIENCE_S).status_code == 200
+
+
+def test_a_full_replica_refuses_before_it_reads(service: Service) -> None:
+    with uploading(service, 2), socket.create_connection((HOST, service.port), PATIENCE_S) as other:
+        other.sendall(b"POST /verify HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
+        assert other.recv(65536).startswith(b"HTTP/1.1 429 ")
+
+
+def test_a_large_upload_is_refused_with_an_answer_and_no_reset(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 2):
+        for _ in range(5):
+            check_problem(client.post("/verify", files=pair(bytes(5_000_000), bytes(5_000_000))), 429, "queue_full")
+
+
+def test_a_refused_upload_takes_no_places_while_its_rest_is_dropped(service: Service, client: httpx.Client) -> None:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as refused:
+        fields = b"Host: test\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\nX-Request-ID: refused\r\n"
+        refused.sendall(b"POST /verify HTTP/1.1\r\n" + fields + b"\r\n")
+        for _ in range(3):
+            assert client.post("/verify", files=pair()).status_code == 200
+        refused.sendall(bytes(1000))
+        assert refused.recv(65536).startswith(b"HTTP/1.1 415 ")
+
+
+def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Client) -> None:
+    with uploading(service, 2):
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/health/ready").status_code == 200
+        client.post("/verify", files=pair())
+        assert 'facepair_refusals_total{reason="queue_full"}' in client.get("/metrics").text
+
+
+def test_an_upload_past_its_deadline_is_answered_and_makes_room(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--deadline-s", "0.5") as service, stalled(service, "/verify") as connection:
+        connection.settimeout(PATIENCE_S)
+        answer = b""
+        while not answer.endswith(b"}"):
+            answer += connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 504 ")
+        assert b'"deadline_passed"' in answer
+        _wait_until(service, 0)
+
+
+def test_a_replica_that_leaves_says_so_and_serves_on(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--drain-s", "2") as service, httpx.Client(base_url=service.url) as client:
+        assert client.get("/health/ready").status_code == 200
+        service.process.send_signal(signal.SIGTERM)
+        answer = _wait_until_not_ready(client)
+        check_problem(answer, 503, "not_ready")
+        assert client.get("/health/live").status_code == 200
+        served = httpx.post(f"{service.url}/verify", files=pair())  # over a new connection
+        assert (served.status_code, served.headers["connection"]) == (200, "close")
+        assert service.process.wait(PATIENCE_S) == 0
+
+
+def _wait_until_not_ready(client: httpx.Client) -> httpx.Response:
+    ends = time.monotonic() + PATIENCE_S
+    while (answer := client.get("/health/ready")).status_code == 200:
+        assert time.monotonic() < ends
+    return answer
+
+
+def test_a_second_signal_ends_the_drain(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--drain-s", "60", "--grace-s", "60") as service:
+        with httpx.Client(base_url=service.url) as client:
+            service.process.send_signal(signal.SIGTERM)
+            _wait_until_not_ready(client)
+        with uploading(service, 1):
+            service.process.send_signal(signal.SIGTERM)
+            assert service.process.wait(PATIENCE_S) == 0
+
+
+def test_ctrl_c_does_not_wait(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--drain-s", "60") as service:
+        assert service.end(signal.SIGINT) == 0
+    assert not [line for line in service.log if "Traceback" in line]

@@ -1,0 +1,43 @@
+"""How the process ends: with the status that it was asked for, all said, and without Python's own end."""
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import atexit, sys
+from app.lifecycle import run_and_leave
+atexit.register(lambda: print("Python's own end"))
+
+def main() -> int:
+    print("said")
+    BODY
+
+run_and_leave(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [("return 0", 0), ("return 3", 3), ("sys.exit()", 0), ("sys.exit(2)", 2), ("sys.exit('in words')", 1)],
+)
+def test_the_status_is_the_one_asked_for_and_nothing_comes_after(body: str, status: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.replace("BODY", body)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (status, "said\n")
+
+
+def test_an_unexpected_error_is_shown() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.replace("BODY", "raise RuntimeError('oh')")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "RuntimeError: oh" in done.stderr
+
+
+def test_closed_streams_are_no_failure() -> None:
+    command = f'"{sys.executable}" -c "from app.lifecycle import run_and_leave; run_and_leave(lambda: 0)" >&- 2>&-'
+    assert subprocess.run(command, shell=True, check=False).returncode == 0

@@ -1,0 +1,81 @@
+"""Pictures stand upright, whichever way the camera was held."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.arrays import Pixels
+from model.imaging.decoding import decode
+from model.imaging.preprocessing import PreprocessingConfig
+from tests.drawing import encode, portrait
+from tests.model.support.pictures import difference, grey_values
+
+CONFIG = PreprocessingConfig()
+ORIENTATION = 0x0112
+UPRIGHT = portrait(3, size=(120, 80)).rotate(17)
+
+# How the upright picture (row by row from the top) lies in a file of each orientation.
+STORED: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda up: up,
+    2: lambda up: up[:, ::-1],
+    3: lambda up: up[::-1, ::-1],
+    4: lambda up: up[::-1],
+    5: lambda up: up.swapaxes(0, 1),
+    6: lambda up: up[:, ::-1].swapaxes(0, 1),
+    7: lambda up: up[::-1, ::-1].swapaxes(0, 1),
+    8: lambda up: up[::-1].swapaxes(0, 1),
+}
+
+
+def stored(kind: str, orientation: int) -> bytes:
+    lying = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(UPRIGHT))))
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    return encode(lying, kind, exif=exif, quality=95)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", STORED)
+def test_every_orientation_stands_upright(kind: str, orientation: int) -> None:
+    photograph = decode(stored(kind, orientation), CONFIG)
+    assert (photograph.width_px, photograph.height_px) == photograph.grey.size == UPRIGHT.size
+    assert difference(np.asarray(photograph.grey), grey_values(UPRIGHT)) < 3
+    coloured = decode(stored(kind, orientation), CONFIG.model_copy(update={"colour": "rgb"}))
+    assert np.array_equal(np.asarray(coloured.grey), np.asarray(photograph.grey))
+    assert difference(np.asarray(coloured.picture), np.asarray(UPRIGHT)) < 5
+
+
+def test_a_reduced_jpeg_stands_upright_and_reports_the_size_of_its_file() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    photograph = decode(encode(portrait(3, size=(2400, 1800)), "JPEG", exif=exif), CONFIG)
+    assert (photograph.width_px, photograph.height_px) == (1800, 2400)
+    assert photograph.grey.width < photograph.grey.height < 2400
+
+
+def exif_with(value: int) -> bytes:
+    exif = Image.Exif()
+    exif[ORIENTATION] = value
+    return exif.tobytes()
+
+
+BROKEN = {
+    "empty": b"Exif\0\0",
+    "garbage": b"Exif\0\0garbage",
+    "cut off in the directory": exif_with(6)[:20],
+    "directory beyond the end": b"Exif\0\0MM\0*\xff\xff\xff\xff",
+    "directory that names itself": b"Exif\0\0II*\0\x08\0\0\0\xff\xff",
+    "orientation 0": exif_with(0),
+    "orientation 9": exif_with(9),
+    "orientation in words": b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x03\0\0\0up\0\0\0\0\0\0",
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of the EXIF data
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_good_picture_with_broken_exif_is_taken_as_it_lies(kind: str, name: str) -> None:
+    photograph = decode(encode(UPRIGHT, kind, exif=BROKEN[name], quality=95), CONFIG)
+    assert difference(np.asarray(photograph.grey), grey_values(UPRIGHT)) < 3

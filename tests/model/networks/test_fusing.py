@@ -1,0 +1,85 @@
+"""A folded network gives what the network gave."""
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from model.networks.architecture import FaceNetwork, build
+from model.networks.fourier import FourierConvolution
+from model.networks.fusing import PackedLinear, fold
+from model.networks.prelu import PReLU
+from model.networks.residual import ResidualConfig
+from model.networks.residual import initialise as initialise_residual
+from model.networks.siamese import NetworkConfig, SiameseNetwork
+from model.networks.siamese import initialise as initialise_siamese
+from model.similarity import similarity
+
+CPU = torch.device("cpu")
+SIAMESE = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
+WIDE = NetworkConfig(batch_norm=True, embedding_activation="sigmoid", side_px=69, channels=(32, 32, 8, 8), dimension=32)
+PLAIN = NetworkConfig(batch_norm=False, embedding_activation="sigmoid", channels=(4, 4, 8, 8), dimension=32)
+RESIDUAL = ResidualConfig(side_px=40, views=(1.0, 0.64), view_px=32, channels=(4, 6, 8, 10), dimension=16)
+CONFIGS = [SIAMESE, WIDE, PLAIN, RESIDUAL]
+
+
+def settled(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
+    """A network whose every parameter and batch statistic is drawn, so that none is neutral."""
+    network, generator = build(config), torch.Generator().manual_seed(5)
+    if isinstance(network, SiameseNetwork):
+        initialise_siamese(network, generator)
+    else:
+        initialise_residual(network, generator)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
+            nn.init.uniform_(layer.weight, 0.5, 1.5, generator=generator)
+            nn.init.uniform_(layer.bias, -0.5, 0.5, generator=generator)
+            assert isinstance(layer.running_mean, Tensor)
+            assert isinstance(layer.running_var, Tensor)
+            nn.init.uniform_(layer.running_mean, -0.2, 0.2, generator=generator)
+            nn.init.uniform_(layer.running_var, 0.5, 2, generator=generator)
+        if isinstance(layer, PReLU):
+            nn.init.uniform_(layer.weight, -0.5, 0.5, generator=generator)
+    return network.eval().requires_grad_(False)
+
+
+def pictures(network: FaceNetwork, count: int = 6) -> Tensor:
+    side = network.config.side_px
+    return 2 * torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(6)) - 1
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
+def test_embeddings_and_similarities_are_those_of_the_network(config: NetworkConfig | ResidualConfig) -> None:
+    network = settled(config)
+    images = pictures(network)
+    folded = fold(copy.deepcopy(network), CPU)
+    expected, found = network.embed(images), folded.embed(images)
+    assert (found - expected).abs().max() <= 1e-5
+    left, right = [similarity(each.compare(*each.embed(images).chunk(2))) for each in (network, folded)]
+    assert (left - right).abs().max() <= 1e-5
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
+def test_no_normalisation_is_left(config: NetworkConfig | ResidualConfig) -> None:
+    folded = fold(settled(config), CPU)
+    normalisations = nn.BatchNorm1d | nn.BatchNorm2d | PReLU
+    assert not [layer for layer in folded.modules() if isinstance(layer, normalisations)]
+
+
+def test_folding_twice_changes_nothing() -> None:
+    folded = fold(settled(WIDE), CPU)
+    images = pictures(folded)
+    once = folded.embed(images)
+    assert torch.equal(fold(folded, CPU).embed(images), once)
+
+
+def test_only_the_wide_convolution_is_transformed_and_the_large_layer_packed() -> None:
+    folded = fold(settled(WIDE), CPU)
+    assert isinstance(folded, SiameseNetwork)
+    kinds = [type(layer) for layer in folded.twin]
+    assert [kind for kind in kinds if kind in (nn.Conv2d, FourierConvolution)] == [
+        nn.Conv2d, FourierConvolution, nn.Conv2d, nn.Conv2d
+    ]  # fmt: skip
+    assert kinds.index(nn.MaxPool2d) < kinds.index(nn.ReLU)
+    assert isinstance(folded.fully_connected, PackedLinear)

@@ -1,0 +1,176 @@
+"""The residual network: its sizes, its embeddings, its mirror."""
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from model.networks.inputs import standardise
+from model.networks.residual import ResidualConfig, ResidualNetwork, Tower, central_view, initialise
+
+COLOURED = ResidualConfig(input_channels=3)
+MIXED = COLOURED.model_copy(update={"grey_views": (1,)})
+SLIM = ResidualConfig(side_px=32, views=(1.0, 0.75), view_px=24, channels=(4, 4, 6, 8), dimension=16)
+
+
+def network(config: ResidualConfig = SLIM, seed: int = 0) -> ResidualNetwork:
+    made = ResidualNetwork(config)
+    initialise(made, torch.Generator().manual_seed(seed))
+    return made
+
+
+def pictures(count: int, side_px: int = 32) -> Tensor:
+    return torch.randn(count, 1, side_px, side_px, generator=torch.Generator().manual_seed(1))
+
+
+def multiplications(config: ResidualConfig) -> int:
+    """Of one call of `embed`, from what really goes through the layers."""
+    with torch.device("meta"):
+        made, picture = ResidualNetwork(config).eval(), torch.empty(1, config.input_channels, *[config.side_px] * 2)
+    total = 0
+
+    def count(layer: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
+        nonlocal total
+        total += output.numel() * layer.get_parameter("weight")[0].numel()
+
+    for layer in made.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.register_forward_hook(count)
+    made.embed(picture)
+    return total
+
+
+def test_the_served_network_is_within_its_limits() -> None:
+    """At most 5 million parameters and 300 million multiplications for a face, with its mirror image."""
+    with torch.device("meta"):
+        parameters = sum(tensor.numel() for tensor in ResidualNetwork(COLOURED).parameters())
+    assert parameters == 2 * 2_309_408 <= 5_000_000
+    assert multiplications(COLOURED.model_copy(update={"flip_average": False})) == 2 * 58_073_088
+    assert multiplications(COLOURED) == 4 * 58_073_088 <= 300_000_000
+    assert multiplications(MIXED) < multiplications(COLOURED)
+
+
+@pytest.mark.parametrize("view_px", [16, 32, 33, 64, 70])
+def test_the_features_are_those_that_enter_the_fully_connected_layer(view_px: int) -> None:
+    config = SLIM.model_copy(update={"view_px": view_px})
+    for tower in network(config).towers:
+        assert isinstance(tower, Tower)
+        assert tower.trunk(pictures(2, view_px)).flatten(1).shape == (2, config.features)
+
+
+def test_each_tower_sees_its_view_and_gives_its_share() -> None:
+    made, images = network().eval(), pictures(3)
+    whole = made(images)
+    inner = images.clone()
+    inner[:, :, :4], inner[:, :, -4:], inner[..., :4], inner[..., -4:] = 0, 0, 0, 0
+    framed = made(inner)
+    assert not torch.allclose(framed[:, :8], whole[:, :8], atol=1e-3)
+    assert torch.equal(framed[:, 8:], whole[:, 8:])
+    for part in whole.chunk(2, dim=1):
+        assert torch.allclose(part.norm(dim=1), torch.full((3,), 0.5**0.5), atol=1e-6)
+
+
+def test_a_view_is_the_square_around_the_centre() -> None:
+    images = pictures(2, 10)
+    assert torch.equal(central_view(images, 1.0, 10), images)
+    assert torch.equal(central_view(images, 0.6, 6), images[..., 2:8, 2:8])
+    halved = central_view(torch.ones(1, 1, 8, 8), 1.0, 4)
+    assert torch.allclose(halved, torch.ones(1, 1, 4, 4))
+    slope = torch.arange(8.0).expand(1, 1, 8, 8)
+    assert torch.allclose(central_view(slope, 0.5, 4), torch.arange(2.0, 6.0).expand(1, 1, 4, 4))
+    middle = central_view(slope, 1.0, 4)[0, 0, 0]
+    assert torch.allclose(middle + middle.flip(0), torch.full((4,), 7.0))
+
+
+def test_a_grey_view_sees_what_is_left_without_colours() -> None:
+    """Of a standardised picture exactly what a network of grey pictures sees of the standardised grey one."""
+    config = SLIM.model_copy(update={"input_channels": 3, "grey_views": (1,)})
+    assert config.view_channels == (3, 1)
+    mixed, grey = network(config).eval(), network(SLIM).eval()
+    grey.towers[1].load_state_dict(mixed.towers[1].state_dict())
+    colours = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(2))
+    red, green, blue = colours.unbind(1)
+    without = (0.299 * red + 0.587 * green + 0.114 * blue)[:, None]
+    seen = mixed(standardise(colours)).chunk(2, dim=1)
+    assert torch.allclose(seen[1], grey(standardise(without)).chunk(2, dim=1)[1], atol=1e-5)
+    turned = mixed(standardise(colours[:, [1, 2, 0]])).chunk(2, dim=1)
+    assert not torch.allclose(seen[0], turned[0], atol=1e-3)
+
+
+def test_towers_share_out_the_embedding() -> None:
+    with pytest.raises(ValidationError, match="multiple of the number of views"):
+        ResidualConfig.model_validate({**SLIM.model_dump(), "dimension": 17})
+
+
+@pytest.mark.parametrize("flip_average", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_embeddings_have_unit_length(flip_average: bool, training: bool) -> None:
+    made = network(SLIM.model_copy(update={"flip_average": flip_average})).train(training)
+    embeddings = made.embed(pictures(5))
+    assert embeddings.shape == (5, 16)
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(5), atol=1e-6)
+
+
+def test_the_mirror_counts_in_evaluation_alone() -> None:
+    made, images = network().eval(), pictures(3)
+    straight, mirrored = made(images), made(images.flip(3))
+    for one, other, both in zip(straight, mirrored, made.embed(images), strict=True):
+        added = one + other
+        assert torch.allclose(both, added / added.norm(), atol=1e-6)
+    assert torch.allclose(made.embed(images), made.embed(images.flip(3)), atol=1e-6)
+    assert not torch.allclose(straight, mirrored, atol=1e-3)
+    plain = network(SLIM.model_copy(update={"flip_average": False})).eval()
+    assert torch.equal(plain.embed(images), plain(images))
+    made.train()
+    assert torch.equal(made.embed(images), made(images))
+
+
+def test_an_embedding_does_not_depend_on_its_batch() -> None:
+    made, images = network().eval(), pictures(6)
+    together = made.embed(images)
+    for index in range(6):
+        assert torch.allclose(made.embed(images[index : index + 1])[0], together[index], atol=1e-5)
+
+
+@pytest.mark.parametrize("head", ["cosine", "joint-bayesian"])
+def test_comparing_is_symmetric(head: str) -> None:
+    made = network(ResidualConfig.model_validate({**SLIM.model_dump(), "head": head})).eval()
+    left, right = made.embed(pictures(8)).chunk(2)
+    assert torch.equal(made.compare(left, right), made.compare(right, left))
+    assert made.compare(left, right).shape == (4,)
+
+
+def test_first_weights_come_from_their_generator() -> None:
+    first, again, other = network(), network(), network(seed=1)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(*(next(made.towers[0].parameters()) for made in (first, other)))
+    assert not torch.equal(*(next(tower.parameters()) for tower in first.towers))
+
+
+def test_every_parameter_has_a_gradient() -> None:
+    made = network().train()
+    made.embed(pictures(4)).square().mul(torch.arange(16)).sum().backward()
+    for name, parameter in made.named_parameters():
+        assert parameter.grad is not None, name
+        assert bool(parameter.grad.abs().sum() > 0), name
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"side_px": 15},
+        {"view_px": 15},
+        {"views": []},
+        {"views": [1.1]},
+        {"dimension": 0},
+        {"head": "linear"},
+        {"grey_views": [0]},
+        {"input_channels": 3, "grey_views": [2]},
+        {"input_channels": 3, "grey_views": [-1]},
+        {"kind": "siamese"},
+        {"batch_norm": True},
+    ],
+)
+def test_a_configuration_checks_itself(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        ResidualConfig.model_validate({**SLIM.model_dump(), **wrong})

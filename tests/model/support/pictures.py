@@ -1,0 +1,68 @@
+"""Files of pictures that Pillow does not write, and pictures as a network sees them."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from model.arrays import Pixels
+from model.imaging.crops import FaceChoice, resize, take_face
+from model.imaging.decoding import ImageLimits, decode
+from model.imaging.detection import FaceFinder
+from model.imaging.preprocessing import PreprocessingConfig
+
+SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    """A PNG chunk, with its length and checksum."""
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png_header(width_px: int, height_px: int, depth: int = 8, colour_type: int = 0) -> bytes:
+    """A PNG file's signature and first chunk, which say how large it is."""
+    return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, depth, colour_type, 0, 0, 0))
+
+
+def deep_png(values: NDArray[np.uint16]) -> bytes:
+    """uint16 (H, W, C) -> a 16-bit PNG: grey, grey and alpha, RGB or RGBA by the number of channels."""
+    height, width, channels = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = png_header(width, height, 16, COLOUR_TYPES[channels])
+    return header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def several(kind: str, *pictures: Image.Image) -> bytes:
+    """The pictures in one file: frames of an animation, or the photographs of an MPO."""
+    file = io.BytesIO()
+    pictures[0].save(file, kind, save_all=True, append_images=pictures[1:])
+    return file.getvalue()
+
+
+def grey_values(picture: Image.Image) -> Pixels:
+    """uint8 (H, W): how light the picture is by ITU-R 601."""
+    return np.asarray(picture.convert("RGB").convert("L"))
+
+
+def difference(a: NDArray[np.number], b: NDArray[np.number]) -> float:
+    """The mean absolute difference of two pictures of one shape, in levels of 255."""
+    assert a.shape == b.shape
+    return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+def prepare(
+    data: bytes,
+    config: PreprocessingConfig,
+    limits: ImageLimits | None = None,
+    finder: FaceFinder | None = None,
+    choice: FaceChoice = "largest",
+) -> Pixels:
+    """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
+    photograph = decode(data, config, limits)
+    if config.alignment is None:
+        return resize(photograph, config)
+    return take_face(photograph, choice, config, finder or FaceFinder()).crop.pixels

@@ -1,0 +1,291 @@
+"""Prepared pictures: from a folder or an archive, from the cache or anew, and what is refused."""
+
+import gzip
+import io
+import os
+import shutil
+import tarfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import DataError
+from model.imaging.crops import align, choose, find_faces
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
+from model.imaging.preprocessing import PreprocessingConfig
+from tests.drawing import encode, portrait
+from tests.faces import beheld, scene
+from tests.model.support.pictures import prepare
+from training.data.album import Album, open_album
+from training.data.archive import describe_ignored, find_images
+from training.learning.experiments import ALIGNED
+
+CONFIG = PreprocessingConfig(side_px=66)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Three pictures of two people in three formats, and a file that is no picture."""
+    folder = tmp_path / "faces"
+    for name in ("Ada", "Kurt"):
+        (folder / name).mkdir(parents=True)
+    (folder / "Kurt" / "Kurt_0001.png").write_bytes(encode(portrait(1)))
+    (folder / "Ada" / "Ada_0002.webp").write_bytes(encode(portrait(0, 2), "WEBP"))
+    (folder / "Ada" / "Ada_0001.JPG").write_bytes(encode(portrait(0, 1), "JPEG"))
+    (folder / "Ada" / "notes.txt").write_text("not a picture")
+    return folder
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Path:
+    return tmp_path / "cache"
+
+
+def pack(source: Path) -> Path:
+    path = source.with_name(f"{source.name}.tgz")
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(source, source.name)
+    return path
+
+
+def refused(source: Path, cache: Path) -> str:
+    """The message with which a source is refused; it leaves nothing in the cache."""
+    with pytest.raises(DataError) as caught:
+        open_album(source, cache, CONFIG)
+    assert not cache.exists() or not list(cache.iterdir())
+    message = str(caught.value)
+    assert str(source) in message
+    assert "\n" not in message
+    return message
+
+
+def assert_equal(left: Album, right: Album) -> None:
+    assert left.keys == right.keys
+    assert torch.equal(left.pixels, right.pixels)
+    assert left.sha256 == right.sha256
+
+
+def assert_names_the_cache(error: DataError, path: Path) -> None:
+    assert str(error).startswith(f"{path}: cannot be saved, so choose another folder with --cache: ")
+    assert "\n" not in str(error)
+
+
+def test_holds_what_preprocessing_makes_of_each_file(source: Path, cache: Path) -> None:
+    album = open_album(source, cache, CONFIG)
+    assert album.keys == [("Ada", "Ada_0001"), ("Ada", "Ada_0002"), ("Kurt", "Kurt_0001")]
+    assert album.index() == {key: number for number, key in enumerate(album.keys)}
+    for (person, stem), pixels in zip(album.keys, album.pixels, strict=True):
+        (path,) = (source / person).glob(f"{stem}.*")
+        assert np.array_equal(pixels.numpy(), prepare(path.read_bytes(), CONFIG))
+
+
+def test_a_folder_and_its_archive_give_the_same_album(source: Path, cache: Path) -> None:
+    assert_equal(open_album(pack(source), cache / "archive", CONFIG), open_album(source, cache / "folder", CONFIG))
+
+
+def test_the_cache_is_used_while_nothing_changes(source: Path, cache: Path) -> None:
+    first = open_album(source, cache, CONFIG)
+    (path,) = cache.iterdir()
+    written = path.stat().st_ino
+    assert_equal(open_album(source, cache, CONFIG), first)
+    assert path.stat().st_ino == written
+    photograph = source / "Ada" / "Ada_0001.JPG"
+    stat = photograph.stat()
+    photograph.write_bytes(bytes(stat.st_size))
+    os.utime(photograph, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert_equal(open_album(source, cache, CONFIG), first)
+
+
+def test_a_changed_file_is_seen(source: Path, cache: Path) -> None:
+    before = open_album(source, cache, CONFIG)
+    (source / "Kurt" / "Kurt_0001.png").write_bytes(encode(portrait(2, size=(90, 90))))
+    after = open_album(source, cache, CONFIG)
+    assert after.keys == before.keys
+    assert not torch.equal(after.pixels, before.pixels)
+    assert after.sha256 != before.sha256
+
+
+def test_an_added_file_and_a_renamed_person_are_seen(source: Path, cache: Path) -> None:
+    open_album(source, cache, CONFIG)
+    (source / "Ada" / "Ada_0003.png").write_bytes(encode(portrait(0, 3)))
+    assert ("Ada", "Ada_0003") in open_album(source, cache, CONFIG).keys
+    (source / "Kurt").rename(source / "Konrad")
+    assert open_album(source, cache, CONFIG).keys[-1] == ("Konrad", "Kurt_0001")
+
+
+def test_each_side_has_its_own_cache(source: Path, cache: Path) -> None:
+    assert open_album(source, cache, CONFIG).pixels.shape == (3, 66, 66)
+    assert open_album(source, cache, PreprocessingConfig(side_px=70)).pixels.shape == (3, 70, 70)
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_the_largest_face_or_the_one_nearest_the_centre_is_taken(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "faces" / "Ada").mkdir(parents=True)
+    heads = [beheld(0, x=300, y=240, inter_eye_px=30), beheld(1, x=120, y=220, inter_eye_px=60)]
+    picture = encode(scene(*heads))
+    (tmp_path / "faces" / "Ada" / "Ada_0001.png").write_bytes(picture)
+    finder = FaceFinder()
+    for face in ("center", "largest", "center"):
+        album = open_album(tmp_path / "faces", cache, ALIGNED, face)
+        photograph = decode(picture, ALIGNED)
+        faces = find_faces(photograph, finder)
+        wanted = align(photograph, faces[choose(faces, face, photograph)], ALIGNED, finder)
+        assert np.array_equal(album.pixels[0].numpy(), wanted.pixels)
+        assert album.faces[0].count == 2
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["empty", "short", "half", "end", "flipped", "foreign"])
+def test_a_damaged_cache_is_prepared_again(source: Path, cache: Path, damage: str) -> None:
+    first = open_album(source, cache, CONFIG)
+    (path,) = cache.iterdir()
+    good = path.read_bytes()
+    middle = len(good) // 2
+    flipped = good[:middle] + bytes([good[middle] ^ 1]) + good[middle + 1 :]
+    other = io.BytesIO()
+    np.savez(other, something=np.zeros(3))
+    damaged = {"empty": b"", "short": good[:3], "half": good[:middle], "end": good[:-1], "flipped": flipped,
+               "foreign": other.getvalue()}  # fmt: skip
+    path.write_bytes(damaged[damage])
+    assert_equal(open_album(source, cache, CONFIG), first)
+    assert_equal(open_album(source, cache, CONFIG), first)
+    assert list(cache.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("data", [b"", b"no picture", encode(portrait(1))[:200]])
+def test_a_broken_picture_is_named(source: Path, cache: Path, packed: bool, data: bytes) -> None:
+    (source / "Kurt" / "Kurt_0001.png").write_bytes(data)
+    assert "Kurt/Kurt_0001.png" in refused(pack(source) if packed else source, cache)
+
+
+def test_all_broken_pictures_are_named_up_to_ten(source: Path, cache: Path) -> None:
+    for number in range(12):
+        (source / "Kurt" / f"Kurt_{number + 10}.png").write_bytes(b"no picture")
+    message = refused(source, cache)
+    assert message.count(".png: the image is not") == 10
+    assert message.endswith("; and 2 more")
+
+
+def test_what_is_no_picture_by_its_ending_or_place_is_told(source: Path) -> None:
+    for path in source.rglob("*.txt"):
+        path.unlink()
+    assert describe_ignored(source) == describe_ignored(pack(source)) == ""
+    (source / "Kurt" / "deep").mkdir()
+    shutil.copy(source / "Ada" / "Ada_0002.webp", source / "Kurt" / "deep" / "Kurt_0009.webp")
+    for name in ("Kurt_0001.HEIC", "Kurt_0002.HEIC", "notes", ".hidden"):
+        (source / "Kurt" / name).write_bytes(b"")
+    assert describe_ignored(source) == "other files (3: .HEIC, notes), pictures not in NAME/FILE (1)"
+    for number in range(20):
+        (source / "Kurt" / f"scan.{number:02d}").write_bytes(b"")
+    assert describe_ignored(source).startswith("other files (23: .00, .01, ")
+    assert ".09, ...)" in describe_ignored(source)
+
+
+def test_hidden_files_are_no_pictures(source: Path, cache: Path) -> None:
+    """macOS puts `._NAME` beside every file on a disk that is not its own."""
+    expected = open_album(source, cache, CONFIG).keys
+    (source / "Ada" / "._Ada_0001.png").write_bytes(b"resource fork")
+    assert open_album(source, cache, CONFIG).keys == expected
+    assert open_album(pack(source), cache, CONFIG).keys == expected
+
+
+def test_two_endings_of_one_name_are_refused(source: Path, cache: Path) -> None:
+    shutil.copy(source / "Ada" / "Ada_0002.webp", source / "Ada" / "Ada_0001.webp")
+    message = refused(source, cache)
+    assert "Ada/Ada_0001.webp" in message
+    assert "different ending" in message
+
+
+def test_a_folder_or_archive_without_pictures_is_refused(tmp_path: Path, cache: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "has no pictures" in refused(empty, cache)
+    assert "has no pictures" in refused(pack(empty), cache)
+
+
+def test_an_archive_cut_anywhere_is_refused(source: Path, cache: Path) -> None:
+    path = pack(source)
+    good = path.read_bytes()
+    for length in range(0, len(good) - 1, 9):
+        path.write_bytes(good[:length])
+        assert "not a readable archive" in refused(path, cache)
+
+
+def test_an_archive_with_a_flipped_bit_is_refused(source: Path, cache: Path) -> None:
+    path = pack(source)
+    good = path.read_bytes()
+    damages = 0
+    for place in range(len(good) // 4, len(good) - 8, len(good) // 20):
+        damaged = good[:place] + bytes([good[place] ^ 4]) + good[place + 1 :]
+        if not same_contents(good, damaged):
+            path.write_bytes(damaged)
+            refused(path, cache)
+            damages += 1
+    assert damages > 10
+
+
+def same_contents(good: bytes, damaged: bytes) -> bool:
+    """Whether the bit was one that means nothing, of which deflate has a few between its blocks."""
+    try:
+        return gzip.decompress(damaged) == gzip.decompress(good)
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
+def test_a_folder_that_is_called_like_a_picture_is_passed_over(source: Path, cache: Path) -> None:
+    before = open_album(source, cache, CONFIG)
+    (source / "Ada" / "d.jpg").mkdir()
+    assert_equal(open_album(source, cache, CONFIG), before)
+
+
+def test_a_link_to_a_picture_is_followed_and_one_to_nowhere_named(source: Path, cache: Path) -> None:
+    link = source / "Ada" / "z.jpg"
+    link.symlink_to("Ada_0001.JPG")
+    assert ("Ada", "z") in open_album(source, cache, CONFIG).keys
+    shutil.rmtree(cache)
+    link.unlink()
+    link.symlink_to("absent.jpg")
+    assert f"{link}: cannot be read" in refused(source, cache)
+
+
+def test_a_picture_that_fails_while_it_is_read_is_named(source: Path, cache: Path) -> None:
+    link = source / "Ada" / "z.jpg"
+    link.symlink_to("/proc/self/mem")  # a regular file, whose first byte cannot be read
+    assert f"{link}: cannot be read" in refused(source, cache)
+
+
+@pytest.mark.parametrize("name", ["absent", "absent.tgz"])
+def test_a_source_that_is_absent_is_refused(tmp_path: Path, cache: Path, name: str) -> None:
+    refused(tmp_path / name, cache)
+
+
+def test_a_cache_that_cannot_be_written_leaves_nothing(source: Path, cache: Path) -> None:
+    cache.mkdir()
+    target = cache / "faces-66.npz"
+    target.mkdir()
+    with pytest.raises(DataError) as caught:
+        open_album(source, cache, CONFIG)
+    assert_names_the_cache(caught.value, target)
+    assert list(cache.iterdir()) == [target]
+
+
+def test_a_cache_that_is_no_folder_is_refused(source: Path, cache: Path) -> None:
+    cache.write_text("a file")
+    with pytest.raises(DataError) as caught:
+        open_album(source, cache, CONFIG)
+    assert_names_the_cache(caught.value, cache / "faces-66.npz")
+
+
+def test_find_images_takes_the_folder_or_the_archive(source: Path) -> None:
+    assert find_images(source.parent, "faces") == source
+    archive = pack(source)
+    assert find_images(source.parent, "faces") == source
+    shutil.rmtree(source)
+    assert find_images(source.parent, "faces") == archive
+    with pytest.raises(DataError, match=r"neither the folder other nor the archive other\.tgz"):
+        find_images(source.parent, "other")

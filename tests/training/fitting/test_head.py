@@ -1,0 +1,38 @@
+"""A head is fitted only where there is something to fit."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import TrainingError
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.residual import ResidualConfig, ResidualNetwork, initialise
+from training.data.datasets import PeopleData
+from training.fitting.head import fit_head
+
+
+@pytest.mark.parametrize("better", [True, False])
+def test_a_network_that_tells_people_worse_than_chance_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, better: bool
+) -> None:
+    network = ResidualNetwork(
+        ResidualConfig(side_px=32, view_px=16, channels=(4, 4, 6, 8), dimension=16, head="cosine")
+    )
+    initialise(network, torch.Generator().manual_seed(0))
+    same = np.arange(200) < 100
+    scores = np.random.default_rng(0).normal(0, 1, 200) + (same if better else ~same)
+
+    def scored(*_: Any) -> tuple[np.ndarray, np.ndarray]:
+        return scores, same
+
+    monkeypatch.setattr("training.fitting.head.raw_scores", scored)
+    data = cast("PeopleData", SimpleNamespace(album=None, validation=None))
+    if better:
+        fit_head(network, PreprocessingConfig(), data)
+        assert float(network.head.scale) > 0
+    else:
+        with pytest.raises(TrainingError, match="no better than chance"):
+            fit_head(network, PreprocessingConfig(), data)

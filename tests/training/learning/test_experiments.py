@@ -1,0 +1,114 @@
+"""The experiments hold what was decided, and refuse what makes no sense."""
+
+from dataclasses import FrozenInstanceError, asdict, replace
+from typing import Any
+
+import pytest
+import torch
+
+from model.errors import TrainingError
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.siamese import NetworkConfig
+from training.learning.experiments import EXPERIMENTS, Experiment, find_experiment, find_pairs_experiment
+from training.pairs.pair_augmentation import Augmentation
+
+FULL = ("experiment-1", "experiment-2", "experiment-3", "experiment-4")
+COMMON = {"epochs": 20, "batch_pairs": 128, "learning_rate": 1e-4, "validation_fraction": 0.2, "split_seed": 0}
+PLAIN = {"weight_decay": 0.0, "decay_every_epochs": None, "patience_epochs": None, "keep": "last"}
+CHANGES = {"flip_probability": 0.5, "rotation_deg": 15.0, "brightness": 0.2, "contrast": 0.2}
+STEPS = {"decay_every_epochs": 5, "decay_factor": 0.1}
+
+DECIDED: dict[str, dict[str, Any]] = {
+    "experiment-1": {**COMMON, **PLAIN, "augmentation": None, "loss": "bce"},
+    "experiment-2": {**COMMON, **PLAIN, "augmentation": CHANGES, "loss": "bce"},
+    "experiment-3": {**COMMON, **PLAIN, **STEPS, "augmentation": CHANGES, "loss": "bce", "weight_decay": 1e-4},
+    "experiment-4": {**COMMON, **PLAIN, **STEPS, "augmentation": CHANGES, "loss": "mse", "patience_epochs": 5,
+                     "keep": "best"},
+}  # fmt: skip
+NETWORKS = {
+    "experiment-1": {"batch_norm": False, "embedding_activation": "sigmoid", "dropout": 0.0},
+    "experiment-2": {"batch_norm": True, "embedding_activation": "relu", "dropout": 0.0},
+    "experiment-3": {"batch_norm": True, "embedding_activation": "relu", "dropout": 0.5},
+    "experiment-4": {"batch_norm": True, "embedding_activation": "relu", "dropout": 0.0},
+}
+WIDTHS = {"side_px": 105, "channels": (64, 128, 128, 256), "dimension": 4096}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_an_experiment_is_as_decided(name: str) -> None:
+    experiment = find_experiment(name)
+    assert experiment.name == name
+    assert asdict(experiment) == {**asdict(experiment), **DECIDED[name]}
+    assert experiment.network.model_dump() == {**NETWORKS[name], **WIDTHS}
+    assert experiment.preprocessing == PreprocessingConfig(side_px=105, mean=0.5, std=0.5)
+
+
+def test_all_share_one_split() -> None:
+    experiments = [find_pairs_experiment(name) for name in FULL]
+    assert len({(experiment.split_seed, experiment.validation_fraction) for experiment in experiments}) == 1
+
+
+def test_the_names_are_those_of_the_table() -> None:
+    from_people = {
+        f"experiment-5{kind}" for kind in ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view")
+    }
+    assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
+    assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
+    with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):
+        find_experiment("experiment-0")
+    with pytest.raises(TrainingError, match="experiment-5: learns from people, not from pairs"):
+        find_pairs_experiment("experiment-5")
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_an_experiment_cannot_be_changed(name: str) -> None:
+    with pytest.raises(FrozenInstanceError):
+        find_experiment(name).epochs = 1  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError):
+        Augmentation().rotation_deg = 1.0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"epochs": 0},
+        {"batch_pairs": 0},
+        {"learning_rate": 0.0},
+        {"learning_rate": -1e-4},
+        {"decay_every_epochs": 0},
+        {"patience_epochs": 0},
+        {"validation_fraction": 0.0},
+        {"validation_fraction": 1.0},
+        {"network": NetworkConfig(batch_norm=True, embedding_activation="relu", side_px=97)},
+    ],
+)
+def test_an_experiment_checks_itself(wrong: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match=r"^experiment-2: "):
+        replace(find_experiment("experiment-2"), **wrong)
+
+
+def steps(experiment: Experiment) -> list[float]:
+    """The rates that torch's own scheduler gives."""
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], experiment.learning_rate)
+    every = experiment.decay_every_epochs or experiment.epochs + 1
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, every, experiment.decay_factor)
+    rates = []
+    for _ in range(experiment.epochs):
+        rates.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        scheduler.step()
+    return rates
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_the_learning_rate_equals_step_lr(name: str) -> None:
+    experiment = find_pairs_experiment(name)
+    rates = [experiment.learning_rate_at(epoch) for epoch in range(1, 21)]
+    assert rates == pytest.approx(steps(experiment), rel=1e-12)
+    assert len(set(rates)) == (4 if experiment.decay_every_epochs else 1)
+
+
+def test_the_grid_winner_is_the_reference_s() -> None:
+    found = find_pairs_experiment("grid-winner")
+    assert (found.epochs, found.batch_pairs, found.learning_rate, found.patience_epochs) == (20, 64, 1e-4, 3)
+    assert replace(found, name="experiment-4", batch_pairs=128, patience_epochs=5) == find_experiment("experiment-4")

@@ -1,0 +1,48 @@
+"""A disk that fills up while something is saved costs the new file, never the old one."""
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from model.checkpoint import load, save
+from model.errors import CheckpointError, TrainingError
+from tests.conftest import describe, tiny_network
+from training.learning.experiments import SMOKE
+from training.learning.state import RunState, load_state, save_state
+
+
+@contextmanager
+def no_file_larger_than(limit_bytes: int) -> Iterator[None]:
+    """Writing beyond the limit fails as it does on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+
+
+def test_the_previous_state_stays_loadable(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    save_state(path, RunState(weights={"a": torch.ones(5000)}, optimizer={}), SMOKE, "data")
+    larger = RunState(weights={"a": torch.zeros(50_000)}, optimizer={})
+    with no_file_larger_than(30_000), pytest.raises(TrainingError, match=r"state\.safetensors: cannot be saved"):
+        save_state(path, larger, SMOKE, "data")
+    assert load_state(path, SMOKE, "data").weights["a"].sum() == 5000
+    assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
+
+
+def test_the_previous_checkpoint_stays_loadable(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.safetensors"
+    written = save(path, tiny_network(seed=1), describe())
+    with no_file_larger_than(2_000), pytest.raises(CheckpointError, match=r"tiny\.safetensors: cannot be saved"):
+        save(path, tiny_network(seed=2), describe())
+    assert load(path).header == written
+    assert [entry.name for entry in tmp_path.iterdir()] == ["tiny.safetensors"]

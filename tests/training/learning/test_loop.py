@@ -1,0 +1,170 @@
+"""A whole run, made small: what it writes, when it stops, which weights it keeps, what it refuses."""
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from model.errors import TrainingError
+from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
+from training.data.album import Album
+from training.data.pair_data import PairData
+from training.learning.experiments import Experiment
+from training.learning.loop import Trained, finished
+from training.learning.state import RunState, load_state
+
+# A sound first epoch, then steps of 1e35.
+EXPLODING = replace(SMALL, decay_every_epochs=1, decay_factor=1e38)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def trained(data: PairData, folder: Path) -> Trained:
+    """The small experiment, run to its end in `folder`."""
+    return run(SMALL, data, folder)
+
+
+def same_weights(left: Trained, right: Trained) -> bool:
+    return same_tensors(left.network.state_dict(), right.network.state_dict())
+
+
+def same_tensors(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_the_rows_of_the_metrics_file_are_the_history(trained: Trained, folder: Path) -> None:
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert rows == [asdict(row) for row in trained.history]
+    assert [row["epoch"] for row in rows] == [1, 2, 3]
+    for row in rows:
+        assert row["learning_rate"] == SMALL.learning_rate
+        assert row["validation_loss"] == row["validation_bce"]
+        assert 0 <= row["train_accuracy"] <= 1
+        assert row["train_accuracy"] * 9 == pytest.approx(round(row["train_accuracy"] * 9))
+        assert row["validation_accuracy"] * 3 == pytest.approx(round(row["validation_accuracy"] * 3))
+        assert row["images_per_s"] > 0
+        assert row["seconds"] > 0
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_run_leaves_its_state_its_figures_and_its_curves(folder: Path) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "metrics.jsonl", "state.safetensors"]
+    with Image.open(folder / "curves.png") as curves:
+        curves.load()
+        assert curves.format == "PNG"
+        assert len(curves.convert("L").getcolors() or []) > 10
+
+
+def test_two_runs_of_one_seed_are_equal_bit_for_bit(trained: Trained, data: PairData, tmp_path: Path) -> None:
+    torch.manual_seed(1234)
+    again = run(SMALL, data, tmp_path)
+    assert same_weights(again, trained)
+    for left, right in zip(again.history, trained.history, strict=True):
+        assert replace(left, seconds=0, images_per_s=0) == replace(right, seconds=0, images_per_s=0)
+
+
+def test_another_seed_is_another_run(trained: Trained, data: PairData, tmp_path: Path) -> None:
+    other = run(replace(SMALL, seed=1, epochs=1), data, tmp_path)
+    assert other.history[0].train_loss != trained.history[0].train_loss
+
+
+def test_the_learning_rate_falls_in_steps(data: PairData, tmp_path: Path) -> None:
+    falling = run(replace(SMALL, epochs=2, decay_every_epochs=1, decay_factor=0.5), data, tmp_path)
+    assert [row.learning_rate for row in falling.history] == pytest.approx([1e-3, 5e-4])
+
+
+def test_a_run_stops_when_validation_gets_no_better(data: PairData, tmp_path: Path) -> None:
+    stopped = run(replace(STILL, epochs=9, patience_epochs=2, keep="best"), data, tmp_path)
+    assert [row.epoch for row in stopped.history] == [1, 2, 3]
+    assert stopped.epoch == 1
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "expected"),
+    [
+        ([], 2, False),
+        ([0.5], 1, False),
+        ([0.5, 0.5], 1, True),
+        ([0.5, 0.6], 2, False),
+        ([0.5, 0.6, 0.55], 2, True),
+        ([0.5, 0.6, 0.4, 0.45], 2, False),
+        ([0.5, 0.6, 0.4, 0.45, 0.4], 2, True),
+        ([0.5, 0.6, 0.7, 0.8, 0.9], None, False),
+        ([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], None, True),
+        ([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], 2, True),
+    ],
+)
+def test_a_run_of_six_epochs_ends(trained: Trained, losses: list[float], patience: int | None, expected: bool) -> None:
+    history = [replace(trained.history[0], epoch=i, validation_loss=loss) for i, loss in enumerate(losses, 1)]
+    assert finished(replace(SMALL, epochs=6, patience_epochs=patience), history) is expected
+
+
+def state_of(experiment: Experiment, data: PairData, folder: Path) -> RunState:
+    return load_state(folder / "state.safetensors", experiment, data.sha256)
+
+
+def test_the_last_weights_are_kept(trained: Trained, data: PairData, folder: Path) -> None:
+    assert same_tensors(trained.network.state_dict(), state_of(SMALL, data, folder).weights)
+    assert trained.epoch == 3
+
+
+def test_the_best_weights_are_kept(data: PairData, tmp_path: Path) -> None:
+    """Steps that grow make later epochs worse; a shorter run ends in the weights that the best epoch had."""
+    growing = replace(SMALL, decay_every_epochs=1, decay_factor=20.0, keep="best")
+    best = run(growing, data, tmp_path / "best")
+    losses = [row.validation_loss for row in best.history]
+    assert best.epoch == 1 + losses.index(min(losses)) < 3
+    assert same_weights(best, run(replace(growing, epochs=best.epoch, keep="last"), data, tmp_path / "shorter"))
+    assert not same_tensors(best.network.state_dict(), state_of(growing, data, tmp_path / "best").weights)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data: PairData, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the loss became"):
+        run(EXPLODING, data, tmp_path)
+    state = state_of(EXPLODING, data, tmp_path)
+    assert len(state.history) == 1
+    assert all(tensor.isfinite().all() for tensor in state.weights.values())
+    assert same_tensors(state.weights, run(replace(SMALL, epochs=1), data, tmp_path / "one").network.state_dict())
+
+
+def test_weights_that_only_validation_finds_broken_are_not_saved(data: PairData, tmp_path: Path) -> None:
+    """With one batch an epoch, the step that breaks the weights is followed by no other."""
+    experiment = replace(EXPLODING, batch_pairs=9)
+    with pytest.raises(TrainingError, match="the loss became"):
+        run(experiment, data, tmp_path)
+    assert len(state_of(experiment, data, tmp_path).history) == 1
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+def test_a_second_run_in_one_folder_is_refused(trained: Trained, data: PairData, folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(TrainingError, match="already holds a run; add --resume") as caught:
+        run(SMALL, data, folder)
+    assert str(folder) in str(caught.value)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert same_weights(run(SMALL, data, folder, resume=True), trained)
+
+
+@pytest.mark.usefixtures("trained")
+def test_the_state_of_another_run_is_refused_by_name(data: PairData, folder: Path) -> None:
+    other = replace(SMALL, learning_rate=1e-4, network=NARROW.model_copy(update={"dropout": 0.5}))
+    with pytest.raises(TrainingError, match="another run") as caught:
+        run(other, data, folder, resume=True)
+    assert "(network, learning_rate differ)" in str(caught.value)
+    album = data.album
+    changed = Album(keys=album.keys, pixels=album.pixels, sha256="0" * 64)
+    with pytest.raises(TrainingError, match=r"\(data_sha256 differ\)"):
+        run(SMALL, replace(data, album=changed), folder, resume=True)
+
+
+def test_mse_is_reported_and_chosen_by_where_it_is_minimised(data: PairData, tmp_path: Path) -> None:
+    (row,) = run(replace(SMALL, loss="mse", epochs=1), data, tmp_path).history
+    assert row.validation_loss == row.validation_mse != row.validation_bce
+    assert 0 < row.train_loss < 0.5 < row.validation_bce

@@ -1,0 +1,75 @@
+"""The losses over embeddings, against slow loops."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.learning.losses import Classifier, large_margin_cosine, supervised_contrastive
+
+
+def embeddings(count: int = 11, dimension: int = 6, seed: int = 0) -> Tensor:
+    return functional.normalize(torch.randn(count, dimension, generator=torch.Generator().manual_seed(seed)))
+
+
+# Person 2 and person 4 are alone.
+LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 3, 4, 0, 1])
+
+
+def slow_contrastive(vectors: Tensor, labels: list[int], temperature: float) -> float:
+    """Khosla et al. 2020, equation 2."""
+    terms = []
+    for i, anchor in enumerate(vectors.double()):
+        others = [j for j in range(len(labels)) if j != i]
+        positives = [j for j in others if labels[j] == labels[i]]
+        if not positives:
+            continue
+        total = sum(math.exp(float(anchor @ vectors[j].double()) / temperature) for j in others)
+        shares = [math.exp(float(anchor @ vectors[j].double()) / temperature) / total for j in positives]
+        terms.append(-sum(math.log(share) for share in shares) / len(positives))
+    return sum(terms) / len(terms)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_the_contrastive_loss_equals_a_slow_loop(temperature: float) -> None:
+    found = supervised_contrastive(embeddings(), LABELS, temperature)
+    assert float(found) == pytest.approx(slow_contrastive(embeddings(), LABELS.tolist(), temperature), rel=1e-5)
+
+
+def test_it_falls_when_people_come_together() -> None:
+    directions = torch.eye(6)[LABELS]
+    assert float(supervised_contrastive(directions, LABELS, 0.1)) < 1.2
+    assert float(supervised_contrastive(embeddings(), LABELS, 0.1)) > 2
+    assert float(supervised_contrastive(directions, LABELS.roll(1), 0.1)) > 4
+
+
+def test_gradients_are_finite_when_everybody_is_alone_or_one() -> None:
+    for labels in (torch.arange(11), torch.zeros(11, dtype=torch.int64)):
+        vectors = embeddings().requires_grad_()
+        loss = supervised_contrastive(vectors, labels, 0.1)
+        loss.backward()
+        assert bool(loss.isfinite())
+        assert vectors.grad is not None
+        assert bool(vectors.grad.isfinite().all())
+
+
+def test_cosface_equals_a_slow_loop() -> None:
+    """Wang et al. 2018, equation 4."""
+    classifier = Classifier(5, 6)
+    torch.nn.init.normal_(classifier.weight, generator=torch.Generator().manual_seed(3))
+    cosines = classifier(embeddings()).detach()
+    expected = 0.0
+    for vector, label in zip(embeddings(), LABELS.tolist(), strict=True):
+        found = [float(vector @ row / row.norm()) for row in classifier.weight.detach()]
+        logits = [20 * (cosine - 0.15 * (k == label)) for k, cosine in enumerate(found)]
+        expected -= (logits[label] - math.log(sum(math.exp(logit) for logit in logits))) / len(LABELS)
+    assert float(large_margin_cosine(cosines, LABELS, 20, 0.15)) == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_margin_makes_it_harder() -> None:
+    cosines = embeddings(dimension=5)
+    losses = [float(large_margin_cosine(cosines, LABELS, 20, margin)) for margin in (0.0, 0.15, 0.3)]
+    assert losses == sorted(losses)
+    assert len(set(losses)) == 3

@@ -1,0 +1,144 @@
+"""A run that was interrupted, anywhere, ends as one that never was."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from model.errors import TrainingError
+from tests.training.support.small_pairs import CPU, NARROW, SMALL, run
+from training.data.pair_data import PairData
+from training.data.pairs import PairSet
+from training.learning.experiments import Experiment
+from training.learning.loop import Trained, train
+from training.learning.state import Epoch, load_state
+
+# All that a run can remember: moments, dropout, decay, the best weights.
+EVERYTHING = replace(
+    SMALL,
+    network=NARROW.model_copy(update={"dropout": 0.5}),
+    weight_decay=1e-2,
+    decay_every_epochs=2,
+    patience_epochs=2,
+    keep="best",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interrupted(PairSet):
+    """Pairs whose reader presses Ctrl-C when so many batches have been taken."""
+
+    taken: list[Tensor]
+    after: int
+
+    def __getitem__(self, chosen: Tensor) -> PairSet:
+        if len(self.taken) == self.after:
+            raise KeyboardInterrupt
+        self.taken.append(chosen)
+        return super().__getitem__(chosen)
+
+
+def interrupt(experiment: Experiment, data: PairData, folder: Path, after: int) -> None:
+    pairs = data.training
+    stopping = Interrupted(left=pairs.left, right=pairs.right, same=pairs.same, taken=[], after=after)
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, replace(data, training=stopping), folder, resume=True)
+
+
+def untimed(history: list[Epoch]) -> list[Epoch]:
+    return [replace(row, seconds=0, images_per_s=0) for row in history]
+
+
+def assert_equal_files(left: Path, right: Path) -> None:
+    """All tensors of two states, the optimiser's moments and the best weights among them, bit for bit."""
+    first, second = load_file(left / "state.safetensors"), load_file(right / "state.safetensors")
+    assert first.keys() == second.keys()
+    assert {name.partition("/")[0] for name in first} == {"weights", "optimizer", "best"}
+    for name in first:
+        assert torch.equal(first[name], second[name]), name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    """A run that nothing interrupted."""
+
+    folder: Path
+    trained: Trained
+
+
+@pytest.fixture(scope="module")
+def whole(data: PairData, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    folder = tmp_path_factory.mktemp("whole")
+    return Whole(folder=folder, trained=run(EVERYTHING, data, folder))
+
+
+@pytest.mark.parametrize("batches", [(3,), (6,), (8,), (2, 4)], ids=str)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    whole: Whole, data: PairData, tmp_path: Path, batches: tuple[int, ...]
+) -> None:
+    """An epoch has three batches; several numbers are several interruptions."""
+    for after in batches:
+        interrupt(EVERYTHING, data, tmp_path, after)
+    resumed = run(EVERYTHING, data, tmp_path, resume=True)
+    assert len(resumed.history) == 3
+    assert untimed(resumed.history) == untimed(whole.trained.history)
+    assert resumed.epoch == whole.trained.epoch
+    assert_equal_files(whole.folder, tmp_path)
+    weights = resumed.network.state_dict()
+    assert all(torch.equal(weights[name], tensor) for name, tensor in whole.trained.network.state_dict().items())
+    assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
+
+
+def test_an_interruption_keeps_the_last_finished_epoch(data: PairData, tmp_path: Path) -> None:
+    interrupt(SMALL, data, tmp_path, 5)
+    assert len(load_state(tmp_path / "state.safetensors", SMALL, data.sha256).history) == 1
+    assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
+
+
+def test_resuming_a_finished_run_trains_no_further(whole: Whole, data: PairData) -> None:
+    state = (whole.folder / "state.safetensors").read_bytes()
+    again = run(EVERYTHING, data, whole.folder, resume=True)
+    assert again.history == whole.trained.history
+    assert (whole.folder / "state.safetensors").read_bytes() == state
+
+
+def test_a_run_stopped_between_its_files_catches_up(data: PairData, tmp_path: Path) -> None:
+    """The state is written before the metrics; resumed, the run ends with every row."""
+    trained = run(SMALL, data, tmp_path)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "metrics.jsonl").write_text("".join(lines[:-1]))
+    assert run(SMALL, data, tmp_path, resume=True).history == trained.history
+    assert (tmp_path / "metrics.jsonl").read_text() == "".join(lines)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(data: PairData, tmp_path: Path, resume: bool) -> None:
+    run(SMALL, data, tmp_path)
+    (tmp_path / "state.safetensors").unlink()
+    rows = (tmp_path / "metrics.jsonl").read_text()
+    with pytest.raises(TrainingError, match=r"state\.safetensors is gone"):
+        run(SMALL, data, tmp_path, resume=resume)
+    assert (tmp_path / "metrics.jsonl").read_text() == rows
+
+
+def test_other_training_pairs_are_another_run(data: PairData, tmp_path: Path) -> None:
+    interrupt(SMALL, data, tmp_path, 5)
+    swapped = replace(data, training=data.validation, validation=data.training)
+    with pytest.raises(TrainingError, match=r"\(data_sha256 differ\)"):
+        run(SMALL, swapped, tmp_path, resume=True)
+
+
+def test_a_resumed_run_remembers_the_code_that_it_began_with(data: PairData, tmp_path: Path) -> None:
+    one = replace(SMALL, epochs=1)
+    assert train(one, data, tmp_path, CPU, code="first").code_version == "first"
+    assert train(one, data, tmp_path, CPU, resume=True, code="second").code_version == "first"
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(data: PairData, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match="cannot be written"):
+        run(SMALL, data, tmp_path / "file" / "run")

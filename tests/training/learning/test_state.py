@@ -1,0 +1,169 @@
+"""The state of a run on the disk: whole again when read, refused when damaged or foreign."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from model.errors import TrainingError
+from tests.training.support.small_pairs import SMALL
+from training.learning.state import (
+    Epoch,
+    RunState,
+    best_epoch,
+    flatten_optimizer,
+    load_state,
+    restore_optimizer,
+    save_state,
+)
+
+DATA = "a" * 64
+
+
+def row(epoch: int, validation_loss: float) -> Epoch:
+    return Epoch(
+        epoch=epoch,
+        learning_rate=1e-4,
+        train_loss=0.5 / epoch,
+        train_accuracy=0.75,
+        validation_loss=validation_loss,
+        validation_bce=validation_loss,
+        validation_mse=0.2,
+        validation_accuracy=0.7,
+        seconds=1.5,
+        images_per_s=100.25,
+    )
+
+
+def tensors(seed: int) -> dict[str, Tensor]:
+    draws = torch.Generator().manual_seed(seed)
+    kernel = torch.randn(3, 2, 4, 4, generator=draws).to(memory_format=torch.channels_last)
+    return {"twin.0.weight": kernel, "count": torch.tensor(7), "bias": torch.randn(3, generator=draws)}
+
+
+def state() -> RunState:
+    return RunState(weights=tensors(0), optimizer=tensors(1), best=tensors(2), history=[row(1, 0.6), row(2, 1 / 3)])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "state.safetensors"
+    save_state(path, state(), SMALL, DATA)
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(TrainingError) as caught:
+        load_state(path, SMALL, DATA)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+def test_a_state_comes_back_whole(path: Path) -> None:
+    found, wanted = load_state(path, SMALL, DATA), state()
+    assert found.history == wanted.history
+    for left, right in (
+        (found.weights, wanted.weights),
+        (found.optimizer, wanted.optimizer),
+        (found.best, wanted.best),
+    ):
+        assert left.keys() == right.keys()
+        assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_a_state_without_best_weights_comes_back_without(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    save_state(path, RunState(weights=tensors(0), optimizer=tensors(1)), SMALL, DATA)
+    found = load_state(path, SMALL, DATA)
+    assert found.best == {}
+    assert found.history == []
+
+
+def test_saving_replaces_the_epoch_before(path: Path) -> None:
+    later = state()
+    later.history.append(row(3, 0.5))
+    save_state(path, later, SMALL, DATA)
+    assert load_state(path, SMALL, DATA).history == later.history
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("length", [0, 5, 200, -1])
+def test_a_cut_state_is_refused(path: Path, length: int) -> None:
+    path.write_bytes(path.read_bytes()[:length])
+    assert "cannot be read as the state of a run" in refused(path)
+
+
+@pytest.mark.parametrize("content", [b"no safetensors file", bytes(1000)])
+def test_what_is_no_state_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    refused(path)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {"other": "{}"},
+        {"facepair-run": "no json"},
+        {"facepair-run": "{}"},
+        {"facepair-run": "[]"},
+        {"facepair-run": json.dumps({"run": {}})},
+        {"facepair-run": json.dumps({"run": {}, "history": []})},
+    ],
+)
+def test_a_foreign_header_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
+    save_file({"x": torch.zeros(2)}, path, metadata=metadata)
+    refused(path)
+
+
+def test_with_other_threads_or_processes_it_is_another_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums would be rounded in another order, and the run would not end in the same weights."""
+    threads = torch.get_num_threads()
+    monkeypatch.setattr("torch.get_num_threads", lambda: 17)
+    assert f"was begun with {threads} threads; add --threads {threads}" in refused(path)
+    monkeypatch.setattr("training.learning.parallel.world_size", lambda: 17)
+    assert "is the state of another run (threads, processes differ)" in refused(path)
+
+
+def test_a_checkpoint_is_no_state(path: Path, checkpoint_path: Path) -> None:
+    path.write_bytes(checkpoint_path.read_bytes())
+    refused(path)
+
+
+def test_an_absent_state_is_refused(tmp_path: Path) -> None:
+    refused(tmp_path / "absent.safetensors")
+
+
+def test_the_first_epoch_of_lowest_loss_is_the_best() -> None:
+    assert best_epoch([]) == 0
+    assert best_epoch([row(1, 0.6), row(2, 0.4), row(3, 0.5), row(4, 0.4)]) == 2
+
+
+def adam(layer: nn.Module) -> torch.optim.Adam:
+    return torch.optim.Adam(layer.parameters(), 0.1, weight_decay=0.01)
+
+
+def take_steps(layer: nn.Module, optimizer: torch.optim.Adam, count: int) -> None:
+    for number in range(count):
+        optimizer.zero_grad()
+        (layer(torch.full((1, 3), 1.0 + number)) ** 2).sum().backward()
+        optimizer.step()
+
+
+def test_a_restored_optimizer_goes_on_as_the_first_would() -> None:
+    first, second = nn.Linear(3, 2), nn.Linear(3, 2)
+    optimizer, restored = adam(first), adam(second)
+    take_steps(first, optimizer, 3)
+    second.load_state_dict(first.state_dict())
+    restore_optimizer(restored, {name: tensor.clone() for name, tensor in flatten_optimizer(optimizer).items()})
+    for layer, one in ((first, optimizer), (second, restored)):
+        take_steps(layer, one, 2)
+    assert all(torch.equal(*pair) for pair in zip(first.parameters(), second.parameters(), strict=True))
+    flat, wanted = flatten_optimizer(restored), flatten_optimizer(optimizer)
+    assert flat.keys() == wanted.keys() == {f"{i}.{name}" for i in (0, 1) for name in ("step", "exp_avg", "exp_avg_sq")}
+    assert all(torch.equal(flat[name], wanted[name]) for name in wanted)

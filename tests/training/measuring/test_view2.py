@@ -1,0 +1,217 @@
+"""View 2 in small: three folds of drawn people, each scored by a network that saw only the other two."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from model.errors import DataError, TrainingError
+from tests.drawing import encode, portrait
+from tests.training.support.small_people import SMALL_PEOPLE
+from training.__main__ import main
+from training.commands import view2 as view2_command
+from training.data.album import open_album
+from training.data.lfw_folds import Protocol, read_pair_folds, read_people_folds, read_protocol
+from training.data.people import HoldOut
+from training.learning.experiments import EXPERIMENTS
+from training.learning.loop import Trained, train
+from training.measuring.view2 import fold_data, pairs_of_fold
+from training.measuring.view2_results import VIEW2_FILE, View2
+from training.people.people_experiment import IdentityExperiment
+from training.runs.read import read_run
+
+FOLDS, PEOPLE, PICTURES = 3, 4, 3
+RUN = replace(SMALL_PEOPLE, name="small-view2", held_out=HoldOut(fraction=0.4), people=3, epochs=1)
+
+
+def name_of(fold: int, person: int) -> str:
+    return f"Fold{fold}_{person}"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with the pictures and both lists."""
+    folder = tmp_path_factory.mktemp("view2")
+    people, pairs = [str(FOLDS)], [f"{FOLDS}\t{PEOPLE}"]
+    for fold in range(1, FOLDS + 1):
+        names = [name_of(fold, person) for person in range(PEOPLE)]
+        people += [str(PEOPLE), *(f"{name}\t{PICTURES}" for name in names)]
+        pairs += [f"{name}\t1\t{1 + fold % 2 + 1}" for name in names]
+        pairs += [f"{name}\t1\t{names[(i + 1) % PEOPLE]}\t2" for i, name in enumerate(names)]
+        for number, name in enumerate(names):
+            (folder / "people" / name).mkdir(parents=True)
+            for picture in range(1, PICTURES + 1):
+                path = folder / "people" / name / f"{name}_{picture:04d}.png"
+                path.write_bytes(encode(portrait(10 * fold + number, picture)))
+    (folder / "people.txt").write_text("\n".join(people) + "\n")
+    (folder / "pairs.txt").write_text("\n".join(pairs) + "\n")
+    return folder
+
+
+@pytest.fixture
+def protocol(data: Path) -> Protocol:
+    return read_protocol(data / "people.txt", data / "pairs.txt")
+
+
+@pytest.fixture
+def arguments(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The command on the small experiment; results go to `tmp_path / "out"`."""
+    monkeypatch.setitem(EXPERIMENTS, RUN.name, RUN)
+    return ["view2", RUN.name, "--data", str(data), "--images", "people", "--cache", str(tmp_path / "cache"),
+            "--device", "cpu", "--out", str(tmp_path / "out")]  # fmt: skip
+
+
+def test_the_lists_are_read_by_folds(protocol: Protocol) -> None:
+    assert list(protocol.numbers) == [1, 2, 3]
+    for fold, people in enumerate(protocol.people, 1):
+        assert people == {name_of(fold, person): PICTURES for person in range(PEOPLE)}
+        pairs = protocol.pairs[fold - 1]
+        assert [pair.same for pair in pairs] == [True] * PEOPLE + [False] * PEOPLE
+        assert {name for pair in pairs for name in (pair.left[0], pair.right[0])} == people.keys()
+
+
+def test_a_fold_s_network_sees_nobody_of_the_fold(protocol: Protocol, data: Path, tmp_path: Path) -> None:
+    album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
+    for number in protocol.numbers:
+        found = fold_data(protocol, number, album, RUN)
+        others = {name for fold, people in enumerate(protocol.people, 1) if fold != number for name in people}
+        assert found.training.keys() | found.held_out.keys() == others
+        assert not found.training.keys() & found.held_out.keys()
+        validated = {album.keys[i][0] for i in (*found.validation.left.tolist(), *found.validation.right.tolist())}
+        assert validated <= found.held_out.keys()
+
+
+def test_pictures_without_a_face_are_named_as_such(protocol: Protocol, data: Path, tmp_path: Path) -> None:
+    album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
+    pair = protocol.pairs[0][0]
+    gone = album.index()[pair.left]
+    keys = [key for key in album.keys if key != pair.left]
+    pixels = torch.cat([album.pixels[:gone], album.pixels[gone + 1 :]])
+    without = replace(album, keys=keys, pixels=pixels, faceless=[pair.left])
+    for ask in (lambda: pairs_of_fold(protocol, 1, without), lambda: fold_data(protocol, 2, without, RUN)):
+        with pytest.raises(DataError, match="no face large enough was found in " + "/".join(pair.left)):
+            ask()
+
+
+def test_folds_are_done_one_after_the_other(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--folds", "1", "3"]) == 0
+    assert "over 2 of 3 folds; not done: 2" in capsys.readouterr().out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fold-01", "fold-03", VIEW2_FILE]
+    results = [tmp_path / "out" / f"fold-{n:02d}" / "result.json" for n in (1, 3)]
+    written = [path.stat().st_mtime_ns for path in results]
+    assert main([*arguments, "--folds", "1"]) == 0
+    assert main(arguments) == 0
+    assert [path.stat().st_mtime_ns for path in results] == written
+    found = View2.model_validate_json((tmp_path / "out" / VIEW2_FILE).read_bytes())
+    shares = []
+    for fold in found.done:
+        run = read_run(tmp_path / "out" / f"fold-{fold.fold:02d}")
+        assert all(f"Fold{fold.fold}_" in name for pair in run.pairs for name in pair)
+        shares.append(float(((run.scores >= fold.threshold) == run.same).mean()))
+        assert fold.accuracy == shares[-1]
+    assert (len(shares), found.missing, found.category) == (3, (), "unrestricted, no outside data")
+    assert found.mean == pytest.approx(np.mean(shares))
+    assert found.standard_error == pytest.approx(np.std(shares, ddof=1) / 3**0.5)
+
+
+def test_a_fold_that_fails_leaves_what_is_known_of_the_others(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main([*arguments, "--folds", "3"]) == 0
+
+    def failing(experiment: IdentityExperiment, *rest: Any, **named: Any) -> Trained:
+        if experiment.name.endswith("fold-02"):
+            raise TrainingError("out of luck")
+        return train(experiment, *rest, **named)
+
+    monkeypatch.setattr(view2_command, "train", failing)
+    assert main(arguments) == 1
+    found = View2.model_validate_json((tmp_path / "out" / VIEW2_FILE).read_bytes())
+    assert [fold.fold for fold in found.done] == [1, 3]
+
+
+def test_an_interrupted_fold_goes_on(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Interrupted after its training and before its test: nothing is trained again."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(view2_command, "finish", interrupted)
+        assert main([*arguments, "--folds", "2"]) == 130
+    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    state = tmp_path / "out" / "fold-02" / "state.safetensors"
+    before = state.read_bytes()
+    assert main([*arguments, "--folds", "2"]) == 0
+    assert state.read_bytes() == before
+    assert "over 1 of 3 folds; not done: 1, 3" in capsys.readouterr().out
+
+
+def test_folds_of_another_run_are_refused(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--folds", "1"]) == 0
+    monkeypatch.setitem(EXPERIMENTS, RUN.name, replace(RUN, temperature=0.2))
+    assert main([*arguments, "--folds", "2"]) == 1
+    assert "fold-01: holds a fold of another run" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_folds_that_there_are_not_and_experiments_on_pairs_are_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "--folds", "1", "4"]) == 1
+    assert "has folds 1 to 3, not 4" in capsys.readouterr().err
+    arguments[1] = "experiment-2"
+    assert main(arguments) == 1
+    assert "experiment-2: learns from pairs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", ":1: expected a number of folds"),
+        ("2\n1\nAda\t1\n", ":4: expected a number of folds or of people"),
+        ("1\n2\nAda\t1\n", ":2: fold 1 should have 2 people"),
+        ("2\n1\nAda\t1\n1\nAda\t1\n", ":4: fold 2 should have 1 people, each in this fold alone"),
+        ("1\n1\nAda\n", ":3: expected NAME and the number"),
+    ],
+)
+def test_broken_folds_of_people_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "people.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_people_folds(tmp_path / "people.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1\nA\t1\t2\n", ":1: expected the number of folds and of pairs"),
+        ("1\t1\nA\t1\t2\n", ":1: announces 1 folds of 1 pairs of each kind"),
+        ("1\t1\nA\t1\t2\nB\t1\t2\n", ":1: announces 1 folds of 1 pairs of each kind"),
+        ("1\t1\nA\t1\t2\nB\t1\n", ":3: expected NAME, 1, 2"),
+    ],
+)
+def test_broken_folds_of_pairs_are_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_pair_folds(tmp_path / "pairs.txt")
+
+
+def test_pairs_of_people_of_another_fold_are_refused(data: Path, tmp_path: Path) -> None:
+    text = (data / "pairs.txt").read_text().replace("Fold1_0\t1\tFold1_1", "Fold1_0\t1\tFold2_1")
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(DataError, match="Fold2_1 is not of fold 1"):
+        read_protocol(data / "people.txt", tmp_path / "pairs.txt")
+
+
+def test_the_lists_of_lfw_fit_together(lfw: Path) -> None:
+    protocol = read_protocol(lfw / "people.txt", lfw / "pairs.txt")
+    assert [len(people) for people in protocol.people][:3] == [601, 555, 552]
+    assert [len(pairs) for pairs in protocol.pairs] == [600] * 10

@@ -1,0 +1,332 @@
+"""A run that learns from people, made small: its batches, its steps, what it keeps, how it resumes and ends."""
+
+import json
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from model.checkpoint import Header, load
+from model.errors import TrainingError
+from model.networks.heads import JointBayesianHead
+from model.networks.inputs import normalise, to_unit
+from model.networks.residual import ResidualNetwork
+from model.similarity import similarity
+from tests.training.support.small_pairs import CPU, SMALL
+from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
+from training.commands.train import _describe
+from training.data.datasets import PeopleData
+from training.data.pairs import read_pairs, resolve
+from training.data.people import impostor_pairs, owners
+from training.fitting.head import fit_head
+from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
+from training.learning.experiments import EXPERIMENTS
+from training.learning.loop import Trained, read_metrics, train
+from training.learning.losses import large_margin_cosine, supervised_contrastive
+from training.learning.state import Epoch
+from training.learning.trainer import new_trainer
+from training.people import people_epoch as identity_epoch
+from training.people.people_augmentation import BatchAugmentation
+from training.people.people_batches import batches_in_epoch, identity_batches
+from training.people.people_epoch import identity_step, new_identity_learner, run_identity_epoch
+from training.people.people_experiment import IdentityExperiment
+from training.runs.finish import finish
+from training.scoring import embed_all, raw_scores, score_pairs
+from training.statistics.calibration import platt
+from training.statistics.rates import cross_entropy
+
+STILL = replace(
+    SMALL_PEOPLE,
+    virtual=0,
+    augmentation=BatchAugmentation(
+        flip_probability=0, rotation_deg=0, scale=0, shift=0, shear=0, gamma=0, contrast=0, erase_probability=0,
+        blur_probability=0,
+    ),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw_people(tmp_path_factory.mktemp("drawn"))
+
+
+@pytest.fixture(scope="module")
+def data(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> PeopleData:
+    return data_of(album_of(folder, tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def whole(data: PeopleData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Trained, Path]:
+    """The small experiment, run to its end."""
+    place = tmp_path_factory.mktemp("whole")
+    return train(SMALL_PEOPLE, data, place, CPU), place
+
+
+def untimed(history: list[Epoch]) -> list[Epoch]:
+    return [replace(row, seconds=0, images_per_s=0) for row in history]
+
+
+def test_batches_hold_who_they_say(data: PeopleData) -> None:
+    """Without changes each picture is found again in the album: its person is that of its label."""
+    album = normalise(to_unit(data.album.pixels), STILL.preprocessing)
+    names = [sorted(n for n in data.training if len(data.training[n]) > 1)[i] for i in range(len(data.several))]
+    batches = list(identity_batches(STILL, data, 1, CPU))
+    assert len(batches) == batches_in_epoch(STILL, data) == round(data.pictures / 8)
+    for batch in batches:
+        assert batch.images.is_contiguous(memory_format=torch.channels_last)
+        assert len(batch.images) == len(batch.labels) == batch.known + 2 * min(2, len(data.single))
+        for number, (image, label) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
+            distances = (album - image).abs().amax((1, 2, 3))
+            name = data.album.keys[int(distances.argmin())][0]
+            assert float(distances.min()) < 1e-3
+            if number < batch.known:
+                assert name == names[label]
+            else:
+                assert label >= len(names)
+                assert len(data.training[name]) == 1
+
+
+def test_virtual_people_and_both_views_have_labels_of_their_own(data: PeopleData) -> None:
+    for batch in identity_batches(SMALL_PEOPLE, data, 1, CPU):
+        virtual = len(batch.labels) - batch.known - 2 * min(2, len(data.single))
+        assert virtual == 2 * min(2, len(batch.labels[: batch.known].unique()) // 2)
+        others = batch.labels[batch.known :]
+        assert int(others.min()) >= len(data.several)
+        assert all(int((others == label).sum()) == 2 for label in others.unique())
+
+
+def test_batches_are_changed_anew_each_epoch_and_alike_each_time(data: PeopleData) -> None:
+    first, again, second = (
+        [batch.images for batch in identity_batches(SMALL_PEOPLE, data, epoch, CPU)] for epoch in (1, 1, 2)
+    )
+    assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
+    assert not torch.equal(first[0], second[0])
+
+
+def test_steps_lower_the_loss_and_move_every_parameter(data: PeopleData) -> None:
+    learner = new_identity_learner(STILL, data, CPU)
+    before = {name: tensor.detach().clone() for name, tensor in learner.model.named_parameters()}
+    learner.model.train()
+    batch = next(iter(identity_batches(STILL, data, 1, CPU)))
+    losses = [identity_step(STILL, learner, batch)[0] for _ in range(15)]
+    assert losses[-1] < losses[0]
+    for name, tensor in learner.model.named_parameters():
+        assert torch.equal(tensor, before[name]) == name.startswith("average."), name
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_s_loss_is_the_experiment_s(data: PeopleData, precision: Literal["float32", "bfloat16"]) -> None:
+    unusual = replace(
+        STILL, temperature=0.3, classifier_scale=7.0, classifier_margin=0.4, classifier_weight=0.25, precision=precision
+    )
+    learner = new_identity_learner(unusual, data, CPU)
+    learner.model.train()
+    batch = next(iter(identity_batches(unusual, data, 1, CPU)))
+    known = batch.labels[: batch.known]
+    parts = learner.model.network.embed(batch.images).chunk(2, dim=1)
+    losses = []
+    for part, classifier in zip(parts, learner.model.classifiers, strict=True):
+        view = part / part.norm(dim=1, keepdim=True)
+        margin = large_margin_cosine(classifier(view[: batch.known]), known, 7.0, 0.4)
+        losses.append(supervised_contrastive(view, batch.labels, 0.3) + 0.25 * margin)
+    expected = float(torch.stack(losses).mean().detach())
+    found = identity_step(unusual, learner, batch)[0]
+    assert found == pytest.approx(expected, rel=1e-5 if precision == "float32" else 0.05)
+    assert (abs(found / expected - 1) < 1e-5) == (precision == "float32")
+
+
+def test_an_epoch_has_the_experiment_s_rate_and_decay_and_validates_the_average(data: PeopleData) -> None:
+    learner = new_identity_learner(SMALL_PEOPLE, data, CPU)
+    row = run_identity_epoch(SMALL_PEOPLE, data, learner, 1)
+    count = batches_in_epoch(SMALL_PEOPLE, data)
+    for group in learner.optimizer.param_groups:
+        assert group["lr"] == SMALL_PEOPLE.learning_rate_at(count - 1, 3 * count)
+        assert group["weight_decay"] == SMALL_PEOPLE.weight_decay
+    losses = []
+    for network in (learner.model.average, learner.model.network):
+        raw, same = raw_scores(network, SMALL_PEOPLE.preprocessing, data.album, data.validation)
+        scale, bias = platt(raw, same)
+        losses.append(cross_entropy(torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy(), same))
+    assert row.validation_loss == pytest.approx(losses[0], rel=1e-6)
+    assert row.validation_loss != pytest.approx(losses[1], rel=1e-3)
+
+
+def test_another_seed_draws_other_batches(data: PeopleData) -> None:
+    moved = replace(STILL, augmentation=SMALL_PEOPLE.augmentation)
+    first, again, other = (
+        next(iter(identity_batches(replace(moved, seed=seed), data, 1, CPU))).images for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_the_head_is_fitted_on_the_people_trained_on(whole: tuple[Trained, Path], data: PeopleData) -> None:
+    network, config = whole[0].network, SMALL_PEOPLE.preprocessing
+    assert isinstance(network, ResidualNetwork)
+    network = deepcopy(network)
+    fit_head(network, config, data)
+    heads = []
+    for people_ in (data.training, data.held_out):
+        pictures, people = owners(people_)
+        head = JointBayesianHead(SMALL_PEOPLE.network.dimension)
+        fit_joint_bayesian(head, scatter(embed_all(network, config, data.album.pixels[pictures]), people))
+        heads.append(head)
+    off = [float((network.head.mean - head.mean).abs().max()) for head in heads]  # type: ignore[operator]
+    assert off[0] < 1e-3 < off[1]
+
+
+def test_a_run_s_rows(whole: tuple[Trained, Path], data: PeopleData) -> None:
+    trained, place = whole
+    assert [row.epoch for row in trained.history] == [1, 2, 3]
+    assert read_metrics(place / "metrics.jsonl") == trained.history
+    for row in trained.history:
+        assert 0 <= row.train_accuracy <= 1
+        assert row.validation_loss == row.validation_bce
+        assert row.validation_best_accuracy is not None
+        assert row.validation_best_accuracy >= row.validation_accuracy
+        assert row.validation_area is not None
+        assert 0 <= row.validation_area <= 1
+    count = batches_in_epoch(SMALL_PEOPLE, data)
+    assert trained.history[0].learning_rate == SMALL_PEOPLE.learning_rate_at(count - 1, 3 * count)
+
+
+def test_the_average_is_what_is_kept(whole: tuple[Trained, Path]) -> None:
+    trained, place = whole
+    state = load_file(place / "state.safetensors")
+    assert {name.split(".")[0] for name in state if name.startswith("weights/")} == {
+        "weights/network", "weights/average", "weights/classifiers",
+    }  # fmt: skip
+    for name, tensor in trained.network.state_dict().items():
+        assert torch.equal(tensor, state[f"weights/average.{name}"]), name
+    kernel = "towers.0.fully_connected.weight"
+    assert not torch.equal(state[f"weights/average.{kernel}"], state[f"weights/network.{kernel}"])
+
+
+@pytest.mark.parametrize("after", [1, 3, 5])
+def test_interrupted_and_resumed_equals_uninterrupted(
+    whole: tuple[Trained, Path], data: PeopleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
+) -> None:
+    """Ctrl-C in the middle of an epoch, after so many steps of the run."""
+    taken = 0
+    step = identity_epoch.identity_step
+
+    def stopping(*arguments: object) -> tuple[float, int]:
+        nonlocal taken
+        taken += 1
+        if taken > after:
+            raise KeyboardInterrupt
+        return step(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(identity_epoch, "identity_step", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            train(SMALL_PEOPLE, data, tmp_path, CPU)
+    resumed = train(SMALL_PEOPLE, data, tmp_path, CPU, resume=True)
+    assert untimed(resumed.history) == untimed(whole[0].history)
+    first, second = (load_file(place / "state.safetensors") for place in (whole[1], tmp_path))
+    assert first.keys() == second.keys()
+    assert {name.partition("/")[0] for name in first} == {"weights", "optimizer"}
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_state_of_another_run_is_refused_by_name(whole: tuple[Trained, Path], data: PeopleData) -> None:
+    with pytest.raises(TrainingError, match=r"\(temperature differ\)"):
+        train(replace(SMALL_PEOPLE, temperature=0.2), data, whole[1], CPU, resume=True)
+
+
+def test_pairs_and_people_are_not_mixed_up(data: PeopleData) -> None:
+    with pytest.raises(TrainingError, match="pairs and people cannot stand for each other"):
+        new_trainer(SMALL, data, CPU)
+
+
+def test_one_person_alone_cannot_be_learned_from(data: PeopleData) -> None:
+    alone = replace(data, training=dict(list(data.training.items())[:1]))
+    with pytest.raises(TrainingError, match="takes two people with several pictures"):
+        new_identity_learner(SMALL_PEOPLE, alone, CPU)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data: PeopleData, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the loss became"):
+        train(replace(SMALL_PEOPLE, classifier_weight=float("inf")), data, tmp_path, CPU)
+
+
+@pytest.mark.parametrize("head", ["cosine", "joint-bayesian"])
+def test_a_finished_run_serves_what_it_measured(folder: Path, data: PeopleData, tmp_path: Path, head: str) -> None:
+    network = SMALL_PEOPLE.network.model_copy(update={"head": head})
+    run = replace(SMALL_PEOPLE, network=network, epochs=1)
+    test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album.index())
+    header = finish(run, train(run, data, tmp_path, CPU), data, test, tmp_path, "code")
+    checkpoint = load(tmp_path / "small-people.safetensors")
+    assert checkpoint.header == header
+    assert isinstance(checkpoint.network, ResidualNetwork)
+    assert float(checkpoint.network.head.scale) != 1
+    scores, same = score_pairs(checkpoint.network, run.preprocessing, data.album, test)
+    accuracy = next(m for m in header.metrics if (m.name, m.split) == ("accuracy at threshold", "test"))
+    assert (header.threshold.value, header.threshold.method) == (0.5, "even odds")
+    assert accuracy.value == ((scores >= 0.5) == same).mean()
+    assert {m.split for m in header.metrics if m.name == "calibration error"} == {"validation", "test"}
+    assert header.provenance.validation_pairs_sharing_people == 0
+    card = (tmp_path / "small-people.md").read_text()
+    for point in header.operating_points:
+        assert f"| {point.name} | {point.threshold:.6f} |" in card
+    assert Header.model_validate_json((tmp_path / "result.json").read_text()) == header
+
+
+def test_operating_points_are_over_all_pairs_of_the_people_held_out(data: PeopleData, tmp_path: Path) -> None:
+    run = replace(SMALL_PEOPLE, epochs=1)
+    trained = train(run, data, tmp_path, CPU)
+    header = finish(run, trained, data, None, tmp_path, "code")
+    left, right = impostor_pairs(data.held_out)
+    (point,) = header.operating_points
+    assert (point.name, point.pairs, point.people) == ("fmr_1e-1", len(left), len(data.held_out))
+    assert isinstance(trained.network, ResidualNetwork)
+    pixels = normalise(to_unit(data.album.pixels), run.preprocessing)
+    accepted = 0
+    for a, b in zip(left.tolist(), right.tolist(), strict=True):
+        embeddings = trained.network.embed(pixels[[a, b]])
+        accepted += float(similarity(trained.network.compare(embeddings[:1], embeddings[1:]))) >= point.threshold
+    assert accepted / len(left) == pytest.approx(point.fmr, abs=1.5 / len(left))
+
+
+def test_no_test_pair_has_a_say(folder: Path, data: PeopleData, tmp_path: Path) -> None:
+    run = replace(SMALL_PEOPLE, epochs=1)
+    test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album.index())
+    one = finish(run, train(run, data, tmp_path / "a", CPU), data, test, tmp_path / "a", "code")
+    turned = replace(test, same=1 - test.same)
+    other = finish(run, train(run, data, tmp_path / "b", CPU), data, turned, tmp_path / "b", "code")
+    assert one.embedding_sha256 == other.embedding_sha256
+    assert (one.threshold, one.operating_points) == (other.threshold, other.operating_points)
+
+
+def test_the_command_runs_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training.__main__ import main
+
+    small: IdentityExperiment = replace(SMALL_PEOPLE, epochs=1)
+    monkeypatch.setitem(EXPERIMENTS, "small-people", small)
+    arguments = ["run", "small-people", "--data", str(folder), "--cache", str(tmp_path / "cache"), "--images", "people",
+                 "--train-people", "people.txt", "--test-pairs", "test.txt", "--device", "cpu", "--out",
+                 str(tmp_path / "run")]  # fmt: skip
+    assert main(arguments) == 0
+    shown = capsys.readouterr()
+    assert "other people, on cpu" in shown.out
+    assert "calibration error" in shown.out
+    assert "epoch 1/1" in shown.err
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "curves.png", "metrics.jsonl", "result.json", "small-people.md", "small-people.safetensors",
+        "state.safetensors", "test-scores.csv",
+    ]  # fmt: skip
+    first = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert main([*arguments, "--resume"]) == 0
+    assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == first["metrics"]
+
+
+def test_the_description_has_the_sizes(data: PeopleData) -> None:
+    held = sum(len(pictures) for pictures in data.held_out.values())
+    assert data.pictures + held == sum(PICTURES)
+    assert _describe(data).startswith(f"{len(data.training)} people with {data.pictures} pictures to train on")

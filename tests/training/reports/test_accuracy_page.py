@@ -1,0 +1,230 @@
+"""The accuracy page, from folders of finished runs with made-up scores."""
+
+import re
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.checkpoint import Header
+from model.errors import DataError
+from model.networks.residual import ResidualConfig
+from model.similarity import OperatingPoint
+from tests.conftest import describe
+from tests.training.support.small_runs import ROW, write_run
+from training.learning.experiments import ALIGNED
+from training.measuring.all_pairs import ALL_PAIRS_FILE, AllPairsRates, RateAt
+from training.measuring.error_analysis import ERRORS_FILE, Bin, ErrorAnalysis, ScoredPair
+from training.measuring.variants import VARIANTS_FOLDER, Variant
+from training.measuring.view2_results import VIEW2_FILE, Fold, View2, format_view2
+from training.reports.accuracy_page import LOG_FILE
+from training.reports.published import PUBLISHED, category
+from training.reports.report import write_report
+from training.runs.finish import RESULT_FILE
+from training.runs.read import read_run
+from training.statistics.mcnemar import compare_runs
+from training.statistics.rates import Scores
+
+NAMES = [f"P{person}/P{person}_{picture}" for person in range(8) for picture in range(3)]
+PAIRS = list(combinations(NAMES, 2))[::2]
+SAME = np.array([left[:2] == right[:2] for left, right in PAIRS])
+PEOPLE_ROW = replace(ROW, validation_best_accuracy=0.9, validation_area=0.95)
+
+
+def scores(noise: float) -> Scores:
+    return np.clip(0.5 + np.where(SAME, 0.2, -0.2) + np.random.default_rng(0).normal(0, noise, len(PAIRS)), 0, 1)
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Experiment 2, one that learned from people, straightened, and one that is not finished."""
+    folder = tmp_path / "results"
+    write_run(folder / "experiment-2", PAIRS, scores(0.3))
+    write_run(folder / "experiment-1", PAIRS, scores(0.5))
+    write_run(folder / "experiment-5", PAIRS, scores(0.1), calibrated=True, preprocessing=ALIGNED, row=PEOPLE_ROW)
+    write_run(folder / "smoke", PAIRS, scores(0.5))
+    (write_run(folder / "experiment-6", PAIRS, scores(0.5)) / RESULT_FILE).unlink()
+    return folder
+
+
+def page(results: Path) -> str:
+    """The accuracy page; every picture that it shows is there."""
+    out = results.parent / "out"
+    text = next(path for path in write_report(results, out) if path.name == "accuracy.md").read_text()
+    for picture in re.findall(r"!\[[^]]*\]\(([^)]*)\)", text):
+        assert (out / picture).read_bytes().startswith(b"\x89PNG"), picture
+    return text
+
+
+def row(text: str, first: str, column: str) -> str:
+    """The cell of the first table that has such a column, in the row that begins so."""
+    lines = text.splitlines()
+    for number, line in enumerate(lines):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if column in cells and lines[number + 1].startswith("| ---"):
+            for other in lines[number + 2 :]:
+                found = [cell.strip() for cell in other.strip("|").split("|")]
+                if found[0] == first:
+                    return found[cells.index(column)]
+    raise AssertionError(f"no table has {first} and {column}")
+
+
+def test_each_page_has_its_runs(results: Path) -> None:
+    accuracy = page(results)
+    reproduction = (results.parent / "out" / "reproduction.md").read_text()
+    assert "experiment-5" not in reproduction
+    assert "experiment-1" in reproduction
+    for name in ("experiment-1", "experiment-6", "smoke"):
+        assert name not in accuracy
+    assert accuracy.index("experiment-2") < accuracy.index("experiment-5")
+    assert "BCE" not in accuracy
+
+
+def test_figures_stand_beside_published_ones(results: Path) -> None:
+    text = page(results)
+    metric = read_run(results / "experiment-5").metric("accuracy at threshold")
+    assert metric.interval
+    assert row(text, "**experiment-5**", "accuracy") == f"**{metric.value:.2%}**"
+    assert row(text, "**experiment-5**", "95% over pairs") == f"{metric.interval[0]:.1%} to {metric.interval[1]:.1%}"
+    assert re.fullmatch(r"[\d.]+% to [\d.]+%", row(text, "**experiment-5**", "95% over people"))
+    assert row(text, "**experiment-2**", "category") == "image-restricted, no outside data"
+    assert row(text, "**experiment-2**", "protocol") == "other pairs"
+    assert "75.00%" in text
+    for each in PUBLISHED:
+        assert f"| {each.system} ({each.paper}) | {each.category} | View 2 | {each.accuracy:.2%}" in text
+    error = float(np.mean((scores(0.1) - SAME) ** 2))
+    assert row(text, "experiment-5", "Brier") == f"{error:.4f}"
+    assert row(text, "experiment-5", "EER").startswith(f"{read_run(results / 'experiment-5').metric('EER').value:.2%}")
+
+
+def test_runs_that_differ_in_the_seed_are_summed_up(results: Path) -> None:
+    assert "## Over seeds" not in page(results)
+    write_run(
+        results / "experiment-5-seed1", PAIRS, scores(0.3), calibrated=True, preprocessing=ALIGNED, row=PEOPLE_ROW
+    )
+    text = page(results)
+    one, other = (
+        read_run(results / name).metric("area under ROC").value for name in ("experiment-5", "experiment-5-seed1")
+    )
+    expected = f"{(one + other) / 2:.2%} ({min(one, other):.2%} to {max(one, other):.2%})"
+    section = text.partition("## Over seeds")[2]
+    assert row(section, "experiment-5", "area under ROC") == expected
+    assert "| experiment-2 |" not in section.partition("##")[0]
+
+
+def test_a_category_says_who_saw_which_faces() -> None:
+    plain = Header(**dict(describe()), canary_similarity=0.5, embedding_sha256="")
+    aligned = plain.model_copy(update={"preprocessing": ALIGNED})
+    people = aligned.model_copy(update={"network": ResidualConfig(side_px=105)})
+    assert category(plain) == "image-restricted, no outside data"
+    assert category(aligned) == "image-restricted, label-free outside data"
+    assert category(people) == "unrestricted, label-free outside data"
+
+
+def test_runs_are_compared_with_experiment_2(results: Path) -> None:
+    text = page(results)
+    test = compare_runs(read_run(results / "experiment-5"), read_run(results / "experiment-2"))
+    assert test
+    assert row(text, "experiment-5", "only it is right") == str(test.first_only)
+    assert row(text, "experiment-5", "p") == f"{test.p_value:.2g}"
+
+
+def test_runs_on_other_pairs_are_not_compared(results: Path) -> None:
+    write_run(results / "other", [("A/1", "A/2"), ("A/1", "B/1"), ("B/1", "B/2")], np.array([0.9, 0.1, 0.8]))
+    assert "| other |" not in page(results).partition("## Against")[2].partition("## ")[0]
+
+
+def test_what_else_was_measured_is_listed(results: Path) -> None:
+    folder = results / "experiment-5"
+    header = read_run(folder).header
+    rates = (
+        RateAt(max_fmr=0.01, fnmr=0.2, interval=(0.1, 0.3), even_fnmr=0.1, even_interval=(0.05, 0.2)),
+        RateAt(max_fmr=0.001, fnmr=0.4, interval=(0.35, 0.45), even_fnmr=0.2, even_interval=(0.1, 0.4)),
+    )
+    found = AllPairsRates(
+        name="experiment-5", checkpoint_sha256="c" * 64, people_list="people", images="pictures", data_sha256="d",
+        people=8, pictures=24, missing=0, genuine=24, impostor=252, rates=rates,
+    )  # fmt: skip
+    (folder / ALL_PAIRS_FILE).write_text(found.model_dump_json())
+    point = OperatingPoint(
+        name="fmr_1e-2", max_fmr=0.01, threshold=0.9, fmr=0.0098, interval=(0.005, 0.02), split="held-out people",
+        pairs=123456, people=600,
+    )  # fmt: skip
+    (folder / RESULT_FILE).write_text(header.model_copy(update={"operating_points": (point,)}).model_dump_json())
+    metrics = tuple(metric for metric in header.metrics if metric.split == "test")
+    variant = Variant(
+        name="experiment-5", checkpoint_sha256="c" * 64, what="no flip averaging", images="lfw", pairs_list="pairs",
+        data_sha256="d", left_out=1, threshold=0.5, metrics=metrics, over_people=metrics[:5],
+    )  # fmt: skip
+    (folder / VARIANTS_FOLDER).mkdir()
+    (folder / VARIANTS_FOLDER / "no-flip.json").write_text(variant.model_dump_json())
+    text = page(results)
+    assert row(text, "experiment-5", "FNMR at FMR 0.1%, all pairs") == "40.00% (35.0% to 45.0%)"
+    assert row(text, "experiment-5", "each person alike") == "20.00% (10.0% to 40.0%)"
+    assert row(text, "experiment-5", "FMR") == "0.980% (0.500% to 2.000%)"
+    assert row(text, "experiment-5", "impostor pairs") == "123,456"
+    accepted = scores(0.1) >= 0.9
+    shares = (accepted[~SAME].mean(), 1 - accepted[SAME].mean())
+    for column, share in zip(("FMR on the test pairs", "FNMR on the test pairs"), shares, strict=True):
+        assert row(text, "experiment-5", column).startswith(f"{share:.1%} (")
+    assert row(text, "experiment-5", "changed") == "no flip averaging"
+    assert row(text, "experiment-5", "left out") == "1"
+
+
+def test_errors_are_listed_where_they_were_analysed(results: Path) -> None:
+    turned = Bin(label="0 to 10", pairs=98, right=90, interval=(0.84, 0.95), genuine=40, genuine_right=35)
+    found = ErrorAnalysis(
+        name="experiment-5", checkpoint_sha256="c" * 64, threshold=0.5, pairs=100, faceless=2,
+        tables={"yaw": (turned,)},
+        hardest={"wrong, two people, surest": (ScoredPair(left="A/1", right="B/2", similarity=0.97),)},
+    )  # fmt: skip
+    assert "Where they are wrong" not in page(results)
+    (results / "experiment-5" / ERRORS_FILE).write_text(found.model_dump_json())
+    text = page(results)
+    assert "2 pairs are left out" in text
+    assert "| yaw | 0 to 10 | 98 | 91.84% | 84.0% to 95.0% | 5 of 40 | 3 of 58 |" in text
+    assert "A/1 / B/2 0.9700" in text
+
+
+def test_folds_that_are_not_done_are_named(results: Path) -> None:
+    done = [Fold(fold=n, accuracy=a, pairs=600, threshold=0.5, checkpoint_sha256="c") for n, a in ((1, 0.9), (3, 0.94))]
+    found = View2(name="experiment-5", category="unrestricted, no outside data", of_folds=4, done=tuple(done))
+    assert found.mean == pytest.approx(0.92)
+    assert found.standard_error == pytest.approx(np.std([0.9, 0.94], ddof=1) / 2**0.5)
+    assert found.missing == (2, 4)
+    assert found.model_copy(update={"done": tuple(done[:1])}).standard_error is None
+    (results / "view2-experiment-5").mkdir()
+    (results / "view2-experiment-5" / VIEW2_FILE).write_text(found.model_dump_json())
+    text = page(results)
+    assert "| View 2 | **92.00% ± 2.00%** |  |  | 2 of 4 folds |" in text
+    assert format_view2(found) in text
+    assert "not done: 2, 4" in text
+
+
+def test_the_log_is_taken_in(results: Path) -> None:
+    (results / LOG_FILE).write_text("## Log\n\nTried nothing yet.\n")
+    assert page(results).endswith("Tried nothing yet.\n")
+
+
+def test_a_damaged_file_is_one_line(results: Path) -> None:
+    (results / "experiment-5" / ALL_PAIRS_FILE).write_text("{}")
+    with pytest.raises(DataError, match=r"all-pairs\.json: cannot be read") as caught:
+        page(results)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_was_measured_of_another_checkpoint_is_refused(results: Path) -> None:
+    found = ErrorAnalysis(
+        name="experiment-5", checkpoint_sha256="d" * 64, threshold=0.5, pairs=100, faceless=0, tables={}, hardest={}
+    )
+    (results / "experiment-5" / ERRORS_FILE).write_text(found.model_dump_json())
+    with pytest.raises(DataError, match=r"errors\.json: is of another checkpoint"):
+        page(results)
+
+
+def test_without_the_reference_s_experiments_there_is_one_page(tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    write_run(alone / "experiment-5", PAIRS, scores(0.1))
+    assert [path.name for path in write_report(alone, tmp_path / "alone-out")] == ["accuracy.md"]

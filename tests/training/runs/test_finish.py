@@ -1,0 +1,186 @@
+"""What a finished run writes: its checkpoint, its threshold from validation pairs alone, its figures and scores."""
+
+import csv
+import json
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model.checkpoint import Header, load
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.siamese import SiameseNetwork
+from model.similarity import similarity
+from tests.conftest import tiny_network
+from training.data.album import Album, open_album
+from training.data.pair_data import PairData
+from training.data.pairs import PairSet, split
+from training.fitting.thresholds import choose_threshold
+from training.learning.experiments import SMOKE
+from training.learning.loop import Trained
+from training.runs.card import format_card
+from training.runs.finish import finish
+from training.scoring import score_pairs
+from training.statistics.rates import accuracy, area_under_roc, best_threshold, bootstrap, cross_entropy
+from training.statistics.summary import format_metrics, measure
+
+FIGURES = ["accuracy at 0.5", "accuracy at threshold", "area under ROC", "EER", "FNMR at FMR 1%", "cross-entropy",
+           "squared error"]  # fmt: skip
+WITH_INTERVAL = FIGURES[:5]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What `finish` gave and wrote, and what it was given."""
+
+    header: Header
+    folder: Path
+    data: PairData
+    test: PairSet
+
+
+@pytest.fixture(scope="module")
+def album(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Album:
+    return open_album(people / "people", tmp_path_factory.mktemp("cache"), PreprocessingConfig())
+
+
+@pytest.fixture(scope="module")
+def pairs(album: Album) -> PairSet:
+    """All pairs of one person that there are, and as many of two, mixed."""
+    every = list(combinations(range(len(album.keys)), 2))
+    same = [pair for pair in every if album.keys[pair[0]][0] == album.keys[pair[1]][0]]
+    chosen = torch.tensor(same + [pair for pair in every if pair not in same][:: len(every) // len(same)])
+    labels = (torch.arange(len(chosen)) < len(same)).float()
+    return PairSet(left=chosen[:, 0], right=chosen[:, 1], same=labels)
+
+
+def finished(album: Album, validation: PairSet, test: PairSet | None, folder: Path) -> Header:
+    data = PairData(album=album, training=validation, validation=validation)
+    network = tiny_network().to(memory_format=torch.channels_last)
+    trained = Trained(network=network, epoch=2, history=[], code_version="began-with")
+    return finish(SMOKE, trained, data, test, folder, "the-code")
+
+
+@pytest.fixture(scope="module")
+def result(album: Album, pairs: PairSet, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    folder = tmp_path_factory.mktemp("run")
+    validation, test = split(pairs, 0.5, 1)
+    header = finished(album, validation, test, folder)
+    data = PairData(album=album, training=validation, validation=validation)
+    return Finished(header=header, folder=folder, data=data, test=test)
+
+
+def test_the_checkpoint_holds_what_was_measured(result: Finished) -> None:
+    checkpoint = load(result.folder / "smoke.safetensors")
+    assert checkpoint.header == result.header
+    for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
+        scores, same = score_pairs(checkpoint.network, SMOKE.preprocessing, result.data.album, pairs)
+        again = measure(split_name, scores, same, result.header.threshold.value)
+        assert again == [metric for metric in result.header.metrics if metric.split == split_name]
+
+
+def test_every_figure_has_its_pairs_and_its_interval(result: Finished) -> None:
+    for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
+        metrics = [metric for metric in result.header.metrics if metric.split == split_name]
+        assert [metric.name for metric in metrics] == FIGURES
+        for metric in metrics:
+            assert metric.pairs == len(pairs)
+            assert (metric.interval is not None) == (metric.name in WITH_INTERVAL)
+            if metric.interval:
+                assert metric.interval[0] <= metric.value <= metric.interval[1]
+
+
+def test_the_figures_are_those_of_the_evaluation() -> None:
+    draws = np.random.default_rng(0)
+    same = np.arange(40) % 2 == 0
+    scores = draws.random(40) * 0.7 + 0.3 * same
+    found = {metric.name: metric for metric in measure("test", scores, same, 0.6)}
+    for name, expected in (
+        ("accuracy at 0.5", accuracy(scores, same, 0.5)),
+        ("accuracy at threshold", accuracy(scores, same, 0.6)),
+        ("area under ROC", bootstrap(area_under_roc, scores, same)),
+    ):
+        assert (found[name].value, found[name].interval) == (expected.value, (expected.low, expected.high))
+    assert found["accuracy at 0.5"].value != found["accuracy at threshold"].value
+    assert found["cross-entropy"].value == cross_entropy(scores, same)
+
+
+def test_the_threshold_comes_from_the_validation_pairs(result: Finished) -> None:
+    checkpoint = load(result.folder / "smoke.safetensors")
+    scores, same = score_pairs(checkpoint.network, SMOKE.preprocessing, result.data.album, result.data.validation)
+    threshold = result.header.threshold
+    assert isinstance(checkpoint.network, SiameseNetwork)
+    identical = float(similarity(checkpoint.network.comparison.bias.detach()))
+    assert threshold.value == best_threshold(scores, same, identical)
+    assert (threshold.method, threshold.split) == ("highest accuracy", "validation")
+    assert threshold.pairs == len(result.data.validation)
+
+
+def test_other_test_pairs_leave_the_threshold_and_the_weights_as_they_are(result: Finished, tmp_path: Path) -> None:
+    """Not even test pairs with every label turned round."""
+    turned = replace(result.test, same=1 - result.test.same)
+    other = finished(result.data.album, result.data.validation, turned, tmp_path)
+    assert other.threshold == result.header.threshold
+    assert other.embedding_sha256 == result.header.embedding_sha256
+    assert other.metrics[:7] == result.header.metrics[:7]
+    assert other.metrics[7:] != result.header.metrics[7:]
+
+
+def test_without_test_pairs_only_validation_is_reported(result: Finished, tmp_path: Path) -> None:
+    (tmp_path / "test-scores.csv").write_text("of an earlier end of the run")
+    header = finished(result.data.album, result.data.validation, None, tmp_path)
+    assert {metric.split for metric in header.metrics} == {"validation"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "smoke.md", "smoke.safetensors"]
+
+
+def test_identical_pictures_are_never_called_different() -> None:
+    network = tiny_network()
+    with torch.no_grad():
+        network.comparison.bias.fill_(-1.0)
+    scores, same = np.array([0.6, 0.7, 0.8, 0.9]), np.array([False, False, True, True])
+    threshold = choose_threshold(network, scores, same)
+    assert threshold.value == float(similarity(torch.tensor(-1.0)))
+    assert threshold.value < best_threshold(scores, same)
+
+
+def test_the_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
+    scores, same = score_pairs(
+        load(result.folder / "smoke.safetensors").network, SMOKE.preprocessing, result.data.album, result.test
+    )
+    keys = result.data.album.keys
+    expected = [
+        ["/".join(keys[left]), "/".join(keys[right]), str(int(label)), float(score)]
+        for left, right, label, score in zip(
+            result.test.left.tolist(), result.test.right.tolist(), same, scores, strict=True
+        )
+    ]
+    with (result.folder / "test-scores.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["left", "right", "same", "similarity"]
+    assert [[*row[:3], float(row[3])] for row in rows] == expected
+
+
+def test_the_provenance_says_where_the_weights_come_from(result: Finished) -> None:
+    provenance = result.header.provenance
+    assert (provenance.epochs, provenance.seed, provenance.code_version) == (2, SMOKE.seed, "began-with")
+    assert provenance.measured_with == "the-code"
+    assert provenance.pairs_sha256 == result.data.pairs_sha256
+    assert provenance.validation_pairs_sharing_people == len(result.data.validation)
+    assert provenance.data_sha256 == result.data.album.sha256
+    assert provenance.torch_version == torch.__version__
+    experiment = json.loads(provenance.experiment)
+    assert (experiment["name"], experiment["batch_pairs"], experiment["split_seed"]) == ("smoke", 16, 0)
+
+
+def test_card_and_result_repeat_the_header(result: Finished) -> None:
+    assert Header.model_validate_json((result.folder / "result.json").read_text()) == result.header
+    card = (result.folder / "smoke.md").read_text()
+    assert card == format_card(result.header)
+    lines = format_metrics(result.header.metrics).splitlines()
+    for metric, line in zip(result.header.metrics, lines, strict=True):
+        assert f"| {metric.split} | {metric.name} | {metric.value:.4f} |" in card
+        assert f"{metric.name:<22} {metric.value:.4f}" in line
+        assert line.endswith(f"n={metric.pairs}")

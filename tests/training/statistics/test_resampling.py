@@ -1,0 +1,194 @@
+"""Intervals over people, and McNemar's test, against slow loops."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+
+from model.checkpoint import Header
+from tests.conftest import describe
+from training.runs.read import Run
+from training.statistics.mcnemar import compare_runs, mcnemar
+from training.statistics.rates import Labels, Scores, area_under_roc, bootstrap, equal_error_rate, resampled
+from training.statistics.resampling import (
+    Owners,
+    bootstrap_over_people,
+    draw_people,
+    numbered,
+    pair_weights,
+)
+from training.statistics.summary import figures_over_people, measure
+
+PEOPLE, PICTURES = 12, 4
+
+
+def scored() -> tuple[Scores, Labels, Owners, Owners]:
+    """All pairs of pictures of twelve people; some people are easy, some are not."""
+    draws = np.random.default_rng(0)
+    owner = np.repeat(np.arange(PEOPLE), PICTURES)
+    rows, columns = np.triu_indices(len(owner), 1)
+    left, right = owner[rows], owner[columns]
+    same = left == right
+    ease = draws.normal(0, 1, PEOPLE)[left] * np.where(same, 1, -1)
+    return 1 / (1 + np.exp(-(ease + np.where(same, 1, -1) + draws.normal(0, 0.5, len(left))))), same, left, right
+
+
+def share_right(scores: Scores, same: Labels) -> float:
+    return float(((scores >= 0.5) == same).mean())
+
+
+def test_names_are_numbered_by_person() -> None:
+    left, right = numbered([("Eve/Eve_0001", "Ada/Ada_0002"), ("Bob/b", "Bob/c"), ("Ada/Ada_0001", "Eve/Eve_0003")])
+    assert (left.tolist(), right.tolist()) == ([2, 1, 0], [0, 1, 2])
+
+
+def test_a_pair_counts_as_often_as_both_its_people_were_drawn() -> None:
+    drawn = np.array([[2, 0, 1, 3]])
+    left, right = np.array([0, 0, 0, 3, 1]), np.array([0, 3, 1, 3, 1])
+    assert pair_weights(drawn, left, right).tolist() == [[2, 6, 0, 3, 0]]
+
+
+def test_the_interval_equals_a_slow_bootstrap() -> None:
+    scores, same, left, right = scored()
+    found = bootstrap_over_people(equal_error_rate, scores, same, left, right)
+    values = []
+    for drawn in np.random.default_rng(0).multinomial(PEOPLE, [1 / PEOPLE] * PEOPLE, 1000).tolist():
+        chosen = []
+        for pair, (a, b) in enumerate(zip(left.tolist(), right.tolist(), strict=True)):
+            chosen += [pair] * (drawn[a] if a == b else drawn[a] * drawn[b])
+        values.append(equal_error_rate(scores[chosen], same[chosen]))
+    value = equal_error_rate(scores, same)
+    assert found.value == value
+    low, high = np.percentile(values, [2.5, 97.5])
+    # Every pair is one of many of its people, so that little is taken off.
+    narrowed = (found.high - found.low) / (high - low)
+    assert 0.9 < narrowed < 1
+    assert [found.low, found.high] == pytest.approx(
+        [value - narrowed * (value - low), value + narrowed * (high - value)]
+    )
+
+
+def listed(pairs: int, people: int) -> tuple[Scores, Labels, Owners, Owners]:
+    """A list of pairs, half of them of one person; people are drawn for it, half of them easier than the others."""
+    draws = np.random.default_rng(3)
+    same = np.arange(2 * pairs) < pairs
+    left, right = draws.integers(0, people, (2, 2 * pairs))
+    right = np.where(same, left, (left + 1 + right % (people - 1)) % people)
+    ease = draws.permutation(np.arange(people) % 2)
+    wrong = draws.random(2 * pairs) < 0.05 + 0.3 * ease[left] * ease[right]
+    return np.where(same != wrong, 0.9, 0.1), same, left, right
+
+
+def test_where_nobody_is_in_two_pairs_the_interval_is_that_over_pairs() -> None:
+    scores, same, _, _ = listed(300, 40)
+    left = np.arange(600)
+    right = np.where(same, left, left + 600)
+    for statistic in (share_right, area_under_roc):
+        people, pairs = (
+            bootstrap_over_people(statistic, scores, same, left, right), bootstrap(statistic, scores, same)
+        )  # fmt: skip
+        assert people.high - people.low == pytest.approx(pairs.high - pairs.low, rel=0.12)
+
+
+@pytest.mark.parametrize("people", [40, 150, 1000])
+def test_the_variance_is_that_of_pairs_that_depend_on_each_other_where_they_share_a_person(people: int) -> None:
+    scores, same, left, right = listed(300, people)
+    found = figures_over_people(scores, same, left, right, 0.5)["accuracy at threshold"]
+    correct = (scores >= 0.5) == same
+    parts = (correct - np.where(same, correct[same].mean(), correct[~same].mean())) / len(correct)
+    shares = (left[:, None] == left) | (left[:, None] == right) | (right[:, None] == left) | (right[:, None] == right)
+    deviation = np.sqrt((parts[:, None] * parts * shares).sum())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
+
+
+def test_the_interval_is_wider_than_that_over_pairs() -> None:
+    scores, same, left, right = scored()
+    people = bootstrap_over_people(share_right, scores, same, left, right)
+    pairs = bootstrap(share_right, scores, same)
+    assert people.value == pairs.value
+    assert people.high - people.low > 1.5 * (pairs.high - pairs.low)
+
+
+def couples(apart: int) -> tuple[Scores, Labels, Owners, Owners]:
+    """Eight couples of strangers, each with twenty pairs, and a pair of each person alone.
+
+    Of a couple's pairs 10 + apart score 0.9 or as many 0.1, in turn.
+    """
+    couple = np.repeat(np.arange(8), 20)
+    high = np.tile(np.arange(20), 8) < 10 + apart * np.where(couple % 2, 1, -1)
+    alone = np.arange(16)
+    left, right = np.concatenate([2 * couple, alone]), np.concatenate([2 * couple + 1, alone])
+    return np.where(np.concatenate([high, alone >= 0]), 0.9, 0.1), left == right, left, right
+
+
+def share_of_strangers(scores: Scores, same: Labels) -> float:
+    return float((scores[~same] >= 0.5).mean())
+
+
+@pytest.mark.parametrize(("apart", "narrowed"), [(1, False), (2, True)])
+def test_an_interval_is_never_widened_and_narrowed_no_further_than_to_that_of_strangers(
+    apart: int, narrowed: bool
+) -> None:
+    scores, same, left, right = couples(apart)
+    found = bootstrap_over_people(share_of_strangers, scores, same, left, right)
+    rounds = [np.repeat(np.arange(len(same)), counts) for counts in pair_weights(draw_people(16), left, right)]
+    values = [share_of_strangers(scores[chosen], same[chosen]) for chosen in rounds if not same[chosen].all()]
+    alone = resampled(share_of_strangers, scores, same, impostors_alone=True)
+    deviations = np.std(alone) / np.std(values)
+    assert (1 / 3 < deviations**2 < 1) == narrowed
+    low, high = np.percentile(values, [2.5, 97.5]) - found.value
+    share = deviations if narrowed else 1
+    assert [found.low - found.value, found.high - found.value] == pytest.approx([share * low, share * high])
+
+
+def test_rounds_with_one_kind_of_pair_are_left_out() -> None:
+    """Of three people only one has two pictures, and in many rounds that one is not drawn."""
+    left, right = np.array([0, 0, 1]), np.array([0, 1, 2])
+    found = bootstrap_over_people(share_right, np.array([0.9, 0.1, 0.2]), left == right, left, right)
+    assert (found.low, found.value, found.high) == (1, 1, 1)
+
+
+def test_the_figures_are_those_of_the_runs() -> None:
+    scores, same, left, right = scored()
+    found = figures_over_people(scores, same, left, right, 0.4)
+    reported = {metric.name: metric.value for metric in measure("test", scores, same, 0.4) if metric.interval}
+    assert {name: figure.value for name, figure in found.items()} == pytest.approx(reported)
+    assert all(figure.low <= figure.value <= figure.high for figure in found.values())
+
+
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 5), (3, 9), (7, 7)])
+def test_mcnemar_equals_the_count_of_all_coin_tosses(first: int, second: int) -> None:
+    right = np.array([True] * (first + 4) + [False] * (second + 2))
+    other = np.array([False] * first + [True] * (second + 4) + [False] * 2)
+    found = mcnemar(right, other)
+    tosses = list(product([0, 1], repeat=first + second))
+    least = abs(first - second)
+    as_far = sum(abs(2 * sum(toss) - first - second) >= least for toss in tosses)
+    assert (found.pairs, found.first_only, found.second_only) == (len(right), first, second)
+    assert found.p_value == pytest.approx(as_far / len(tosses))
+
+
+def test_mcnemar_holds_for_many_pairs() -> None:
+    """1,000 pairs against the normal approximation with its correction of continuity."""
+    right, other = np.arange(1000) < 900, np.arange(1000) >= 250
+    found = mcnemar(right, other)
+    assert (found.first_only, found.second_only) == (250, 100)
+    assert 0 < found.p_value < 1e-14
+
+
+def run(pairs: list[tuple[str, str]], scores: list[float], same: list[bool], threshold: float) -> Run:
+    header = Header(**dict(describe(threshold=threshold)), canary_similarity=0.5, embedding_sha256="")
+    return Run(header=header, history=[], pairs=pairs, scores=np.array(scores), same=np.array(same))
+
+
+def test_runs_are_compared_on_common_pairs_each_at_its_threshold() -> None:
+    pairs = [("A/1", "A/2"), ("A/1", "B/1"), ("B/1", "B/2"), ("C/1", "B/1")]
+    same = [True, False, True, False]
+    first = run(pairs, [0.9, 0.2, 0.4, 0.1], same, 0.5)
+    turned = [(right, left) for left, right in reversed(pairs[:3])]
+    second = run(turned, [0.4, 0.35, 0.2], [True, False, True], 0.3)
+    found = compare_runs(first, second)
+    assert found
+    assert (found.pairs, found.first_only, found.second_only) == (3, 2, 1)
+    assert compare_runs(first, replace(second, pairs=[("X/1", "Y/1")] * 3)) is None

@@ -1,0 +1,40 @@
+"""Scored pairs for the tests of figures, and the slow loops that count what the figures are made of."""
+
+import math
+
+import numpy as np
+from hypothesis import strategies as st
+
+from training.statistics.rates import Labels, Scores
+
+Pairs = tuple[Scores, Labels]
+
+
+@st.composite
+def scored_pairs(draw: st.DrawFn) -> Pairs:
+    """Scores on a coarse grid, so that ties and exact halves are common; at least one pair of each kind."""
+    labels = [True, False, *draw(st.lists(st.booleans(), max_size=30))]
+    scores = draw(st.lists(st.integers(0, 16), min_size=len(labels), max_size=len(labels)))
+    return np.array(scores) / 16, np.array(labels)
+
+
+def right_at(scores: Scores, same: Labels, threshold: float) -> int:
+    right = 0
+    for score, genuine in zip(scores, same, strict=True):
+        accepted = score >= threshold
+        right += accepted == genuine
+    return int(right)
+
+
+def rates_at(scores: Scores, same: Labels, threshold: float) -> tuple[float, float]:
+    """FMR and FNMR, counted."""
+    impostors = [score for score, genuine in zip(scores, same, strict=True) if not genuine]
+    genuines = [score for score, genuine in zip(scores, same, strict=True) if genuine]
+    accepted = sum(score >= threshold for score in impostors)
+    rejected = sum(score < threshold for score in genuines)
+    return accepted / len(impostors), rejected / len(genuines)
+
+
+def thresholds(scores: Scores) -> list[float]:
+    """One for each set of decisions that there is, the strictest first."""
+    return [math.inf, *sorted(set(scores.tolist()), reverse=True)]

@@ -1,0 +1,62 @@
+"""The small experiment that learns from people: a few drawn people, a narrow network."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from model.imaging.preprocessing import PreprocessingConfig
+from tests.drawing import encode, portrait
+from training.data.album import Album, open_album
+from training.data.datasets import PeopleData, people_data
+from training.data.people import HoldOut, pictures_of
+from training.learning.experiments import EXPERIMENT_5
+
+SIDE_PX = 32
+# How many each of the drawn people has.
+PICTURES = (3, 2, 4, 3, 1, 1, 2, 5, 1, 3)
+
+SMALL_PEOPLE = replace(
+    EXPERIMENT_5,
+    name="small-people",
+    network=EXPERIMENT_5.network.model_copy(
+        update={"side_px": SIDE_PX, "views": (1.0, 0.75), "view_px": 24, "channels": (4, 4, 6, 8), "dimension": 16}
+    ),
+    preprocessing=PreprocessingConfig(side_px=SIDE_PX, colour="rgb", crop=0.8, standardised=True),
+    held_out=HoldOut(fraction=0.4, most_pictures=4),
+    people=4,
+    pictures=2,
+    singles=2,
+    virtual=2,
+    epochs=3,
+    average=0.9,
+)
+
+
+def draw_people(folder: Path) -> Path:
+    """A data folder: `people/NAME/NAME_0001.png`, people.txt and the list of test pairs."""
+    for person, count in enumerate(PICTURES):
+        name = f"Person_{person}"
+        (folder / "people" / name).mkdir(parents=True)
+        for picture in range(1, count + 1):
+            path = folder / "people" / name / f"{name}_{picture:04d}.png"
+            path.write_bytes(encode(portrait(person, picture)))
+    write_lists(folder)
+    return folder
+
+
+def write_lists(folder: Path) -> None:
+    """The list of all drawn people, and one of test pairs."""
+    rows = [f"Person_{person}\t{count}" for person, count in enumerate(PICTURES)]
+    (folder / "people.txt").write_text("\n".join([str(len(rows)), *rows]) + "\n")
+    pairs = ["Person_0\t1\t2", "Person_2\t1\t3", "Person_0\t1\tPerson_1\t1", "Person_2\t2\tPerson_3\t1"]
+    (folder / "test.txt").write_text("\n".join(["2", *pairs]) + "\n")
+
+
+def album_of(folder: Path, cache: Path) -> Album:
+    """The drawn people, prepared."""
+    return open_album(folder / "people", cache, SMALL_PEOPLE.preprocessing)
+
+
+def data_of(album: Album) -> PeopleData:
+    """The drawn people, some of them held out."""
+    counts = {f"Person_{person}": count for person, count in enumerate(PICTURES)}
+    return people_data(album, pictures_of(Path("people.txt"), counts, album.keys), SMALL_PEOPLE.held_out)

@@ -1,0 +1,191 @@
+"""The sub-commands that measure a finished checkpoint, given their parsed options; the others are in `commands.py`."""
+
+import argparse
+
+import numpy as np
+import torch
+
+from model.checkpoint import Checkpoint, Metric, load, save
+from model.errors import DataError
+from model.networks.architecture import FaceNetwork
+from training.commands.options import (
+    album_of,
+    device_of,
+    names_of,
+    pairs_of,
+    pairs_to_test,
+    people_of,
+    write_json,
+)
+from training.data.album import Album
+from training.data.archive import find_images, read_pictures
+from training.data.pairs import PairSet, name_of, read_pairs
+from training.data.people import owners, pictures_at_hand, read_people
+from training.fitting.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
+from training.learning.experiments import ALIGNED
+from training.measuring.ablation import WITHOUT, Part, held_out_rule, leave_out
+from training.measuring.all_pairs import AllPairsRates, format_rates, rates_of, score_all
+from training.measuring.error_analysis import ERRORS_FILE, analyse, format_errors
+from training.measuring.scene_scores import format_scenes, measure_scenes
+from training.measuring.scenes import KINDS, MAX_OTHERS
+from training.measuring.variants import Variant
+from training.runs.provenance import code_version
+from training.runs.read import read_run
+from training.scoring import embed_all, score_pairs
+from training.statistics.rates import Labels, Scores
+from training.statistics.resampling import numbered
+from training.statistics.summary import figures_over_people, format_metrics, measure, metric_of
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Scores the test pairs with a checkpoint, or with what is left of it, and says which cannot be scored."""
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    header = checkpoint.header
+    if options.face == "largest" and (header.preprocessing.alignment is None or options.no_flip or options.head):
+        raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
+    album = album_of(options, header.preprocessing, options.face)
+    test = pairs_to_test(options, album, skip=options.skip_missing)
+    network, threshold, what = _measured_network(options, checkpoint, album, device)
+    what = "the largest face of each picture" if options.face == "largest" else what
+    scores, same = score_pairs(network, header.preprocessing, album, test)
+    title = f"{header.name}, {what}," if what else header.name
+    print(f"{title} at its threshold {threshold:.4f} on {options.test_pairs} of {options.images}")
+    if album.faceless:
+        print(f"no face was found in {len(album.faceless)} pictures: {names_of(album.faceless)}")
+    metrics = measure("test", scores, same, threshold, calibrated=network.calibrated)
+    people, over_people = _over_people(album, test, scores, same, threshold)
+    print(format_metrics(metrics))
+    print(f"intervals over the {people} people of these pairs:")
+    print(format_metrics(over_people))
+    found = Variant(
+        name=header.name,
+        checkpoint_sha256=header.checkpoint_sha256,
+        what=what,
+        images=options.images,
+        pairs_list=options.test_pairs,
+        data_sha256=album.sha256,
+        left_out=len(read_pairs(options.data / options.test_pairs)) - len(test),
+        threshold=threshold,
+        metrics=tuple(metrics),
+        over_people=tuple(over_people),
+    )
+    write_json(options.out, found)
+
+
+def _measured_network(
+    options: argparse.Namespace, checkpoint: Checkpoint, album: Album, device: torch.device
+) -> tuple[FaceNetwork, float, str]:
+    """The checkpoint's network, its threshold, and what of it was left out, in words."""
+    header = checkpoint.header
+    asked: dict[Part, bool] = {"flip": options.no_flip, "head": options.head is not None}
+    parts = [part for part, wanted in asked.items() if wanted]
+    if not parts:
+        return checkpoint.network.to(device), header.threshold.value, ""
+    data = people_of(options, album, held_out_rule(header))
+    network, threshold = leave_out(checkpoint, parts, data, device)
+    return network, threshold, ", ".join(WITHOUT[part][1] for part in parts)
+
+
+def _over_people(
+    album: Album, test: PairSet, scores: Scores, same: Labels, threshold: float
+) -> tuple[int, list[Metric]]:
+    """How many people the pairs show, and figures with intervals for other people, not other pairs of these."""
+    left, right = numbered([(name_of(a), name_of(b)) for a, b in test.keys_of(album.keys)])
+    figures = figures_over_people(scores, same, left, right, threshold)
+    metrics = [metric_of(name, "test", figure, len(scores)) for name, figure in figures.items()]
+    return int(max(left.max(), right.max())) + 1, metrics
+
+
+def all_pairs(options: argparse.Namespace) -> None:
+    """Error rates of a checkpoint over every pair of the pictures of a list of people."""
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    album = album_of(options, checkpoint.header.preprocessing)
+    listed = read_people(options.data / options.people)
+    found = pictures_at_hand(listed, album.keys)
+    if len(found) < 2 or all(len(pictures) == 1 for pictures in found.values()):
+        raise DataError(f"{options.data / options.people}: takes people with several pictures in {options.images}")
+    pictures, owner = owners(found)
+    network = checkpoint.network.to(device)
+    pairs = score_all(network, embed_all(network, checkpoint.header.preprocessing, album.pixels[pictures]), owner)
+    rates = AllPairsRates(
+        name=checkpoint.header.name,
+        checkpoint_sha256=checkpoint.header.checkpoint_sha256,
+        people_list=options.people,
+        images=options.images,
+        data_sha256=album.sha256,
+        people=len(found),
+        pictures=len(pictures),
+        missing=sum(listed.values()) - len(pictures),
+        genuine=len(pairs.genuine),
+        impostor=len(pairs.impostor),
+        rates=rates_of(pairs),
+    )
+    print(format_rates(rates))
+    write_json(options.out, rates)
+
+
+def calibrate(options: argparse.Namespace) -> None:
+    """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
+    device = device_of(options)
+    checkpoint = load(options.checkpoint)
+    if options.out.exists() and options.out.samefile(options.checkpoint):
+        raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
+    if options.images is None:
+        raise DataError("name the folder of your own people with --images; none whom the network was trained on")
+    header, network = checkpoint.header, checkpoint.network.to(device)
+    album = album_of(options, header.preprocessing, options.face)
+    if album.faceless:
+        print(f"left out, since no face large enough was found in them: {names_of(album.faceless)}")
+    if options.pairs:
+        pairs = pairs_of(options, album, options.pairs, skip=options.skip_missing)
+        sample = sample_of_list(network, header.preprocessing, album, pairs)
+    else:
+        sample = sample_of_people(network, header.preprocessing, album)
+    description = recalibrated(header, network, sample, album.sha256, code_version())
+    written = save(options.out, network, description)
+    print(format_metrics([metric for metric in written.metrics if metric.split == SPLIT]))
+    people = len(np.unique(np.concatenate([sample.left, sample.right])))
+    print(
+        f"these figures are of {len(sample.scores):,} pairs, {sample.same.mean():.0%} of them of one person, on which "
+        "all but area, EER and FNMR depend; other pairs will be judged a little worse"
+    )
+    print(f"the rates below are of {len(sample.impostor):,} pairs of strangers, {people:,} people; 95% over people")
+    for point in written.operating_points:
+        low, high = point.interval
+        print(f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%}  95% {low:.4%} to {high:.4%}")
+    print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {options.out}")
+    print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
+
+
+def scenes(options: argparse.Namespace) -> None:
+    """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    checkpoint = load(options.checkpoint)
+    pairs = read_pairs(options.data / options.test_pairs)
+    others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
+    wanted = {key for pair in pairs for key in (pair.left, pair.right)}
+    files = read_pictures(find_images(options.data, options.images), wanted | set(others))
+    if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
+        raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
+    crowd = [files[key] for key in others if key in files]
+    if len(crowd) <= MAX_OTHERS:
+        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {1 + MAX_OTHERS}")
+    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
+    for kind in KINDS:
+        print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
+
+
+def errors(options: argparse.Namespace) -> None:
+    """Where a finished run is wrong, by what can be measured of the faces of its test pairs."""
+    found = read_run(options.run)
+    config = found.header.preprocessing
+    album = album_of(options, config if config.alignment else ALIGNED)
+    there = set(map(name_of, album.keys))
+    if all(name not in there for pair in found.pairs for name in pair):
+        raise DataError(f"{options.images}: has none of the run's pictures; name its data with --data and --images")
+    analysis = analyse(found, album)
+    print(format_errors(analysis))
+    write_json(options.run / ERRORS_FILE, analysis)

@@ -1,0 +1,1 @@
+"""Archives, lists and prepared pictures."""

@@ -1,0 +1,94 @@
+"""The picture files of a data set: a folder with a folder for each person, or a .tgz of one."""
+
+import gzip
+import os
+import stat
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from model.errors import DataError
+from training.data.pairs import Key, key_of
+
+ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+# In a folder of people a picture is NAME/FILE.
+PARTS = 2
+# How many kinds of other files are named.
+NAMED = 10
+
+
+def find_images(data: Path, name: str) -> Path:
+    """`data`/`name` as an unpacked folder or as an archive `name`.tgz. Raises DataError."""
+    for candidate in (data / name, data / f"{name}.tgz"):
+        if candidate.exists():
+            return candidate
+    raise DataError(f"{data}: has neither the folder {name} nor the archive {name}.tgz")
+
+
+def picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every picture's path, of which the last two parts count, and its bytes.
+
+    Raises DataError if one cannot be read.
+    """
+    if source.is_dir():
+        for path in picture_paths(source):
+            yield path, _read(path)
+        return
+    try:
+        with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
+            for member in archive:
+                file = archive.extractfile(member) if member.isfile() else None
+                if file and _is_picture(Path(member.name)):
+                    yield Path(member.name), file.read()
+            plain.read()  # to the end, where gzip checks that nothing is missing or damaged
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise DataError(f"{source}: not a readable archive: {error}") from error
+
+
+def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
+    """The files of those pictures that the source has. Raises DataError as `picture_files` does."""
+    wanted = set(keys)
+    found = ((key_of(path), data) for path, data in picture_files(source))
+    return {key: data for key, data in found if key in wanted}
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
+    paths = sorted(path for path in folder.glob("*/*") if _is_picture(path))
+    return [path for path in paths if stat.S_ISREG(status_of(path).st_mode)]
+
+
+def describe_ignored(source: Path) -> str:
+    """What of a folder's files is no picture of a person by its ending or its place, in words; "" if all are."""
+    files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
+    pictures = [path for path in files if _is_picture(path)]
+    endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
+    elsewhere = sum(len(path.relative_to(source).parts) != PARTS for path in pictures)
+    named = ", ".join(endings[:NAMED]) + (", ..." if len(endings) > NAMED else "")
+    said = [f"other files ({len(files) - len(pictures)}: {named})"] if endings else []
+    said += [f"pictures not in NAME/FILE ({elsewhere})"] if elsewhere else []
+    return ", ".join(said)
+
+
+def _is_picture(path: Path) -> bool:
+    """By its name; hidden files are not, which macOS puts beside every file (`._NAME.jpg`) on other systems' disks."""
+    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def status_of(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> DataError:
+    return DataError(f"{path}: cannot be read, so repair or remove it: {error}")

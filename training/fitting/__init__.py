@@ -1,0 +1,1 @@
+"""After the training: the head, thresholds, recalibration."""

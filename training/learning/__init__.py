@@ -1,0 +1,1 @@
+"""One run, whatever it learns from: experiments, the loop, its state, losses."""

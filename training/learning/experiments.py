@@ -1,0 +1,176 @@
+"""The experiments, each one frozen value. A variant is another value, made with `dataclasses.replace`."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from model.errors import TrainingError
+from model.imaging.alignment import Alignment
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.residual import ResidualConfig
+from model.networks.siamese import NetworkConfig
+from training.pairs.pair_augmentation import Augmentation
+from training.people.part_swap import FaceParts, Part
+from training.people.people_augmentation import BatchAugmentation, ColourChange
+from training.people.people_experiment import IdentityExperiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """One run, completely: two runs of equal value on one CPU end in equal weights."""
+
+    name: str
+    network: NetworkConfig
+    preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
+    augmentation: Augmentation | None = None
+    loss: Literal["bce", "mse"] = "bce"
+    epochs: int = 20
+    batch_pairs: int = 128
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.0
+    decay_every_epochs: int | None = None
+    decay_factor: float = 0.1
+    patience_epochs: int | None = None
+    keep: Literal["last", "best"] = "last"
+    validation_fraction: float = 0.2
+    split_seed: int = 0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        positive = (self.epochs, self.batch_pairs, self.learning_rate, self.decay_every_epochs, self.patience_epochs)
+        if any(value is not None and value <= 0 for value in positive):
+            raise TrainingError(f"{self.name}: epochs, batch, rates and patience must be positive")
+        if not 0 < self.validation_fraction < 1:
+            raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
+        if self.network.input_shape != self.preprocessing.input_shape:
+            raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
+
+    def learning_rate_at(self, epoch: int) -> float:
+        """The rate of an epoch, the first being 1: constant, or multiplied by the factor every so many epochs."""
+        steps = (epoch - 1) // self.decay_every_epochs if self.decay_every_epochs else 0
+        return self.learning_rate * self.decay_factor**steps
+
+
+PAPER = NetworkConfig(batch_norm=False, embedding_activation="sigmoid")
+NORMALISED = NetworkConfig(batch_norm=True, embedding_activation="relu")
+
+# The mean landmarks in the deep-funneled frame, of the first picture of each of peopleDevTrain's 4,038 people, and the
+# detector that found them: `python -m training template`.
+LFW_ALIGNMENT = Alignment(
+    template=((0.4136, 0.4501), (0.5864, 0.4501), (0.5, 0.5495), (0.4267, 0.6274), (0.5733, 0.6274)),
+    detector_sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+)
+# The face alone, without the background that a photograph has around it: 150 of the frame's 250 pixels.
+ALIGNED = PreprocessingConfig(crop=0.6, draft_margin=10, alignment=LFW_ALIGNMENT)
+
+EXPERIMENT_1 = Experiment(name="experiment-1", network=PAPER)
+EXPERIMENT_2 = Experiment(name="experiment-2", network=NORMALISED, augmentation=Augmentation())
+EXPERIMENT_2_ALIGNED = replace(EXPERIMENT_2, name="experiment-2-aligned", preprocessing=ALIGNED)
+EXPERIMENT_3 = replace(
+    EXPERIMENT_2,
+    name="experiment-3",
+    network=NORMALISED.model_copy(update={"dropout": 0.5}),
+    weight_decay=1e-4,
+    decay_every_epochs=5,
+)
+EXPERIMENT_4 = replace(
+    EXPERIMENT_2, name="experiment-4", loss="mse", decay_every_epochs=5, patience_epochs=5, keep="best"
+)
+# The reference's winner.
+GRID_WINNER = replace(EXPERIMENT_4, name="grid-winner", batch_pairs=64, patience_epochs=3)
+# Ours: `python -m training grid` finds it and tests it under this name.
+GRID_BEST = replace(EXPERIMENT_4, name="grid-best", batch_pairs=64, epochs=30, patience_epochs=7, precision="bfloat16")
+# A narrow network for two epochs: whether an installation and a data set work, in a minute.
+SMOKE = replace(
+    EXPERIMENT_2,
+    name="smoke",
+    network=NORMALISED.model_copy(update={"channels": (4, 4, 8, 8), "dimension": 32}),
+    epochs=2,
+    batch_pairs=16,
+    learning_rate=1e-3,
+)
+
+# Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle 128 of 250 pixels.
+DEEP_FUNNELED_FACE = FaceParts(
+    parts=(
+        Part(x=0.5, y=0.36, half_width=0.29, half_height=0.08),
+        Part(x=0.5, y=0.55, half_width=0.09, half_height=0.09),
+        Part(x=0.5, y=0.77, half_width=0.16, half_height=0.05),
+    )
+)
+EXPERIMENT_5 = IdentityExperiment(
+    name="experiment-5",
+    network=ResidualConfig(input_channels=3, grey_views=(1,)),
+    preprocessing=PreprocessingConfig(
+        side_px=100, colour="rgb", crop=150 / 250, standardised=True, draft_margin=10, alignment=LFW_ALIGNMENT
+    ),
+    augmentation=BatchAugmentation(colour=ColourChange()),
+    face=DEEP_FUNNELED_FACE.seen_through(128 / 150),
+)
+# No outside data: the deep-funneled pictures as they are.
+EXPERIMENT_5_UNALIGNED = replace(
+    EXPERIMENT_5,
+    name="experiment-5-unaligned",
+    preprocessing=PreprocessingConfig(side_px=100, colour="rgb", crop=150 / 250, standardised=True),
+)
+EXPERIMENT_5_COLOUR = replace(EXPERIMENT_5, name="experiment-5-colour", network=ResidualConfig(input_channels=3))
+EXPERIMENT_5_GREY = replace(
+    EXPERIMENT_5,
+    name="experiment-5-grey",
+    network=ResidualConfig(),
+    preprocessing=EXPERIMENT_5.preprocessing.model_copy(update={"colour": "grey"}),
+    augmentation=BatchAugmentation(),
+)
+EXPERIMENT_5_GREY_UNALIGNED = replace(
+    EXPERIMENT_5_GREY,
+    name="experiment-5-grey-unaligned",
+    preprocessing=EXPERIMENT_5_UNALIGNED.preprocessing.model_copy(update={"colour": "grey"}),
+)
+# Half the arithmetic: the first version of Experiment 5.
+EXPERIMENT_5_ONE_VIEW = replace(
+    EXPERIMENT_5_GREY,
+    name="experiment-5-one-view",
+    network=ResidualConfig(side_px=64, views=(1.0,), dimension=256),
+    preprocessing=PreprocessingConfig(
+        side_px=64, crop=128 / 250, standardised=True, draft_margin=16, alignment=LFW_ALIGNMENT
+    ),
+    face=DEEP_FUNNELED_FACE,
+    precision="float32",
+)
+
+AnyExperiment = Experiment | IdentityExperiment
+
+EXPERIMENTS: dict[str, AnyExperiment] = {
+    run.name: run
+    for run in (
+        EXPERIMENT_1,
+        EXPERIMENT_2,
+        EXPERIMENT_2_ALIGNED,
+        EXPERIMENT_3,
+        EXPERIMENT_4,
+        GRID_WINNER,
+        GRID_BEST,
+        SMOKE,
+        EXPERIMENT_5,
+        EXPERIMENT_5_UNALIGNED,
+        EXPERIMENT_5_COLOUR,
+        EXPERIMENT_5_GREY,
+        EXPERIMENT_5_GREY_UNALIGNED,
+        EXPERIMENT_5_ONE_VIEW,
+    )
+}
+
+
+def find_experiment(name: str) -> AnyExperiment:
+    """The experiment of that name. Raises TrainingError."""
+    if name not in EXPERIMENTS:
+        raise TrainingError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+    return EXPERIMENTS[name]
+
+
+def find_pairs_experiment(name: str) -> Experiment:
+    """The experiment of that name, which learns from pairs. Raises TrainingError."""
+    experiment = find_experiment(name)
+    if not isinstance(experiment, Experiment):
+        raise TrainingError(f"{name}: learns from people, not from pairs")
+    return experiment

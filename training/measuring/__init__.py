@@ -1,0 +1,1 @@
+"""What a finished checkpoint is measured on."""

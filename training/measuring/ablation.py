@@ -1,0 +1,63 @@
+"""A checkpoint with a part left out: without flip averaging, or with the cosine instead of the head that was fitted."""
+
+import json
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+
+from model.checkpoint import Checkpoint, Header
+from model.errors import DataError
+from model.networks.residual import ResidualConfig, ResidualNetwork
+from training.data.datasets import PeopleData
+from training.data.people import HoldOut
+from training.fitting.head import fit_head
+from training.fitting.thresholds import even_odds
+
+Part = Literal["flip", "head"]
+WITHOUT: dict[Part, tuple[dict[str, object], str]] = {
+    "flip": ({"flip_average": False}, "no flip averaging"),
+    "head": ({"head": "cosine"}, "the cosine instead of the fitted head"),
+}
+
+
+def held_out_rule(header: Header) -> HoldOut:
+    """How the checkpoint's run held people out. Raises DataError if it learned from pairs."""
+    if not isinstance(header.network, ResidualConfig):
+        raise DataError(f"{header.name}: has no parts to leave out; that is for networks that learned from people")
+    return HoldOut(**json.loads(header.provenance.experiment)["held_out"])
+
+
+def require_own_people(header: Header, data: PeopleData) -> None:
+    """Raises DataError unless these are the pictures and the people that the checkpoint's run trained on and held out.
+
+    On others the threshold could be chosen on people whom it has seen, or on those it is to be tested on.
+    """
+    if data.album.sha256 != header.provenance.data_sha256:
+        raise DataError(f"{header.name}: learned from other pictures than these; name them with --data and --images")
+    if data.pairs_sha256 != header.provenance.pairs_sha256:
+        raise DataError(f"{header.name}: held out other people than these; name its list with --train-people")
+
+
+def leave_out(
+    checkpoint: Checkpoint, parts: Sequence[Part], data: PeopleData, device: torch.device
+) -> tuple[ResidualNetwork, float]:
+    """The network without those parts, and its threshold.
+
+    What is left is fitted as at the end of a run: the head on the people trained on, calibration and threshold on those
+    held out. Raises DataError if a part was not there.
+    """
+    require_own_people(checkpoint.header, data)
+    before = checkpoint.header.network
+    assert isinstance(before, ResidualConfig)
+    changes = {name: value for part in parts for name, value in WITHOUT[part][0].items()}
+    for name, value in changes.items():
+        if getattr(before, name) == value:
+            raise DataError(f"{checkpoint.header.name}: has {name} {value} already")
+    network = ResidualNetwork(before.model_copy(update=changes)).requires_grad_(False)
+    tensors = checkpoint.network.state_dict()
+    kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
+    network.load_state_dict(kept, strict="head" not in changes)
+    network.to(device)
+    fit_head(network, checkpoint.header.preprocessing, data)
+    return network, even_odds(len(data.validation)).value

@@ -1,0 +1,181 @@
+"""Every pair of the pictures of a list of people, scored; and the error rates that only so many pairs can show.
+
+A B N pictures, D embedding, G genuine pairs, I impostor pairs, M people
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor
+
+from model.networks.architecture import FaceNetwork
+from model.networks.heads import CosineHead, JointBayesianHead
+from model.networks.siamese import SiameseNetwork
+from training.statistics.rates import Estimate
+from training.statistics.resampling import Owners, draw_people
+
+ALL_PAIRS_FILE = "all-pairs.json"
+Logits = NDArray[np.float32]
+
+BLOCK = 256
+# Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
+KEPT = 20
+MIN_KEPT = 10_000
+# The false match rates at which the false non-match rate is measured, where there are pairs enough to show them.
+MEASURED = (0.01, 0.001, 0.0001)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllPairs:
+    """Logits float32 of every pair, and who is in it: `genuine` (G,) with `owner`, `impostor` (I,) with both people.
+
+    `pictures` (M,) is how many each person has.
+    """
+
+    genuine: Logits
+    owner: Owners
+    impostor: Logits
+    left: Owners
+    right: Owners
+    pictures: Owners
+
+
+@torch.no_grad()
+def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
+    """Embeddings float32 (N, D) on the network's device, and the numbers of their people from 0, int64 (N,) on the CPU
+    -> the logits of all N (N - 1) / 2 pairs, in the order of rows; the memory for them grows with the square of N.
+    """
+    parts = []
+    for start in range(0, len(embeddings), BLOCK):
+        table = logit_table(network, embeddings[start : start + BLOCK], embeddings[start:]).cpu()
+        rows, columns = torch.triu_indices(table.shape[0], table.shape[1], offset=1)
+        parts.append((table[rows, columns], owner[start + rows], owner[start + columns]))
+    logits, left, right = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    same = left == right
+    return AllPairs(
+        genuine=logits[same],
+        owner=left[same],
+        impostor=logits[~same],
+        left=left[~same],
+        right=right[~same],
+        pictures=owner.bincount().numpy(),
+    )
+
+
+def logit_table(network: FaceNetwork, left: Tensor, right: Tensor) -> Tensor:
+    """(A, D) and (B, D) float32 -> (A, B) logits, those of `network.compare` but for rounding, by matrix products."""
+    if isinstance(network, SiameseNetwork):
+        return _distances(left, right, network.comparison.weight[0]) + network.comparison.bias
+    head = network.head
+    assert isinstance(head, CosineHead | JointBayesianHead)
+    if isinstance(head, CosineHead):
+        return head.scale * (left @ right.T) + head.bias
+    u, v = ((side - head.mean) @ head.projection for side in (left, right))
+    alone = (head.own * u * u).sum(1)[:, None] + (head.own * v * v).sum(1)
+    return head.scale * (alone + (head.cross * u) @ v.T) + head.bias
+
+
+def _distances(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
+    """(A, B): the sum over D of weight * |left - right|, which may be negative."""
+    total = torch.zeros(len(left), len(right), device=left.device)
+    for sign in (1, -1):
+        some = (weight * sign) > 0
+        scale = weight[some].abs()
+        total += sign * torch.cdist(left[:, some] * scale, right[:, some] * scale, p=1)
+    return total
+
+
+def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -> Estimate:
+    """The lowest FNMR among thresholds whose FMR is at most `max_fmr`, with its 95% interval over people.
+
+    Each genuine pair counts alike, or `evenly` each person who has any.
+
+    In each round people are drawn with replacement, and the threshold is found anew. Only the highest impostor pairs
+    can decide about it; a round that would need more takes the lowest of those kept, and its FNMR is an upper bound.
+    """
+    kept = min(len(pairs.impostor), max(MIN_KEPT, int(KEPT * max_fmr * len(pairs.impostor))))
+    highest = np.argpartition(pairs.impostor, len(pairs.impostor) - kept)[-kept:]
+    highest = highest[np.argsort(-pairs.impostor[highest], kind="stable")]
+    top, left, right = pairs.impostor[highest], pairs.left[highest], pairs.right[highest]
+
+    share = 1 / np.bincount(pairs.owner)[pairs.owner] if evenly else np.ones(len(pairs.owner))
+
+    def rate(drawn: Owners) -> float:
+        shown = drawn * pairs.pictures
+        impostors = (int(shown.sum()) ** 2 - int((shown**2).sum())) / 2
+        accepted = np.cumsum(drawn[left] * drawn[right])
+        refused = top[min(int(np.searchsorted(accepted, max_fmr * impostors + 1e-9, side="right")), kept - 1)]
+        return float(np.average(pairs.genuine <= refused, weights=drawn[pairs.owner] * share))
+
+    people = len(pairs.pictures)
+    rounds = [rate(drawn) for drawn in draw_people(people) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1]
+    low, high = np.percentile(rounds, [2.5, 97.5])
+    return Estimate(value=rate(np.ones(people, dtype=np.int64)), low=float(low), high=float(high))
+
+
+class RateAt(BaseModel):
+    """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people.
+
+    `fnmr` is over all genuine pairs, of which whoever has many pictures has most; for `even_fnmr` every person who has
+    genuine pairs counts alike.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    max_fmr: float
+    fnmr: float
+    interval: tuple[float, float]
+    even_fnmr: float
+    even_interval: tuple[float, float]
+
+
+class AllPairsRates(BaseModel):
+    """Error rates of a checkpoint over all pairs of the pictures at hand of a list of people; `missing` are not."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    checkpoint_sha256: str
+    people_list: str
+    images: str
+    data_sha256: str
+    people: int
+    pictures: int
+    missing: int
+    genuine: int
+    impostor: int
+    rates: tuple[RateAt, ...]
+
+
+def rates_of(pairs: AllPairs) -> tuple[RateAt, ...]:
+    """At every rate measured that so many impostor pairs can show."""
+    return tuple(_rate_at(pairs, max_fmr) for max_fmr in MEASURED if max_fmr * len(pairs.impostor) >= 1)
+
+
+def _rate_at(pairs: AllPairs, max_fmr: float) -> RateAt:
+    every, even = fnmr_over_people(pairs, max_fmr), fnmr_over_people(pairs, max_fmr, evenly=True)
+    return RateAt(
+        max_fmr=max_fmr,
+        fnmr=every.value,
+        interval=(every.low, every.high),
+        even_fnmr=even.value,
+        even_interval=(even.low, even.high),
+    )
+
+
+def format_rates(found: AllPairsRates) -> str:
+    """Lines for a terminal."""
+    lines = [
+        f"{found.pictures} pictures of {found.people} people of {found.people_list}, {found.missing} missing: "
+        f"{found.genuine:,} genuine and {found.impostor:,} impostor pairs; intervals over people"
+    ]
+    for rate in found.rates:
+        for kind, value, (low, high) in (
+            ("all pairs", rate.fnmr, rate.interval),
+            ("each person alike", rate.even_fnmr, rate.even_interval),
+        ):
+            lines.append(f"FNMR at FMR {rate.max_fmr:<6.2%} {kind:<18} {value:.4f}  95% {low:.4f} to {high:.4f}")
+    return "\n".join(lines)

@@ -1,0 +1,154 @@
+"""Where a finished run is wrong: its test pairs by what was measured of their faces, and the hardest of them by name.
+
+P pairs
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from training.data.album import Album, MeasuredFace
+from training.data.pairs import name_of
+from training.runs.read import Run
+from training.statistics.ranking import hardest
+from training.statistics.rates import Labels, wilson
+
+ERRORS_FILE = "errors.json"
+COUNT = 10
+TURNED_DEG = (0.0, 10.0, 20.0, 30.0, 90.0)
+QUARTERS = (0, 25, 50, 75, 100)
+Values = NDArray[np.float64]
+
+
+class Bin(BaseModel):
+    """The pairs of a bin: how many, how many decided rightly with Wilson's 95% interval, and how many of each kind."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    label: str
+    pairs: int
+    right: int
+    interval: tuple[float, float]
+    genuine: int
+    genuine_right: int
+
+
+class ScoredPair(BaseModel):
+    """A pair by the names of its pictures, and its similarity."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    left: str
+    right: str
+    similarity: float
+
+
+class ErrorAnalysis(BaseModel):
+    """Of a run's test pairs. `faceless` pairs have a picture in which no face was found; no table has them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    checkpoint_sha256: str
+    threshold: float
+    pairs: int
+    faceless: int
+    tables: dict[str, tuple[Bin, ...]]
+    hardest: dict[str, tuple[ScoredPair, ...]]
+
+
+def analyse(run: Run, album: Album) -> ErrorAnalysis:
+    """`album` has the pictures of the run straightened, with what was measured of their faces."""
+    measured = {name_of(key): face for key, face in zip(album.keys, album.faces, strict=True)}
+    known = np.array([left in measured and right in measured for left, right in run.pairs])
+    faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
+    right = ((run.scores >= run.header.threshold.value) == run.same)[known]
+    return ErrorAnalysis(
+        name=run.header.name,
+        checkpoint_sha256=run.header.checkpoint_sha256,
+        threshold=run.header.threshold.value,
+        pairs=len(run.pairs),
+        faceless=int((~known).sum()),
+        tables=tables_of(faces, right, run.same[known]),
+        hardest=_named(run),
+    )
+
+
+def tables_of(
+    faces: Sequence[tuple[MeasuredFace, MeasuredFace]], right: Labels, same: Labels
+) -> dict[str, tuple[Bin, ...]]:
+    """Of P pairs their two faces, which are decided rightly and which are of one person, bool (P,)."""
+
+    def worst(choose: Callable[[Sequence[float]], float], value: Callable[[MeasuredFace], float]) -> Values:
+        return np.array([choose([value(face) for face in pair]) for pair in faces])
+
+    turned = worst(max, lambda face: abs(face.quality.yaw_deg))
+    eyes = worst(min, lambda face: face.quality.inter_eye_px)
+    sharp = worst(min, lambda face: face.quality.sharpness)
+    several = worst(max, lambda face: float(face.count > 1))
+    return {
+        "yaw of the more turned face, degrees": _bins(turned, TURNED_DEG, right, same),
+        "another face in a picture": _kinds(several, right, same),
+        "lesser distance between the eyes, pixels, quarters": _bins(eyes, _quarters(eyes), right, same),
+        "lesser sharpness, quarters": _bins(sharp, _quarters(sharp), right, same),
+    }
+
+
+def _quarters(values: Values) -> tuple[float, ...]:
+    return tuple(np.percentile(values, QUARTERS).tolist()) if len(values) else ()
+
+
+def _bins(values: Values, edges: Sequence[float], right: Labels, same: Labels) -> tuple[Bin, ...]:
+    """From each edge up to the next, the last one included."""
+    found = []
+    for number, (low, high) in enumerate(pairwise(edges)):
+        last = number == len(edges) - 2
+        inside = (values >= low) & ((values <= high) if last else (values < high))
+        found.append(_bin(f"{low:.0f} to {high:.0f}", inside, right, same))
+    return tuple(each for each in found if each.pairs)
+
+
+def _kinds(several: Values, right: Labels, same: Labels) -> tuple[Bin, ...]:
+    kinds = {"in neither": several == 0, "in one or both": several == 1}
+    return tuple(_bin(label, inside, right, same) for label, inside in kinds.items() if inside.any())
+
+
+def _bin(label: str, inside: Labels, right: Labels, same: Labels) -> Bin:
+    pairs, decided = int(inside.sum()), int((inside & right).sum())
+    share = wilson(decided, pairs) if pairs else None
+    return Bin(
+        label=label,
+        pairs=pairs,
+        right=decided,
+        interval=(share.low, share.high) if share else (0.0, 1.0),
+        genuine=int((inside & same).sum()),
+        genuine_right=int((inside & same & right).sum()),
+    )
+
+
+def _named(run: Run) -> dict[str, tuple[ScoredPair, ...]]:
+    """The surest of the wrong answers, and the narrowest of the right ones."""
+    return {
+        kind.title: tuple(
+            ScoredPair(left=run.pairs[i][0], right=run.pairs[i][1], similarity=float(run.scores[i]))
+            for i in kind.indices
+        )
+        for kind in hardest(run.scores, run.same, run.header.threshold.value, COUNT)
+        if kind.right != kind.surest
+    }
+
+
+def format_errors(found: ErrorAnalysis) -> str:
+    """The tables as lines for a terminal."""
+    lines = [
+        f"{found.name} at its threshold {found.threshold:.4f}, {found.pairs} pairs, {found.faceless} without a face"
+    ]
+    for title, bins in found.tables.items():
+        lines.append(title)
+        for each in bins:
+            share, (low, high) = each.right / each.pairs, each.interval
+            lines.append(f"  {each.label:<16} {share:.4f}  95% {low:.4f} to {high:.4f}  n={each.pairs}")
+    return "\n".join(lines)

@@ -1,0 +1,65 @@
+"""LFW's View 2: what a fold's network learns from, the other folds' people, what it is tested on, and what it found."""
+
+from pathlib import Path
+
+from model.checkpoint import Header
+from model.errors import TrainingError
+from training.data.album import Album
+from training.data.datasets import PeopleData, people_data
+from training.data.lfw_folds import Protocol
+from training.data.pairs import PairSet, require_both_kinds, resolve
+from training.data.people import pictures_of
+from training.measuring.view2_results import Fold, View2
+from training.people.people_experiment import IdentityExperiment
+from training.reports.published import category
+from training.runs.finish import RESULT_FILE, SCORES_FILE
+from training.runs.provenance import as_json
+from training.statistics.summary import AT_THRESHOLD, find_metric
+
+
+def fold_data(protocol: Protocol, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
+    """The people of all other folds, some of them held out. Raises DataError."""
+    others = {name: n for i, fold in enumerate(protocol.people, 1) if i != number for name, n in fold.items()}
+    data = people_data(
+        album, pictures_of(protocol.people_path, others, album.keys, album.faceless), experiment.held_out
+    )
+    require_both_kinds(protocol.people_path, data.validation, "validate")
+    return data
+
+
+def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) -> Header | None:
+    """What a finished fold says of itself, or None. Raises TrainingError if it is of another run."""
+    if not all((folder / name).exists() for name in (RESULT_FILE, SCORES_FILE)):
+        return None
+    try:
+        header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{folder / RESULT_FILE}: cannot be read as the result of a fold") from error
+    found, wanted = header.provenance, (as_json(experiment), data.album.sha256, data.pairs_sha256)
+    networks = (header.network, header.preprocessing) == (experiment.network, experiment.preprocessing)
+    if (found.experiment, found.data_sha256, found.pairs_sha256) != wanted or not networks:
+        raise TrainingError(f"{folder}: holds a fold of another run; choose another --out")
+    return header
+
+
+def pairs_of_fold(protocol: Protocol, number: int, album: Album) -> PairSet:
+    """A fold's pairs. Raises DataError for pictures that are not there."""
+    return resolve(protocol.pairs_path, protocol.pairs[number - 1], album.index(), album.faceless)
+
+
+def summarise(name: str, headers: dict[int, Header], of_folds: int) -> View2:
+    """The folds that are done, by number, at least one."""
+    done = []
+    for number, header in sorted(headers.items()):
+        metric = find_metric(header.metrics, AT_THRESHOLD)
+        done.append(
+            Fold(
+                fold=number,
+                accuracy=metric.value,
+                pairs=metric.pairs,
+                threshold=header.threshold.value,
+                checkpoint_sha256=header.checkpoint_sha256,
+            )
+        )
+    first = next(iter(headers.values()))
+    return View2(name=name, category=category(first), of_folds=of_folds, done=tuple(done))

@@ -1,0 +1,1 @@
+"""The recipe that learns from people (Experiment 5)."""

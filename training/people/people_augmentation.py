@@ -1,0 +1,148 @@
+"""Random changes of whole batches at once: each picture has parameters of its own, drawn from a generator handed in.
+
+B batch, C channels, H W pixels
+"""
+
+from dataclasses import dataclass
+from math import pi
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.networks.inputs import luma
+
+BLUR_RADIUS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourChange:
+    """How far colours may be changed: each channel's brightness, as a logarithm, and how often they are taken away."""
+
+    tint: float = 0.12
+    grey_probability: float = 0.15
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchAugmentation:
+    """How far a picture may be changed; shifts and erased sides are shares of its side."""
+
+    flip_probability: float = 0.5
+    rotation_deg: float = 10.0
+    scale: float = 0.1
+    shift: float = 0.06
+    shear: float = 0.05
+    gamma: float = 0.4
+    contrast: float = 0.3
+    erase_probability: float = 0.3
+    erase: tuple[float, float] = (0.1, 0.35)
+    blur_probability: float = 0.3
+    blur_px: float = 1.2
+    colour: ColourChange | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColourDraw:
+    """Of B coloured pictures the factor of each channel (B, 3), and which (B,) become grey."""
+
+    tint: Tensor
+    greyed: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchDraw:
+    """The parameters of B pictures.
+
+    affine (B, 2, 3) as `affine_grid` takes it, gamma, contrast and blur_px (B,), the erased box (B, 4) as left, top,
+    right, bottom in shares of the side (of no size where nothing is erased), and the shade (B,) it is filled with.
+    """
+
+    affine: Tensor
+    gamma: Tensor
+    contrast: Tensor
+    blur_px: Tensor
+    box: Tensor
+    shade: Tensor
+    colour: ColourDraw | None = None
+
+
+def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator) -> BatchDraw:
+    """Parameters for `size` pictures."""
+    unit = torch.rand(17, size, generator=generator)
+    either = 2 * unit - 1
+    blurred = unit[0] < changes.blur_probability
+    return BatchDraw(
+        affine=_affine(changes, unit[1] < changes.flip_probability, either[2:8]),
+        gamma=torch.exp(either[8] * changes.gamma),
+        contrast=torch.exp(either[9] * changes.contrast),
+        blur_px=unit[10] * changes.blur_px * blurred,
+        box=_box(changes, unit[11:16]),
+        shade=unit[16],
+        colour=_draw_colours(size, changes.colour, generator) if changes.colour else None,
+    )
+
+
+def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
+    """float32 (B, C, H, W), 0..1 -> the same shape and range; what a shift uncovers repeats the border."""
+    grid = functional.affine_grid(parameters.affine, list(images.shape), align_corners=False)
+    moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    lit = moved.clamp(0, 1) ** parameters.gamma[:, None, None, None]
+    middle = lit.mean((1, 2, 3), keepdim=True)
+    contrasted = (middle + (lit - middle) * parameters.contrast[:, None, None, None]).clamp(0, 1)
+    if parameters.colour:
+        contrasted = change_colours(contrasted, parameters.colour)
+    return erase(blur(contrasted, parameters.blur_px), parameters.box, parameters.shade)
+
+
+def change_colours(images: Tensor, colour: ColourDraw) -> Tensor:
+    """(B, 3, H, W), 0..1 -> the same, tinted, then grey where that was drawn."""
+    tinted = (images * colour.tint[:, :, None, None]).clamp(0, 1)
+    return torch.where(colour.greyed[:, None, None, None], luma(tinted), tinted)
+
+
+def blur(images: Tensor, deviation_px: Tensor) -> Tensor:
+    """(B, C, H, W) -> the same, each blurred by a Gaussian of its own deviation (B,); none where that is 0."""
+    offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=images.dtype, device=images.device)
+    kernel = torch.exp(-0.5 * (offsets / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], dim=0)
+    rows = images.flatten(0, 1)[None]  # pictures as channels, so that each has its kernel
+    padded = functional.pad(rows, (BLUR_RADIUS,) * 4, mode="replicate")
+    across = functional.conv2d(padded, kernel[:, None, None, :], groups=len(kernel))
+    return functional.conv2d(across, kernel[:, None, :, None], groups=len(kernel)).view_as(images)
+
+
+def erase(images: Tensor, box: Tensor, shade: Tensor) -> Tensor:
+    """(B, C, H, W) with the pixels whose centres lie in the box (B, 4) of one shade (B,)."""
+    height, width = images.shape[2:]
+    x = (torch.arange(width, device=images.device) + 0.5) / width
+    y = (torch.arange(height, device=images.device) + 0.5) / height
+    left, top, right, bottom = box.T[:, :, None]
+    columns, rows = (x >= left) & (x < right), (y >= top) & (y < bottom)
+    inside = (rows[:, :, None] & columns[:, None, :])[:, None]
+    return torch.where(inside, shade[:, None, None, None], images)
+
+
+def _draw_colours(size: int, changes: ColourChange, generator: torch.Generator) -> ColourDraw:
+    unit = torch.rand(4, size, generator=generator)
+    tint = torch.exp((2 * unit[:3] - 1) * changes.tint).T
+    return ColourDraw(tint=tint, greyed=unit[3] < changes.grey_probability)
+
+
+def _affine(changes: BatchAugmentation, flip: Tensor, either: Tensor) -> Tensor:
+    """(B,) and (6, B) in -1..1 -> (B, 2, 3), from the places of the result to those of the picture."""
+    angle = either[0] * changes.rotation_deg * pi / 180
+    zoom_x = torch.exp(either[1] * changes.scale) * torch.where(flip, -1.0, 1.0)
+    zoom_y = torch.exp(either[2] * changes.scale)
+    shear = either[3] * changes.shear
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    first = torch.stack([zoom_x * cosine, zoom_y * (shear * cosine - sine), 2 * changes.shift * either[4]], dim=1)
+    second = torch.stack([zoom_x * sine, zoom_y * (shear * sine + cosine), 2 * changes.shift * either[5]], dim=1)
+    return torch.stack([first, second], dim=1)
+
+
+def _box(changes: BatchAugmentation, unit: Tensor) -> Tensor:
+    """(5, B) in 0..1 -> (B, 4): a box that lies inside the picture, of no size where nothing is erased."""
+    low, high = changes.erase
+    sides = (low + unit[:2] * (high - low)) * (unit[4] < changes.erase_probability)
+    corner = unit[2:4] * (1 - sides)
+    return torch.cat([corner, corner + sides]).T

@@ -1,0 +1,104 @@
+"""What a finished run leaves in its folder: its checkpoint, card, result and test scores."""
+
+import csv
+import json
+from pathlib import Path
+
+from model.checkpoint import Description, Header, round_to_storage, save
+from model.errors import TrainingError
+from model.files import replacing
+from model.imaging.quality import QualityRanges
+from model.networks.architecture import FaceNetwork
+from model.networks.residual import ResidualNetwork
+from model.similarity import FalseMatchCurve, OperatingPoint
+from training.data.album import Album
+from training.data.datasets import PeopleData
+from training.data.pair_data import AnyData
+from training.data.pairs import PairSet, name_of
+from training.fitting.head import fit_head, held_out_rates
+from training.fitting.thresholds import choose_threshold, even_odds
+from training.learning.experiments import AnyExperiment
+from training.learning.loop import Trained
+from training.runs.card import format_card
+from training.runs.provenance import provenance_of
+from training.scoring import score_pairs
+from training.statistics.rates import Scores
+from training.statistics.summary import measure
+
+RESULT_FILE = "result.json"
+SCORES_FILE = "test-scores.csv"
+
+
+def finish(
+    experiment: AnyExperiment, trained: Trained, data: AnyData, test: PairSet | None, folder: Path, code: str
+) -> Header:
+    """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
+
+    First the weights are rounded to what is stored, and a head that is fitted is fitted. The threshold is chosen on
+    the validation pairs; the test pairs, where there are any, are read once. `code` is the code that measures.
+
+    Raises TrainingError if the folder cannot be written.
+    """
+    network = trained.network
+    round_to_storage(network)
+    points, curve = _fit(experiment, network, data)
+    scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
+    threshold = even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
+    metrics = measure("validation", scores, same, threshold.value, calibrated=network.calibrated)
+    if test is not None:
+        scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
+        metrics += measure("test", scores, same, threshold.value, calibrated=network.calibrated)
+    description = Description(
+        name=experiment.name,
+        network=experiment.network,
+        preprocessing=experiment.preprocessing,
+        threshold=threshold,
+        trained_on=_quality_ranges(data),
+        operating_points=points,
+        false_match_curve=curve,
+        metrics=tuple(metrics),
+        provenance=provenance_of(experiment, trained, data, code),
+    )
+    header = save(folder / f"{experiment.name}.safetensors", network, description)
+    try:
+        _write_beside(folder, header)
+        if test is not None:
+            write_scores(folder / SCORES_FILE, data.album, test, scores)
+        else:
+            (folder / SCORES_FILE).unlink(missing_ok=True)  # of an earlier end of the run
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written: {error}") from error
+    return header
+
+
+def _write_beside(folder: Path, header: Header) -> None:
+    with replacing(folder / f"{header.name}.md") as path:
+        path.write_text(format_card(header))
+    with replacing(folder / RESULT_FILE) as path:
+        path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
+
+
+def _fit(
+    experiment: AnyExperiment, network: FaceNetwork, data: AnyData
+) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]:
+    """What is left to fit of a network that learned from people; nothing of one that learned from pairs."""
+    if not isinstance(network, ResidualNetwork) or not isinstance(data, PeopleData):
+        return (), None
+    fit_head(network, experiment.preprocessing, data)
+    return held_out_rates(network, experiment.preprocessing, data)
+
+
+def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> None:
+    """A row for each pair: both pictures as PERSON/FILE without ending, 1 for the same person, similarity."""
+    with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["left", "right", "same", "similarity"])
+        for (left, right), same, score in zip(pairs.keys_of(album.keys), pairs.same.tolist(), scores, strict=True):
+            writer.writerow([name_of(left), name_of(right), int(same), float(score)])
+
+
+def _quality_ranges(data: AnyData) -> QualityRanges | None:
+    """Over the pictures that were trained on; None where faces were not looked for."""
+    if not data.album.faces:
+        return None
+    return QualityRanges.of([data.album.faces[number].quality for number in data.trained_on.tolist()])

@@ -1,0 +1,46 @@
+"""From scores to probabilities, and how well these hold.
+
+P pairs
+"""
+
+import numpy as np
+
+from training.statistics.rates import Labels, Scores
+
+NEWTON_STEPS = 100
+BINS = 15
+
+
+def platt(scores: Scores, same: Labels) -> tuple[float, float]:
+    """(P,) scores -> (scale, bias) of the likeliest sigmoid(scale * score + bias): Platt 1999, with softened labels.
+
+    Genuine and impostor pairs have half of the weight each, however many there are of either, so the result is the
+    probability of "same person" where both answers are equally likely beforehand. For the same reason the labels of
+    both are softened alike, as much as the fewer pairs need. Newton's method on standardised scores.
+    """
+    mean, deviation = scores.mean(), max(float(scores.std()), 1e-12)
+    columns = np.stack([(scores - mean) / deviation, np.ones_like(scores)], axis=1)
+    genuine, impostor = same.sum(), (~same).sum()
+    soft = 1 / (min(genuine, impostor) + 2)
+    targets = np.where(same, 1 - soft, soft)
+    counts = len(scores) / 2 / np.where(same, genuine, impostor)
+    weights = np.zeros(2)
+    for _ in range(NEWTON_STEPS):
+        likely = 1 / (1 + np.exp(-columns @ weights))
+        curvature = columns.T @ (columns * (counts * likely * (1 - likely))[:, None]) + 1e-9 * np.eye(2)
+        change = np.linalg.solve(curvature, columns.T @ (counts * (targets - likely)))
+        weights = weights + change
+        if np.abs(change).max() < 1e-10:
+            break
+    scale = float(weights[0] / deviation)
+    return scale, float(weights[1] - scale * mean)
+
+
+def calibration_error(scores: Scores, same: Labels) -> float:
+    """The expected calibration error (Naeini et al. 2015) over bins of equally many pairs.
+
+    In each bin, how far the mean similarity is from the share of genuine pairs, weighted by the bin's size.
+    """
+    order = np.argsort(scores, kind="stable")
+    bins = np.array_split(order, min(BINS, len(scores)))
+    return float(sum(len(b) * abs(scores[b].mean() - same[b].mean()) for b in bins) / len(scores))

@@ -1,0 +1,116 @@
+"""Thresholds for wanted false match rates, over every impostor pair that the held-out people have.
+
+P pairs, M people, R rounds
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.similarity import FalseMatchCurve, OperatingPoint
+from training.statistics.rates import Scores, wilson
+from training.statistics.resampling import Owners, draw_people
+
+WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
+
+STEPS_A_DECADE = 8
+
+
+def operating_points(scores: Scores, left: Owners, right: Owners, split: str) -> tuple[OperatingPoint, ...]:
+    """Scores float64 (P,) of impostor pairs and the numbers of the people in them, (P,) each, from 0.
+
+    A rate that no threshold up to 1 keeps, or that so few pairs cannot show, has no point.
+    """
+    points = []
+    for name, max_fmr in WANTED.items():
+        threshold = lowest_threshold(scores, max_fmr)
+        if threshold is not None and max_fmr * len(scores) >= 1:
+            accepted = scores >= threshold
+            points.append(
+                OperatingPoint(
+                    name=name,
+                    max_fmr=max_fmr,
+                    threshold=threshold,
+                    fmr=float(accepted.mean()),
+                    interval=rate_interval(accepted, left, right),
+                    split=split,
+                    pairs=len(scores),
+                    people=len(np.unique(np.concatenate([left, right]))),
+                )
+            )
+    return tuple(points)
+
+
+def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchCurve | None:
+    """The rate at thresholds from the lowest score, where all are accepted, to the highest; evenly in its logarithm.
+
+    None of scores that are all the same.
+    """
+    if len(np.unique(scores)) < 2:
+        return None
+    ordered, count = np.sort(scores), len(scores)
+    steps = max(2, round(STEPS_A_DECADE * np.log10(count)) + 1)
+    accepted = np.geomspace(1, count, steps).round().astype(int)
+    thresholds = np.unique(ordered[count - accepted])
+    rates = (count - np.searchsorted(ordered, thresholds)) / count
+    return FalseMatchCurve(
+        thresholds=tuple(thresholds.tolist()),
+        rates=tuple(rates.tolist()),
+        split=split,
+        pairs=len(scores),
+        people=len(np.unique(np.concatenate([left, right]))),
+    )
+
+
+def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
+    """Impostor scores (P,) -> a threshold at which at most that share is accepted, or None where none up to 1 would do.
+
+    With k = floor(max_fmr P) it lies halfway between the (k + 1)th highest score and the next higher one.
+    """
+    allowed = int(max_fmr * len(scores))
+    if allowed >= len(scores):
+        return 0.0
+    ordered = np.sort(scores)
+    refused = ordered[len(scores) - 1 - allowed]
+    above = ordered[ordered > refused]
+    following = float(above[0]) if len(above) else 1.0
+    threshold = (float(refused) + following) / 2
+    return threshold if threshold > refused else (following if following > refused else None)
+
+
+def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> tuple[float, float]:
+    """The 95% interval of a rate over pairs of two people, from people drawn with replacement (Efron 1979).
+
+    A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
+    That counts the variance of each pair three times, as `resampling.bootstrap_over_people` says; the interval is
+    narrowed to the variance of pairs that depend on each other where they share a person. It is never narrower than
+    Wilson's over independent pairs: of so few accepted pairs that some draws have none, it would be.
+    """
+    people = int(max(left.max(), right.max())) + 1
+    hits = _table(left[accepted], right[accepted], people)
+    pairs = _table(left, right, people)
+    rate = float(accepted.mean())
+    drawn = draw_people(people).astype(float)
+    weight = ((drawn @ pairs) * drawn).sum(1)
+    rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
+    low, high = rate + _narrowing(hits - rate * pairs) * (np.percentile(rates, [2.5, 97.5]) - rate)
+    independent = wilson(int(accepted.sum()), len(accepted))
+    return min(float(low), independent.low), max(float(high), independent.high)
+
+
+def _narrowing(excess: NDArray[np.float64]) -> float:
+    """By how much an interval over people drawn is to be narrowed, 0 to 1.
+
+    (M, M), symmetric: the hits that two people have beyond the rate. The variance that drawing people gives their sum
+    has each pair's square once for either person and once for both; what is wanted (Aronow, Samii and Assenova 2015)
+    has it once in all.
+    """
+    of_people = float((excess.sum(1) ** 2).sum())
+    of_pairs = float((excess**2).sum()) / 2
+    counted = of_people + of_pairs
+    return float(np.sqrt(max(of_people - of_pairs, of_pairs) / counted)) if counted else 1.0
+
+
+def _table(left: Owners, right: Owners, people: int) -> NDArray[np.float64]:
+    """(M, M), symmetric: how many pairs two people have."""
+    once: NDArray[np.float64] = np.bincount(left * people + right, minlength=people**2).astype(float)
+    return once.reshape(people, people) + once.reshape(people, people).T

@@ -1,0 +1,67 @@
+"""Intervals of figures over pairs, from people drawn with replacement: pairs that share people are not independent.
+
+P pairs, M people, R rounds
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.statistics.rates import (
+    BOOTSTRAP_ROUNDS,
+    BOOTSTRAP_SEED,
+    Estimate,
+    Labels,
+    Scores,
+    resampled,
+)
+
+# The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one.
+Owners = NDArray[np.int64]
+
+
+def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:
+    """The pictures PERSON/FILE of P pairs -> the numbers from 0 of the people in them, left and right, int64 (P,)."""
+    people = [[picture.partition("/")[0] for picture in pair] for pair in names]
+    numbers = np.unique(np.array(people), return_inverse=True)[1].reshape(-1, 2).astype(np.int64)
+    return numbers[:, 0], numbers[:, 1]
+
+
+def draw_people(people: int) -> NDArray[np.int64]:
+    """(R, M): how often each person is drawn in each round, M draws in all."""
+    return np.random.default_rng(BOOTSTRAP_SEED).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS)
+
+
+def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArray[np.int64]:
+    """How often people are drawn, (R, M), and who is in P pairs -> how often each pair counts, (R, P).
+
+    A pair of two people counts as often as both were drawn, a pair of one person as often as that person.
+    """
+    return np.where(left == right, drawn[:, left], drawn[:, left] * drawn[:, right])
+
+
+def bootstrap_over_people(
+    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, left: Owners, right: Owners
+) -> Estimate:
+    """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
+
+    Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each pair of two people three times: its
+    weight is a product of two random counts, and varies with either and with both. So twice the variance that
+    resampling these pairs alone gives is subtracted, never below that variance itself, and the interval is scaled to
+    the rest: that of pairs which depend on each other where they share a person (Aronow, Samii and Assenova 2015), or
+    of independent pairs where none do.
+
+    Rounds that draw no pair of one person, or none of two, say nothing and are left out.
+    """
+    value = statistic(scores, same)
+    every, values = np.arange(len(scores)), []
+    for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1), left, right):
+        chosen = np.repeat(every, weights)
+        if 0 < same[chosen].sum() < len(chosen):
+            values.append(statistic(scores[chosen], same[chosen]))
+    counted = np.var(values)
+    of_impostors = np.var(resampled(statistic, scores, same, impostors_alone=True))
+    narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
+    low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
+    return Estimate(value=value, low=float(low), high=float(high))
