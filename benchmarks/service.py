@@ -1,11 +1,12 @@
 """A real service in a process of its own, on a free port of this machine, for as long as a block lasts."""
 
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +43,18 @@ class Serving:
 
 
 @contextmanager
-def serving(weights: Path, device: str, *flags: str) -> Iterator[Serving]:
-    """Yields a service that is ready. Raises ServiceError with its last line if it does not get there."""
+def serving(
+    weights: Path, device: str, *flags: str, root: Path | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Serving]:
+    """Yields a service that is ready, with the code of this checkout or of `root`; `variables` are added to its own.
+
+    Raises ServiceError with its last line if it does not get there.
+    """
     port = _free_port()
     command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
     command += ["--weights", str(weights), "--device", device, *flags]
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stderr=log)
+        process = subprocess.Popen(command, stderr=log, cwd=root, env=os.environ | dict(variables or {}))
         try:
             _wait_until_ready(process, port, log)
             yield Serving(port=port, pid=process.pid)

@@ -1,0 +1,78 @@
+"""Records which files of a checkout run, and which of them are handed an image.
+
+`benchmarks.image_path` copies this file to `sitecustomize.py`, which Python runs when it starts: so the tracer is in
+the service, in the process that decoders are forked from, and in the decoders. Standard library alone.
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
+from types import FrameType
+
+# Names without the service's prefix, which refuses variables that it does not know.
+ROOT_VARIABLE = "FILE_TRACER_ROOT"
+LOG_VARIABLE = "FILE_TRACER_LOG"
+PACKAGES = ("model", "app", "training")
+# Shorter strings of bytes are options and headers.
+MIN_BYTES = 1000
+ARRAYS = {"ndarray", "Tensor", "Image"}
+MAX_DEPTH = 3
+MAX_ITEMS = 8
+
+Hook = Callable[[FrameType, str, object], None]
+
+
+def holds_image(value: object, depth: int = MAX_DEPTH) -> bool:
+    """Whether a value is the bytes of a file, a picture or an array, or contains one."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return len(value) >= MIN_BYTES
+    if ARRAYS & {base.__name__ for base in type(value).__mro__}:
+        return True
+    return depth > 0 and any(holds_image(each, depth - 1) for each in _parts(value))
+
+
+def _parts(value: object) -> list[object]:
+    if isinstance(value, list | tuple):
+        return list(value[:MAX_ITEMS])
+    if isinstance(value, dict):
+        return list(value.values())[:MAX_ITEMS]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name, None) for field in fields(value)]
+    return []
+
+
+def make_hook(root: str, write: Callable[[str], object]) -> Hook:
+    """A function for `sys.setprofile`: a line with time, file, function and 1 or 0 for each call and each image."""
+    folders = tuple(os.path.join(root, package) + os.sep for package in PACKAGES)
+
+    def note(frame: FrameType | None, *, handed: bool) -> None:
+        if frame and frame.f_code.co_filename.startswith(folders):
+            path = os.path.relpath(frame.f_code.co_filename, root)
+            write(f"{time.monotonic_ns()}\t{path}\t{frame.f_code.co_name}\t{int(handed)}\n")
+
+    def hook(frame: FrameType, event: str, value: object) -> None:
+        if not frame.f_code.co_filename.startswith(folders):
+            return
+        if event == "call":
+            own = {name: each for name, each in frame.f_locals.items() if name not in ("self", "cls")}
+            note(frame, handed=holds_image(own))
+        elif event == "return" and holds_image(value):
+            note(frame, handed=True)
+            note(frame.f_back, handed=True)
+
+    return hook
+
+
+def start(root: str, log: str) -> None:
+    """Traces this process, its threads to come, and processes forked from it. Lines are appended whole to the log."""
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    hook = make_hook(root, lambda line: os.write(file, line.encode()))
+    threading.setprofile(hook)
+    sys.setprofile(hook)
+
+
+if LOG_VARIABLE in os.environ:
+    start(os.environ[ROOT_VARIABLE], os.environ[LOG_VARIABLE])

@@ -1,0 +1,91 @@
+"""Which files of a checkout an uploaded image passes before it has a similarity, found by running it.
+
+A real service with the checkout's code answers one `POST /verify`; `file_tracer` watches its processes. An image
+*passes* a file when a function there is given it or returns it: as bytes, picture, crop, embedding or another array
+made from it, by itself or in a list, dictionary or dataclass. Files that run meanwhile without it (settings, queue
+slots, periodic checks) are listed apart. The path ends with the call that turns logits into similarities.
+"""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from app.settings import SHIPPED
+from benchmarks.file_tracer import LOG_VARIABLE, ROOT_VARIABLE
+from benchmarks.http import drawn_photographs
+from benchmarks.service import HOST, ServiceError, serving
+
+END = ("model/similarity.py", "similarity")
+ANSWER_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A function of a file was called, or had an image in its hands; in nanoseconds of the monotonic clock."""
+
+    at_ns: int
+    file: str
+    function: str
+    handed: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagePath:
+    """Files in alphabetical order."""
+
+    passed: list[str]
+    others: list[str]
+
+    def report(self) -> list[str]:
+        """Lines for a person."""
+        return [
+            f"files that an uploaded image passes before its similarity: {len(self.passed)}",
+            *(f"  {file}" for file in self.passed),
+            f"files that run meanwhile without it: {len(self.others)}",
+            *(f"  {file}" for file in self.others),
+        ]
+
+
+def trace(root: Path, weights: Path | None = None) -> ImagePath:
+    """Serves a checkpoint, by default the checkout's shipped one, with a checkout's code. Raises ServiceError."""
+    root = root.resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(Path(__file__).with_name("file_tracer.py"), Path(folder) / "sitecustomize.py")
+        log = Path(folder) / "log"
+        variables = {"PYTHONPATH": folder, ROOT_VARIABLE: str(root), LOG_VARIABLE: str(log)}
+        served = weights or root / SHIPPED.relative_to(SHIPPED.parent.parent)
+        with serving(served, "cpu", root=root, variables=variables) as service:
+            _verify(service.port)  # the first request loads modules
+            started_ns = time.monotonic_ns()
+            _verify(service.port)
+            ended_ns = time.monotonic_ns()
+        events = [event for event in map(_parse, log.read_text().splitlines()) if started_ns <= event.at_ns <= ended_ns]
+    return find_path(events)
+
+
+def find_path(events: Iterable[Event]) -> ImagePath:
+    """The files of the events up to the last one of END. Raises ServiceError if there is none."""
+    in_order = sorted(events, key=lambda event: event.at_ns)
+    ends = [event.at_ns for event in in_order if (event.file, event.function) == END]
+    if not ends:
+        raise ServiceError(f"{END[1]} of {END[0]} was not called")
+    before = [event for event in in_order if event.at_ns <= ends[-1]]
+    passed = {event.file for event in before if event.handed}
+    return ImagePath(passed=sorted(passed), others=sorted({event.file for event in before} - passed))
+
+
+def _verify(port: int) -> None:
+    first, second, *_ = drawn_photographs()
+    answer = httpx.post(f"http://{HOST}:{port}/verify", files={"image1": first, "image2": second}, timeout=ANSWER_S)
+    if not answer.is_success:
+        raise ServiceError(f"the service answered {answer.text}")
+
+
+def _parse(line: str) -> Event:
+    at_ns, file, function, handed = line.split("\t")
+    return Event(at_ns=int(at_ns), file=file, function=function, handed=handed == "1")

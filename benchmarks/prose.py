@@ -1,0 +1,80 @@
+"""Counts mannerisms: turns of phrase that a reader of other projects' documentation does not meet there.
+
+`tests/test_prose.py` limits how many there are, `benchmarks.structure` prints it. Standard library alone.
+"""
+
+import ast
+import io
+import re
+import tokenize
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.source_tree import PACKAGES
+
+PAGES = ("*.md", "docs/*.md", "benchmarks/*.md", "deploy/**/*.md", "weights/*.md", "examples/*.md")
+# Commands write these pages; the rows of their tables are data.
+GENERATED = ("docs/accuracy.md", "docs/reproduction.md", "weights/*.md")
+
+MANNERISMS = re.compile(
+    r"""\b(?:
+        so\ (?:many|much|few|little|long)
+      | of\ (?:which|whom)
+      | whoever | whomever | whichever | whatever | nobody | none\ of | ha(?:s|ve)\ none
+      | anew | beside | lone | in\ vain | at\ hand
+      | (?:is|are|was|were)\ no(?!\ longer)
+      | (?:were|had|should)\ (?:it|they)
+      | of\ ours | let\ go | told\ otherwise | what\ becomes\ of
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+WORD = re.compile(r"[a-z][\w'-]*", re.IGNORECASE)
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+INLINE_CODE = re.compile(r"`[^`]*`")
+TABLE_ROW = re.compile(r"^\|.*$", re.MULTILINE)
+
+
+def code_prose(root: Path) -> str:
+    """The docstrings and comments of a checkout's packages."""
+    sources = [path.read_text() for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
+    return "\n\n".join(text for source in sources for text in (*_docstrings(source), *_comments(source)))
+
+
+def page_prose(root: Path) -> str:
+    """The Markdown pages of a checkout, without blocks of code and without tables that are data."""
+    generated = {path for pattern in GENERATED for path in root.glob(pattern)}
+    return "\n\n".join(
+        TABLE_ROW.sub("", text) if path in generated else text
+        for path in sorted({path for pattern in PAGES for path in root.glob(pattern)})
+        for text in [FENCED.sub("", path.read_text())]
+    )
+
+
+def count_mannerisms(text: str) -> Counter[str]:
+    """Each mannerism in lower case and how often it occurs; code in backquotes does not count."""
+    return Counter(match.lower() for match in MANNERISMS.findall(_plain(text)))
+
+
+def mannerisms_per_thousand_words(text: str) -> float:
+    """0 for a text without words."""
+    words = len(WORD.findall(_plain(text)))
+    return 1000 * count_mannerisms(text).total() / words if words else 0.0
+
+
+def _plain(text: str) -> str:
+    """Text in one line, so that a phrase is found across the end of a line."""
+    return " ".join(INLINE_CODE.sub("", text).split())
+
+
+def _docstrings(source: str) -> Iterator[str]:
+    """Also the strings that document an attribute below it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.value.value
+
+
+def _comments(source: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string.lstrip("# ")
