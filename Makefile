@@ -1,7 +1,9 @@
-# make serve   sets up what serving needs and starts the service on http://127.0.0.1:8000
-# make test    sets up the rest and runs the tests
-# make lint    sets up the rest and checks style and types
-# make setup   sets up the rest, which training needs too
+# make serve     sets up what serving needs and starts the service on http://127.0.0.1:8000
+# make test      sets up the rest and runs the tests
+# make lint      sets up the rest and checks style and types
+# make format    corrects the style where ruff can
+# make coverage  runs the tests and lists the lines and branches that they miss
+# make setup     sets up the rest, which training needs too
 
 PYTHON ?= python3
 VENV := .venv
@@ -10,7 +12,7 @@ PIP_ARGS ?=
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -c constraints-torch.txt
 INPUTS := pyproject.toml constraints.txt constraints-torch.txt
 
-.PHONY: serve test lint setup clean
+.PHONY: serve test lint format coverage setup clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/serving.done
@@ -24,10 +26,17 @@ lint: $(VENV)/all.done
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/mypy
 
+format: $(VENV)/all.done
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+
+coverage: $(VENV)/all.done
+	$(VENV)/bin/python -m pytest --cov --cov-report=term
+
 setup: $(VENV)/all.done
 
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

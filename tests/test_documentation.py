@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 from app.__main__ import UNSET
 from app.api import health_routes as status
@@ -73,6 +74,14 @@ def test_every_route_is_documented() -> None:
 def test_the_readme_s_two_commands_are_targets_of_the_makefile(target: str) -> None:
     assert f"make {target}" in README
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_a_commit_is_checked_as_make_lint_checks() -> None:
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    commands = [line.strip().replace("$(VENV)", ".venv") for line in recipe[1].splitlines()]
+    [hooks] = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert [hook["entry"] for hook in hooks["hooks"]] == commands
 
 
 def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
