@@ -1,6 +1,7 @@
 """The sub-commands that measure a finished checkpoint, given their parsed options; the others are in `commands.py`."""
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,17 +11,18 @@ from model.errors import DataError
 from model.networks.architecture import FaceNetwork
 from training.commands.options import (
     album_of,
-    device_of,
+    compute_of,
     names_of,
     pairs_of,
     pairs_to_test,
-    people_of,
+    source_of,
     write_json,
 )
 from training.data.album import Album
-from training.data.archive import find_images, read_pictures
+from training.data.archive import read_pictures
 from training.data.pairs import PairSet, name_of, read_pairs
 from training.data.people import owners, pictures_at_hand, read_people
+from training.data.source import DataSource
 from training.fitting.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.learning.experiments import ALIGNED
 from training.measuring.ablation import WITHOUT, Part, held_out_rule, leave_out
@@ -39,18 +41,20 @@ from training.statistics.summary import figures_over_people, format_metrics, mea
 
 def evaluate(options: argparse.Namespace) -> None:
     """Scores the test pairs with a checkpoint, or with what is left of it, and says which cannot be scored."""
-    device = device_of(options)
+    device, source = compute_of(options).select(), source_of(options)
     checkpoint = load(options.checkpoint)
     header = checkpoint.header
-    if options.face == "largest" and (header.preprocessing.alignment is None or options.no_flip or options.head):
+    asked: dict[Part, bool] = {"flip": options.no_flip, "head": options.head is not None}
+    parts = [part for part, wanted in asked.items() if wanted]
+    if source.face == "largest" and (header.preprocessing.alignment is None or parts):
         raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
-    album = album_of(options, header.preprocessing, options.face)
-    test = pairs_to_test(options, album, skip=options.skip_missing)
-    network, threshold, what = _measured_network(options, checkpoint, album, device)
-    what = "the largest face of each picture" if options.face == "largest" else what
+    album = album_of(source, header.preprocessing)
+    test = pairs_to_test(source, album, skip=options.skip_missing)
+    network, threshold, what = _measured_network(checkpoint, parts, source, album, device)
+    what = "the largest face of each picture" if source.face == "largest" else what
     scores, same = score_pairs(network, header.preprocessing, album, test)
     title = f"{header.name}, {what}," if what else header.name
-    print(f"{title} at its threshold {threshold:.4f} on {options.test_pairs} of {options.images}")
+    print(f"{title} at its threshold {threshold:.4f} on {source.test_pairs} of {source.images}")
     if album.faceless:
         print(f"no face was found in {len(album.faceless)} pictures: {names_of(album.faceless)}")
     metrics = measure("test", scores, same, threshold, calibrated=network.calibrated)
@@ -62,10 +66,10 @@ def evaluate(options: argparse.Namespace) -> None:
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
         what=what,
-        images=options.images,
-        pairs_list=options.test_pairs,
+        images=source.images,
+        pairs_list=source.test_pairs,
         data_sha256=album.sha256,
-        left_out=len(read_pairs(options.data / options.test_pairs)) - len(test),
+        left_out=len(read_pairs(source.folder / source.test_pairs)) - len(test),
         threshold=threshold,
         metrics=tuple(metrics),
         over_people=tuple(over_people),
@@ -74,15 +78,13 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _measured_network(
-    options: argparse.Namespace, checkpoint: Checkpoint, album: Album, device: torch.device
+    checkpoint: Checkpoint, parts: Sequence[Part], source: DataSource, album: Album, device: torch.device
 ) -> tuple[FaceNetwork, float, str]:
-    """The checkpoint's network, its threshold, and what of it was left out, in words."""
+    """The checkpoint's network without those parts, its threshold, and what of it was left out, in words."""
     header = checkpoint.header
-    asked: dict[Part, bool] = {"flip": options.no_flip, "head": options.head is not None}
-    parts = [part for part, wanted in asked.items() if wanted]
     if not parts:
         return checkpoint.network.to(device), header.threshold.value, ""
-    data = people_of(options, album, held_out_rule(header))
+    data = source.people(album, held_out_rule(header))
     network, threshold = leave_out(checkpoint, parts, data, device)
     return network, threshold, ", ".join(WITHOUT[part][1] for part in parts)
 
@@ -99,13 +101,13 @@ def _over_people(
 
 def all_pairs(options: argparse.Namespace) -> None:
     """Error rates of a checkpoint over every pair of the pictures of a list of people."""
-    device = device_of(options)
+    device, source = compute_of(options).select(), source_of(options)
     checkpoint = load(options.checkpoint)
-    album = album_of(options, checkpoint.header.preprocessing)
-    listed = read_people(options.data / options.people)
+    album = album_of(source, checkpoint.header.preprocessing)
+    listed = read_people(source.folder / options.people)
     found = pictures_at_hand(listed, album.keys)
     if len(found) < 2 or all(len(pictures) == 1 for pictures in found.values()):
-        raise DataError(f"{options.data / options.people}: takes people with several pictures in {options.images}")
+        raise DataError(f"{source.folder / options.people}: takes people with several pictures in {source.images}")
     pictures, owner = owners(found)
     network = checkpoint.network.to(device)
     pairs = score_all(network, embed_all(network, checkpoint.header.preprocessing, album.pixels[pictures]), owner)
@@ -113,7 +115,7 @@ def all_pairs(options: argparse.Namespace) -> None:
         name=checkpoint.header.name,
         checkpoint_sha256=checkpoint.header.checkpoint_sha256,
         people_list=options.people,
-        images=options.images,
+        images=source.images,
         data_sha256=album.sha256,
         people=len(found),
         pictures=len(pictures),
@@ -128,18 +130,18 @@ def all_pairs(options: argparse.Namespace) -> None:
 
 def calibrate(options: argparse.Namespace) -> None:
     """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
-    device = device_of(options)
+    device = compute_of(options).select()
     checkpoint = load(options.checkpoint)
     if options.out.exists() and options.out.samefile(options.checkpoint):
         raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
     if options.images is None:
         raise DataError("name the folder of your own people with --images; none whom the network was trained on")
-    header, network = checkpoint.header, checkpoint.network.to(device)
-    album = album_of(options, header.preprocessing, options.face)
+    header, network, source = checkpoint.header, checkpoint.network.to(device), source_of(options)
+    album = album_of(source, header.preprocessing)
     if album.faceless:
         print(f"left out, since no face large enough was found in them: {names_of(album.faceless)}")
     if options.pairs:
-        pairs = pairs_of(options, album, options.pairs, skip=options.skip_missing)
+        pairs = pairs_of(source, album, options.pairs, skip=options.skip_missing)
         sample = sample_of_list(network, header.preprocessing, album, pairs)
     else:
         sample = sample_of_people(network, header.preprocessing, album)
@@ -161,31 +163,30 @@ def calibrate(options: argparse.Namespace) -> None:
 
 def scenes(options: argparse.Namespace) -> None:
     """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    checkpoint = load(options.checkpoint)
-    pairs = read_pairs(options.data / options.test_pairs)
-    others = [(person, f"{person}_0001") for person in list(read_people(options.data / options.train_people))[::8]]
+    compute_of(options).select()
+    checkpoint, source = load(options.checkpoint), source_of(options)
+    pairs = read_pairs(source.folder / source.test_pairs)
+    others = [(person, f"{person}_0001") for person in list(read_people(source.folder / source.train_people))[::8]]
     wanted = {key for pair in pairs for key in (pair.left, pair.right)}
-    files = read_pictures(find_images(options.data, options.images), wanted | set(others))
+    files = read_pictures(source.pictures, wanted | set(others))
     if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
-        raise DataError(f"{options.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
+        raise DataError(f"{source.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
     crowd = [files[key] for key in others if key in files]
     if len(crowd) <= MAX_OTHERS:
-        raise DataError(f"{options.images}: has {len(crowd)} pictures of other people; a scene takes {1 + MAX_OTHERS}")
-    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {options.test_pairs}")
+        raise DataError(f"{source.images}: has {len(crowd)} pictures of other people; a scene takes {1 + MAX_OTHERS}")
+    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {source.test_pairs}")
     for kind in KINDS:
         print(format_scenes(measure_scenes(checkpoint, files, crowd, pairs, kind)), flush=True)
 
 
 def errors(options: argparse.Namespace) -> None:
     """Where a finished run is wrong, by what can be measured of the faces of its test pairs."""
-    found = read_run(options.run)
+    found, source = read_run(options.run), source_of(options)
     config = found.header.preprocessing
-    album = album_of(options, config if config.alignment else ALIGNED)
+    album = album_of(source, config if config.alignment else ALIGNED)
     there = set(map(name_of, album.keys))
     if all(name not in there for pair in found.pairs for name in pair):
-        raise DataError(f"{options.images}: has none of the run's pictures; name its data with --data and --images")
+        raise DataError(f"{source.images}: has none of the run's pictures; name its data with --data and --images")
     analysis = analyse(found, album)
     print(format_errors(analysis))
     write_json(options.run / ERRORS_FILE, analysis)

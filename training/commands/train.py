@@ -15,20 +15,20 @@ from model.imaging.decoding import decode
 from model.imaging.detection import LANDMARKS, FaceFinder
 from training.commands.options import (
     album_of,
+    compute_of,
     data_of,
-    device_of,
     experiment_of,
     names_of,
-    pairs_of,
     pairs_to_test,
-    people_of,
+    source_of,
 )
-from training.data.archive import find_images, read_pictures
+from training.data.archive import read_pictures
 from training.data.datasets import PeopleData, describe_people
 from training.data.face_template import measure_template
 from training.data.pair_data import AnyData, describe_pairs
 from training.data.pairs import PairSet
 from training.data.people import read_people
+from training.data.source import DataSource
 from training.learning import parallel
 from training.learning.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
 from training.learning.grid import BEST_FOLDER, Grid, known_points, run_grid, winner
@@ -45,41 +45,42 @@ from training.statistics.summary import format_metrics
 
 def prepare(options: argparse.Namespace) -> None:
     """Fills the cache of an experiment and checks its lists."""
-    experiment = find_experiment(options.experiment)
-    album = album_of(options, experiment.preprocessing)
+    experiment, source = find_experiment(options.experiment), source_of(options)
+    album = album_of(source, experiment.preprocessing)
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
         print(f"{len(album.faceless)} pictures left out, in which no face was found: {names_of(album.faceless)}")
-    lists = [] if options.no_test else [options.test_pairs]
+    lists = [] if options.no_test else [source.test_pairs]
     if isinstance(experiment, IdentityExperiment):
-        print(f"{options.train_people}: {describe_people(people_of(options, album, experiment.held_out))}")
+        print(f"{source.train_people}: {describe_people(source.people(album, experiment.held_out))}")
     else:
-        lists.insert(0, options.train_pairs)
+        lists.insert(0, source.train_pairs)
     for name in lists:
-        pairs = pairs_of(options, album, name)
+        pairs = source.pairs(album, name)
         print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
 
 
 def template(options: argparse.Namespace) -> None:
     """Prints the mean landmarks of the people of a list, from each one's first picture."""
-    people = read_people(options.data / options.train_people)
+    source = source_of(options)
+    people = read_people(source.folder / source.train_people)
     config = ALIGNED.model_copy(update={"alignment": None})
     first = {(person, f"{person}_0001") for person in people}
-    files = read_pictures(find_images(options.data, options.images), first)
+    files = read_pictures(source.pictures, first)
     photographs = (decode(data, config) for data in tqdm(files.values(), unit=" pictures"))
     found = measure_template(photographs, FaceFinder())
-    print(f"{len(files)} pictures of {options.train_people}, in shares of the frame's side:")
+    print(f"{len(files)} pictures of {source.train_people}, in shares of the frame's side:")
     print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(LANDMARKS, found, strict=True)))
 
 
 def run(options: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = code_version()  # before hours of training in which the files may change
-    experiment = experiment_of(options)
-    device = parallel.local_device(device_of(options))
+    experiment, source = experiment_of(options.experiment, options.seed), source_of(options)
+    device = parallel.local_device(compute_of(options).select())
     folder = options.out or Path("runs") / experiment.name
     with parallel.process_group(device):
-        data, test = _training_data(options, experiment)
+        data, test = _training_data(source, experiment, tested=not options.no_test)
         if parallel.rank() == 0:
             print(f"{experiment.name}: {_describe(data)}, on {device}")
         trained = train(experiment, data, folder, device, resume=options.resume, code=code)
@@ -91,11 +92,11 @@ def run(options: argparse.Namespace) -> None:
 def grid(options: argparse.Namespace) -> None:
     """Runs the trajectories, going on where the last call stopped; tests the best point unless only some are wanted."""
     parallel.require_lone_process()
-    code, device, plan = code_version(), device_of(options), Grid()
+    code, device, plan = code_version(), compute_of(options).select(), Grid()
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(options.only) - set(trajectories):
         raise TrainingError(f"there is no trajectory {min(unknown)!r}; there are {', '.join(trajectories)}")
-    data, test = _training_data(options, plan.base)
+    data, test = _training_data(source_of(options), plan.base, tested=True)
     kept: dict[str, Trained] = {}
 
     def run_one(experiment: Experiment, folder: Path) -> None:
@@ -117,15 +118,15 @@ def grid(options: argparse.Namespace) -> None:
     _print_result(finish(experiment, trained, data, test, folder, code), folder)
 
 
-def _training_data(options: argparse.Namespace, experiment: AnyExperiment) -> tuple[AnyData, PairSet | None]:
-    """A run's data, and its test pairs unless they are not wanted; of several processes the first fills the cache."""
+def _training_data(source: DataSource, experiment: AnyExperiment, *, tested: bool) -> tuple[AnyData, PairSet | None]:
+    """A run's data, and its test pairs if it is to be tested; of several processes the first fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()
-    album = album_of(options, experiment.preprocessing)
+    album = album_of(source, experiment.preprocessing)
     if parallel.rank() == 0:
         parallel.wait_for_all()
-    data = data_of(options, experiment, album)
-    return data, None if options.no_test else pairs_to_test(options, album)
+    data = data_of(source, experiment, album)
+    return data, pairs_to_test(source, album) if tested else None
 
 
 def _describe(data: AnyData) -> str:
@@ -141,7 +142,7 @@ def report(options: argparse.Namespace) -> None:
 def gallery(options: argparse.Namespace) -> None:
     """Writes the gallery of a run."""
     found = read_run(options.run)
-    write_gallery(options.out, found, album_of(options, found.header.preprocessing))
+    write_gallery(options.out, found, album_of(source_of(options), found.header.preprocessing))
     print(f"wrote {options.out}; it holds pictures of the data set")
 
 

@@ -10,7 +10,7 @@ import torch
 
 from model.checkpoint import Header
 from model.errors import DataError, TrainingError
-from training.commands.options import album_of, device_of, experiment_of, write_json
+from training.commands.options import album_of, compute_of, experiment_of, source_of, write_json
 from training.data.album import Album
 from training.data.datasets import PeopleData, describe_people
 from training.data.lfw_folds import Protocol, read_protocol
@@ -26,12 +26,13 @@ from training.runs.provenance import code_version
 def view2(options: argparse.Namespace) -> None:
     """Goes through all folds; those that are done already count, and those not asked for are left for later."""
     require_lone_process()
-    device, experiment = device_of(options), experiment_of(options)
+    device, experiment = compute_of(options).select(), experiment_of(options.experiment, options.seed)
     if not isinstance(experiment, IdentityExperiment):
         raise TrainingError(f"{experiment.name}: learns from pairs; View 2 is for experiments that learn from people")
-    protocol = read_protocol(options.data / options.people, options.data / options.pairs)
+    source = source_of(options)
+    protocol = read_protocol(source.folder / options.people, source.folder / options.pairs)
     wanted = _wanted(options.folds, protocol)
-    album = album_of(options, experiment.preprocessing)
+    album = album_of(source, experiment.preprocessing)
     out = options.out or Path("runs") / f"view2-{experiment.name}"
     folds = {number: _Fold.of(number, experiment, protocol, album, out) for number in protocol.numbers}
     done = {number: header for number, fold in folds.items() if (header := fold.done())}

@@ -1,0 +1,51 @@
+"""Where the pictures and lists of a data set are, and how a run or a measurement reads them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import DataError
+from model.imaging.preprocessing import PreprocessingConfig
+from training.data.album import Album, FaceOf, open_album
+from training.data.archive import find_images
+from training.data.datasets import PeopleData, people_data
+from training.data.pairs import PairSet, read_pairs, require_both_kinds, resolve
+from training.data.people import HoldOut, pictures_of, read_people
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """A folder with pictures and lists, the names of these in it, and the folder for prepared pictures.
+
+    `face` says which face is taken of a picture that has several. Methods raise DataError, in one line for the user.
+    """
+
+    folder: Path
+    cache: Path
+    images: str
+    train_pairs: str
+    train_people: str
+    test_pairs: str
+    face: FaceOf = "center"
+
+    @property
+    def pictures(self) -> Path:
+        """The folder of people, or its archive."""
+        if not self.folder.is_dir():
+            raise DataError(f"{self.folder}: there is no such folder; name the data with --data or FACEPAIR_LFW")
+        return find_images(self.folder, self.images)
+
+    def album(self, config: PreprocessingConfig) -> Album:
+        """The pictures, prepared."""
+        return open_album(self.pictures, self.cache, config, self.face)
+
+    def pairs(self, album: Album, name: str) -> PairSet:
+        """All pairs of the list of that name."""
+        path = self.folder / name
+        return resolve(path, read_pairs(path), album.index(), album.faceless)
+
+    def people(self, album: Album, rule: HoldOut) -> PeopleData:
+        """The people to train on, some of them held out by the rule."""
+        path = self.folder / self.train_people
+        data = people_data(album, pictures_of(path, read_people(path), album.keys, album.faceless), rule)
+        require_both_kinds(path, data.validation, "validate")
+        return data
