@@ -1,11 +1,14 @@
 """Scores pairs of an album with a network, as the service would.
 
-B batch, N pictures, P pairs, D embedding
+B batch, N pictures, P pairs, D embedding, G genuine pairs, I impostor pairs, M people
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model.imaging.preprocessing import PreprocessingConfig
@@ -15,9 +18,29 @@ from model.networks.residual import ResidualNetwork
 from model.similarity import similarity
 from training.data.album import Album
 from training.data.pairs import PairSet
+from training.data.people import People, owners
 from training.statistics.rates import Labels, Scores
+from training.statistics.resampling import Owners
 
 BATCH = 128
+# How many rows of a table of logits are computed at once.
+ROWS = 256
+Logits = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllPairs:
+    """Logits float32 of every pair, and who is in it: `genuine` (G,) with `owner`, `impostor` (I,) with both people.
+
+    `pictures` (M,) is how many each person has.
+    """
+
+    genuine: Logits
+    owner: Owners
+    impostor: Logits
+    left: Owners
+    right: Owners
+    pictures: Owners
 
 
 def score_pairs(
@@ -64,3 +87,34 @@ def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Te
     device = next(network.parameters()).device
     images = normalise(to_unit(pixels.to(device)), config)
     return network.embed(images.contiguous(memory_format=torch.channels_last))
+
+
+def score_impostors(
+    network: FaceNetwork, config: PreprocessingConfig, album: Album, people: People
+) -> tuple[Scores, Owners, Owners]:
+    """Similarities float64 (I,) of every impostor pair that the people have, and the numbers of the two people."""
+    pictures, owner = owners(people)
+    pairs = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
+    return similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
+
+
+@torch.no_grad()
+def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
+    """Embeddings float32 (N, D) on the network's device, and the numbers of their people from 0, int64 (N,) on the CPU
+    -> the logits of all N (N - 1) / 2 pairs, in the order of rows; the memory for them grows with the square of N.
+    """
+    parts = []
+    for start in range(0, len(embeddings), ROWS):
+        table = network.logit_table(embeddings[start : start + ROWS], embeddings[start:]).cpu()
+        rows, columns = torch.triu_indices(table.shape[0], table.shape[1], offset=1)
+        parts.append((table[rows, columns], owner[start + rows], owner[start + columns]))
+    logits, left, right = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
+    same = left == right
+    return AllPairs(
+        genuine=logits[same],
+        owner=left[same],
+        impostor=logits[~same],
+        left=left[~same],
+        right=right[~same],
+        pictures=owner.bincount().numpy(),
+    )

@@ -2,7 +2,7 @@
 
 A head is fitted in closed form and holds buffers, nothing that a gradient steps. Both heads are exactly symmetric.
 
-B batch, D embedding
+A B batches, D embedding
 """
 
 import torch
@@ -30,6 +30,10 @@ class CosineHead(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
         return self.scale * self.score(left, right) + self.bias
+
+    def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs but for rounding."""
+        return self.scale * (left @ right.T) + self.bias
 
     def identical_logit(self) -> Tensor | None:
         """(1,) the logit of two identical pictures."""
@@ -69,6 +73,12 @@ class JointBayesianHead(nn.Module):
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
         return self.scale * self.score(left, right) + self.bias
+
+    def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs but for rounding."""
+        u, v = ((side - self.mean) @ self.projection for side in (left, right))
+        alone = (self.own * u * u).sum(1)[:, None] + (self.own * v * v).sum(1)
+        return self.scale * (alone + (self.cross * u) @ v.T) + self.bias
 
     def identical_logit(self) -> Tensor | None:
         """None: what identical pictures score depends on the picture."""

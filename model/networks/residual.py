@@ -2,7 +2,7 @@
 
 A picture is seen in several views, squares around its centre, each by a tower of its own.
 
-B batch, C channels, H W pixels, V views, D embedding
+A B batches, C channels, H W pixels, V views, D embedding
 """
 
 from math import sqrt
@@ -137,6 +137,11 @@ class ResidualNetwork(nn.Module):
         """(B, D) and (B, D) float32 -> (B,) float32 logits of "same person"; symmetric to the last bit."""
         logits: Tensor = self.head(left, right)
         return logits
+
+    def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs but for rounding."""
+        table: Tensor = self.head.logit_table(left, right)
+        return table
 
     def identical_logit(self) -> Tensor | None:
         """(1,) the logit of two identical pictures, or None where it depends on the picture."""

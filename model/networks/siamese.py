@@ -4,7 +4,7 @@ One convolutional twin turns each picture into an embedding; the component-wise 
 and summed, is the logit of "same person". The variants of the experiments (batch normalisation, the activation
 of the embedding, dropout) are fields of `NetworkConfig`.
 
-B batch, C channels, H W pixels, D embedding
+A B batches, C channels, H W pixels, D embedding
 """
 
 import math
@@ -73,6 +73,15 @@ class SiameseNetwork(nn.Module):
         """(B, D) and (B, D) float32 -> (B,) float32 logits of "same person"."""
         logits: Tensor = self.comparison((left - right).abs()).squeeze(1)
         return logits
+
+    def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs but for rounding."""
+        weight, total = self.comparison.weight[0], torch.zeros(len(left), len(right), device=left.device)
+        for sign in (1, -1):  # cdist takes no negative weights
+            some = (weight * sign) > 0
+            scale = weight[some].abs()
+            total += sign * torch.cdist(left[:, some] * scale, right[:, some] * scale, p=1)
+        return total + self.comparison.bias
 
     def identical_logit(self) -> Tensor | None:
         """(1,) the logit of two identical pictures, the highest that there is: their distance is 0."""

@@ -26,14 +26,14 @@ from training.data.source import DataSource
 from training.fitting.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.learning.experiments import ALIGNED
 from training.measuring.ablation import WITHOUT, Part, held_out_rule, leave_out
-from training.measuring.all_pairs import AllPairsRates, format_rates, rates_of, score_all
+from training.measuring.all_pairs import AllPairsRates, format_rates, rates_of
 from training.measuring.error_analysis import ERRORS_FILE, analyse, format_errors
 from training.measuring.scene_scores import format_scenes, measure_scenes
 from training.measuring.scenes import KINDS, MAX_OTHERS
 from training.measuring.variants import Variant
 from training.runs.provenance import code_version
 from training.runs.read import read_run
-from training.scoring import embed_all, score_pairs
+from training.scoring import embed_all, score_all, score_pairs
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import numbered
 from training.statistics.summary import figures_over_people, format_metrics, measure, metric_of

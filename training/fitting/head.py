@@ -1,18 +1,15 @@
 """After the training: the head is fitted on the people trained on, calibrated on people held out."""
 
-import torch
-
 from model.checkpoint import round_to_storage
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.heads import JointBayesianHead
 from model.networks.residual import ResidualNetwork
-from model.similarity import FalseMatchCurve, OperatingPoint, similarity
+from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.datasets import PeopleData
 from training.data.people import owners
 from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
-from training.measuring.all_pairs import score_all
-from training.scoring import embed_all, raw_scores
+from training.scoring import embed_all, raw_scores, score_impostors
 from training.statistics.calibration import platt
 from training.statistics.operating_points import false_match_curve, operating_points
 
@@ -44,8 +41,5 @@ def held_out_rates(
     network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData
 ) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]:
     """The operating points and the false match rates over every impostor pair of the people held out."""
-    pictures, people = owners(data.held_out)
-    every = score_all(network, embed_all(network, config, data.album.pixels[pictures]), people)
-    scores = similarity(torch.from_numpy(every.impostor)).numpy()
-    strangers = every.left, every.right
-    return operating_points(scores, *strangers, SPLIT), false_match_curve(scores, *strangers, SPLIT)
+    impostors = score_impostors(network, config, data.album, data.held_out)
+    return operating_points(*impostors, SPLIT), false_match_curve(*impostors, SPLIT)

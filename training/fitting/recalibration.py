@@ -18,13 +18,12 @@ from model.checkpoint import Description, Header
 from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import FaceNetwork
-from model.similarity import Threshold, similarity
+from model.similarity import Threshold
 from training.data.album import Album
 from training.data.pairs import PairSet, name_of
 from training.data.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
 from training.fitting.thresholds import choose_threshold, fit_even_odds
-from training.measuring.all_pairs import score_all
-from training.scoring import embed_all, score_pairs
+from training.scoring import score_impostors, score_pairs
 from training.statistics.operating_points import false_match_curve, operating_points
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners, numbered
@@ -75,12 +74,10 @@ def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: A
     people = some_people(pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
     pairs = balanced_pairs(people, HoldOut())
     _require_enough(pairs)
-    pictures, owner = owners(people)
-    _require_distinct(album, pictures)
+    _require_distinct(album, owners(people)[0])
     scores, same = score_pairs(network, config, album, pairs)
-    every = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
-    impostor = similarity(torch.from_numpy(every.impostor)).numpy()
-    return Sample(scores=scores, same=same, impostor=impostor, left=every.left, right=every.right)
+    impostor, left, right = score_impostors(network, config, album, people)
+    return Sample(scores=scores, same=same, impostor=impostor, left=left, right=right)
 
 
 def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:

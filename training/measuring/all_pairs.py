@@ -1,91 +1,18 @@
-"""Every pair of the pictures of a list of people, scored; and the error rates that only so many pairs can show.
-
-A B N pictures, D embedding, G genuine pairs, I impostor pairs, M people
-"""
-
-from dataclasses import dataclass
+"""The error rates that only every pair of the pictures of a list of people can show."""
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from torch import Tensor
 
-from model.networks.architecture import FaceNetwork
-from model.networks.heads import CosineHead, JointBayesianHead
-from model.networks.siamese import SiameseNetwork
+from training.scoring import AllPairs
 from training.statistics.rates import Estimate
 from training.statistics.resampling import Owners, draw_people
 
 ALL_PAIRS_FILE = "all-pairs.json"
-Logits = NDArray[np.float32]
-
-BLOCK = 256
 # Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
 KEPT = 20
 MIN_KEPT = 10_000
 # The false match rates at which the false non-match rate is measured, where there are pairs enough to show them.
 MEASURED = (0.01, 0.001, 0.0001)
-
-
-@dataclass(frozen=True, kw_only=True)
-class AllPairs:
-    """Logits float32 of every pair, and who is in it: `genuine` (G,) with `owner`, `impostor` (I,) with both people.
-
-    `pictures` (M,) is how many each person has.
-    """
-
-    genuine: Logits
-    owner: Owners
-    impostor: Logits
-    left: Owners
-    right: Owners
-    pictures: Owners
-
-
-@torch.no_grad()
-def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
-    """Embeddings float32 (N, D) on the network's device, and the numbers of their people from 0, int64 (N,) on the CPU
-    -> the logits of all N (N - 1) / 2 pairs, in the order of rows; the memory for them grows with the square of N.
-    """
-    parts = []
-    for start in range(0, len(embeddings), BLOCK):
-        table = logit_table(network, embeddings[start : start + BLOCK], embeddings[start:]).cpu()
-        rows, columns = torch.triu_indices(table.shape[0], table.shape[1], offset=1)
-        parts.append((table[rows, columns], owner[start + rows], owner[start + columns]))
-    logits, left, right = (torch.cat(part).numpy() for part in zip(*parts, strict=True))
-    same = left == right
-    return AllPairs(
-        genuine=logits[same],
-        owner=left[same],
-        impostor=logits[~same],
-        left=left[~same],
-        right=right[~same],
-        pictures=owner.bincount().numpy(),
-    )
-
-
-def logit_table(network: FaceNetwork, left: Tensor, right: Tensor) -> Tensor:
-    """(A, D) and (B, D) float32 -> (A, B) logits, those of `network.compare` but for rounding, by matrix products."""
-    if isinstance(network, SiameseNetwork):
-        return _distances(left, right, network.comparison.weight[0]) + network.comparison.bias
-    head = network.head
-    assert isinstance(head, CosineHead | JointBayesianHead)
-    if isinstance(head, CosineHead):
-        return head.scale * (left @ right.T) + head.bias
-    u, v = ((side - head.mean) @ head.projection for side in (left, right))
-    alone = (head.own * u * u).sum(1)[:, None] + (head.own * v * v).sum(1)
-    return head.scale * (alone + (head.cross * u) @ v.T) + head.bias
-
-
-def _distances(left: Tensor, right: Tensor, weight: Tensor) -> Tensor:
-    """(A, B): the sum over D of weight * |left - right|, which may be negative."""
-    total = torch.zeros(len(left), len(right), device=left.device)
-    for sign in (1, -1):
-        some = (weight * sign) > 0
-        scale = weight[some].abs()
-        total += sign * torch.cdist(left[:, some] * scale, right[:, some] * scale, p=1)
-    return total
 
 
 def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -> Estimate:

@@ -14,7 +14,8 @@ from model.networks.residual import initialise as initialise_residual
 from tests.conftest import describe, tiny_network
 from training.__main__ import main
 from training.data.people import impostor_pairs
-from training.measuring.all_pairs import AllPairs, fnmr_over_people, logit_table, score_all
+from training.measuring.all_pairs import fnmr_over_people
+from training.scoring import AllPairs, score_all
 from training.statistics.rates import fnmr_at_fmr
 
 OWNER = torch.tensor([0, 0, 0, 1, 2, 2, 3, 4, 4, 4, 4, 5] * 60)[:290].sort().values
@@ -51,7 +52,7 @@ def test_weights_of_both_signs_count() -> None:
     with torch.no_grad():
         network.comparison.weight[0, ::3] *= -1
         left, right = torch.randn(5, 32), torch.randn(7, 32)
-        found = logit_table(network, left, right)
+        found = network.logit_table(left, right)
         for row in range(5):
             wanted = network.compare(left[row].expand(7, 32), right)
             assert torch.allclose(found[row], wanted, atol=1e-5)
