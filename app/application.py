@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 import numpy as np
-import torch
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -28,7 +27,6 @@ from app.server.shutdown import ClosingMiddleware, Drain
 from app.settings import Settings
 from model import __version__
 from model.checkpoint import load
-from model.device import select_device
 from model.errors import FacepairError
 from model.imaging.decoding import ImageLimits
 from model.verifier import Verifier
@@ -54,9 +52,7 @@ def open_verifier(settings: Settings) -> Verifier:
 
 
 def _open(settings: Settings) -> Verifier:
-    device = select_device(settings.device)
-    checkpoint = load(settings.weights)
-    verifier = Verifier(checkpoint, device)
+    verifier = Verifier.of(load(settings.weights), settings.device)
     _warm_up(verifier, _threads(settings, verifier))
     verifier.check_canary()
     return verifier
@@ -83,7 +79,7 @@ def _warm_up(verifier: Verifier, threads: Threads) -> None:
     channels, side = verifier.header.preprocessing.input_shape
     pixels = np.zeros((side, side) if channels == 1 else (side, side, channels), np.uint8)
     for count in (threads.beside, threads.alone):
-        torch.set_num_threads(count)
+        verifier.embedder.use_threads(count)
         for size in (1, 2):
             verifier.embed(np.stack([pixels] * size))
 
@@ -97,7 +93,7 @@ def create_app(
     """The application around a verifier of `open_verifier`; its lifespan starts and ends what it works with."""
     metrics, drain = Metrics(), drain or Drain()
     header = verifier.header
-    metrics.model_info.labels(header.name, header.embedding_sha256, str(verifier.device)).set(1)
+    metrics.model_info.labels(header.name, header.embedding_sha256, verifier.embedder.device).set(1)
     for reason in REFUSALS:
         metrics.refusals.labels(reason)  # from 0 on: what begins with its first count has no increase
     inference = Inference(

@@ -4,8 +4,7 @@ Convolutions and the fully connected layer of one picture. Left out, being a few
 ReLU, pooling, and the comparison.
 """
 
-from model.networks.residual import ResidualConfig
-from model.networks.siamese import KERNELS, NetworkConfig
+from model.networks.configurations import KERNELS, NetworkConfig, ResidualConfig
 
 
 def multiply_adds(config: NetworkConfig) -> dict[str, int]:

@@ -15,9 +15,9 @@ from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.timing import Work, interleave
 from model.checkpoint import Header, load
 from model.device import select_device
-from model.networks.architecture import FaceNetwork
-from model.networks.fusing import fold
-from model.similarity import similarity
+from model.networks.architecture import FaceNetwork, restore
+from model.networks.fusing import fuse_for_inference
+from model.networks.heads import similarity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class BareNetwork:
 def load_bare(weights: Path, device: torch.device) -> BareNetwork:
     """Raises CheckpointError."""
     checkpoint = load(weights)
-    return BareNetwork(header=checkpoint.header, network=fold(checkpoint.network, device), device=device)
+    return BareNetwork(header=checkpoint.header, network=fuse_for_inference(restore(checkpoint), device), device=device)
 
 
 @dataclass(frozen=True, kw_only=True)

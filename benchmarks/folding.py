@@ -17,6 +17,7 @@ from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, interleave, spread
 from model.checkpoint import load
+from model.networks.architecture import restore
 from training.commands.options import positive
 
 BATCHES = (1, 2, 4, 8)
@@ -54,7 +55,7 @@ def _row(batch: int, trained: Callable[[], Tensor], served: Callable[[], Tensor]
 def _measure(options: argparse.Namespace) -> Figures:
     cpu, threads = torch.device("cpu"), torch.get_num_threads()
     checkpoint = load(options.weights)
-    network = checkpoint.network.to(memory_format=torch.channels_last)
+    network = restore(checkpoint).to(memory_format=torch.channels_last)
     trained = BareNetwork(header=checkpoint.header, network=network, device=cpu)
     torch.set_num_threads(1)
     try:

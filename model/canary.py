@@ -1,17 +1,11 @@
 """A drawn pair whose similarity a checkpoint records, so that whoever loads it can tell that it computes the same.
 
-B batch, D embedding, H W pixels
+H W pixels
 """
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from model.arrays import Pixels
-from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import FaceNetwork
-from model.networks.inputs import normalise, to_unit
-from model.similarity import similarity
 
 
 def canary_pair(shape: tuple[int, int]) -> Pixels:
@@ -26,19 +20,3 @@ def canary_pair(shape: tuple[int, int]) -> Pixels:
     marked = plain.copy()
     marked[: side_px // 4, : side_px // 4] = 230
     return np.stack([plain, marked])
-
-
-@torch.inference_mode()
-def canary_embeddings(network: FaceNetwork, config: PreprocessingConfig) -> Tensor:
-    """(2, D) float32: those of the canary pair, on the device where the network is."""
-    device = next(network.parameters()).device
-    images = normalise(to_unit(torch.from_numpy(canary_pair(config.input_shape)).to(device)), config)
-    embeddings: Tensor = network.embed(images)
-    return embeddings
-
-
-@torch.inference_mode()
-def canary_similarity(network: FaceNetwork, embeddings: Tensor) -> float:
-    """(2, D) embeddings of the canary pair -> its similarity."""
-    left, right = embeddings.chunk(2)
-    return float(similarity(network.compare(left, right)))

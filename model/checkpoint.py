@@ -2,31 +2,29 @@
 
 One safetensors file; its metadata has one entry, `facepair`, with the JSON of `Header`. Kernels and matrices
 are stored in half precision, vectors (biases, batch normalisation) in single. Nothing in it can execute.
+
+This module needs NumPy alone: `networks.architecture` makes a network of a checkpoint, and a checkpoint of a network.
 """
 
 import hashlib
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-import torch
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
-from model.canary import canary_embeddings, canary_similarity
+from model.arrays import Array, Tensors
 from model.errors import CheckpointError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
-from model.networks.architecture import AnyNetworkConfig, FaceNetwork, build
-from model.networks.residual import ResidualConfig
-from model.networks.siamese import NetworkConfig
-from model.similarity import FalseMatchCurve, OperatingPoint, Threshold, similarity
+from model.networks.configurations import AnyNetworkConfig
+from model.similarity import FalseMatchCurve, OperatingPoint, Threshold
 
 METADATA_KEY = "facepair"
 
@@ -102,38 +100,26 @@ class Header(Description):
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A verified header and its network: float32, on the CPU, in evaluation mode."""
+    """A verified header and the tensors of its network, as they are stored."""
 
     header: Header
-    network: FaceNetwork
+    tensors: Tensors
 
 
-@torch.no_grad()
-def round_to_storage(network: FaceNetwork) -> None:
-    """Rounds the weights, in place, to what a checkpoint stores; measure after this, and save loses nothing more."""
-    for tensor in network.state_dict().values():
-        tensor.copy_(tensor.to(_storage_dtype(tensor)))
-
-
-def save(path: Path, network: FaceNetwork, description: Description) -> Header:
+def save(path: Path, tensors: Tensors, description: Description, *, canary_similarity: float) -> Header:
     """Writes a checkpoint atomically and returns its header. Raises CheckpointError if it is not fit to serve."""
-    tensors = {name: tensor.detach().cpu().to(_storage_dtype(tensor)).contiguous()
-               for name, tensor in network.state_dict().items()}  # fmt: skip
-    _refuse_non_finite(tensors)
-    stored = _network(description.network, tensors)
-    _refuse_unreachable(stored, description.threshold)
-    score = canary_similarity(stored, canary_embeddings(stored, description.preprocessing))
-    if not math.isfinite(score):
+    require_finite(tensors)
+    if not math.isfinite(canary_similarity):
         raise CheckpointError("the network gives the canary pair a similarity that is not finite")
     header = Header(
         **dict(description),
-        canary_similarity=score,
+        canary_similarity=canary_similarity,
         embedding_sha256=_embedding_digest(description, tensors),
     )
     header = header.model_copy(update={"checkpoint_sha256": _checkpoint_digest(header)})
     try:
         with replacing(path) as partial:
-            save_file(tensors, partial, metadata={METADATA_KEY: header.model_dump_json()})
+            save_file(dict(tensors), partial, metadata={METADATA_KEY: header.model_dump_json()})
             partial.chmod(0o644)  # safetensors makes private files; a container reads this one as another user
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be saved: {error}") from error
@@ -145,17 +131,24 @@ def load(path: Path) -> Checkpoint:
     header, tensors = _read(path)
     _check_tensors(path, header, tensors)
     try:
-        _refuse_non_finite(tensors)
+        require_finite(tensors)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}; take another checkpoint") from error
     if _embedding_digest(header, tensors) != header.embedding_sha256:
         raise CheckpointError(f"{path}: the tensors do not match their digest; the file is damaged or was edited")
     if _checkpoint_digest(header) != header.checkpoint_sha256:
         raise CheckpointError(f"{path}: the header does not match its digest; the file is damaged or was edited")
-    return Checkpoint(header=header, network=_network(header.network, tensors))
+    return Checkpoint(header=header, tensors=tensors)
 
 
-def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
+def require_finite(tensors: Tensors) -> None:
+    """Raises CheckpointError for values that are not finite."""
+    for name, tensor in tensors.items():
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(f"tensor {name} has values that are not finite")
+
+
+def _read(path: Path) -> tuple[Header, dict[str, Array]]:
     try:
         path.open("rb").close()  # safetensors says of a file that may not be read that there is none
     except FileNotFoundError as error:
@@ -163,11 +156,11 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
             # copies: what stays mapped would change with the file, and end the process if that were cut short
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError) as error:
+            tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two for types NumPy lacks
         raise CheckpointError(f"{path}: not a safetensors file, or a truncated or damaged one") from error
     if text is None:
         raise CheckpointError(f"{path}: a safetensors file, but not one of facepair's checkpoints")
@@ -179,54 +172,29 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
         raise CheckpointError(f"{path}: the header does not fit this version: {where}: {first['msg']}") from error
 
 
-def _check_tensors(path: Path, header: Header, tensors: Mapping[str, Tensor]) -> None:
-    """Every tensor that the architecture has, in the shape and type that it has there, and no other."""
-    with torch.device("meta"):
-        expected = build(header.network).state_dict()
+def _check_tensors(path: Path, header: Header, tensors: Tensors) -> None:
+    """Every tensor that the network has, in the shape and type that it has there, and no other."""
+    expected = header.network.tensor_shapes()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise CheckpointError(f"{path}: tensor {name!r} is {'missing' if name in expected else 'not of this network'}")
     for name, tensor in tensors.items():
-        wanted = (expected[name].shape, _storage_dtype(expected[name]))
-        if (tensor.shape, tensor.dtype) != wanted:
+        if (tensor.shape, tensor.dtype) != (expected[name], _storage_dtype(expected[name])):
             raise CheckpointError(f"{path}: tensor {name} has the wrong shape or type")
 
 
-def _network(config: NetworkConfig | ResidualConfig, tensors: Mapping[str, Tensor]) -> FaceNetwork:
-    with torch.device("meta"):
-        network = build(config)
-    single = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    network.load_state_dict(single, strict=True, assign=True)
-    return network.eval().requires_grad_(False)
+def _storage_dtype(shape: tuple[int, ...]) -> np.dtype[Any]:
+    """Half precision for kernels and matrices, single for vectors; batch normalisation counts batches in int64."""
+    if not shape:
+        return np.dtype(np.int64)
+    return np.dtype(np.float16 if len(shape) >= 2 else np.float32)
 
 
-def _storage_dtype(tensor: Tensor) -> torch.dtype:
-    """Half precision for kernels and matrices, single for vectors, as it is for counters."""
-    if not tensor.is_floating_point():
-        return tensor.dtype
-    return torch.float16 if tensor.ndim >= 2 else torch.float32
-
-
-def _refuse_non_finite(tensors: Mapping[str, Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise CheckpointError(f"tensor {name} has values that are not finite")
-
-
-def _refuse_unreachable(network: FaceNetwork, threshold: Threshold) -> None:
-    """A threshold above what identical pictures score, where that is known, would call them different."""
-    logit = network.identical_logit()
-    if logit is not None and threshold.value > (identical := float(similarity(logit))):
-        raise CheckpointError(
-            f"the threshold {threshold.value:.6f} lies above {identical:.6f}, the similarity of two identical pictures"
-        )
-
-
-def _embedding_digest(description: Description, tensors: Mapping[str, Tensor]) -> str:
+def _embedding_digest(description: Description, tensors: Tensors) -> str:
     digest = hashlib.sha256(_canonical(description.model_dump(mode="json", include={"network", "preprocessing"})))
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(_canonical([name, str(tensor.dtype), list(tensor.shape)]))
-        digest.update(tensor.numpy().tobytes())
+        digest.update(_canonical([name, f"torch.{tensor.dtype}", list(tensor.shape)]))  # as PyTorch names its types
+        digest.update(tensor.tobytes())
     return digest.hexdigest()
 
 

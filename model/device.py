@@ -66,9 +66,3 @@ def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost 
         return None
     fault.add_note("".join(traceback.format_exception(error)))
     return fault
-
-
-def release_memory(device: torch.device) -> None:
-    """Gives back to a GPU what PyTorch keeps for later passes."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -1,13 +1,9 @@
-"""What "closer" means: a similarity from 0 to 1, higher for the same person, and the threshold that decides.
-
-B batch
-"""
+"""What a similarity means: from 0 to 1, higher for the same person; thresholds, rates and the decision."""
 
 from typing import Literal, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
 
 Decision = Literal["same", "different"]
 
@@ -72,11 +68,6 @@ class FalseMatchCurve(BaseModel):
         """
         logarithms = np.log(self.rates)
         return float(np.exp(np.interp(value, self.thresholds, logarithms)))
-
-
-def similarity(logits: Tensor) -> Tensor:
-    """(B,) logits -> (B,) float64 similarities, 0..1. In double precision, so that sure answers stay apart."""
-    return logits.double().sigmoid()
 
 
 def decide(value: float, threshold: float) -> Decision:

@@ -1,20 +1,17 @@
-"""A loaded checkpoint on a device: pictures to embeddings, embeddings to similarities.
+"""A loaded checkpoint: crops to embeddings, embeddings to similarities, checked.
 
 B batch, H W pixels, D embedding
 """
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from typing import Self
 
-from model.arrays import Embeddings, Pixels
-from model.canary import canary_embeddings, canary_similarity
-from model.checkpoint import Checkpoint
-from model.device import translate_faults
+import numpy as np
+
+from model.arrays import Embeddings, Pixels, Similarities
+from model.canary import canary_pair
+from model.checkpoint import Checkpoint, Header
+from model.embedder import Embedder, open_embedder
 from model.errors import CheckpointError, InferenceError
-from model.networks.fusing import fold
-from model.networks.inputs import normalise, to_unit
-from model.similarity import similarity
 
 # Of similarities, and of embeddings as a share of their length. A GPU convolves in TF32 (10 bits of mantissa), so it
 # differs more from the CPU on which the record was made than another CPU does.
@@ -22,56 +19,49 @@ CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 
 
 class Verifier:
-    """On a CPU any number of threads may call it at once, on a GPU one at a time.
+    """A network and what its checkpoint says of it; its methods raise what those of `Embedder` do, too."""
 
-    The checkpoint's network becomes its own, folded.
+    def __init__(self, header: Header, embedder: Embedder) -> None:
+        self.header = header
+        self.embedder = embedder
 
-    Each method raises DeviceExhausted where the device has too little memory, and DeviceLost where it failed.
-    """
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, device: str = "auto") -> Self:
+        """The verifier of a checkpoint on a device: `auto`, `cpu`, `cuda` or `cuda:N`. Raises DeviceError."""
+        return cls(checkpoint.header, open_embedder(checkpoint, device))
 
-    @translate_faults
-    def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
-        self.header = checkpoint.header
-        self.device = device
-        self._canary = canary_embeddings(checkpoint.network.eval(), self.header.preprocessing)
-        self._network = fold(checkpoint.network, device)
-
-    @translate_faults
-    @torch.inference_mode()
     def embed(self, pixels: Pixels) -> Embeddings:
-        """uint8 (B, H, W) or (B, H, W, 3), as `crops` makes them -> float32 (B, D). Raises InferenceError."""
-        images = normalise(to_unit(torch.from_numpy(pixels).to(self.device)), self.header.preprocessing)
-        embeddings = self._network.embed(images.contiguous(memory_format=torch.channels_last))
-        result: Embeddings = embeddings.cpu().numpy()
-        if not np.isfinite(result).all():
+        """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Raises InferenceError."""
+        embeddings = self.embedder.embed(pixels)
+        if not np.isfinite(embeddings).all():
             raise InferenceError("the network gave an embedding that is not finite")
-        return result
+        return embeddings
 
-    @translate_faults
-    @torch.inference_mode()
-    def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
+    def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
         """float32 (B, D) twice -> float64 (B,) similarities, 0..1; symmetric. Raises InferenceError."""
-        logits = self._network.compare(torch.from_numpy(left).to(self.device), torch.from_numpy(right).to(self.device))
-        result: NDArray[np.float64] = similarity(logits).cpu().numpy()
-        if not np.isfinite(result).all():
+        similarities = self.embedder.compare(left, right)
+        if not np.isfinite(similarities).all():
             raise InferenceError("the comparison gave a similarity that is not finite")
-        return result
+        return similarities
 
-    @translate_faults
     def check_canary(self) -> None:
-        """Embeds and scores the canary pair. Raises CheckpointError unless the similarity is as the checkpoint records
-        and the embeddings are those that the network had when it was loaded: similarities near 1 say little of these.
+        """Embeds and scores the canary pair.
+
+        Raises CheckpointError unless the similarity is as the checkpoint records and the embeddings are those that the
+        network had when it was loaded: similarities near 1 hide a changed network.
         """
-        tolerance = CANARY_TOLERANCE[self.device.type]
-        embeddings = canary_embeddings(self._network, self.header.preprocessing)
-        found, recorded = canary_similarity(self._network, embeddings), self.header.canary_similarity
+        device, recorded = self.embedder.device, self.header.canary_similarity
+        tolerance = CANARY_TOLERANCE[device.partition(":")[0]]
+        embeddings = self.embedder.embed(canary_pair(self.header.preprocessing.input_shape))
+        found = float(self.embedder.compare(embeddings[:1], embeddings[1:])[0])
         if not abs(found - recorded) <= tolerance:
             raise CheckpointError(
-                f"the canary pair scores {found:.6f} on {self.device}, but the checkpoint records {recorded:.6f}"
+                f"the canary pair scores {found:.6f} on {device}, but the checkpoint records {recorded:.6f}"
             )
-        apart = float(((embeddings.cpu() - self._canary).norm(dim=1) / self._canary.norm(dim=1).clamp_min(1e-6)).max())
+        lengths = np.linalg.norm(self.embedder.canary, axis=1).clip(1e-6)
+        apart = float((np.linalg.norm(embeddings - self.embedder.canary, axis=1) / lengths).max())
         if not apart <= tolerance:
             raise CheckpointError(
-                f"the canary pair's embeddings on {self.device} are {apart:.1e} of their length from those that the "
-                "network had when it was loaded"
+                f"the canary pair's embeddings on {device} are {apart:.1e} of their length from those that the network "
+                "had when it was loaded"
             )

@@ -15,12 +15,13 @@ from app.application import create_app, open_verifier
 from app.engine.fork_server import ForkServer
 from app.settings import Settings, read_settings
 from model.canary import canary_pair
-from model.checkpoint import Description, Provenance, save
+from model.checkpoint import Description, Provenance
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges, Range
-from model.networks.residual import ResidualConfig
-from model.networks.siamese import NetworkConfig, SiameseNetwork, initialise
+from model.networks.architecture import save
+from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.siamese import SiameseNetwork, initialise
 from model.similarity import Threshold
 from model.verifier import Verifier
 from tests.drawing import encode, portrait

@@ -16,9 +16,10 @@ from PIL import Image
 
 from app.application import open_verifier
 from app.settings import read_settings
-from model.checkpoint import load, save
+from model.checkpoint import load
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.fusing import fold
+from model.networks.architecture import restore, save
+from model.networks.fusing import fuse_for_inference
 from tests.conftest import DRAWN_RANGES, client_of, describe
 from tests.drawing import encode, encode_lying, portrait
 from tests.faces import beheld, scene
@@ -85,13 +86,13 @@ async def assert_parity(
     album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
     index = album.index()
     assert len(index) == len(pictures)
-    folded_network = fold(load(checkpoint_path).network, torch.device("cpu"))
-    seen = set()
+    folded_network = fuse_for_inference(restore(checkpoint), torch.device("cpu"))
+    trained_network, seen = restore(checkpoint), set()
     for name, data in pictures.items():
         number = index[(name.replace(".", "_"), Path(name).stem)]
         picture = album.pixels[number : number + 1]
         folded = embed_pictures(folded_network, config, picture)[0].numpy()
-        trained = embed_pictures(checkpoint.network, config, picture)[0].numpy()
+        trained = embed_pictures(trained_network, config, picture)[0].numpy()
         assert np.abs(folded - trained).max() <= 1e-5, name
         answers = [await ask(client, data, encoding) for encoding in ("float", "base64")]
         for served in answers:
@@ -165,8 +166,8 @@ async def test_a_pair_scores_alike(client: httpx.AsyncClient, checkpoint_path: P
     config = checkpoint.header.preprocessing
     album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
     pair = PairSet(left=torch.tensor([0]), right=torch.tensor([1]), same=torch.zeros(1))
-    (trained,), _ = score_pairs(checkpoint.network, config, album, pair)
-    (expected,), _ = score_pairs(fold(checkpoint.network, torch.device("cpu")), config, album, pair)
+    (trained,), _ = score_pairs(restore(checkpoint), config, album, pair)
+    (expected,), _ = score_pairs(fuse_for_inference(restore(checkpoint), torch.device("cpu")), config, album, pair)
     images = {"image1": pictures["large.jpeg"], "image2": pictures["turned6.webp"]}
     answer = await client.post("/verify", files=images)
     assert answer.json()["similarity"] == expected

@@ -9,6 +9,7 @@ import pytest
 from app.application import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
+from model.networks.architecture import restore
 from tests.app.support.service import serving
 from tests.conftest import client_of
 from training.data.album import open_album
@@ -78,7 +79,7 @@ def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> 
     assert album.sha256 == header.provenance.data_sha256
     path = lfw / "pairsDevTrain.txt"
     _, validation = split(resolve(path, read_pairs(path), album.index()), 0.2, EXPERIMENT_2.split_seed)
-    scores, same = score_pairs(checkpoint.network, header.preprocessing, album, validation)
+    scores, same = score_pairs(restore(checkpoint), header.preprocessing, album, validation)
     measured = accuracy(scores, same, header.threshold.value).value
     assert measured == pytest.approx(figure(header, "accuracy at threshold", "validation"), abs=0.005)
 

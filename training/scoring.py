@@ -13,9 +13,9 @@ from torch import Tensor
 
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import FaceNetwork
+from model.networks.heads import similarity
 from model.networks.inputs import normalise, to_unit
 from model.networks.residual import ResidualNetwork
-from model.similarity import similarity
 from training.data.album import Album
 from training.data.pairs import PairSet
 from training.data.people import People, owners

@@ -10,8 +10,7 @@ import numpy as np
 
 from app.api.problems import Problem
 from model.arrays import Embeddings
-from model.networks.architecture import AnyNetworkConfig
-from model.networks.residual import ResidualConfig
+from model.networks.configurations import AnyNetworkConfig, ResidualConfig
 
 LITTLE_ENDIAN = np.dtype("<f4")
 # Far above what a network gives, and far enough below float32's end that differences and their sums cannot overflow.

@@ -9,7 +9,7 @@ from app.api.problems import KINDS
 from model.checkpoint import Metric, Provenance
 from model.imaging.decoding import Format
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import AnyNetworkConfig
+from model.networks.configurations import AnyNetworkConfig
 from model.similarity import Decision, OperatingPoint, Threshold
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]

@@ -9,7 +9,6 @@ from math import inf
 from typing import Self, TypeVar, cast
 
 import numpy as np
-import torch
 
 from app.engine.batching import Batcher, Timed
 from app.engine.cpu_budget import Threads
@@ -19,7 +18,7 @@ from app.engine.fork_server import ForkServer
 from app.metrics import Metrics
 from app.server.shutdown import Drain
 from model.arrays import Embeddings, Pixels
-from model.device import LOST, release_memory
+from model.device import LOST
 from model.errors import DeviceExhausted, DeviceLost
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
 from model.verifier import Verifier
@@ -59,7 +58,7 @@ class Inference:
     ) -> None:
         """`drain` is told when the device is lost."""
         self.header = verifier.header
-        self.device = verifier.device
+        self.device = verifier.embedder.device
         self._verifier = verifier
         self._metrics = metrics
         self._max_batch = max_batch
@@ -180,7 +179,7 @@ class Inference:
         if requests > 1 or (requests and self._analysing):
             self._crowded = now
         alone = now - self._crowded > CROWD_S
-        torch.set_num_threads(self._threads.alone if alone else self._threads.beside)
+        self._verifier.embedder.use_threads(self._threads.alone if alone else self._threads.beside)
 
     def _attempt(self, jobs: list[_Job], max_batch: int) -> list[object]:
         """What each job asked for, or the exception that it ended in, in passes of at most `max_batch` images."""
@@ -199,7 +198,7 @@ class Inference:
         """Makes the log and the replica know what happened to the device."""
         if isinstance(error, DeviceExhausted):
             logger.warning("the device is out of memory", exc_info=error)
-            release_memory(self.device)
+            self._verifier.embedder.release_memory()
         if isinstance(error, DeviceLost) and not self._drain.device_lost:
             logger.error("the device was lost", exc_info=error)
             self._drain.device_lost = True

@@ -40,7 +40,7 @@ def open_replica(settings: Settings) -> Replica:
     try_out(fork_server, set_up_decoders(settings, verifier))
     app = create_app(settings, verifier, fork_server, drain)
     header = verifier.header
-    fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": str(verifier.device)}
+    fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": verifier.embedder.device}
     freeze_heap()
     logger.info("model loaded", extra={"fields": fields})
     config = uvicorn.Config(

@@ -7,8 +7,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
 from model.networks.architecture import FaceNetwork
 from model.networks.fourier import FourierConvolution
-from model.networks.prelu import PReLU
-from model.networks.residual import Tower
+from model.networks.residual import PReLU, Tower
 from model.networks.siamese import SiameseNetwork
 
 # From these on the transforms cost less than they save.
@@ -29,11 +28,11 @@ class PackedLinear(nn.Module):
         return product
 
 
-def fold(network: FaceNetwork, device: torch.device) -> FaceNetwork:
+def fuse_for_inference(network: FaceNetwork, device: torch.device) -> FaceNetwork:
     """The network itself, in evaluation mode, moved to the device and changed; a second time changes nothing."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
-            _fold_normalisation(module)
+            _fuse_normalisation(module)
         if isinstance(module, Tower) and isinstance(module.normalisation, nn.BatchNorm1d):
             module.fully_connected = fuse_linear_bn_eval(module.fully_connected, module.normalisation)
             module.register_module("normalisation", nn.Identity())
@@ -43,7 +42,7 @@ def fold(network: FaceNetwork, device: torch.device) -> FaceNetwork:
     return network.to(device).to(memory_format=torch.channels_last)
 
 
-def _fold_normalisation(layers: nn.Sequential) -> None:
+def _fuse_normalisation(layers: nn.Sequential) -> None:
     """Batch normalisation after a convolution is a factor and a summand for each channel, which go into the kernels."""
     for index in range(len(layers) - 1):
         convolution, normalisation = layers[index], layers[index + 1]

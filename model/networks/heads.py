@@ -83,3 +83,8 @@ class JointBayesianHead(nn.Module):
     def identical_logit(self) -> Tensor | None:
         """None: what identical pictures score depends on the picture."""
         return None
+
+
+def similarity(logits: Tensor) -> Tensor:
+    """(B,) logits -> (B,) float64 similarities, 0..1. In double precision, so that sure answers stay apart."""
+    return logits.double().sigmoid()

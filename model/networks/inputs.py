@@ -1,17 +1,35 @@
-"""From what the network sees, in 8 bits, to its input.
+"""From crops, in 8 bits, to a network's input.
 
-B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
+B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels, D embedding
 """
 
-import torch
-from torch import Tensor
+from collections.abc import Iterator
+from typing import Protocol
 
+import torch
+from torch import Tensor, nn
+
+from model.arrays import Pixels
 from model.imaging.preprocessing import PreprocessingConfig
 
 # The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it.
 LUMA = (0.299, 0.587, 0.114)
 # A picture of one shade is not blown up into noise.
 MIN_DEVIATION = 1 / 255
+
+
+class _Embeds(Protocol):
+    def embed(self, images: Tensor) -> Tensor: ...
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+
+
+def embed_pixels(network: _Embeds, pixels: Pixels | Tensor, config: PreprocessingConfig) -> Tensor:
+    """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D) on the network's device."""
+    device = next(network.parameters()).device
+    images = normalise(to_unit(torch.as_tensor(pixels).to(device)), config)
+    with torch.no_grad():
+        return network.embed(images.contiguous(memory_format=torch.channels_last))
 
 
 def to_unit(pixels: Tensor) -> Tensor:

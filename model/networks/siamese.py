@@ -8,44 +8,11 @@ A B batches, C channels, H W pixels, D embedding
 """
 
 import math
-from typing import Annotated, Literal
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from model.imaging.preprocessing import MAX_SIDE_PX
-
-KERNELS = (10, 7, 4, 4)
-# Bounds far beyond use, so that no header makes a network of more than a machine can count.
-Width = Annotated[int, Field(ge=1, le=8192)]
-Dimension = Annotated[int, Field(ge=1, le=65536)]
-
-
-class NetworkConfig(BaseModel):
-    """What a network looks like. Widths default to the paper's; tests use narrow ones."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    batch_norm: bool
-    embedding_activation: Literal["sigmoid", "relu"]
-    dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
-    side_px: int = Field(default=105, ge=66, le=MAX_SIDE_PX)
-    channels: tuple[Width, Width, Width, Width] = (64, 128, 128, 256)
-    dimension: Dimension = 4096
-
-    @property
-    def input_shape(self) -> tuple[int, int]:
-        """Channels, always 1, and side of the pictures."""
-        return 1, self.side_px
-
-    @property
-    def features(self) -> int:
-        """Values per image that enter the fully connected layer: 6 x 6 x 256 = 9,216 for the paper's network."""
-        side = self.side_px
-        for kernel in KERNELS[:-1]:
-            side = (side - kernel + 1) // 2
-        return (side - KERNELS[-1] + 1) ** 2 * self.channels[-1]
+from model.networks.configurations import KERNELS, NetworkConfig
 
 
 class SiameseNetwork(nn.Module):

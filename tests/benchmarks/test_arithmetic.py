@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.arithmetic import forward_flop, multiply_adds, residual_multiply_adds, step_flop
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from model.networks.architecture import build
-from model.networks.residual import ResidualConfig
-from model.networks.siamese import NetworkConfig, SiameseNetwork
+from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.siamese import SiameseNetwork
 from tests.conftest import TINY
 from training.learning.experiments import EXPERIMENT_2
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.canary import canary_embeddings, canary_similarity
-from model.checkpoint import Description, Header, Metric, load, round_to_storage, save
+from model.canary import canary_pair
+from model.checkpoint import Description, Header, Metric, load
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.siamese import NetworkConfig
+from model.networks.architecture import restore, round_to_storage, save
+from model.networks.configurations import NetworkConfig
+from model.networks.heads import similarity
+from model.networks.inputs import embed_pixels
 from model.similarity import Threshold
 from tests.conftest import TINY, describe
 from tests.model.support.checkpoints import read_header, tiny
@@ -29,7 +32,7 @@ def test_rounded_weights_come_back_bit_for_bit(tmp_path: Path, name: str) -> Non
     network = tiny(config=VARIANTS[name])
     round_to_storage(network)
     save(tmp_path / "weights", network, describe(VARIANTS[name]))
-    loaded = load(tmp_path / "weights").network
+    loaded = restore(load(tmp_path / "weights"))
     assert loaded.config == VARIANTS[name]
     assert loaded.state_dict().keys() == network.state_dict().keys()
     for key, tensor in loaded.state_dict().items():
@@ -40,14 +43,14 @@ def test_rounded_weights_come_back_bit_for_bit(tmp_path: Path, name: str) -> Non
 def test_saving_rounds_matrices_to_half_precision_and_keeps_vectors(tmp_path: Path) -> None:
     network = tiny()
     save(tmp_path / "weights", network, describe())
-    loaded = load(tmp_path / "weights").network.state_dict()
+    loaded = restore(load(tmp_path / "weights")).state_dict()
     for key, tensor in network.state_dict().items():
         assert torch.equal(loaded[key], tensor.half().float() if tensor.ndim >= 2 else tensor), key
     assert not torch.equal(loaded["comparison.weight"], network.comparison.weight)
 
 
 def test_what_is_loaded_is_ready_to_serve(checkpoint_path: Path) -> None:
-    network = load(checkpoint_path).network
+    network = restore(load(checkpoint_path))
     assert not any(module.training for module in network.modules())
     assert not any(weight.requires_grad for weight in network.parameters())
     assert {weight.dtype for weight in network.parameters()} == {torch.float32}
@@ -58,7 +61,7 @@ def test_a_loaded_network_does_not_depend_on_its_file_any_more(checkpoint_path: 
     """Which a copy over it first cuts short: what is mapped would then end the process."""
     copy = tmp_path / "copy.safetensors"
     shutil.copyfile(checkpoint_path, copy)
-    network = load(copy).network
+    network = restore(load(copy))
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with copy.open("r+b") as file:
         file.write(bytes(copy.stat().st_size))
@@ -84,7 +87,8 @@ def test_the_header_carries_the_description(tmp_path: Path) -> None:
     saved = save(tmp_path / "weights", network, full_description())
     assert load(tmp_path / "weights").header == saved
     assert Description(**{name: getattr(saved, name) for name in Description.model_fields}) == full_description()
-    assert saved.canary_similarity == canary_similarity(network, canary_embeddings(network, PreprocessingConfig()))
+    embeddings = embed_pixels(network, canary_pair((1, 105)), PreprocessingConfig())
+    assert saved.canary_similarity == float(similarity(network.compare(*embeddings.chunk(2))).detach())
     assert len(saved.embedding_sha256) == len(saved.checkpoint_sha256) == 64
 
 

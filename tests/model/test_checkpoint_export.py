@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from model.checkpoint import Description, Metric, load, save
+from model.checkpoint import Description, Metric, load
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import save
 from model.networks.siamese import SiameseNetwork
 from tests.conftest import describe
 from tests.model.support.checkpoints import tiny

@@ -94,7 +94,7 @@ def test_the_error_does_not_keep_the_failed_pass_alive() -> None:
 
 
 def test_the_verifier_is_behind_the_door(checkpoint_path: Path) -> None:
-    verifier = Verifier(load(checkpoint_path), CPU)
+    verifier = Verifier.of(load(checkpoint_path), "cpu")
     embedding = np.zeros((1, verifier.header.network.dimension), np.float32)
 
     def fail(*_: object) -> None:

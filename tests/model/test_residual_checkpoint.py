@@ -7,12 +7,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.checkpoint import Description, load, save
+from model.checkpoint import Description, load
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import build
+from model.networks.architecture import build, restore, save
+from model.networks.configurations import NetworkConfig
 from model.networks.residual import ResidualNetwork
-from model.networks.siamese import NetworkConfig, SiameseNetwork
+from model.networks.siamese import SiameseNetwork
 from model.similarity import OperatingPoint
 from model.verifier import Verifier
 from tests.conftest import TINY, describe
@@ -42,9 +43,10 @@ def test_it_comes_back_whole_and_serves(path: Path) -> None:
     checkpoint = load(path)
     assert checkpoint.header.network == SLIM
     assert checkpoint.header.operating_points == (POINT,)
-    assert isinstance(checkpoint.network, ResidualNetwork)
-    assert not checkpoint.network.training
-    verifier = Verifier(checkpoint, torch.device("cpu"))
+    restored = restore(checkpoint)
+    assert isinstance(restored, ResidualNetwork)
+    assert not restored.training
+    verifier = Verifier.of(checkpoint, "cpu")
     verifier.check_canary()
     pixels = (torch.rand(4, 32, 32, generator=torch.Generator().manual_seed(3)) * 255).byte().numpy()
     embeddings = verifier.embed(pixels)
@@ -57,7 +59,7 @@ def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
     preprocessing = PreprocessingConfig(side_px=SLIM.side_px, standardised=True, colour="rgb")
     described = describe().model_copy(update={"network": coloured, "preprocessing": preprocessing})
     save(tmp_path / "coloured", network(coloured).eval(), described)
-    verifier = Verifier(load(tmp_path / "coloured"), torch.device("cpu"))
+    verifier = Verifier.of(load(tmp_path / "coloured"), "cpu")
     verifier.check_canary()
     pixels = (torch.rand(2, 32, 32, 3, generator=torch.Generator().manual_seed(3)) * 255).byte().numpy()
     assert not (verifier.embed(pixels) == verifier.embed(pixels[..., ::-1].copy())).all()

@@ -4,7 +4,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from model.similarity import FalseMatchCurve, Threshold, decide, similarity
+from model.networks.heads import similarity
+from model.similarity import FalseMatchCurve, Threshold, decide
 
 
 def test_similarity_is_the_sigmoid() -> None:

@@ -13,14 +13,14 @@ from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError, InferenceError
 from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import restore
+from model.networks.embedder import TorchEmbedder
+from model.networks.heads import similarity
 from model.networks.inputs import normalise, to_unit
 from model.networks.siamese import SiameseNetwork
-from model.similarity import similarity
 from model.verifier import Verifier
 from tests.drawing import encode, portrait
 from tests.model.support.pictures import prepare
-
-CPU = torch.device("cpu")
 
 
 def faces(count: int) -> Pixels:
@@ -32,6 +32,13 @@ def faces(count: int) -> Pixels:
 def checkpoint(checkpoint_path: Path) -> Checkpoint:
     """The tiny checkpoint, for tests that damage it."""
     return load(checkpoint_path)
+
+
+def network_of(verifier: Verifier) -> SiameseNetwork:
+    """The network that a verifier computes with."""
+    assert isinstance(verifier.embedder, TorchEmbedder)
+    assert isinstance(verifier.embedder.network, SiameseNetwork)
+    return verifier.embedder.network
 
 
 def test_embeddings_and_similarities_have_their_shapes_types_and_ranges(verifier: Verifier) -> None:
@@ -47,10 +54,11 @@ def test_embeddings_and_similarities_have_their_shapes_types_and_ranges(verifier
 def test_the_answers_are_the_networks(verifier: Verifier, checkpoint: Checkpoint) -> None:
     pixels = faces(4)
     images = normalise(to_unit(torch.from_numpy(pixels)), checkpoint.header.preprocessing)
-    expected = checkpoint.network.embed(images)
+    network = restore(checkpoint)
+    expected = network.embed(images)
     embeddings = verifier.embed(pixels)
     assert np.abs(embeddings - expected.numpy()).max() <= 1e-5
-    scores = similarity(checkpoint.network.compare(expected[:2], expected[2:])).numpy()
+    scores = similarity(network.compare(expected[:2], expected[2:])).numpy()
     assert np.abs(verifier.compare(embeddings[:2], embeddings[2:]) - scores).max() <= 1e-5
 
 
@@ -79,15 +87,14 @@ def test_the_same_picture_twice_gives_the_same_embedding(verifier: Verifier) -> 
 
 
 def test_identical_pictures_score_the_sigmoid_of_the_bias(verifier: Verifier, checkpoint: Checkpoint) -> None:
-    assert isinstance(checkpoint.network, SiameseNetwork)
     embeddings = verifier.embed(faces(4))
-    expected = 1 / (1 + math.exp(-checkpoint.network.comparison.bias.item()))
+    expected = 1 / (1 + math.exp(-checkpoint.tensors["comparison.bias"].item()))
     assert verifier.compare(embeddings, embeddings).tolist() == pytest.approx([expected] * 4, abs=1e-12)
     assert (verifier.compare(embeddings[:2], embeddings[2:]) < expected).all()
 
 
 def test_a_sound_network_sings_as_the_canary_did(checkpoint: Checkpoint) -> None:
-    Verifier(checkpoint, CPU).check_canary()
+    Verifier.of(checkpoint, "cpu").check_canary()
 
 
 def test_the_canary_pair_is_two_different_pictures() -> None:
@@ -102,8 +109,8 @@ def test_the_canary_pair_is_two_different_pictures() -> None:
 
 @pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "fully_connected.weight", "comparison.bias"])
 def test_the_canary_tells_of_a_changed_weight(checkpoint: Checkpoint, name: str) -> None:
-    checkpoint.network.state_dict()[name].mul_(1.5)
-    verifier = Verifier(checkpoint, CPU)
+    checkpoint.tensors[name][...] *= 1.5
+    verifier = Verifier.of(checkpoint, "cpu")
     with pytest.raises(CheckpointError, match=f"but the checkpoint records {verifier.header.canary_similarity:.6f}"):
         verifier.check_canary()
 
@@ -113,11 +120,10 @@ def test_the_canary_tells_of_embeddings_that_its_score_does_not_show(
     checkpoint: Checkpoint, change: Callable[[torch.Tensor], object]
 ) -> None:
     """A similarity next to 1 stays there whatever the embeddings are."""
-    assert isinstance(checkpoint.network, SiameseNetwork)
-    checkpoint.network.comparison.bias.fill_(20)
-    verifier = Verifier(recording(checkpoint, 1.0), CPU)
+    checkpoint.tensors["comparison.bias"].fill(20)
+    verifier = Verifier.of(recording(checkpoint, 1.0), "cpu")
     verifier.check_canary()
-    change(checkpoint.network.fully_connected.weight)
+    change(network_of(verifier).fully_connected.weight)
     with pytest.raises(CheckpointError, match="embeddings on cpu"):
         verifier.check_canary()
 
@@ -125,31 +131,30 @@ def test_the_canary_tells_of_embeddings_that_its_score_does_not_show(
 def test_the_canary_tells_of_other_preprocessing(checkpoint: Checkpoint) -> None:
     header = checkpoint.header.model_copy(update={"preprocessing": PreprocessingConfig(mean=0.2)})
     with pytest.raises(CheckpointError, match="canary"):
-        Verifier(Checkpoint(header=header, network=checkpoint.network), CPU).check_canary()
+        Verifier.of(Checkpoint(header=header, tensors=checkpoint.tensors), "cpu").check_canary()
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_the_canary_may_be_off_by_a_ten_thousandth_on_a_cpu(checkpoint: Checkpoint, sign: int) -> None:
     recorded = checkpoint.header.canary_similarity
     almost, beyond = (recorded + sign * off for off in (0.9e-4, 1.1e-4))
-    Verifier(recording(checkpoint, almost), CPU).check_canary()
+    Verifier.of(recording(checkpoint, almost), "cpu").check_canary()
     with pytest.raises(CheckpointError, match=f"but the checkpoint records {beyond:.6f}"):
-        Verifier(recording(checkpoint, beyond), CPU).check_canary()
+        Verifier.of(recording(checkpoint, beyond), "cpu").check_canary()
 
 
 def recording(checkpoint: Checkpoint, similarity: float) -> Checkpoint:
     """The checkpoint, had it another canary's score on record."""
     header = checkpoint.header.model_copy(update={"canary_similarity": similarity})
-    return Checkpoint(header=header, network=checkpoint.network)
+    return Checkpoint(header=header, tensors=checkpoint.tensors)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_broken_network_gives_no_answer(checkpoint: Checkpoint, value: float) -> None:
-    assert isinstance(checkpoint.network, SiameseNetwork)
-    verifier = Verifier(checkpoint, CPU)
+    verifier = Verifier.of(checkpoint, "cpu")
     sound = verifier.embed(faces(2))
-    checkpoint.network.fully_connected.bias.fill_(value)
-    checkpoint.network.comparison.bias.fill_(math.nan)
+    network_of(verifier).fully_connected.bias.fill_(value)
+    network_of(verifier).comparison.bias.fill_(math.nan)
     with pytest.raises(InferenceError):
         verifier.embed(faces(2))
     with pytest.raises(InferenceError):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from model.checkpoint import Checkpoint, Metric, load, save
+from model.checkpoint import Checkpoint, Metric, load
 from model.errors import DataError
-from model.networks.architecture import FaceNetwork
+from model.networks.architecture import FaceNetwork, restore, save
 from training.commands.options import (
     album_of,
     compute_of,
@@ -83,7 +83,7 @@ def _measured_network(
     """The checkpoint's network without those parts, its threshold, and what of it was left out, in words."""
     header = checkpoint.header
     if not parts:
-        return checkpoint.network.to(device), header.threshold.value, ""
+        return restore(checkpoint).to(device), header.threshold.value, ""
     data = source.people(album, held_out_rule(header))
     network, threshold = leave_out(checkpoint, parts, data, device)
     return network, threshold, ", ".join(WITHOUT[part][1] for part in parts)
@@ -109,7 +109,7 @@ def all_pairs(options: argparse.Namespace) -> None:
     if len(found) < 2 or all(len(pictures) == 1 for pictures in found.values()):
         raise DataError(f"{source.folder / options.people}: takes people with several pictures in {source.images}")
     pictures, owner = owners(found)
-    network = checkpoint.network.to(device)
+    network = restore(checkpoint).to(device)
     pairs = score_all(network, embed_all(network, checkpoint.header.preprocessing, album.pixels[pictures]), owner)
     rates = AllPairsRates(
         name=checkpoint.header.name,
@@ -136,7 +136,7 @@ def calibrate(options: argparse.Namespace) -> None:
         raise DataError(f"{options.out}: is the checkpoint itself; name another file with --out")
     if options.images is None:
         raise DataError("name the folder of your own people with --images; none whom the network was trained on")
-    header, network, source = checkpoint.header, checkpoint.network.to(device), source_of(options)
+    header, network, source = checkpoint.header, restore(checkpoint).to(device), source_of(options)
     album = album_of(source, header.preprocessing)
     if album.faceless:
         print(f"left out, since no face large enough was found in them: {names_of(album.faceless)}")

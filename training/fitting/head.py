@@ -1,8 +1,8 @@
 """After the training: the head is fitted on the people trained on, calibrated on people held out."""
 
-from model.checkpoint import round_to_storage
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import round_to_storage
 from model.networks.heads import JointBayesianHead
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint

@@ -3,7 +3,8 @@
 import numpy as np
 
 from model.networks.architecture import FaceNetwork
-from model.similarity import Threshold, similarity
+from model.networks.heads import similarity
+from model.similarity import Threshold
 from training.statistics.calibration import platt
 from training.statistics.rates import Labels, Scores, best_threshold
 

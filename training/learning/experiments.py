@@ -6,8 +6,7 @@ from typing import Literal
 from model.errors import TrainingError
 from model.imaging.alignment import Alignment
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.residual import ResidualConfig
-from model.networks.siamese import NetworkConfig
+from model.networks.configurations import NetworkConfig, ResidualConfig
 from training.pairs.pair_augmentation import Augmentation
 from training.people.part_swap import FaceParts, Part
 from training.people.people_augmentation import BatchAugmentation, ColourChange

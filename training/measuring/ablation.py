@@ -8,7 +8,9 @@ import torch
 
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
-from model.networks.residual import ResidualConfig, ResidualNetwork
+from model.networks.architecture import restore
+from model.networks.configurations import ResidualConfig
+from model.networks.residual import ResidualNetwork
 from training.data.datasets import PeopleData
 from training.data.people import HoldOut
 from training.fitting.head import fit_head
@@ -55,7 +57,7 @@ def leave_out(
         if getattr(before, name) == value:
             raise DataError(f"{checkpoint.header.name}: has {name} {value} already")
     network = ResidualNetwork(before.model_copy(update=changes)).requires_grad_(False)
-    tensors = checkpoint.network.state_dict()
+    tensors = restore(checkpoint).state_dict()
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
     network.load_state_dict(kept, strict="head" not in changes)
     network.to(device)

@@ -20,6 +20,7 @@ from model.imaging.crops import resize, take_face
 from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import restore
 from training.data.album import Album
 from training.data.pairs import Key, Pair, index_pairs
 from training.measuring.scenes import MAX_OTHERS, Kind, Scene, compose
@@ -105,5 +106,5 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[Pair], seen: Mapping[Key, Pix
     album = Album(keys=list(found), pixels=pixels, sha256="")
     index = album.index()
     both = [pair for pair in pairs if pair.left in index and pair.right in index]
-    scores, same = score_pairs(checkpoint.network, checkpoint.header.preprocessing, album, index_pairs(both, index))
+    scores, same = score_pairs(restore(checkpoint), checkpoint.header.preprocessing, album, index_pairs(both, index))
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())

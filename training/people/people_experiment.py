@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.residual import ResidualConfig
+from model.networks.configurations import ResidualConfig
 from training.data.people import HoldOut
 from training.people.part_swap import FaceParts
 from training.people.people_augmentation import BatchAugmentation

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from model.checkpoint import Header
-from model.networks.residual import ResidualConfig
+from model.networks.configurations import ResidualConfig
 
 Origin = Literal["LFW results page", "quoted, not looked up", "the paper, not looked up again"]
 

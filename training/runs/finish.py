@@ -4,11 +4,11 @@ import csv
 import json
 from pathlib import Path
 
-from model.checkpoint import Description, Header, round_to_storage, save
+from model.checkpoint import Description, Header
 from model.errors import TrainingError
 from model.files import replacing
 from model.imaging.quality import QualityRanges
-from model.networks.architecture import FaceNetwork
+from model.networks.architecture import FaceNetwork, round_to_storage, save
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.album import Album

@@ -25,6 +25,7 @@ from app.engine.inference import CROWD_S, Inference
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
+from model.embedder import open_embedder
 from model.errors import UndecodableImage
 from model.imaging.analysis import FaceAllowance, ImageAnalysis
 from model.imaging.decoding import ImageLimits
@@ -172,7 +173,7 @@ class Counted(Verifier):
     """Keeps with how many threads each pass was made; a probe lasts until it is let go."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint, torch.device("cpu"))
+        super().__init__(checkpoint.header, open_embedder(checkpoint, "cpu"))
         self.passes: list[int] = []
         self.probed, self.let_go = threading.Event(), threading.Event()
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-import torch
 from fastapi import FastAPI
 
 from app.engine.decoder_pool import TOO_SLOW
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
+from model.embedder import open_embedder
 from model.verifier import Verifier
 from tests.app.support.modified_verifier import Gate
 from tests.app.support.requests import ANNA, BERTA, MULTIPART, check_problem, multipart, pair
@@ -32,7 +32,8 @@ class Held(Verifier):
     """Stops in its first pass, and fails with a white picture."""
 
     def __init__(self, checkpoint_path: Path) -> None:
-        super().__init__(load(checkpoint_path), torch.device("cpu"))
+        checkpoint = load(checkpoint_path)
+        super().__init__(checkpoint.header, open_embedder(checkpoint, "cpu"))
         self.gate = Gate()
         self.passes: list[int] = []
 

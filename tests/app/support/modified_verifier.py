@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from model.checkpoint import load
+from model.networks.embedder import TorchEmbedder
 from model.networks.siamese import SiameseNetwork
 from model.verifier import Verifier
 
@@ -16,11 +17,11 @@ PATIENCE_S = 30
 
 def altered(checkpoint_path: Path, change: Callable[[SiameseNetwork], object]) -> Verifier:
     """The checkpoint's verifier after `change` was made to its network."""
-    checkpoint = load(checkpoint_path)
-    assert isinstance(checkpoint.network, SiameseNetwork)
-    verifier = Verifier(checkpoint, torch.device("cpu"))
+    verifier = Verifier.of(load(checkpoint_path), "cpu")
+    assert isinstance(verifier.embedder, TorchEmbedder)
+    assert isinstance(verifier.embedder.network, SiameseNetwork)
     with torch.no_grad():
-        change(checkpoint.network)  # which is the verifier's own
+        change(verifier.embedder.network)
     return verifier
 
 

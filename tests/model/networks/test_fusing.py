@@ -7,14 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from model.networks.architecture import FaceNetwork, build
+from model.networks.configurations import NetworkConfig, ResidualConfig
 from model.networks.fourier import FourierConvolution
-from model.networks.fusing import PackedLinear, fold
-from model.networks.prelu import PReLU
-from model.networks.residual import ResidualConfig
+from model.networks.fusing import PackedLinear, fuse_for_inference
+from model.networks.heads import similarity
+from model.networks.residual import PReLU
 from model.networks.residual import initialise as initialise_residual
-from model.networks.siamese import NetworkConfig, SiameseNetwork
+from model.networks.siamese import SiameseNetwork
 from model.networks.siamese import initialise as initialise_siamese
-from model.similarity import similarity
 
 CPU = torch.device("cpu")
 SIAMESE = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
@@ -53,7 +53,7 @@ def pictures(network: FaceNetwork, count: int = 6) -> Tensor:
 def test_embeddings_and_similarities_are_those_of_the_network(config: NetworkConfig | ResidualConfig) -> None:
     network = settled(config)
     images = pictures(network)
-    folded = fold(copy.deepcopy(network), CPU)
+    folded = fuse_for_inference(copy.deepcopy(network), CPU)
     expected, found = network.embed(images), folded.embed(images)
     assert (found - expected).abs().max() <= 1e-5
     left, right = [similarity(each.compare(*each.embed(images).chunk(2))) for each in (network, folded)]
@@ -62,20 +62,20 @@ def test_embeddings_and_similarities_are_those_of_the_network(config: NetworkCon
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
 def test_no_normalisation_is_left(config: NetworkConfig | ResidualConfig) -> None:
-    folded = fold(settled(config), CPU)
+    folded = fuse_for_inference(settled(config), CPU)
     normalisations = nn.BatchNorm1d | nn.BatchNorm2d | PReLU
     assert not [layer for layer in folded.modules() if isinstance(layer, normalisations)]
 
 
 def test_folding_twice_changes_nothing() -> None:
-    folded = fold(settled(WIDE), CPU)
+    folded = fuse_for_inference(settled(WIDE), CPU)
     images = pictures(folded)
     once = folded.embed(images)
-    assert torch.equal(fold(folded, CPU).embed(images), once)
+    assert torch.equal(fuse_for_inference(folded, CPU).embed(images), once)
 
 
 def test_only_the_wide_convolution_is_transformed_and_the_large_layer_packed() -> None:
-    folded = fold(settled(WIDE), CPU)
+    folded = fuse_for_inference(settled(WIDE), CPU)
     assert isinstance(folded, SiameseNetwork)
     kinds = [type(layer) for layer in folded.twin]
     assert [kind for kind in kinds if kind in (nn.Conv2d, FourierConvolution)] == [

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.networks.prelu import PReLU
+from model.networks.residual import PReLU
 
 
 def gradients(layer: nn.PReLU, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:

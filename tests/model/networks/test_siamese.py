@@ -3,7 +3,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from model.networks.siamese import NetworkConfig, SiameseNetwork, initialise
+from model.networks.configurations import NetworkConfig
+from model.networks.siamese import SiameseNetwork, initialise
 from tests.conftest import TINY
 from tests.model.support.checkpoints import tiny
 

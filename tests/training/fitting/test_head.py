@@ -9,7 +9,8 @@ import torch
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.residual import ResidualConfig, ResidualNetwork, initialise
+from model.networks.configurations import ResidualConfig
+from model.networks.residual import ResidualNetwork, initialise
 from training.data.datasets import PeopleData
 from training.fitting.head import fit_head
 

@@ -8,9 +8,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint import Checkpoint, Metric, load, save
+from model.checkpoint import Checkpoint, Metric, load
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.residual import ResidualConfig, ResidualNetwork, initialise
+from model.networks.architecture import restore, save
+from model.networks.configurations import ResidualConfig
+from model.networks.residual import ResidualNetwork, initialise
 from model.similarity import Threshold
 from tests.conftest import describe, tiny_network
 from tests.faces import Placed, scene
@@ -114,7 +116,7 @@ def test_the_threshold_is_the_best_of_a_list_and_figures_of_the_old_one_are_gone
     new = load(tmp_path / "new.safetensors")
     album = open_album(folder / "people", tmp_path / "cache", new.header.preprocessing)
     pairs = resolve(folder / "both.txt", read_pairs(folder / "both.txt"), album.index())
-    scores, same = score_pairs(new.network, new.header.preprocessing, album, pairs)
+    scores, same = score_pairs(restore(new), new.header.preprocessing, album, pairs)
     shares = [((scores >= threshold) == same).mean() for threshold in (0, *scores)]
     accuracy = [metric for metric in new.header.metrics if metric.name == "accuracy at threshold"]
     assert [(metric.split, metric.pairs) for metric in accuracy] == [("calibration", len(scores))]

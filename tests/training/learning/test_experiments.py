@@ -8,7 +8,7 @@ import torch
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.siamese import NetworkConfig
+from model.networks.configurations import NetworkConfig
 from training.learning.experiments import EXPERIMENTS, Experiment, find_experiment, find_pairs_experiment
 from training.pairs.pair_augmentation import Augmentation
 

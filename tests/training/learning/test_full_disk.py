@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import load, save
+from model.checkpoint import load
 from model.errors import CheckpointError, TrainingError
+from model.networks.architecture import save
 from tests.conftest import describe, tiny_network
 from training.learning.experiments import SMOKE
 from training.learning.state import RunState, load_state, save_state

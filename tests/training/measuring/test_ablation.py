@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Checkpoint, load, save
+from model.checkpoint import Checkpoint, load
 from model.errors import DataError
+from model.networks.architecture import restore, save
 from model.networks.inputs import normalise, to_unit
 from model.networks.residual import ResidualNetwork
 from tests.conftest import describe, tiny_network
@@ -60,7 +61,7 @@ def arguments(folder: Path, path: Path, *more: str) -> list[str]:
 def test_with_the_cosine_only_the_head_is_another(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, threshold = leave_out(checkpoint, ["head"], data, CPU)
     raw, same = raw_scores(network, RUN.preprocessing, data.album, data.validation)
-    before = checkpoint.network
+    before = restore(checkpoint)
     assert isinstance(before, ResidualNetwork)
     pairs = data.validation
     embeddings = before.embed(_images(data))
@@ -74,7 +75,7 @@ def test_with_the_cosine_only_the_head_is_another(checkpoint: Checkpoint, data: 
 
 def test_without_flip_averaging_mirror_images_do_not_count(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, _ = leave_out(checkpoint, ["flip"], data, CPU)
-    before = checkpoint.network
+    before = restore(checkpoint)
     assert isinstance(before, ResidualNetwork)
     images = _images(data)
     assert torch.allclose(network.embed(images), before.forward(images), atol=1e-5)
@@ -85,8 +86,9 @@ def test_without_flip_averaging_mirror_images_do_not_count(checkpoint: Checkpoin
 def test_left_alone_it_is_what_the_run_measured(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, threshold = leave_out(checkpoint, [], data, CPU)
     assert threshold == pytest.approx(checkpoint.header.threshold.value, abs=1e-6)
-    assert isinstance(checkpoint.network, ResidualNetwork)
-    assert torch.allclose(network.head.scale, checkpoint.network.head.scale, rtol=1e-4)
+    before = restore(checkpoint)
+    assert isinstance(before, ResidualNetwork)
+    assert torch.allclose(network.head.scale, before.head.scale, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

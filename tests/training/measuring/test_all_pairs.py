@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import load, save
-from model.networks.residual import ResidualConfig, ResidualNetwork
+from model.checkpoint import load
+from model.networks.architecture import save
+from model.networks.configurations import ResidualConfig
+from model.networks.residual import ResidualNetwork
 from model.networks.residual import initialise as initialise_residual
 from tests.conftest import describe, tiny_network
 from training.__main__ import main

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image, ImageOps
 
 from model.checkpoint import load
@@ -78,7 +77,7 @@ def test_pairs_are_scored_as_the_service_scores_them(aligned_checkpoint_path: Pa
     pairs = [Pair(left=left, right=right, line=line) for line, (left, right) in enumerate(pairwise(keys))]
     pairs += [Pair(left=key, right=key, line=0) for key in keys[:2]]
     result = measure_scenes(checkpoint, pictures, others, pairs, kind)
-    verifier = Verifier(checkpoint, torch.device("cpu"))
+    verifier = Verifier.of(checkpoint, "cpu")
     right = 0
     for pair in pairs:
         seen = []

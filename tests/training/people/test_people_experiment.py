@@ -8,8 +8,7 @@ import torch
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.residual import ResidualConfig
-from model.networks.siamese import NetworkConfig
+from model.networks.configurations import NetworkConfig, ResidualConfig
 from training.data.people import HoldOut
 from training.learning.experiments import (
     EXPERIMENT_5,

@@ -10,7 +10,7 @@ import pytest
 
 from model.checkpoint import Header
 from model.errors import DataError
-from model.networks.residual import ResidualConfig
+from model.networks.configurations import ResidualConfig
 from model.similarity import OperatingPoint
 from tests.conftest import describe
 from tests.training.support.small_runs import ROW, write_run

@@ -12,8 +12,8 @@ import torch
 
 from model.checkpoint import Header, load
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.siamese import SiameseNetwork
-from model.similarity import similarity
+from model.networks.architecture import restore
+from model.networks.heads import similarity
 from tests.conftest import tiny_network
 from training.data.album import Album, open_album
 from training.data.pair_data import PairData
@@ -77,7 +77,7 @@ def test_the_checkpoint_holds_what_was_measured(result: Finished) -> None:
     checkpoint = load(result.folder / "smoke.safetensors")
     assert checkpoint.header == result.header
     for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
-        scores, same = score_pairs(checkpoint.network, SMOKE.preprocessing, result.data.album, pairs)
+        scores, same = score_pairs(restore(checkpoint), SMOKE.preprocessing, result.data.album, pairs)
         again = measure(split_name, scores, same, result.header.threshold.value)
         assert again == [metric for metric in result.header.metrics if metric.split == split_name]
 
@@ -110,10 +110,9 @@ def test_the_figures_are_those_of_the_evaluation() -> None:
 
 def test_the_threshold_comes_from_the_validation_pairs(result: Finished) -> None:
     checkpoint = load(result.folder / "smoke.safetensors")
-    scores, same = score_pairs(checkpoint.network, SMOKE.preprocessing, result.data.album, result.data.validation)
+    scores, same = score_pairs(restore(checkpoint), SMOKE.preprocessing, result.data.album, result.data.validation)
     threshold = result.header.threshold
-    assert isinstance(checkpoint.network, SiameseNetwork)
-    identical = float(similarity(checkpoint.network.comparison.bias.detach()))
+    identical = float(similarity(torch.from_numpy(checkpoint.tensors["comparison.bias"])))
     assert threshold.value == best_threshold(scores, same, identical)
     assert (threshold.method, threshold.split) == ("highest accuracy", "validation")
     assert threshold.pairs == len(result.data.validation)
@@ -148,7 +147,7 @@ def test_identical_pictures_are_never_called_different() -> None:
 
 def test_the_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
     scores, same = score_pairs(
-        load(result.folder / "smoke.safetensors").network, SMOKE.preprocessing, result.data.album, result.test
+        restore(load(result.folder / "smoke.safetensors")), SMOKE.preprocessing, result.data.album, result.test
     )
     keys = result.data.album.keys
     expected = [

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.siamese import NetworkConfig
+from model.networks.configurations import NetworkConfig
 from training.data.pair_data import PairData
 from training.learning.experiments import Experiment
 from training.learning.loop import Trained, train
