@@ -16,9 +16,8 @@ from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.record import Figures
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.device import select_device
-from training.data.album import Album
+from training.data.album import Album, PairSet
 from training.data.pair_data import PairData
-from training.data.pairs import PairSet
 from training.learning.experiments import EXPERIMENTS, Experiment, find_pairs_experiment
 from training.pairs.pair_epoch import Learner, batches, new_learner, step
 

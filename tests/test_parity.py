@@ -24,9 +24,9 @@ from tests.conftest import DRAWN_RANGES, client_of, describe
 from tests.drawing import encode, encode_lying, portrait
 from tests.faces import beheld, scene
 from tests.model.networks.test_residual import SLIM, network
-from training.data.album import open_album
+from training.data.album import PairSet
+from training.data.album_cache import open_album
 from training.data.archive import ENDINGS
-from training.data.pairs import PairSet
 from training.learning.experiments import ALIGNED
 from training.scoring import embed_pictures, score_pairs
 

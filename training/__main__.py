@@ -12,7 +12,7 @@ from training.commands import evaluate as measuring
 from training.commands import train as commands
 from training.commands import view2 as view2_command
 from training.commands.options import positive, seed
-from training.data.album import FaceOf
+from training.data.album_cache import FaceOf
 from training.learning.experiments import EXPERIMENTS
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -16,9 +16,8 @@ from model.networks.architecture import FaceNetwork
 from model.networks.heads import similarity
 from model.networks.inputs import normalise, to_unit
 from model.networks.residual import ResidualNetwork
-from training.data.album import Album
-from training.data.pairs import PairSet
-from training.data.people import People, owners
+from training.data.album import Album, PairSet
+from training.data.splits import People, owners
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners
 

@@ -6,8 +6,7 @@ import torch
 from model.networks.inputs import normalise, to_unit
 from model.networks.siamese import SiameseNetwork, initialise
 from tests.training.support.small_pairs import NARROW, SMALL
-from training.data.album import Album
-from training.data.pairs import PairSet
+from training.data.album import Album, PairSet
 from training.scoring import BATCH, score_pairs
 
 

@@ -18,11 +18,11 @@ from training.commands.options import (
     source_of,
     write_json,
 )
-from training.data.album import Album
+from training.data.album import Album, PairSet, name_of
 from training.data.archive import read_pictures
-from training.data.pairs import PairSet, name_of, read_pairs
-from training.data.people import owners, pictures_at_hand, read_people
+from training.data.lists import pictures_at_hand, read_pairs, read_people
 from training.data.source import DataSource
+from training.data.splits import owners
 from training.fitting.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.learning.experiments import ALIGNED
 from training.measuring.ablation import WITHOUT, Part, held_out_rule, leave_out

@@ -16,11 +16,12 @@ from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
-from training.data.album import Album
+from training.data.album import Album, Key, PairSet, name_of
 from training.data.archive import describe_ignored
+from training.data.lists import read_pairs, resolve
 from training.data.pair_data import AnyData, PairData
-from training.data.pairs import Key, PairSet, name_of, read_pairs, require_both_kinds, resolve, split
 from training.data.source import DataSource
+from training.data.splits import require_both_kinds, split
 from training.learning import parallel
 from training.learning.experiments import AnyExperiment, find_experiment
 from training.people.people_experiment import IdentityExperiment

@@ -22,12 +22,12 @@ from training.commands.options import (
     pairs_to_test,
     source_of,
 )
+from training.data.album import PairSet
 from training.data.archive import read_pictures
 from training.data.datasets import PeopleData, describe_people
 from training.data.face_template import measure_template
+from training.data.lists import read_people
 from training.data.pair_data import AnyData, describe_pairs
-from training.data.pairs import PairSet
-from training.data.people import read_people
 from training.data.source import DataSource
 from training.learning import parallel
 from training.learning.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment

@@ -13,7 +13,7 @@ from model.errors import DataError, TrainingError
 from training.commands.options import album_of, compute_of, experiment_of, source_of, write_json
 from training.data.album import Album
 from training.data.datasets import PeopleData, describe_people
-from training.data.lfw_folds import Protocol, read_protocol
+from training.data.lists import Folds, read_folds
 from training.learning.loop import train
 from training.learning.parallel import require_lone_process
 from training.measuring.view2 import done_fold, fold_data, pairs_of_fold, summarise
@@ -30,7 +30,7 @@ def view2(options: argparse.Namespace) -> None:
     if not isinstance(experiment, IdentityExperiment):
         raise TrainingError(f"{experiment.name}: learns from pairs; View 2 is for experiments that learn from people")
     source = source_of(options)
-    protocol = read_protocol(source.folder / options.people, source.folder / options.pairs)
+    protocol = read_folds(source.folder / options.people, source.folder / options.pairs)
     wanted = _wanted(options.folds, protocol)
     album = album_of(source, experiment.preprocessing)
     out = options.out or Path("runs") / f"view2-{experiment.name}"
@@ -46,7 +46,7 @@ def view2(options: argparse.Namespace) -> None:
     print(format_view2(found))
 
 
-def _wanted(folds: Sequence[int] | None, protocol: Protocol) -> set[int]:
+def _wanted(folds: Sequence[int] | None, protocol: Folds) -> set[int]:
     unknown = set(folds or ()) - set(protocol.numbers)
     if unknown:
         raise DataError(f"{protocol.people_path}: has folds 1 to {len(protocol.numbers)}, not {min(unknown)}")
@@ -59,12 +59,12 @@ class _Fold:
 
     number: int
     experiment: IdentityExperiment
-    protocol: Protocol
+    protocol: Folds
     album: Album
     folder: Path
 
     @classmethod
-    def of(cls, number: int, experiment: IdentityExperiment, protocol: Protocol, album: Album, out: Path) -> Self:
+    def of(cls, number: int, experiment: IdentityExperiment, protocol: Folds, album: Album, out: Path) -> Self:
         name = f"fold-{number:02d}"
         named = replace(experiment, name=f"{experiment.name}-{name}")
         return cls(number=number, experiment=named, protocol=protocol, album=album, folder=out / name)

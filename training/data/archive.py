@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from model.errors import DataError
-from training.data.pairs import Key, key_of
+from training.data.album import Key, key_of
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 # In a folder of people a picture is NAME/FILE.

@@ -11,9 +11,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from training.data.album import Album
-from training.data.pairs import PairSet
-from training.data.people import HoldOut, People, balanced_pairs, hold_out
+from training.data.album import Album, PairSet
+from training.data.splits import HoldOut, People, balanced_pairs, hold_out
 
 
 @dataclass(frozen=True, kw_only=True)

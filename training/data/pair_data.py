@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.data.album import Album
+from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
-from training.data.pairs import PairSet, shared_people
+from training.data.splits import shared_people
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,11 +5,12 @@ from pathlib import Path
 
 from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
-from training.data.album import Album, FaceOf, open_album
+from training.data.album import Album, PairSet
+from training.data.album_cache import FaceOf, open_album
 from training.data.archive import find_images
 from training.data.datasets import PeopleData, people_data
-from training.data.pairs import PairSet, read_pairs, require_both_kinds, resolve
-from training.data.people import HoldOut, pictures_of, read_people
+from training.data.lists import pictures_of, read_pairs, read_people, resolve
+from training.data.splits import HoldOut, require_both_kinds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from model.networks.heads import JointBayesianHead
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.datasets import PeopleData
-from training.data.people import owners
+from training.data.splits import owners
 from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
 from training.scoring import embed_all, raw_scores, score_impostors
 from training.statistics.calibration import platt

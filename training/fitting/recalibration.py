@@ -19,9 +19,9 @@ from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import FaceNetwork
 from model.similarity import Threshold
-from training.data.album import Album
-from training.data.pairs import PairSet, name_of
-from training.data.people import HoldOut, People, balanced_pairs, owners, pictures_at_hand
+from training.data.album import Album, PairSet, name_of
+from training.data.lists import pictures_at_hand
+from training.data.splits import HoldOut, People, balanced_pairs, owners
 from training.fitting.thresholds import choose_threshold, fit_even_odds
 from training.scoring import score_impostors, score_pairs
 from training.statistics.operating_points import false_match_curve, operating_points

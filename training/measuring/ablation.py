@@ -12,7 +12,7 @@ from model.networks.architecture import restore
 from model.networks.configurations import ResidualConfig
 from model.networks.residual import ResidualNetwork
 from training.data.datasets import PeopleData
-from training.data.people import HoldOut
+from training.data.splits import HoldOut
 from training.fitting.head import fit_head
 from training.fitting.thresholds import even_odds
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from training.data.album import Album, MeasuredFace
-from training.data.pairs import name_of
+from training.data.album import Album, MeasuredFace, name_of
 from training.runs.read import Run
 from training.statistics.ranking import hardest
 from training.statistics.rates import Labels, wilson

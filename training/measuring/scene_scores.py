@@ -21,8 +21,8 @@ from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
-from training.data.album import Album
-from training.data.pairs import Key, Pair, index_pairs
+from training.data.album import Album, Key
+from training.data.lists import Pair, index_pairs
 from training.measuring.scenes import MAX_OTHERS, Kind, Scene, compose
 from training.scoring import score_pairs
 from training.statistics.rates import Estimate, wilson

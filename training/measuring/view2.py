@@ -4,11 +4,10 @@ from pathlib import Path
 
 from model.checkpoint import Header
 from model.errors import TrainingError
-from training.data.album import Album
+from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData, people_data
-from training.data.lfw_folds import Protocol
-from training.data.pairs import PairSet, require_both_kinds, resolve
-from training.data.people import pictures_of
+from training.data.lists import Folds, pictures_of, resolve
+from training.data.splits import require_both_kinds
 from training.measuring.view2_results import Fold, View2
 from training.people.people_experiment import IdentityExperiment
 from training.reports.published import category
@@ -17,7 +16,7 @@ from training.runs.provenance import as_json
 from training.statistics.summary import AT_THRESHOLD, find_metric
 
 
-def fold_data(protocol: Protocol, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
+def fold_data(protocol: Folds, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
     """The people of all other folds, some of them held out. Raises DataError."""
     others = {name: n for i, fold in enumerate(protocol.people, 1) if i != number for name, n in fold.items()}
     data = people_data(
@@ -42,7 +41,7 @@ def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) ->
     return header
 
 
-def pairs_of_fold(protocol: Protocol, number: int, album: Album) -> PairSet:
+def pairs_of_fold(protocol: Folds, number: int, album: Album) -> PairSet:
     """A fold's pairs. Raises DataError for pictures that are not there."""
     return resolve(protocol.pairs_path, protocol.pairs[number - 1], album.index(), album.faceless)
 

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import ResidualConfig
-from training.data.people import HoldOut
+from training.data.splits import HoldOut
 from training.people.part_swap import FaceParts
 from training.people.people_augmentation import BatchAugmentation
 

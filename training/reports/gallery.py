@@ -17,8 +17,7 @@ from model.arrays import Pixels
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.quality import sharpness
-from training.data.album import Album
-from training.data.pairs import name_of
+from training.data.album import Album, name_of
 from training.runs.read import Run
 from training.statistics.ranking import hardest
 

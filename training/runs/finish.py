@@ -11,10 +11,9 @@ from model.imaging.quality import QualityRanges
 from model.networks.architecture import FaceNetwork, round_to_storage, save
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
-from training.data.album import Album
+from training.data.album import Album, PairSet, name_of
 from training.data.datasets import PeopleData
 from training.data.pair_data import AnyData
-from training.data.pairs import PairSet, name_of
 from training.fitting.head import fit_head, held_out_rates
 from training.fitting.thresholds import choose_threshold, even_odds
 from training.learning.experiments import AnyExperiment

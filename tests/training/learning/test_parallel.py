@@ -22,7 +22,7 @@ from training.data.album import Album
 from training.pairs.pair_epoch import new_learner, run_epoch
 from training.learning.experiments import SMOKE
 from training.data.pair_data import PairData
-from training.data.pairs import PairSet
+from training.data.album import PairSet
 
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)  # Adam blows float32's rounding up where a gradient is all but zero

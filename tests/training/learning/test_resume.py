@@ -11,8 +11,8 @@ from torch import Tensor
 
 from model.errors import TrainingError
 from tests.training.support.small_pairs import CPU, NARROW, SMALL, run
+from training.data.album import PairSet
 from training.data.pair_data import PairData
-from training.data.pairs import PairSet
 from training.learning.experiments import Experiment
 from training.learning.loop import Trained, train
 from training.learning.state import Epoch, load_state

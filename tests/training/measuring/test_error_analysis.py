@@ -11,7 +11,8 @@ from tests.drawing import encode, portrait
 from tests.training.support.small_faces import draw_faces
 from tests.training.support.small_runs import write_run
 from training.__main__ import main
-from training.data.album import MeasuredFace, open_album
+from training.data.album import MeasuredFace
+from training.data.album_cache import open_album
 from training.learning.experiments import ALIGNED
 from training.measuring.error_analysis import ERRORS_FILE, Bin, ErrorAnalysis, tables_of
 from training.statistics.rates import Labels, wilson

@@ -18,7 +18,7 @@ from tests.faces import DRAWN, Placed, scene
 from tests.model.support.pictures import prepare
 from training.data.archive import read_pictures
 from training.data.face_template import measure_template
-from training.data.pairs import Pair
+from training.data.lists import Pair
 from training.learning.experiments import ALIGNED
 from training.measuring.scene_scores import measure_scenes
 from training.measuring.scenes import KINDS, PASTED, Kind, compose

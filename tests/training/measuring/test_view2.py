@@ -13,9 +13,9 @@ from tests.drawing import encode, portrait
 from tests.training.support.small_people import SMALL_PEOPLE
 from training.__main__ import main
 from training.commands import view2 as view2_command
-from training.data.album import open_album
-from training.data.lfw_folds import Protocol, read_pair_folds, read_people_folds, read_protocol
-from training.data.people import HoldOut
+from training.data.album_cache import open_album
+from training.data.lists import Folds, read_folds
+from training.data.splits import HoldOut
 from training.learning.experiments import EXPERIMENTS
 from training.learning.loop import Trained, train
 from training.measuring.view2 import fold_data, pairs_of_fold
@@ -52,8 +52,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def protocol(data: Path) -> Protocol:
-    return read_protocol(data / "people.txt", data / "pairs.txt")
+def protocol(data: Path) -> Folds:
+    return read_folds(data / "people.txt", data / "pairs.txt")
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def arguments(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
             "--device", "cpu", "--out", str(tmp_path / "out")]  # fmt: skip
 
 
-def test_the_lists_are_read_by_folds(protocol: Protocol) -> None:
+def test_the_lists_are_read_by_folds(protocol: Folds) -> None:
     assert list(protocol.numbers) == [1, 2, 3]
     for fold, people in enumerate(protocol.people, 1):
         assert people == {name_of(fold, person): PICTURES for person in range(PEOPLE)}
@@ -73,7 +73,7 @@ def test_the_lists_are_read_by_folds(protocol: Protocol) -> None:
         assert {name for pair in pairs for name in (pair.left[0], pair.right[0])} == people.keys()
 
 
-def test_a_fold_s_network_sees_nobody_of_the_fold(protocol: Protocol, data: Path, tmp_path: Path) -> None:
+def test_a_fold_s_network_sees_nobody_of_the_fold(protocol: Folds, data: Path, tmp_path: Path) -> None:
     album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
     for number in protocol.numbers:
         found = fold_data(protocol, number, album, RUN)
@@ -84,7 +84,7 @@ def test_a_fold_s_network_sees_nobody_of_the_fold(protocol: Protocol, data: Path
         assert validated <= found.held_out.keys()
 
 
-def test_pictures_without_a_face_are_named_as_such(protocol: Protocol, data: Path, tmp_path: Path) -> None:
+def test_pictures_without_a_face_are_named_as_such(protocol: Folds, data: Path, tmp_path: Path) -> None:
     album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
     pair = protocol.pairs[0][0]
     gone = album.index()[pair.left]
@@ -173,45 +173,8 @@ def test_folds_that_there_are_not_and_experiments_on_pairs_are_refused(
     assert "experiment-2: learns from pairs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", ":1: expected a number of folds"),
-        ("2\n1\nAda\t1\n", ":4: expected a number of folds or of people"),
-        ("1\n2\nAda\t1\n", ":2: fold 1 should have 2 people"),
-        ("2\n1\nAda\t1\n1\nAda\t1\n", ":4: fold 2 should have 1 people, each in this fold alone"),
-        ("1\n1\nAda\n", ":3: expected NAME and the number"),
-    ],
-)
-def test_broken_folds_of_people_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "people.txt").write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_people_folds(tmp_path / "people.txt")
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1\nA\t1\t2\n", ":1: expected the number of folds and of pairs"),
-        ("1\t1\nA\t1\t2\n", ":1: announces 1 folds of 1 pairs of each kind"),
-        ("1\t1\nA\t1\t2\nB\t1\t2\n", ":1: announces 1 folds of 1 pairs of each kind"),
-        ("1\t1\nA\t1\t2\nB\t1\n", ":3: expected NAME, 1, 2"),
-    ],
-)
-def test_broken_folds_of_pairs_are_refused(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "pairs.txt").write_text(text)
-    with pytest.raises(DataError, match=message):
-        read_pair_folds(tmp_path / "pairs.txt")
-
-
 def test_pairs_of_people_of_another_fold_are_refused(data: Path, tmp_path: Path) -> None:
     text = (data / "pairs.txt").read_text().replace("Fold1_0\t1\tFold1_1", "Fold1_0\t1\tFold2_1")
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(DataError, match="Fold2_1 is not of fold 1"):
-        read_protocol(data / "people.txt", tmp_path / "pairs.txt")
-
-
-def test_the_lists_of_lfw_fit_together(lfw: Path) -> None:
-    protocol = read_protocol(lfw / "people.txt", lfw / "pairs.txt")
-    assert [len(people) for people in protocol.people][:3] == [601, 555, 552]
-    assert [len(pairs) for pairs in protocol.pairs] == [600] * 10
+        read_folds(data / "people.txt", tmp_path / "pairs.txt")

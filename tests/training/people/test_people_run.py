@@ -20,8 +20,8 @@ from tests.training.support.small_pairs import CPU, SMALL
 from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
 from training.commands.train import _describe
 from training.data.datasets import PeopleData
-from training.data.pairs import read_pairs, resolve
-from training.data.people import impostor_pairs, owners
+from training.data.lists import read_pairs, resolve
+from training.data.splits import impostor_pairs, owners
 from training.fitting.head import fit_head
 from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
 from training.learning.experiments import EXPERIMENTS

@@ -11,8 +11,8 @@ import pytest
 from model.errors import DataError
 from tests.training.support.small_pairs import SMALL, run
 from training.data.album import Album
+from training.data.lists import read_pairs, resolve
 from training.data.pair_data import PairData
-from training.data.pairs import read_pairs, resolve
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.learning.loop import METRICS_FILE, write_metrics
 from training.reports.gallery import asymmetry, probable_causes, write_gallery

@@ -15,9 +15,10 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.heads import similarity
 from tests.conftest import tiny_network
-from training.data.album import Album, open_album
+from training.data.album import Album, PairSet
+from training.data.album_cache import open_album
 from training.data.pair_data import PairData
-from training.data.pairs import PairSet, split
+from training.data.splits import split
 from training.fitting.thresholds import choose_threshold
 from training.learning.experiments import SMOKE
 from training.learning.loop import Trained

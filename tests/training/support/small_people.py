@@ -5,9 +5,11 @@ from pathlib import Path
 
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
-from training.data.album import Album, open_album
+from training.data.album import Album
+from training.data.album_cache import open_album
 from training.data.datasets import PeopleData, people_data
-from training.data.people import HoldOut, pictures_of
+from training.data.lists import pictures_of
+from training.data.splits import HoldOut
 from training.learning.experiments import EXPERIMENT_5
 
 SIDE_PX = 32

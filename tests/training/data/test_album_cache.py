@@ -20,7 +20,8 @@ from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene
 from tests.model.support.pictures import prepare
-from training.data.album import Album, open_album
+from training.data.album import Album
+from training.data.album_cache import open_album
 from training.data.archive import describe_ignored, find_images
 from training.learning.experiments import ALIGNED
 

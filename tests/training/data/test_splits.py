@@ -1,4 +1,4 @@
-"""Lists of people, who is held out, and the pairs that they make; the facts of LFW's View 1."""
+"""What is held out, by pairs or by people, the pairs that people make, and the facts of LFW's View 1."""
 
 from itertools import combinations
 from pathlib import Path
@@ -7,18 +7,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.errors import DataError
-from training.data.people import (
-    HoldOut,
-    balanced_pairs,
-    hold_out,
-    impostor_pairs,
-    owners,
-    pictures_of,
-    read_people,
-)
+from training.data.album import Key, PairSet, name_of
+from training.data.lists import read_pairs, read_people, resolve
+from training.data.splits import HoldOut, balanced_pairs, hold_out, impostor_pairs, owners, shared_people, split
+from training.reports.reference import is_view_1
 
 PICTURES = (1, 1, 2, 5, 40, 120, 1, 3, 2, 1, 4, 2)
+
+
+def numbered(count: int) -> PairSet:
+    """Pairs that can be told apart: pair i is of the pictures i and 1000 + i."""
+    numbers = torch.arange(count)
+    return PairSet(left=numbers, right=numbers + 1000, same=(numbers % 2).float())
 
 
 def crowd() -> dict[str, Tensor]:
@@ -30,56 +30,45 @@ def crowd() -> dict[str, Tensor]:
     }
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "people.txt"
-    path.write_text(text, encoding="utf-8")
-    return path
+@pytest.mark.parametrize(("count", "fraction", "held_out"), [(2200, 0.2, 440), (12, 0.25, 3), (10, 0.2, 2)])
+def test_split_takes_every_pair_once(count: int, fraction: float, held_out: int) -> None:
+    training, validation = split(numbered(count), fraction, 0)
+    assert (len(training), len(validation)) == (count - held_out, held_out)
+    assert sorted(training.left.tolist() + validation.left.tolist()) == list(range(count))
+    for part in (training, validation):
+        assert (part.right - part.left).unique().tolist() == [1000]
+        assert part.same.tolist() == [float(number % 2) for number in part.left.tolist()]
 
 
-def test_reads_the_format_of_lfw(tmp_path: Path) -> None:
-    wanted = {"Ada_Byron": 3, "Kurt_Gödel": 12}
-    assert read_people(write(tmp_path, "2\nAda_Byron\t3\nKurt_Gödel\t12\n")) == wanted
-    assert read_people(write(tmp_path, "\ufeffAda_Byron\t3\n\nKurt_Gödel\t12")) == wanted
+def test_split_depends_on_the_seed_alone() -> None:
+    torch.manual_seed(1)
+    first = split(numbered(100), 0.2, 5)[1].left.tolist()
+    torch.manual_seed(2)
+    assert split(numbered(100), 0.2, 5)[1].left.tolist() == first
+    assert split(numbered(100), 0.2, 6)[1].left.tolist() != first
+    assert first != sorted(first)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("1\nAda\n", ":2: expected NAME"),
-        ("Ada 3\n", ":1: expected NAME"),
-        ("Ada\t0\n", ":1: expected NAME"),
-        ("Ada\t-1\n", ":1: expected NAME"),
-        ("Ada\t1\n\t3\n", ":2: expected NAME"),
-        ("Ada\t1\t2\n", ":1: expected NAME"),
-        ("Ada\t1\nKurt\t1\nAda\t1\n", ":3: Ada is on the list twice"),
-        ("3\nAda\t1\n", ":1: announces 3 people, but has 1"),
-        ("", ": the list has no people"),
-        ("0\n", ": the list has no people"),
-    ],
-)
-def test_a_list_that_is_none_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
-    path = write(tmp_path, text)
-    with pytest.raises(DataError) as caught:
-        read_people(path)
-    assert str(caught.value).startswith(str(path))
-    assert message in str(caught.value)
+def shared_slowly(training: PairSet, validation: PairSet, keys: list[Key]) -> int:
+    count = 0
+    for v in range(len(validation)):
+        shown = {keys[int(validation.left[v])][0], keys[int(validation.right[v])][0]}
+        if any(
+            keys[int(side[t])][0] in shown for t in range(len(training)) for side in (training.left, training.right)
+        ):
+            count += 1
+    return count
 
 
-def test_an_absent_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read as a list of people"):
-        read_people(tmp_path / "people.txt")
-
-
-def test_pictures_are_found_and_counted() -> None:
-    keys = [("Ada", "a"), ("Bob", "b"), ("Ada", "c"), ("Eve", "d")]
-    found = pictures_of(Path("list"), {"Ada": 2, "Eve": 1}, keys)
-    assert {name: indices.tolist() for name, indices in found.items()} == {"Ada": [0, 2], "Eve": [3]}
-    with pytest.raises(DataError, match="list: Eve should have 2 pictures, but the album has 1"):
-        pictures_of(Path("list"), {"Ada": 2, "Eve": 2}, keys)
-    with pytest.raises(DataError, match="Ada should have 3 pictures, but the album has 2; 1 more people differ"):
-        pictures_of(Path("list"), {"Ada": 3, "Bob": 1, "Eve": 2}, keys)
-    with pytest.raises(DataError, match=r"the album has 1; no face large enough was found in Eve/e, Eve/f$"):
-        pictures_of(Path("list"), {"Ada": 2, "Eve": 3}, keys, [("Eve", "f"), ("Ada", "b"), ("Eve", "e")])
+@pytest.mark.parametrize("seed", range(5))
+def test_shared_people_counts_as_a_slow_loop_does(seed: int) -> None:
+    draws = torch.Generator().manual_seed(seed)
+    keys = [(f"Person_{i // 2}", f"{i}") for i in range(100)]
+    left, right = torch.randint(100, (2, 20), generator=draws)
+    training, validation = split(PairSet(left=left, right=right, same=torch.zeros(20)), 0.5, seed)
+    expected = shared_slowly(training, validation, keys)
+    assert 0 < expected < len(validation)
+    assert shared_people(training, validation, keys) == expected
 
 
 def test_nobody_is_on_both_sides_and_nobody_is_lost() -> None:
@@ -148,3 +137,20 @@ def test_the_facts_of_view_1(lfw: Path) -> None:
     assert "George_W_Bush" in training
     assert len(balanced_pairs(held, HoldOut())) == 1702
     assert len(impostor_pairs(held)[0]) == 759_971
+
+
+def test_view_1_of_lfw_is_as_published(lfw: Path) -> None:
+    rows = [line.split("\t") for line in (lfw / "lfw-names.txt").read_text(encoding="utf-8").splitlines()]
+    keys = [(name, f"{name}_{number:04d}") for name, count in rows for number in range(1, int(count) + 1)]
+    index = {key: number for number, key in enumerate(keys)}
+    train_path, test_path = lfw / "pairsDevTrain.txt", lfw / "pairsDevTest.txt"
+    pairs, test = (resolve(path, read_pairs(path), index) for path in (train_path, test_path))
+    assert (len(pairs), int(pairs.same.sum())) == (2200, 1100)
+    assert (len(test), int(test.same.sum())) == (1000, 500)
+    names = [(name_of(left), name_of(right)) for left, right in test.keys_of(keys)]
+    assert is_view_1(names)
+    assert not is_view_1(names[1:])
+    training, validation = split(pairs, 0.2, 0)
+    assert (len(training), len(validation)) == (1760, 440)
+    assert shared_people(training, validation, keys) == shared_slowly(training, validation, keys)
+    assert shared_people(pairs, test, keys) == 0

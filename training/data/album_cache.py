@@ -1,0 +1,176 @@
+"""The pictures of a data set, prepared once by the code that serves, and kept in one file.
+
+N pictures, H W pixels, Q measures of quality
+"""
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Literal
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from model.arrays import Pixels
+from model.errors import DataError, FaceError, ImageError
+from model.files import replacing
+from model.imaging.crops import require_detector, resize, take_face
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
+from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.quality import Quality
+from training.data.album import Album, Key, MeasuredFace, key_of
+from training.data.archive import picture_files, picture_paths, status_of
+
+READ_AHEAD = 64
+# How many broken pictures an error names.
+NAMED = 10
+# Which face of a picture that has several: LFW's pictures are of whoever is in the middle.
+FaceOf = Literal["center", "largest"]
+
+
+def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
+    """The album of an archive or folder, from the cache where it is up to date, else prepared into it now.
+
+    `face` says which one is taken where faces are straightened.
+
+    `source` is a folder with a folder for each person, or a .tgz of one. Raises DataError naming the file.
+    """
+    fingerprint = _fingerprint(source, config, face)
+    aligned = "-aligned" if face == "center" else f"-aligned-{face}"
+    kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
+    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
+    album = _read_cache(path, fingerprint)
+    if album is None:
+        album = _prepare(source, config, face)
+        _write_cache(path, fingerprint, album)
+    return album
+
+
+def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
+    finder = FaceFinder() if config.alignment else None
+    if finder:
+        require_detector(config, finder)
+    pictures: dict[Key, _Picture | None] = {}
+    broken: list[str] = []
+    files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
+    for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
+        key = key_of(name)
+        if key in pictures:
+            raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
+        if isinstance(picture, ImageError):
+            broken.append(f"{'/'.join(name.parts[-2:])}: {picture}")
+            continue
+        pictures[key] = picture
+    if broken:
+        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        raise DataError(f"{source}: repair or remove {'; '.join(broken[:NAMED])}{more}")
+    prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
+    if not prepared:
+        wanted = "JPEG, PNG or WebP with a face in it" if finder else "JPEG, PNG or WebP in it"
+        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
+    keys, pixels = list(prepared), np.stack([picture.pixels for picture in prepared.values()])
+    return Album(
+        keys=keys,
+        pixels=torch.from_numpy(pixels),
+        sha256=_digest(keys, pixels),
+        faces=[picture.face for picture in prepared.values() if picture.face],
+        faceless=sorted(key for key, picture in pictures.items() if picture is None),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    pixels: Pixels
+    face: MeasuredFace | None = None
+
+
+def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Picture | None:
+    """One prepared picture, of one of its faces if faces are wanted; None if that is not large enough or not there."""
+    photograph = decode(data, config)
+    if finder is None:
+        return _Picture(pixels=resize(photograph, config))
+    try:
+        taken = take_face(photograph, face, config, finder)
+    except FaceError:
+        return None
+    return _Picture(pixels=taken.crop.pixels, face=MeasuredFace(count=len(taken.faces), quality=taken.crop.quality))
+
+
+def _in_parallel(
+    work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]]
+) -> Iterator[tuple[Path, _Picture | ImageError | None]]:
+    """Each file's name and what the work makes of it, or the error of a picture that cannot be used, in order."""
+    waiting: deque[tuple[Path, Future[_Picture | None]]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
+        for name, data in files:
+            waiting.append((name, threads.submit(work, data)))
+            if len(waiting) > READ_AHEAD:
+                yield _result(*waiting.popleft())
+        while waiting:
+            yield _result(*waiting.popleft())
+
+
+def _result(name: Path, future: "Future[_Picture | None]") -> tuple[Path, _Picture | ImageError | None]:
+    try:
+        return name, future.result()
+    except ImageError as error:
+        return name, error
+
+
+def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
+    """Changes when a file of the source or the preprocessing does; reads no pictures."""
+    files = picture_paths(source) if source.is_dir() else [source]
+    found = [(path, status_of(path)) for path in files]
+    stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
+    chosen = [face] if config.alignment and face != "center" else []
+    return hashlib.sha256(json.dumps([stats, config.model_dump(), *chosen]).encode()).hexdigest()
+
+
+def _digest(keys: list[Key], pixels: Pixels) -> str:
+    digest = hashlib.sha256(json.dumps(keys).encode())
+    digest.update(pixels.tobytes())
+    return digest.hexdigest()
+
+
+def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
+    try:
+        with replacing(path) as partial, partial.open("wb") as file:
+            np.savez(
+                file,
+                keys=np.array(album.keys),
+                pixels=album.pixels.numpy(),
+                faces=np.array([[face.count, *astuple(face.quality)] for face in album.faces], np.float64),
+                faceless=np.array(album.faceless, np.str_),
+                fingerprint=np.array(fingerprint),
+            )
+    except OSError as error:
+        raise DataError(f"{path}: cannot be saved, so choose another folder with --cache: {error}") from error
+
+
+def _read_cache(path: Path, fingerprint: str) -> Album | None:
+    """The cached album, or None where there is none, a damaged one, or one of other pictures."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if str(stored["fingerprint"]) != fingerprint:
+                return None
+            keys = [(str(person), str(stem)) for person, stem in stored["keys"]]
+            pixels: Pixels = stored["pixels"]
+            faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
+            faceless = [(str(person), str(stem)) for person, stem in stored["faceless"]]
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
+        return None
+    sha256 = _digest(keys, pixels)
+    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=sha256, faces=faces, faceless=faceless)
+
+
+def _quality(values: Sequence[float]) -> Quality:
+    names = [each.name for each in fields(Quality)]
+    return Quality(**dict(zip(names, map(float, values), strict=True)))

@@ -1,0 +1,239 @@
+"""Lists of pairs and of people in LFW's formats, and the pictures of an album that they name.
+
+A list of pairs begins with how many pairs of each kind it has (the line may be absent), then has one pair a line,
+tab-separated: `NAME 1 4` for two pictures of one person, `NAME 1 OTHER 2` for pictures of two. A picture is a number (4
+stands for the file NAME_0004) or a file name. A list of people begins with how many people it has (the line may be
+absent), then has `NAME`, tab, how many images, one a line.
+
+View 2 has its lists in ten folds. Its list of people begins with the number of folds; each fold has the number of its
+people in a line, then the people. Its list of pairs begins with the number of folds and of pairs of each kind in a
+fold; then come the folds' pairs, one kind after the other.
+
+N pictures
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from model.errors import DataError
+from training.data.album import Key, PairSet, name_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two pictures and whether they show the same person; `line` is where the list has it."""
+
+    left: Key
+    right: Key
+    line: int
+
+    @property
+    def same(self) -> bool:
+        return self.left[0] == self.right[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folds:
+    """View 2: who is in each fold, with how many pictures, and each fold's pairs; folds are numbered from 1."""
+
+    people_path: Path
+    pairs_path: Path
+    people: Sequence[dict[str, int]]
+    pairs: Sequence[Sequence[Pair]]
+
+    @property
+    def numbers(self) -> range:
+        """Of all folds."""
+        return range(1, len(self.people) + 1)
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Reads a pair list. Raises DataError with file and line."""
+    lines = _read_lines(path, "a pair list")
+    count = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
+    first = 0 if count is None else 1
+    pairs = [_parse_pair(path, number, line) for number, line in enumerate(lines[first:], first + 1) if line.strip()]
+    if not pairs:
+        raise DataError(f"{path}: the list has no pairs")
+    _check_count(path, pairs, count)
+    _check_repeats(path, pairs)
+    return pairs
+
+
+def read_people(path: Path) -> dict[str, int]:
+    """Reads a list of people: how many pictures each has. Raises DataError with file and line."""
+    lines = _read_lines(path, "a list of people")
+    announced = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
+    first = 0 if announced is None else 1
+    people: dict[str, int] = {}
+    for number, line in enumerate(lines[first:], first + 1):
+        if line.strip():
+            name, count = _parse_person(path, number, line)
+            if name in people:
+                raise DataError(f"{path}:{number}: {name} is on the list twice")
+            people[name] = count
+    if not people:
+        raise DataError(f"{path}: the list has no people")
+    if announced not in (None, len(people)):
+        raise DataError(f"{path}:1: announces {announced} people, but has {len(people)}")
+    return people
+
+
+def read_folds(people_path: Path, pairs_path: Path) -> Folds:
+    """Reads both lists. Raises DataError with file and line, or if a fold's pairs show people of another fold."""
+    people, pairs = read_people_folds(people_path), read_pair_folds(pairs_path)
+    if len(people) != len(pairs):
+        raise DataError(f"{pairs_path}:1: has {len(pairs)} folds, but {people_path.name} has {len(people)}")
+    for number, (names, fold) in enumerate(zip(people, pairs, strict=True), 1):
+        for pair in fold:
+            for person, _ in (pair.left, pair.right):
+                if person not in names:
+                    raise DataError(f"{pairs_path}:{pair.line}: {person} is not of fold {number} of {people_path.name}")
+    return Folds(people_path=people_path, pairs_path=pairs_path, people=people, pairs=pairs)
+
+
+def read_people_folds(path: Path) -> list[dict[str, int]]:
+    """How many pictures each person has, for each fold. Raises DataError with file and line."""
+    lines = _read_lines(path, "a list of folds of people")
+    folds: list[dict[str, int]] = []
+    known: set[str] = set()
+    line = 1
+    for _ in range(_number(path, 1, lines)):
+        count = _number(path, line + 1, lines)
+        rows = enumerate(lines[line + 1 : line + 1 + count], line + 2)
+        folds.append(dict(_parse_person(path, number, text) for number, text in rows))
+        if len(folds[-1]) != count or known & folds[-1].keys():
+            raise DataError(f"{path}:{line + 1}: fold {len(folds)} should have {count} people, each in this fold alone")
+        known |= folds[-1].keys()
+        line += count + 1
+    return folds
+
+
+def read_pair_folds(path: Path) -> list[list[Pair]]:
+    """Each fold's pairs. Raises DataError with file and line."""
+    lines = _read_lines(path, "a list of folds of pairs")
+    match lines[0].split() if lines else []:
+        case [folds, count] if folds.isdecimal() and count.isdecimal() and int(folds) * int(count) > 0:
+            size = 2 * int(count)
+        case _:
+            raise DataError(f"{path}:1: expected the number of folds and of pairs of each kind, with a tab between")
+    pairs = [_parse_pair(path, number, line) for number, line in enumerate(lines[1:], 2) if line.strip()]
+    found = [pairs[start : start + size] for start in range(0, len(pairs), size)]
+    kinds = [(len(fold), sum(pair.same for pair in fold)) for fold in found]
+    if kinds != [(size, size // 2)] * int(folds):
+        raise DataError(f"{path}:1: announces {folds} folds of {count} pairs of each kind, but has others")
+    _check_repeats(path, pairs)
+    return found
+
+
+def resolve(
+    path: Path, pairs: Sequence[Pair], index: Mapping[Key, int], faceless: Collection[Key] = frozenset()
+) -> PairSet:
+    """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for.
+
+    Of what is missing, the `faceless` are there, but no face was found in them.
+    """
+    missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
+    if missing:
+        first, line = min(missing.items(), key=lambda item: item[1])
+        others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
+        what = "no face large enough was found in" if first in faceless else "there is no picture"
+        raise DataError(f"{path}:{line}: {what} {name_of(first)}{others}")
+    return index_pairs(pairs, index)
+
+
+def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
+    """Pairs -> indices of their pictures, of which all must be there."""
+    return PairSet(
+        left=torch.tensor([index[pair.left] for pair in pairs]),
+        right=torch.tensor([index[pair.right] for pair in pairs]),
+        same=torch.tensor([float(pair.same) for pair in pairs]),
+    )
+
+
+def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, Tensor]:
+    """Each person's pictures in an album, as many as there are; whoever has none is left out."""
+    found: dict[str, list[int]] = {name: [] for name in people}
+    for index, (name, _) in enumerate(keys):
+        if name in found:
+            found[name].append(index)
+    return {name: torch.tensor(indices) for name, indices in found.items() if indices}
+
+
+def pictures_of(
+    path: Path, people: Mapping[str, int], keys: Sequence[Key], faceless: Collection[Key] = frozenset()
+) -> dict[str, Tensor]:
+    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says.
+
+    The error names those of the person's that are `faceless`, which the album leaves out.
+    """
+    found = pictures_at_hand(people, keys)
+    differing = {name: count for name, count in people.items() if count != len(found.get(name, ()))}
+    if differing:
+        name, count = next(iter(differing.items()))
+        there = len(found.get(name, ()))
+        without = sorted(name_of(key) for key in faceless if key[0] == name)
+        why = f"; no face large enough was found in {', '.join(without)}" if without else ""
+        more = f"; {len(differing) - 1} more people differ" if len(differing) > 1 else ""
+        raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}{more}")
+    return found
+
+
+def _parse_pair(path: Path, number: int, line: str) -> Pair:
+    """A line of a pair list, of that number. Raises DataError."""
+    match [field.strip() for field in line.split("\t")]:
+        case [person, left, right]:
+            return Pair(left=_key(person, left), right=_key(person, right), line=number)
+        case [person, left, other, right] if person != other:
+            return Pair(left=_key(person, left), right=_key(other, right), line=number)
+    raise DataError(f"{path}:{number}: expected NAME, 1, 2 or NAME, 1, OTHER, 2 with tabs between")
+
+
+def _key(person: str, picture: str) -> Key:
+    return (person, f"{person}_{int(picture):04d}" if picture.isdecimal() else Path(picture).stem)
+
+
+def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
+    """Raises DataError for a picture paired with itself, or two pictures paired twice, in whichever order."""
+    lines: dict[frozenset[Key], int] = {}
+    for pair in pairs:
+        if pair.left == pair.right:
+            raise DataError(f"{path}:{pair.line}: {name_of(pair.left)} is paired with itself")
+        first = lines.setdefault(frozenset((pair.left, pair.right)), pair.line)
+        if first != pair.line:
+            raise DataError(f"{path}:{pair.line}: is the pair of line {first} again")
+
+
+def _check_count(path: Path, pairs: Sequence[Pair], count: int | None) -> None:
+    same = sum(pair.same for pair in pairs)
+    if count is not None and (same, len(pairs) - same) != (count, count):
+        raise DataError(
+            f"{path}:1: announces {count} pairs of each kind, but has {same} same and {len(pairs) - same} different"
+        )
+
+
+def _parse_person(path: Path, number: int, line: str) -> tuple[str, int]:
+    """A line of a list of people, of that number. Raises DataError."""
+    match [field.strip() for field in line.split("\t")]:
+        case [name, count] if name and count.isdecimal() and int(count) > 0:
+            return name, int(count)
+    raise DataError(f"{path}:{number}: expected NAME and the number of images with a tab between")
+
+
+def _number(path: Path, line: int, lines: Sequence[str]) -> int:
+    text = lines[line - 1].strip() if line <= len(lines) else ""
+    if not text.isdecimal() or int(text) == 0:
+        raise DataError(f"{path}:{line}: expected a number of folds or of people")
+    return int(text)
+
+
+def _read_lines(path: Path, what: str) -> list[str]:
+    """The lines of a list. Raises DataError."""
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read as {what}: {error}") from error
