@@ -1,0 +1,137 @@
+"""Each example does what it says, as a process of its own against a real service."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.app.support.service import HOST, PATIENCE_S, ROOT, Service, serving
+from tests.drawing import encode, encode_lying, portrait
+from tests.faces import beheld, scene
+
+EXAMPLES = ROOT / "examples"
+UPLOADS = 2
+
+
+@pytest.fixture(scope="module")
+def service(aligned_checkpoint_path: Path) -> Iterator[Service]:
+    """One that is busy with a single upload of two images."""
+    with serving(aligned_checkpoint_path, "--uploads", str(UPLOADS)) as service:
+        yield service
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> tuple[str, str]:
+    """Files with a drawn person each."""
+    for name, person in (("first.png", 0), ("second.png", 1)):
+        (tmp_path / name).write_bytes(encode(scene(beheld(person))))
+    return str(tmp_path / "first.png"), str(tmp_path / "second.png")
+
+
+def command(name: str, *arguments: str, url: str) -> list[str]:
+    return [sys.executable, str(EXAMPLES / name), *arguments, "--url", url]
+
+
+def run(name: str, *arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(name, *arguments, url=url), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+
+
+def test_examples_are_short_and_each_is_tested() -> None:
+    source = Path(__file__).read_text()
+    for path in EXAMPLES.glob("*.py"):
+        assert len(path.read_text().splitlines()) < 40, path
+        assert f'"{path.name}"' in source, path
+
+
+def test_verify_prints_the_decision(service: Service, photographs: tuple[str, str]) -> None:
+    done = run("verify.py", photographs[0], photographs[0], url=service.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(r"same: similarity 0\.\d{3}|same: similarity 1\.000", done.stdout)
+
+
+def test_verify_prints_warnings(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
+    dark = tmp_path / "dark.png"
+    dark.write_bytes(encode(scene(beheld(0)).point(lambda value: value // 3)))
+    done = run("verify.py", photographs[0], str(dark), url=service.url)
+    assert "image2: " in done.stdout
+
+
+def test_verify_ends_with_the_service_s_error(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
+    faceless = tmp_path / "faceless.png"
+    faceless.write_bytes(encode(portrait(1)))
+    done = run("verify.py", photographs[0], str(faceless), url=service.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("no_face in image2: ")
+
+
+def test_embeddings_are_stored_and_compared(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
+    store = tmp_path / "store.json"
+    done = run("store_and_compare.py", *photographs, "--store", str(store), url=service.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    stored = json.loads(store.read_text())
+    assert len(stored["embeddings"]) == 2
+    images = {"image1": Path(photographs[0]).read_bytes(), "image2": Path(photographs[1]).read_bytes()}
+    verified = httpx.post(f"{service.url}/verify", files=images, timeout=PATIENCE_S).json()
+    assert stored["embedding_sha256"] == verified["model"]["embedding_sha256"]
+    assert done.stdout == f"{verified['decision']}: similarity {verified['similarity']:.3f}\n"
+
+
+@contextmanager
+def endless_upload(service: Service) -> Iterator[None]:
+    """An upload of two images that does not end before the block does; the service counts it."""
+    head = f"POST /verify HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+    with socket.create_connection((HOST, service.port)) as connection:
+        connection.sendall(f"{head}Content-Length: 100\r\n\r\n--edge\r\n".encode())
+        deadline = time.monotonic() + PATIENCE_S
+        while f"facepair_images_arriving {UPLOADS}.0" not in httpx.get(f"{service.url}/metrics").text:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield
+
+
+def test_a_busy_service_is_asked_again(service: Service, photographs: tuple[str, str]) -> None:
+    line = command("retries.py", *photographs, url=service.url)
+    with endless_upload(service):
+        process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "queue_full: trying again in 1 s\n"
+    with process:
+        output, _ = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0
+    assert output.splitlines()[-1] in ("same", "different")
+
+
+def test_a_wrong_request_is_not_repeated(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path(photographs[0]).read_bytes()[:1000])
+    done = run("retries.py", photographs[0], str(broken), url=service.url)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("undecodable_image in image2: ")
+
+
+def test_every_face_is_cropped_from_the_upright_picture(service: Service, tmp_path: Path) -> None:
+    party = tmp_path / "party.jpg"
+    picture = scene(beheld(0, 180, 220, 60), beheld(1, 470, 220, 40))
+    party.write_bytes(encode_lying(picture, 6, "JPEG", quality=95))
+    done = run("faces.py", str(party), "--out", str(tmp_path / "faces"), url=service.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    [image] = httpx.post(f"{service.url}/detect", files={"image": party.read_bytes()}).json()["images"]
+    assert len(image["faces"]) == len(done.stdout.splitlines()) == len(list((tmp_path / "faces").iterdir())) == 2
+    for face in image["faces"]:
+        crop = Image.open(tmp_path / "faces" / f"face-{face['index']}.png")
+        left, top = round(face["box"]["x"]), round(face["box"]["y"])
+        expected = picture.crop((left, top, left + crop.width, top + crop.height))
+        assert crop.size == pytest.approx((face["box"]["width"], face["box"]["height"]), abs=1)
+        assert np.abs(np.asarray(crop, int) - np.asarray(expected, int)).mean() < 5
