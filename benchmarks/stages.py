@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.bare import load_bare
-from model.imaging.analysis import Choice, FaceAllowance, analyse
+from model.imaging.analysis import Choice, analyse
 from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 
@@ -71,10 +71,7 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     decoded = [decode(data, config) for data in files]
     return [
         lambda: [decode(data, config) for data in files],
-        lambda: [
-            analyse(photograph, choice, config, header.trained_on, finder, FaceAllowance(MAX_FACES))
-            for photograph in decoded
-        ],
+        lambda: [analyse(photograph, choice, config, finder, trained_on=header.trained_on) for photograph in decoded],
         bare.verification(),
     ]
 

@@ -81,7 +81,7 @@ class Description(BaseModel):
     provenance: Provenance
 
     @model_validator(mode="after")
-    def _inputs_agree(self) -> Self:
+    def _check_inputs(self) -> Self:
         if self.network.input_shape != self.preprocessing.input_shape:
             raise ValueError("the network and the preprocessing disagree on side_px or colour")
         return self

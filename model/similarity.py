@@ -52,7 +52,7 @@ class FalseMatchCurve(BaseModel):
     people: int = Field(gt=1)
 
     @model_validator(mode="after")
-    def _falls(self) -> Self:
+    def _check_monotonic(self) -> Self:
         if len(self.thresholds) != len(self.rates):
             raise ValueError("a curve has as many rates as thresholds")
         if list(self.thresholds) != sorted(set(self.thresholds)) or not 0 < min(self.rates) <= max(self.rates) <= 1:

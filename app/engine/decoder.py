@@ -117,9 +117,9 @@ def work(task: Task, setup: Setup, finder: FaceFinder | None) -> Answer:
     """Decodes an image, and looks for its faces where the checkpoint wants them."""
     started, seconds = time.perf_counter(), {}
     try:
-        photograph = decode(task.data, setup.config, setup.limits)
+        photo = decode(task.data, setup.config, setup.limits)
         seconds["decode"] = time.perf_counter() - started
-        analysis = analyse(photograph, task.choice, setup.config, setup.trained_on, finder, task.faces)
+        analysis = analyse(photo, task.choice, setup.config, finder, trained_on=setup.trained_on, allowance=task.faces)
     except ImageError as error:
         return Answer(outcome=anew(error), seconds=seconds)
     except Exception:

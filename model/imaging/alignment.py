@@ -27,7 +27,7 @@ class Alignment(BaseModel):
 
     @field_validator("template")
     @classmethod
-    def _five_apart(cls, template: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    def _check_landmarks(cls, template: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
         if len(set(template)) != 5:
             raise ValueError("a template has five different points")
         return template

@@ -12,8 +12,8 @@ import numpy as np
 from model.arrays import Pixels, Points
 from model.errors import TooManyFaces
 from model.imaging.alignment import fit_similarity
-from model.imaging.crops import Crop, FaceChoice, align, find_faces, require_face, resize, take_face
-from model.imaging.decoding import Format, Photograph
+from model.imaging.crops import Crop, FaceChoice, align, choose, find_faces, require_face, require_size, resize
+from model.imaging.decoding import Format, Photo
 from model.imaging.detection import Face, FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality, QualityRanges, warnings_of
@@ -101,46 +101,42 @@ class FaceAllowance:
 
 
 def analyse(
-    photograph: Photograph,
+    photo: Photo,
     choice: Choice,
     config: PreprocessingConfig,
-    trained_on: QualityRanges | None,
-    finder: FaceFinder | None,
-    faces: FaceAllowance,
+    finder: FaceFinder | None = None,
+    *,
+    trained_on: QualityRanges | None = None,
+    allowance: FaceAllowance | None = None,
 ) -> ImageAnalysis:
-    """What the network sees of a decoded photograph. Whole pictures need no `finder`. With "all" and "any" the
-    allowance is asked before the faces are straightened.
+    """What the network sees of a decoded photo: the one way from pictures to crops, for requests and for training.
 
-    Raises FaceError, as FaceAllowance does too.
+    Networks without an `alignment`, and `choice` "none", take the whole picture and need no `finder`. With "all" and
+    "any" the `allowance` is asked before the faces are straightened. Raises FaceError.
     """
     started = time.perf_counter()
     whole: Pixels | None = None
-    seen: list[AnalysedFace] = []
+    faces: list[AnalysedFace] = []
     found: list[Face] | None = None
     warnings: list[str] = []
     if config.alignment is None or choice == "none":
-        whole = resize(photograph, config)
+        whole = resize(photo, config)
         warnings = [NOT_LOOKED_FOR] if config.alignment else []
-    elif choice in ("largest", "center", "only"):
-        assert finder
-        taken = take_face(photograph, choice, config, finder)
-        found = taken.faces
-        seen = [_seen(taken.crop, taken.index, photograph, config, trained_on)]
-        warnings = seen[0].warnings + _rivals(found, taken.index)
     else:
         assert finder
-        found = find_faces(photograph, finder, include_small=True)
-        if choice == "all":
-            require_face(found)
-        faces.require(len(found))
-        crops = [align(photograph, face, config, finder) for face in found]
-        seen = [_seen(crop, index, photograph, config, trained_on) for index, crop in enumerate(crops)]
+        chosen, found = _choose_faces(photo, choice, finder, allowance)
+        crops = [align(photo, found[index], config, finder) for index in chosen]
+        if choice not in ("all", "any"):
+            require_size(crops[0].quality)
+        faces = [_describe_face(*each, photo, config, trained_on) for each in zip(crops, chosen, strict=True)]
+        if choice not in ("all", "any"):
+            warnings = faces[0].warnings + _similar_faces(found, chosen[0])
     return ImageAnalysis(
-        format=photograph.format,
-        width_px=photograph.width_px,
-        height_px=photograph.height_px,
+        format=photo.format,
+        width_px=photo.width_px,
+        height_px=photo.height_px,
         whole=whole,
-        faces=seen,
+        faces=faces,
         all_faces=whole is None and choice in ("all", "any"),
         faces_found=None if found is None else len(found),
         warnings=warnings,
@@ -148,27 +144,41 @@ def analyse(
     )
 
 
-def _seen(
-    crop: Crop, index: int, photograph: Photograph, config: PreprocessingConfig, trained_on: QualityRanges | None
+def _choose_faces(
+    photo: Photo, choice: Choice, finder: FaceFinder, allowance: FaceAllowance | None
+) -> tuple[list[int], list[Face]]:
+    """The indices of the faces that are asked for, and all faces, the largest first."""
+    found = find_faces(photo, finder, include_small=choice in ("only", "all", "any"))
+    if choice in ("largest", "center", "only"):
+        return [choose(found, choice, photo)], found
+    if choice == "all":
+        require_face(found)
+    if allowance:
+        allowance.require(len(found))
+    return list(range(len(found))), found
+
+
+def _describe_face(
+    crop: Crop, index: int, photo: Photo, config: PreprocessingConfig, trained_on: QualityRanges | None
 ) -> AnalysedFace:
     assert config.alignment
     eyes = config.alignment.points(config.side_px, config.crop)[:2]
     warnings = warnings_of(crop.quality, trained_on, float(eyes[1, 0] - eyes[0, 0]))
-    if _beyond(crop.face, photograph, config.alignment.points(1, config.crop)):
+    if _leaves_image(crop.face, photo, config.alignment.points(1, config.crop)):
         warnings.append(BEYOND_THE_EDGE)
     if not warnings and crop.face.score < SURE_SCORE:  # what else there is explains it
         warnings.append(f"the face has a score of {crop.face.score:.2f}: it may be covered, turned away or upside down")
     return AnalysedFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
 
 
-def _beyond(face: Face, photograph: Photograph, template: Points) -> bool:
+def _leaves_image(face: Face, photo: Photo, template: Points) -> bool:
     """Whether the middle of what the network sees, where the face is, lies in part outside the picture."""
     margin = (1 - FACE_OF_CROP) / 2
     corners = np.array([[x, y] for x in (margin, 1 - margin) for y in (margin, 1 - margin)])
     placed = fit_similarity(template, face.landmarks)(corners)
-    return bool((placed < 0).any() or (placed > [photograph.width_px, photograph.height_px]).any())
+    return bool((placed < 0).any() or (placed > [photo.width_px, photo.height_px]).any())
 
 
-def _rivals(found: list[Face], taken: int) -> list[str]:
+def _similar_faces(found: list[Face], taken: int) -> list[str]:
     least = NEARLY_AS_LARGE * found[taken].size_px
     return [ANOTHER_FACE] if any(face.size_px >= least for i, face in enumerate(found) if i != taken) else []

@@ -1,4 +1,4 @@
-"""From a photograph to what the network sees: the whole picture, or one face of it, found and straightened.
+"""From a photo to what the network sees: the whole picture, or one face of it, found and straightened.
 
 H W pixels; what the network sees is uint8 (H, W), or (H, W, 3) in colour
 """
@@ -12,7 +12,7 @@ from PIL.Image import Resampling
 from model.arrays import Pixels, Points
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
 from model.imaging.alignment import Alignment, fit_similarity, warp
-from model.imaging.decoding import Photograph
+from model.imaging.decoding import Photo
 from model.imaging.detection import MIRRORED, Face, FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality, measure
@@ -20,12 +20,12 @@ from model.imaging.quality import MIN_INTER_EYE_PX, Quality, measure
 # Which of several faces: the largest, the one nearest the picture's centre, or the only one that there may be.
 FaceChoice = Literal["largest", "center", "only"]
 
-# The second look is at the whole frame in this size, at most so often. The detector draws landmarks towards an upright
-# face, so each look but the last goes further than it says.
-LOOK_PX = 160
-MAX_LOOKS = 4
+# Landmarks are refined on the straightened frame at this size, at most this often. The detector draws landmarks towards
+# an upright face, so each refinement but the last moves them further than it found.
+REFINE_PX = 160
+MAX_REFINEMENTS = 4
 OVER_RELAXATION = 1.6
-# Looking ends when the frame moves by less than this share of the distance between the eyes.
+# Refining ends when the frame moves by less than this share of the distance between the eyes.
 SETTLED = 0.05
 
 
@@ -47,45 +47,27 @@ def require_detector(config: PreprocessingConfig, finder: FaceFinder) -> None:
         )
 
 
-def resize(photograph: Photograph, config: PreprocessingConfig) -> Pixels:
+def resize(photo: Photo, config: PreprocessingConfig) -> Pixels:
     """A picture that is the frame already -> uint8 (H, W) or (H, W, 3), its middle part resized with antialiasing."""
-    side, (width, height) = config.side_px, photograph.picture.size
+    side, (width, height) = config.side_px, photo.picture.size
     margin_x, margin_y = (1 - config.crop) / 2 * width, (1 - config.crop) / 2 * height
     box = (margin_x, margin_y, width - margin_x, height - margin_y)
-    return np.array(photograph.picture.resize((side, side), Resampling.BILINEAR, box=box))
+    return np.array(photo.picture.resize((side, side), Resampling.BILINEAR, box=box))
 
 
-@dataclass(frozen=True, kw_only=True)
-class TakenFace:
-    """One of a photograph's faces, straightened; `faces` are all, the largest first."""
-
-    faces: list[Face]
-    index: int
-    crop: Crop
+def find_faces(photo: Photo, finder: FaceFinder, *, include_small: bool = False) -> list[Face]:
+    """Faces of a photo, the largest first, in pixels of the decoded picture; as `FaceFinder.find` finds them."""
+    return finder.find(np.asarray(photo.grey), include_small=include_small)
 
 
-def take_face(photograph: Photograph, choice: FaceChoice, config: PreprocessingConfig, finder: FaceFinder) -> TakenFace:
-    """The face that is chosen, if it is large enough. Raises FaceError."""
-    faces = find_faces(photograph, finder, include_small=choice == "only")
-    index = choose(faces, choice, photograph)
-    crop = align(photograph, faces[index], config, finder)
-    require_size(crop.quality)
-    return TakenFace(faces=faces, index=index, crop=crop)
-
-
-def find_faces(photograph: Photograph, finder: FaceFinder, *, include_small: bool = False) -> list[Face]:
-    """Faces of a photograph, the largest first, in pixels of the decoded picture; as `FaceFinder.find` finds them."""
-    return finder.find(np.asarray(photograph.grey), include_small=include_small)
-
-
-def choose(faces: list[Face], choice: FaceChoice, photograph: Photograph) -> int:
+def choose(faces: list[Face], choice: FaceChoice, photo: Photo) -> int:
     """The index of one of the faces, which come the largest first. Raises NoFace or SeveralFaces."""
     require_face(faces)
     if choice == "only" and len(faces) > 1:
         raise SeveralFaces(f"there are {len(faces)} faces where only one may be; send a picture of one person")
     if choice != "center":
         return 0
-    centre = np.array(photograph.grey.size) / 2
+    centre = np.array(photo.grey.size) / 2
     return int(np.argmin([np.hypot(*(face.landmarks.mean(axis=0) - centre)) for face in faces]))
 
 
@@ -95,15 +77,15 @@ def require_face(faces: list[Face]) -> None:
         raise NoFace("no face was found; send a picture with a face that is upright, not covered and not small in it")
 
 
-def align(photograph: Photograph, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
-    """One face of a photograph, straightened to the template."""
+def align(photo: Photo, face: Face, config: PreprocessingConfig, finder: FaceFinder) -> Crop:
+    """One face of a photo, straightened to the template."""
     assert config.alignment
-    settled = refine_landmarks(photograph, face, config.alignment, finder)
+    settled = refine_landmarks(photo, face, config.alignment, finder)
     side = config.side_px
     transform = fit_similarity(settled, config.alignment.points(side, config.crop))
-    pixels = warp(photograph.picture, transform, side)
-    grey = warp(photograph.grey, transform, side) if config.colour == "rgb" else pixels
-    stretch = np.array([photograph.width_px, photograph.height_px]) / photograph.grey.size
+    pixels = warp(photo.picture, transform, side)
+    grey = warp(photo.grey, transform, side) if config.colour == "rgb" else pixels
+    stretch = np.array([photo.width_px, photo.height_px]) / photo.grey.size
     x, y, width, height = (np.array(face.box).reshape(2, 2) * stretch).ravel().tolist()
     found = Face(box=(x, y, width, height), landmarks=settled * stretch, score=face.score)
     return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, grey))
@@ -118,18 +100,18 @@ def require_size(quality: Quality) -> None:
         )
 
 
-def refine_landmarks(photograph: Photograph, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:
+def refine_landmarks(photo: Photo, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:
     """Better landmarks of a face, float64 (5, 2): the detector looks again at the face straightened by the last ones.
 
     It ends when the straightened face stays where it is, so that a face gets the same landmarks wherever, however large
-    and however tilted it is in its photograph.
+    and however tilted it is in its photo.
     """
-    landmarks, template = face.landmarks, alignment.points(LOOK_PX)
+    landmarks, template = face.landmarks, alignment.points(REFINE_PX)
     inter_eye = float(np.hypot(*(template[1] - template[0])))
     found = landmarks
-    for _ in range(MAX_LOOKS):
+    for _ in range(MAX_REFINEMENTS):
         transform = fit_similarity(landmarks, template)
-        seen = _look(warp(photograph.grey, transform, LOOK_PX), template, finder)
+        seen = _redetect(warp(photo.grey, transform, REFINE_PX), template, finder)
         if seen is None:
             return landmarks
         moved = float(np.abs(fit_similarity(seen, template)(template) - template).max())
@@ -140,7 +122,7 @@ def refine_landmarks(photograph: Photograph, face: Face, alignment: Alignment, f
     return found
 
 
-def _look(frame: Pixels, template: Points, finder: FaceFinder) -> Points | None:
+def _redetect(frame: Pixels, template: Points, finder: FaceFinder) -> Points | None:
     """Landmarks of the face in a frame uint8 (H, W), the mean of those in the picture and in its mirror image."""
     plain = _nearest(finder.find(frame), template)
     mirrored = _nearest(finder.find(np.ascontiguousarray(frame[:, ::-1])), template)

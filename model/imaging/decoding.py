@@ -37,7 +37,7 @@ class ImageLimits:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Photograph:
+class Photo:
     """A decoded picture: upright, perhaps reduced; with the upright size it had in its file.
 
     In `grey` (mode L) faces are looked for; `picture` is what the network sees of it, the same or RGB.
@@ -50,7 +50,7 @@ class Photograph:
     height_px: int
 
 
-def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Photograph:
+def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Photo:
     """The bytes of a JPEG, PNG or WebP file -> the upright picture that they look like.
 
     EXIF orientation is applied, transparency is laid over white, 16 bits become 8, of an animation the first frame
@@ -80,7 +80,7 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         raise UndecodableImage(f"the {kind} data is truncated or damaged") from error
     if orientation in SIDEWAYS:
         width, height = height, width
-    return Photograph(grey=grey, picture=picture, format=kind, width_px=width, height_px=height)
+    return Photo(grey=grey, picture=picture, format=kind, width_px=width, height_px=height)
 
 
 def sniff(data: bytes) -> Format:

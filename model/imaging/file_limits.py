@@ -9,7 +9,7 @@ from model.errors import UndecodableImage
 
 # A progressive JPEG has about ten; each may be of a few bytes and goes over all pixels again.
 MAX_SCANS = 100
-# Segments, chunks, or bytes that belong to none; a photograph has some dozen, and Pillow looks at each in Python.
+# Segments, chunks, or bytes that belong to none; a photo has some dozen, and Pillow looks at each in Python.
 MAX_PARTS = 20_000
 
 MARKER = re.compile(rb"\xff[^\x00\xff]")
@@ -25,7 +25,7 @@ AT_MOST_ONE = {b"iCCP", b"eXIf"}
 
 
 def require_few_scans(data: bytes) -> None:
-    """Raises UndecodableImage for a JPEG of more scans, frames, segments or stray bytes than a photograph has.
+    """Raises UndecodableImage for a JPEG of more scans, frames, segments or stray bytes than a photo has.
 
     Until the first scan it goes from marker to marker as Pillow does, which passes over stray bytes one at a time and
     keeps all components of all frame headers.
@@ -52,7 +52,7 @@ def require_few_scans(data: bytes) -> None:
 
 
 def require_few_chunks(data: bytes) -> None:
-    """Raises UndecodableImage for a PNG of more chunks, colour profiles or EXIF data than a photograph has."""
+    """Raises UndecodableImage for a PNG of more chunks, colour profiles or EXIF data than a photo has."""
     at, met = PNG_SIGNATURE_BYTES, set()
     for _ in range(MAX_PARTS):
         if at >= len(data):

@@ -1,4 +1,4 @@
-"""What can be measured of a face in a photograph: how large, sharp and bright it is, and how it is turned.
+"""What can be measured of a face in a photo: how large, sharp and bright it is, and how it is turned.
 
 H W pixels
 """
@@ -43,7 +43,7 @@ class Range(BaseModel):
     high: float
 
     @model_validator(mode="after")
-    def _rises(self) -> Self:
+    def _check_order(self) -> Self:
         if self.low > self.high:
             raise ValueError("a range's low end is not above its high one")
         return self

@@ -85,13 +85,13 @@ class ResidualConfig(BaseModel):
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
 
     @model_validator(mode="after")
-    def _shared_out(self) -> Self:
+    def _check_dimension(self) -> Self:
         if self.dimension % len(self.views):
             raise ValueError("the dimension must be a multiple of the number of views")
         return self
 
     @model_validator(mode="after")
-    def _grey_of_coloured(self) -> Self:
+    def _check_grey_views(self) -> Self:
         if self.grey_views and self.input_channels == 1:
             raise ValueError("views become grey only where the pictures have colours (input_channels 3)")
         if self.grey_views and max(self.grey_views) >= len(self.views):

@@ -21,7 +21,8 @@ from tqdm import tqdm
 from model.arrays import Pixels
 from model.errors import DataError, FaceError, ImageError
 from model.files import replacing
-from model.imaging.crops import require_detector, resize, take_face
+from model.imaging.analysis import analyse
+from model.imaging.crops import require_detector
 from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
@@ -94,14 +95,12 @@ class _Picture:
 
 def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Picture | None:
     """One prepared picture, of one of its faces if faces are wanted; None if that is not large enough or not there."""
-    photograph = decode(data, config)
-    if finder is None:
-        return _Picture(pixels=resize(photograph, config))
     try:
-        taken = take_face(photograph, face, config, finder)
+        analysis = analyse(decode(data, config), face, config, finder)
     except FaceError:
         return None
-    return _Picture(pixels=taken.crop.pixels, face=MeasuredFace(count=len(taken.faces), quality=taken.crop.quality))
+    faces = [MeasuredFace(count=analysis.faces_found or 0, quality=each.quality) for each in analysis.faces]
+    return _Picture(pixels=analysis.pixels, face=faces[0] if faces else None)
 
 
 def _in_parallel(

@@ -8,13 +8,13 @@ from model.arrays import Points
 from model.errors import DataError
 from model.imaging.alignment import Alignment
 from model.imaging.crops import choose, find_faces, refine_landmarks
-from model.imaging.decoding import Photograph
+from model.imaging.decoding import Photo
 from model.imaging.detection import MIRRORED, FaceFinder
 
 Template = tuple[tuple[float, float], ...]
 
 
-def measure_template(photographs: Iterable[Photograph], finder: FaceFinder) -> Template:
+def measure_template(photographs: Iterable[Photo], finder: FaceFinder) -> Template:
     """The mean landmarks of the faces nearest the centre, as shares of the frame's side.
 
     Two rounds: what the detector says at once, and what it says when it looks again at faces straightened by that. The

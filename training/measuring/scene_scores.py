@@ -16,7 +16,7 @@ from tqdm import tqdm
 from model.arrays import Pixels
 from model.checkpoint import Checkpoint
 from model.errors import DataError, FaceError
-from model.imaging.crops import resize, take_face
+from model.imaging.analysis import analyse
 from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
@@ -88,15 +88,12 @@ def _open(data: bytes) -> Image.Image:
 
 def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:
     """What the network sees of a scene, as in the service; and whether it is the wanted face."""
-    photograph = decode(scene.data, config)
-    if config.alignment is None:
-        return resize(photograph, config), False
     try:
-        crop = take_face(photograph, "largest", config, finder).crop
+        analysis = analyse(decode(scene.data, config), "largest", config, finder)
     except FaceError:
         return None, False
-    off = float(np.hypot(*(crop.face.landmarks.mean(axis=0) - np.array(scene.centre))))
-    return crop.pixels, off < NEAR * scene.frame_px
+    off = [np.hypot(*(each.face.landmarks.mean(axis=0) - np.array(scene.centre))) for each in analysis.faces]
+    return analysis.pixels, any(distance < NEAR * scene.frame_px for distance in off)
 
 
 def _right(checkpoint: Checkpoint, pairs: Sequence[Pair], seen: Mapping[Key, Pixels | None]) -> int:

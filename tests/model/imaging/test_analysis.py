@@ -42,7 +42,7 @@ def test_faces_are_counted_before_they_are_straightened(
     faces = FaceAllowance(4)
     faces.take(taken)
     try:
-        analyse(decode(CROWD, ALIGNED), "any", ALIGNED, None, finder, faces)
+        analyse(decode(CROWD, ALIGNED), "any", ALIGNED, finder, allowance=faces)
     except TooManyTogether:
         assert taken == 2
     assert len(crops) == straightened

@@ -18,7 +18,7 @@ from model.imaging.crops import (
     require_size,
     resize,
 )
-from model.imaging.decoding import Photograph, decode
+from model.imaging.decoding import Photo, decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality
@@ -30,24 +30,24 @@ from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
 WHOLE = PreprocessingConfig()
 
 
-def photograph_of(picture: Image.Image) -> Photograph:
+def photograph_of(picture: Image.Image) -> Photo:
     return decode(encode(picture), ALIGNED)
 
 
 @pytest.fixture(scope="module")
-def crowd() -> Photograph:
+def crowd() -> Photo:
     """The largest face on the left, the middle one in the middle, the smallest on the right."""
     return photograph_of(scene(beheld(1, 130, 200, 50), beheld(2, 320, 260, 40), beheld(3, 540, 200, 30)))
 
 
 @pytest.mark.parametrize(("choice", "x"), [("largest", 130), ("center", 320)])
-def test_which_of_several_faces(crowd: Photograph, finder: FaceFinder, choice: FaceChoice, x: float) -> None:
+def test_which_of_several_faces(crowd: Photo, finder: FaceFinder, choice: FaceChoice, x: float) -> None:
     faces = find_faces(crowd, finder)
     assert len(faces) == 3
     assert faces[choose(faces, choice, crowd)].landmarks.mean(axis=0)[0] == pytest.approx(x, abs=10)
 
 
-def test_the_only_face(crowd: Photograph, finder: FaceFinder) -> None:
+def test_the_only_face(crowd: Photo, finder: FaceFinder) -> None:
     faces = find_faces(crowd, finder)
     assert choose(faces[:1], "only", crowd) == 0
     with pytest.raises(SeveralFaces, match="3 faces"):
@@ -55,7 +55,7 @@ def test_the_only_face(crowd: Photograph, finder: FaceFinder) -> None:
 
 
 @pytest.mark.parametrize("choice", ["largest", "center", "only"])
-def test_no_face_is_never_the_whole_picture(crowd: Photograph, finder: FaceFinder, choice: FaceChoice) -> None:
+def test_no_face_is_never_the_whole_picture(crowd: Photo, finder: FaceFinder, choice: FaceChoice) -> None:
     with pytest.raises(NoFace):
         choose([], choice, crowd)
     with pytest.raises(NoFace):
@@ -71,7 +71,7 @@ def test_a_straightened_face_stands_in_the_template(finder: FaceFinder) -> None:
     assert np.abs(again.landmarks - wanted).max() < 0.25 * (wanted[1, 0] - wanted[0, 0])
 
 
-def test_prepare_is_finding_choosing_and_straightening(crowd: Photograph, finder: FaceFinder) -> None:
+def test_prepare_is_finding_choosing_and_straightening(crowd: Photo, finder: FaceFinder) -> None:
     faces = find_faces(crowd, finder)
     data = encode(crowd.grey)
     choices: list[FaceChoice] = ["largest", "center"]

@@ -5,7 +5,7 @@ import pytest
 from PIL.Image import Resampling
 
 from model.arrays import Pixels, Points
-from model.imaging.crops import LOOK_PX, align, find_faces, refine_landmarks
+from model.imaging.crops import REFINE_PX, align, find_faces, refine_landmarks
 from model.imaging.decoding import decode
 from model.imaging.detection import Face, FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
@@ -29,7 +29,7 @@ ELSEWHERE = {
 }
 
 
-TEMPLATE = LFW_ALIGNMENT.points(LOOK_PX)
+TEMPLATE = LFW_ALIGNMENT.points(REFINE_PX)
 INTER_EYE_PX = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
 
 

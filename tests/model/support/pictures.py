@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model.arrays import Pixels
-from model.imaging.crops import FaceChoice, resize, take_face
+from model.imaging.analysis import analyse
+from model.imaging.crops import FaceChoice
 from model.imaging.decoding import ImageLimits, decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
@@ -62,7 +63,6 @@ def prepare(
     choice: FaceChoice = "largest",
 ) -> Pixels:
     """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
-    photograph = decode(data, config, limits)
-    if config.alignment is None:
-        return resize(photograph, config)
-    return take_face(photograph, choice, config, finder or FaceFinder()).crop.pixels
+    if config.alignment and finder is None:
+        finder = FaceFinder()
+    return analyse(decode(data, config, limits), choice, config, finder).pixels
