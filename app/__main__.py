@@ -53,15 +53,18 @@ def _serve(settings: Settings) -> int:
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))
     require_free(settings.host, settings.port)  # said before the loading
-    from app.server.replica import open_replica
+    from app.application import create_app
+    from app.server.replica import configure_server, freeze_heap, open_replica
     from app.server.shutdown import Server
 
     replica = open_replica(settings)
+    app = create_app(settings, replica.inference, replica.metrics, replica.drain)
+    freeze_heap()
     server = Server(
-        replica.config,
+        configure_server(settings, app),
         replica.drain,
         settings.drain_s,
-        fault=lambda: replica.app.state.inference.fault(settings.hung_s),
+        fault=lambda: replica.inference.fault(settings.hung_s),
         patience_s=PATIENCE * settings.hung_s,
     )
     server.run()

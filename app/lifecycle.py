@@ -7,12 +7,21 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NoReturn
 
 logger = logging.getLogger("facepair")
 
 # How long the log may take for its last line.
 SAYING_S = 1.0
+
+
+@dataclass
+class Drain:
+    """Whether the replica is leaving: `begun` is set by the server, `device_lost` by a thread of the network."""
+
+    begun: bool = False
+    device_lost: bool = False
 
 
 def describe(status: int) -> str:

@@ -4,6 +4,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45)
 
+# The problems that are counted as refusals.
+REFUSALS = ("queue_full", "out_of_memory", "device_lost", "deadline_passed")
+
 
 class Metrics:
     """The metrics of one application, in a registry of its own."""
@@ -31,6 +34,8 @@ class Metrics:
             "facepair_images_in_progress", "Images decoded, waiting or in the network", registry=self.registry
         )
         self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
+        for reason in REFUSALS:
+            self.refusals.labels(reason)  # from 0 on: what begins with its first count has no increase
         self.model_info = Gauge(
             "facepair_model_info",
             "Always 1; the labels name the model that is served",

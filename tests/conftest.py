@@ -11,8 +11,9 @@ import pytest
 import torch
 from fastapi import FastAPI
 
-from app.application import create_app, open_verifier
+from app.application import create_app
 from app.engine.fork_server import ForkServer
+from app.server.replica import build_replica, open_verifier
 from app.settings import Settings, read_settings
 from model.canary import canary_pair
 from model.checkpoint import Description, Provenance
@@ -105,10 +106,16 @@ def pytest_sessionfinish() -> None:
         fork_server().close()
 
 
+def build_app(settings: Settings, verifier: Verifier) -> FastAPI:
+    """The application around a verifier."""
+    replica = build_replica(settings, verifier, fork_server())
+    return create_app(settings, replica.inference, replica.metrics, replica.drain)
+
+
 @asynccontextmanager
 async def app_of(settings: Settings, verifier: Verifier) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
     """The application inside its lifespan, and a client."""
-    app = create_app(settings, verifier, fork_server())
+    app = build_app(settings, verifier)
     session = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
     async with app.router.lifespan_context(app), session as client:
         yield app, client

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from app.application import open_verifier
+from app.server.replica import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load
 from model.imaging.preprocessing import PreprocessingConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.application import open_verifier
+from app.server.replica import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
 from model.networks.architecture import restore

@@ -10,8 +10,8 @@ from typing import Self
 from prometheus_client import Gauge
 
 from app.api.problems import Problem, from_domain
+from app.lifecycle import Drain
 from app.metrics import Metrics
-from app.server.shutdown import Drain
 from model.device import LOST
 from model.errors import DeviceLost
 

@@ -1,10 +1,16 @@
-"""What the routes read from a request, checked; whatever is wrong ends the request as a Problem."""
+"""What the routes read from a request, checked; whatever is wrong ends the request as a Problem.
+
+D embedding
+"""
 
 import asyncio
+import base64
+import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isclose
 
+import numpy as np
 from fastapi import Request
 from pydantic import ValidationError
 
@@ -14,8 +20,10 @@ from app.api.schemas import CompareRequest
 from app.api.uploads import Parts, read_body
 from app.engine.inference import Inference
 from app.settings import Settings
+from model.arrays import Embeddings
 from model.errors import ImageError
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis, TooManyTogether
+from model.networks.configurations import AnyNetworkConfig, ResidualConfig
 
 # A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
 JSON_BYTES_PER_VALUE = 64
@@ -23,6 +31,11 @@ JSON_BYTES_BESIDE = 4096
 CHOICES: dict[bytes, Choice] = {b"largest": "largest", b"center": "center", b"only": "only", b"none": "none"}
 CHOICES_OF_EMBED: dict[bytes, Choice] = {**CHOICES, b"all": "all"}
 ENCODINGS = {b"": "float", b"float": "float", b"base64": "base64"}
+LITTLE_ENDIAN = np.dtype("<f4")
+# Far above what a network gives, and far enough below float32's end that differences and their sums cannot overflow.
+LARGEST = 1e30
+# Of embeddings of unit length; those that were stored in half precision are within it.
+LENGTH_TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,3 +151,29 @@ async def read_compare_request(request: Request, inference: Inference, turn: Tur
         known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
         detail = f"{known[0]} is missing or malformed" if known else "send the fields of the documentation, as JSON"
         raise Problem("malformed_json", detail, known[0] if known else None) from error
+
+
+def encode_base64(embedding: Embeddings) -> str:
+    """float32 (D,) -> base64 of its little-endian bytes."""
+    return base64.b64encode(embedding.astype(LITTLE_ENDIAN).tobytes()).decode("ascii")
+
+
+def decode_embedding(value: list[float] | str, network: AnyNetworkConfig, field: str) -> Embeddings:
+    """Either form, which came as `field` -> float32 (D,) as that network gives them. Raises Problem."""
+    try:
+        raw = np.frombuffer(base64.b64decode(value, validate=True), LITTLE_ENDIAN) if isinstance(value, str) else value
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
+            embedding: Embeddings = np.array(raw, dtype=np.float32)
+    except (binascii.Error, ValueError, OverflowError) as error:
+        raise _malformed("is a list of numbers, or base64 of float32 values", field) from error
+    if embedding.shape != (network.dimension,):
+        raise _malformed(f"of this model has {network.dimension} values", field)
+    if not (np.abs(embedding) <= LARGEST).all():
+        raise _malformed(f"has only finite values, none beyond {LARGEST:g}", field)
+    if isinstance(network, ResidualConfig) and abs(np.linalg.norm(embedding.astype(np.float64)) - 1) > LENGTH_TOLERANCE:
+        raise _malformed("of this model has length 1; send it as /embed gave it", field)
+    return embedding
+
+
+def _malformed(what: str, field: str) -> Problem:
+    return Problem("malformed_embedding", f"an embedding {what}", field)

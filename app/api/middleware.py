@@ -14,6 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import Problem, respond
+from app.lifecycle import Drain
 from app.metrics import Metrics
 
 logger = logging.getLogger("facepair")
@@ -69,6 +70,36 @@ class TelemetryMiddleware:
         fields = {"request_id": request_id, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)}
         level = logging.DEBUG if route in PROBES and status == HTTPStatus.OK else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
+
+
+class ClosingMiddleware:
+    """While the replica drains, each answer closes its connection, and the next request goes to another replica.
+
+    So does an answer to a client that still waits for `100 Continue`: it may send its body all the same or not (RFC
+    9110 section 10.1.1), so nobody could tell where its next request begins.
+    """
+
+    def __init__(self, app: ASGIApp, drain: Drain) -> None:
+        self._app = app
+        self._drain = drain
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        waits = Headers(scope=scope).get("expect", "").lower() == "100-continue"
+
+        async def receive_body() -> Message:
+            nonlocal waits
+            waits = False
+            return await receive()
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and (waits or self._drain.begun or self._drain.device_lost):
+                MutableHeaders(scope=message)["Connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive_body, send_and_close)
 
 
 def _request_id(offered: str) -> str:

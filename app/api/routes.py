@@ -5,14 +5,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from app.api.dependencies import inference_of, request_id_of, settings_of, turn_of
-from app.api.disconnect import cancel_on_disconnect
-from app.api.embeddings import decode_embedding, encode_base64
+from app.api.dependencies import cancel_on_disconnect, inference_of, request_id_of, settings_of, turn_of
 from app.api.inputs import (
     CHOICES_OF_EMBED,
     Rule,
     analyse_images,
     choose_rule,
+    decode_embedding,
+    encode_base64,
     name_images,
     parse_choice,
     parse_encoding,

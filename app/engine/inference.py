@@ -15,8 +15,8 @@ from app.engine.cpu_budget import Threads
 from app.engine.decoder import Setup
 from app.engine.decoder_pool import Decoders
 from app.engine.fork_server import ForkServer
+from app.lifecycle import Drain
 from app.metrics import Metrics
-from app.server.shutdown import Drain
 from model.arrays import Embeddings, Pixels
 from model.device import LOST
 from model.errors import DeviceExhausted, DeviceLost

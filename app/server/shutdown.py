@@ -11,27 +11,16 @@ import asyncio
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.lifecycle import end, end_within
+from app.lifecycle import Drain, end, end_within
 
 # uvicorn's.
 TICKS_A_SECOND = 10
 # How long the end may take beyond the grace, or after a second signal.
 MARGIN_S = 3.0
-
-
-@dataclass
-class Drain:
-    """Whether the replica is leaving: `begun` is set by the server, `device_lost` by a thread of the network."""
-
-    begun: bool = False
-    device_lost: bool = False
 
 
 class Server(uvicorn.Server):
@@ -84,33 +73,3 @@ class Server(uvicorn.Server):
         """Called when the listener is to close: what is in progress has the grace, and then the threads a moment."""
         end_within((self.config.timeout_graceful_shutdown or 0) + MARGIN_S)
         await super().shutdown(sockets)
-
-
-class ClosingMiddleware:
-    """While the replica drains, each answer closes its connection, and the next request goes to another replica.
-
-    So does an answer to a client that still waits for `100 Continue`: it may send its body all the same or not (RFC
-    9110 section 10.1.1), so nobody could tell where its next request begins.
-    """
-
-    def __init__(self, app: ASGIApp, drain: Drain) -> None:
-        self._app = app
-        self._drain = drain
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        waits = Headers(scope=scope).get("expect", "").lower() == "100-continue"
-
-        async def receive_body() -> Message:
-            nonlocal waits
-            waits = False
-            return await receive()
-
-        async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and (waits or self._drain.begun or self._drain.device_lost):
-                MutableHeaders(scope=message)["Connection"] = "close"
-            await send(message)
-
-        await self._app(scope, receive_body, send_and_close)

@@ -4,8 +4,8 @@ import pytest
 
 from app.api.admission import Admission, Turn
 from app.api.problems import Problem
+from app.lifecycle import Drain
 from app.metrics import Metrics
-from app.server.shutdown import Drain
 
 
 def admission(arriving: int = 8, working: int = 4, drain: Drain | None = None) -> Admission:

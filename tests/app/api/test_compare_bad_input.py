@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.application import open_verifier
+from app.server.replica import open_verifier
 from app.settings import Settings, read_settings
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import save

@@ -9,14 +9,13 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.application import create_app
 from app.settings import Settings
 from model.networks.siamese import SiameseNetwork
 from model.verifier import Verifier
 from tests.app.support.modified_verifier import PATIENCE_S, Gate, altered, drift, explode, spoil
 from tests.app.support.requests import check_problem, log_lines, pair, verify
 from tests.app.support.threads import end_thread
-from tests.conftest import client_of, fork_server
+from tests.conftest import build_app, client_of
 
 pytestmark = pytest.mark.anyio
 
@@ -108,7 +107,7 @@ async def test_without_the_networks_thread_it_is_neither_live_nor_ready(
 
 
 async def test_a_closed_network_is_neither_live_nor_ready(settings: Settings, verifier: Verifier) -> None:
-    app = create_app(settings, verifier, fork_server())
+    app = build_app(settings, verifier)
     async with app.state.inference:
         pass
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from app.application import open_verifier
+from app.server.replica import open_verifier
 from app.settings import read_settings
 from model.networks.architecture import save
 from model.similarity import FalseMatchCurve, OperatingPoint

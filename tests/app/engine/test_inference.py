@@ -18,10 +18,10 @@ from PIL import Image
 
 from app.api.inputs import analyse_images
 from app.api.problems import Problem
-from app.application import create_app
 from app.engine.cpu_budget import Threads
 from app.engine.decoder import Setup, Task, work
 from app.engine.inference import CROWD_S, Inference
+from app.server.replica import build_replica
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
@@ -142,8 +142,7 @@ def without_collection() -> Iterator[None]:
 
 @asynccontextmanager
 async def inference_of(settings: Settings, verifier: Verifier) -> AsyncIterator[Inference]:
-    inference: Inference = create_app(settings, verifier, fork_server()).state.inference
-    async with inference:
+    async with build_replica(settings, verifier, fork_server()).inference as inference:
         yield inference
 
 
@@ -189,7 +188,7 @@ class Counted(Verifier):
 async def test_a_pass_has_every_core_until_there_is_a_crowd(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
-    monkeypatch.setattr("app.application.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
+    monkeypatch.setattr("app.server.replica.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
     clock, verifier = Clock(), Counted(load(checkpoint_path))
     monkeypatch.setattr("app.engine.inference.time", clock)
     picture = np.zeros((105, 105), np.uint8)

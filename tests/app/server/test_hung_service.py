@@ -6,7 +6,8 @@ import time
 import pytest
 import uvicorn
 
-from app.server.shutdown import TICKS_A_SECOND, Drain, Server
+from app.lifecycle import Drain
+from app.server.shutdown import TICKS_A_SECOND, Server
 
 pytestmark = pytest.mark.anyio
 

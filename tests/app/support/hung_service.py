@@ -5,7 +5,7 @@ import threading
 
 import app.server.replica
 from app.__main__ import main
-from app.application import open_verifier
+from app.server.replica import open_verifier
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.verifier import Verifier

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.application import open_verifier
+from app.server.replica import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load
 from model.imaging.preprocessing import PreprocessingConfig
