@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
+from math import prod
 from types import FrameType
 
 # Names without the service's prefix, which refuses variables that it does not know.
@@ -19,6 +20,8 @@ PACKAGES = ("model", "app", "training")
 # Shorter strings of bytes are options and headers.
 MIN_BYTES = 1000
 ARRAYS = {"ndarray", "Tensor", "Image"}
+# Smaller arrays are landmarks, boxes and scores.
+MIN_VALUES = 16
 MAX_DEPTH = 3
 MAX_ITEMS = 8
 
@@ -30,8 +33,14 @@ def holds_image(value: object, depth: int = MAX_DEPTH) -> bool:
     if isinstance(value, bytes | bytearray | memoryview):
         return len(value) >= MIN_BYTES
     if ARRAYS & {base.__name__ for base in type(value).__mro__}:
-        return True
+        return _values(value) >= MIN_VALUES
     return depth > 0 and any(holds_image(each, depth - 1) for each in _parts(value))
+
+
+def _values(value: object) -> int:
+    """How many numbers an array has; a picture of Pillow's has enough."""
+    shape = getattr(value, "shape", None)
+    return MIN_VALUES if shape is None else prod(shape)
 
 
 def _parts(value: object) -> list[object]:

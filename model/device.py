@@ -2,16 +2,10 @@
 
 import re
 import traceback
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import torch
 
 from model.errors import DeviceError, DeviceExhausted, DeviceLost
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # What CUDA and its libraries say; PyTorch raises some of it as plain RuntimeErrors.
 OF_CUDA = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|CUDNN_STATUS|CUFFT_|cuFFT error")
@@ -34,24 +28,6 @@ def select_device(name: str) -> torch.device:
     if index >= torch.cuda.device_count():
         raise DeviceError(f"device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs here")
     return torch.device("cuda", index)
-
-
-def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
-    """Turns PyTorch's errors of the device into DeviceExhausted or DeviceLost.
-
-    The original is a note of the new error, as text: the exception itself would keep the failed pass's tensors alive.
-    """
-
-    @wraps(call)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return call(*args, **kwargs)
-        except (RuntimeError, MemoryError) as error:
-            if (fault := fault_of(error)) is None:
-                raise
-        raise fault
-
-    return wrapper
 
 
 def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:

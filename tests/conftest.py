@@ -20,8 +20,8 @@ from model.checkpoint import Description, Provenance
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges, Range
-from model.networks.architecture import save
 from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.embedder import save
 from model.networks.siamese import SiameseNetwork, initialise
 from model.similarity import Threshold
 from model.verifier import Verifier

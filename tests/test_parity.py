@@ -18,7 +18,8 @@ from app.server.replica import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import restore, save
+from model.networks.architecture import restore
+from model.networks.embedder import save
 from model.networks.fusing import fuse_for_inference
 from tests.conftest import DRAWN_RANGES, client_of, describe
 from tests.drawing import encode, encode_lying, portrait

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import FaceNetwork
+from model.networks.embedder import normalise, to_unit
 from model.networks.heads import similarity
-from model.networks.inputs import normalise, to_unit
 from model.networks.residual import ResidualNetwork
 from training.data.album import Album, PairSet
 from training.data.splits import People, owners

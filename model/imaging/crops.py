@@ -3,23 +3,28 @@
 H W pixels; what the network sees is uint8 (H, W), or (H, W, 3) in colour
 """
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
+import cv2
 import numpy as np
+from PIL import Image
 from PIL.Image import Resampling
 
 from model.arrays import Pixels, Points
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
-from model.imaging.alignment import Alignment, fit_similarity, warp
+from model.imaging.alignment import SimilarityTransform, fit_similarity
 from model.imaging.decoding import Photo
 from model.imaging.detection import MIRRORED, Face, FaceFinder
-from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality, measure
 
 # Which of several faces: the largest, the one nearest the picture's centre, or the only one that there may be.
 FaceChoice = Literal["largest", "center", "only"]
 
+# A straightened crop is sampled this many times as finely as the network sees it, and then averaged.
+OVERSAMPLING = 2
 # Landmarks are refined on the straightened frame at this size, at most this often. The detector draws landmarks towards
 # an upright face, so each refinement but the last moves them further than it found.
 REFINE_PX = 160
@@ -88,7 +93,49 @@ def align(photo: Photo, face: Face, config: PreprocessingConfig, finder: FaceFin
     stretch = np.array([photo.width_px, photo.height_px]) / photo.grey.size
     x, y, width, height = (np.array(face.box).reshape(2, 2) * stretch).ravel().tolist()
     found = Face(box=(x, y, width, height), landmarks=settled * stretch, score=face.score)
-    return Crop(pixels=pixels, face=found, quality=measure(settled, stretch, grey))
+    return Crop(pixels=pixels, face=found, quality=measure_face(settled, stretch, grey))
+
+
+def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> Pixels:
+    """A picture (mode L or RGB) through the transform -> uint8 (H, W) or (H, W, 3) of that side, the edges repeated.
+
+    A picture finer than what is wanted is first reduced by averaging whole pixels, only where it is needed and never
+    below what is wanted; then it is sampled once.
+    """
+    fine = SimilarityTransform(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
+    factor = math.ceil(1 / fine.scale)
+    box = _box(fine, side_px * OVERSAMPLING, factor, picture.size)
+    part = np.asarray(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
+    # pixels of `part` -> pixels of the fine picture, both with the first pixel's centre at 0 as OpenCV wants it
+    matrix = fine.matrix * factor
+    shift = fine.matrix @ np.array(box[:2]) + fine.shift + matrix @ np.array([0.5, 0.5]) - 0.5
+    size = (side_px * OVERSAMPLING,) * 2
+    sampled = cv2.warpAffine(part, np.column_stack([matrix, shift]), size, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.resize(sampled, (side_px, side_px), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _box(transform: SimilarityTransform, side_px: int, factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of the picture that the transform shows, with a rim of two reduced pixels, inside the picture."""
+    corners = transform.inverse()(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64))
+    rim, limit = 2 * factor, np.array(size)
+    low = np.clip(np.floor(corners.min(axis=0)) - rim, 0, limit - 1).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + rim, low + 1, limit).astype(int)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+
+
+def measure_face(landmarks: Points, stretch: Points | float, grey: Pixels) -> Quality:
+    """The quality of a face from its landmarks (5, 2) and its crop in grey, uint8 (H, W); `stretch` as in `measure`.
+
+    Sharpness is that of the crop, which the network sees; brightness is its mean, in grey levels 0 to 255.
+    """
+    return measure(landmarks, stretch, sharpness=sharpness(grey), brightness=float(grey.mean()))
+
+
+def sharpness(pixels: Pixels) -> float:
+    """The variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000) of
+    uint8 (H, W), in grey levels 0 to 255, squared.
+    """
+    return float(cv2.Laplacian(pixels, cv2.CV_64F).var())
 
 
 def require_size(quality: Quality) -> None:

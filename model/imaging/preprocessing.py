@@ -11,12 +11,33 @@ B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from model.imaging.alignment import Alignment
+from model.arrays import Points
 
 # Of what a network sees, many times what any has seen.
 MAX_SIDE_PX = 1024
+
+
+class Alignment(BaseModel):
+    """Where the five landmarks go, as shares of the side of the data set's frame; and which detector finds them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    template: tuple[tuple[float, float], ...]
+    detector_sha256: str
+
+    @field_validator("template")
+    @classmethod
+    def _check_landmarks(cls, template: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+        if len(set(template)) != 5:
+            raise ValueError("a template has five different points")
+        return template
+
+    def points(self, side_px: float, crop: float = 1.0) -> Points:
+        """The template, float64 (5, 2), in a picture of that side which shows the middle `crop` of the frame."""
+        return ((np.array(self.template) - 0.5) / crop + 0.5) * side_px
 
 
 class PreprocessingConfig(BaseModel):

@@ -6,11 +6,10 @@ H W pixels
 from dataclasses import dataclass
 from typing import Self
 
-import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from model.arrays import Pixels, Points
+from model.arrays import Points
 
 # A face with its eyes closer together is an error.
 MIN_INTER_EYE_PX = 10.0
@@ -69,25 +68,16 @@ class QualityRanges(BaseModel):
         return cls(sharpness=middle("sharpness"), brightness=middle("brightness"), yaw_deg=middle("yaw_deg"))
 
 
-def sharpness(pixels: Pixels) -> float:
-    """The variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy", 2000) of
-    uint8 (H, W), in grey levels 0 to 255, squared.
-    """
-    return float(cv2.Laplacian(pixels, cv2.CV_64F).var())
-
-
-def measure(landmarks: Points, stretch: Points | float, pixels: Pixels) -> Quality:
-    """From landmarks float64 (5, 2), of which `stretch`, a factor or one for x and one for y, makes
-    pixels of the file, and the grey crop uint8 (H, W).
-
-    Sharpness is that of the crop, which the network sees; brightness the crop's mean, in grey levels 0 to 255.
+def measure(landmarks: Points, stretch: Points | float, *, sharpness: float, brightness: float) -> Quality:
+    """From landmarks float64 (5, 2), which `stretch`, a factor or one for x and one for y, turns into pixels of the
+    file; `sharpness` and `brightness` are those of the crop in grey.
     """
     right_eye, left_eye = landmarks[:2]
     across = left_eye - right_eye
     return Quality(
         inter_eye_px=float(np.hypot(*(across * stretch))),
-        sharpness=sharpness(pixels),
-        brightness=float(pixels.mean()),
+        sharpness=sharpness,
+        brightness=brightness,
         roll_deg=float(np.degrees(np.arctan2(across[1], across[0]))),
         yaw_deg=_yaw_deg(landmarks),
     )

@@ -1,20 +1,13 @@
-"""Which networks there are, how a configuration becomes one, and how a checkpoint does.
+"""Which networks there are, how a configuration becomes one, and how a checkpoint becomes one.
 
 Networks store kernels and matrices in half precision, vectors (biases, batch normalisation) in single.
 """
 
-from pathlib import Path
-
 import torch
 
-from model import checkpoint
 from model.arrays import Array, Tensors
-from model.canary import canary_pair
-from model.checkpoint import Checkpoint, Description, Header
-from model.errors import CheckpointError
+from model.checkpoint import Checkpoint
 from model.networks.configurations import NetworkConfig, ResidualConfig
-from model.networks.heads import similarity
-from model.networks.inputs import embed_pixels
 from model.networks.residual import ResidualNetwork
 from model.networks.siamese import SiameseNetwork
 
@@ -30,7 +23,7 @@ def build(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
 
 def restore(stored: Checkpoint) -> FaceNetwork:
     """The network of a checkpoint: float32, on the CPU, in evaluation mode, without gradients."""
-    return _restore(stored.header.network, stored.tensors)
+    return restore_tensors(stored.header.network, stored.tensors)
 
 
 @torch.no_grad()
@@ -40,22 +33,8 @@ def round_to_storage(network: FaceNetwork) -> None:
         tensor.copy_(tensor.to(_storage_dtype(tensor)))
 
 
-def save(path: Path, network: FaceNetwork, description: Description) -> Header:
-    """Writes a network's checkpoint atomically and returns its header.
-
-    Raises CheckpointError if it is not fit to serve: weights or the canary's similarity that are not finite, or a
-    threshold that identical pictures do not reach.
-    """
-    tensors = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
-    checkpoint.require_finite(tensors)
-    restored = _restore(description.network, tensors)
-    _require_reachable(restored, description.threshold.value)
-    embeddings = embed_pixels(restored, canary_pair(description.preprocessing.input_shape), description.preprocessing)
-    score = float(similarity(restored.compare(*embeddings.chunk(2))))
-    return checkpoint.save(path, tensors, description, canary_similarity=score)
-
-
-def _restore(config: NetworkConfig | ResidualConfig, tensors: Tensors) -> FaceNetwork:
+def restore_tensors(config: NetworkConfig | ResidualConfig, tensors: Tensors) -> FaceNetwork:
+    """As `restore`, from the tensors that a checkpoint stores or is to store."""
     with torch.device("meta"):
         network = build(config)
     network.load_state_dict({name: _single(array) for name, array in tensors.items()}, strict=True, assign=True)
@@ -79,10 +58,6 @@ def _storage_dtype(tensor: torch.Tensor) -> torch.dtype:
     return torch.float16 if tensor.ndim >= 2 else torch.float32
 
 
-def _require_reachable(network: FaceNetwork, threshold: float) -> None:
-    """A threshold above what identical pictures score, where that is known, would call them different."""
-    logit = network.identical_logit()
-    if logit is not None and threshold > (identical := float(similarity(logit))):
-        raise CheckpointError(
-            f"the threshold {threshold:.6f} lies above {identical:.6f}, the similarity of two identical pictures"
-        )
+def stored_tensors(network: FaceNetwork) -> dict[str, Array]:
+    """The tensors of a network as a checkpoint stores them."""
+    return {name: _stored(tensor) for name, tensor in network.state_dict().items()}

@@ -5,14 +5,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
-from model.networks.architecture import FaceNetwork
 from model.networks.fourier import FourierConvolution
-from model.networks.residual import PReLU, Tower
+from model.networks.residual import PReLU, ResidualNetwork, Tower
 from model.networks.siamese import SiameseNetwork
 
 # From these on the transforms cost less than they save.
 FOURIER_KERNEL_PX = 7
 FOURIER_CHANNELS = 32
+
+
+AnyNetwork = SiameseNetwork | ResidualNetwork
 
 
 class PackedLinear(nn.Module):
@@ -28,7 +30,7 @@ class PackedLinear(nn.Module):
         return product
 
 
-def fuse_for_inference(network: FaceNetwork, device: torch.device) -> FaceNetwork:
+def fuse_for_inference(network: AnyNetwork, device: torch.device) -> AnyNetwork:
     """The network itself, in evaluation mode, moved to the device and changed; a second time changes nothing."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):

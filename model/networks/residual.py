@@ -15,7 +15,11 @@ from torch.nn import functional
 
 from model.networks.configurations import ResidualConfig
 from model.networks.heads import CosineHead, JointBayesianHead
-from model.networks.inputs import luma, standardise
+
+# The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it.
+LUMA = (0.299, 0.587, 0.114)
+# A picture of one shade is not blown up into noise.
+MIN_DEVIATION = 1 / 255
 
 
 class PReLU(nn.PReLU):
@@ -165,3 +169,14 @@ def _shortcut(entering: int, leaving: int, stride: int) -> nn.Module:
     if entering == leaving and stride == 1:
         return nn.Identity()
     return nn.Sequential(nn.Conv2d(entering, leaving, 1, stride, bias=False), nn.BatchNorm2d(leaving))
+
+
+def standardise(images: Tensor) -> Tensor:
+    """float32 (B, C, H, W) -> the same shape, each picture with mean 0 and deviation 1 over all its channels."""
+    deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
+    return (images - mean) / deviation.clamp_min(MIN_DEVIATION)
+
+
+def luma(images: Tensor) -> Tensor:
+    """float (B, 3, H, W), red, green and blue -> float (B, 1, H, W), grey."""
+    return (images * images.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)

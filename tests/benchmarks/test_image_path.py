@@ -38,7 +38,7 @@ def run_traced(work: Callable[[], object], root: Path) -> list[tuple[str, bool]]
     return [(line.split("\t")[2], line.endswith("\t1\n")) for line in lines]
 
 
-@pytest.mark.parametrize("image", [bytes(2000), PHOTOGRAPH, np.zeros(3)])
+@pytest.mark.parametrize("image", [bytes(2000), PHOTOGRAPH, np.zeros(16)])
 def test_an_image_is_seen_among_arguments_and_in_what_comes_back(image: object, tmp_path: Path) -> None:
     namespace: dict[str, Callable[..., object]] = {}
     exec(compile(SOURCE, str(tmp_path / "app" / "module.py"), "exec"), namespace)
@@ -67,4 +67,4 @@ def test_the_path_ends_with_the_similarity() -> None:
 
 def test_a_real_service_is_traced_into_its_decoders(aligned_checkpoint_path: Path) -> None:
     passed = {Path(file).name for file in trace(ROOT, aligned_checkpoint_path).passed}
-    assert {"routes.py", "decoder.py", "verifier.py", "heads.py"} <= passed
+    assert {"routes.py", "decoder.py", "verifier.py", "siamese.py"} <= passed

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from model.checkpoint import Description, Metric, load
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import save
+from model.networks.embedder import save
 from model.networks.siamese import SiameseNetwork
 from tests.conftest import describe
 from tests.model.support.checkpoints import tiny

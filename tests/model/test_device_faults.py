@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model.checkpoint import load
-from model.device import translate_faults
 from model.errors import DeviceExhausted, DeviceLost, FacepairError
+from model.networks.embedder import translate_faults
 from model.verifier import Verifier
 
 CPU = torch.device("cpu")

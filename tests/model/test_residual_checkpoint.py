@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from model.checkpoint import Description, load
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import build, restore, save
+from model.networks.architecture import build, restore
 from model.networks.configurations import NetworkConfig
+from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork
 from model.networks.siamese import SiameseNetwork
 from model.similarity import OperatingPoint

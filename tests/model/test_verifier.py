@@ -14,9 +14,8 @@ from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError, InferenceError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
-from model.networks.embedder import TorchEmbedder
+from model.networks.embedder import TorchEmbedder, normalise, to_unit
 from model.networks.heads import similarity
-from model.networks.inputs import normalise, to_unit
 from model.networks.siamese import SiameseNetwork
 from model.verifier import Verifier
 from tests.drawing import encode, portrait

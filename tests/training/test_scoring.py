@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from model.networks.inputs import normalise, to_unit
+from model.networks.embedder import normalise, to_unit
 from model.networks.siamese import SiameseNetwork, initialise
 from tests.training.support.small_pairs import NARROW, SMALL
 from training.data.album import Album, PairSet

@@ -8,7 +8,8 @@ import torch
 
 from model.checkpoint import Checkpoint, Metric, load
 from model.errors import DataError
-from model.networks.architecture import FaceNetwork, restore, save
+from model.networks.architecture import FaceNetwork, restore
+from model.networks.embedder import save
 from training.commands.options import (
     album_of,
     compute_of,

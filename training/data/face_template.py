@@ -6,10 +6,10 @@ import numpy as np
 
 from model.arrays import Points
 from model.errors import DataError
-from model.imaging.alignment import Alignment
 from model.imaging.crops import choose, find_faces, refine_landmarks
 from model.imaging.decoding import Photo
 from model.imaging.detection import MIRRORED, FaceFinder
+from model.imaging.preprocessing import Alignment
 
 Template = tuple[tuple[float, float], ...]
 

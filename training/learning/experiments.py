@@ -4,8 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from model.errors import TrainingError
-from model.imaging.alignment import Alignment
-from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.configurations import NetworkConfig, ResidualConfig
 from training.pairs.pair_augmentation import Augmentation
 from training.people.part_swap import FaceParts, Part

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from model.networks.inputs import normalise, to_unit
+from model.networks.embedder import normalise, to_unit
 from model.networks.siamese import SiameseNetwork, initialise
 from training.data.pair_data import PairData
 from training.learning import parallel

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.inputs import luma
+from model.networks.residual import luma
 
 BLUR_RADIUS = 3
 

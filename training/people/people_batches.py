@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.networks.inputs import normalise, to_unit
+from model.networks.embedder import normalise, to_unit
 from training.data.datasets import PeopleData
 from training.learning.seeds import generator_for
 from training.people.part_swap import masks_of, swap_parts

@@ -16,7 +16,7 @@ from PIL import Image
 from model.arrays import Pixels
 from model.errors import DataError
 from model.files import replacing
-from model.imaging.quality import sharpness
+from model.imaging.crops import sharpness
 from training.data.album import Album, name_of
 from training.runs.read import Run
 from training.statistics.ranking import hardest

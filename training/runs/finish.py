@@ -8,7 +8,8 @@ from model.checkpoint import Description, Header
 from model.errors import TrainingError
 from model.files import replacing
 from model.imaging.quality import QualityRanges
-from model.networks.architecture import FaceNetwork, round_to_storage, save
+from model.networks.architecture import FaceNetwork, round_to_storage
+from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.album import Album, PairSet, name_of

@@ -15,7 +15,7 @@ import torch
 from app.server.replica import open_verifier
 from app.settings import Settings, read_settings
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import save
+from model.networks.embedder import save
 from tests.app.support.requests import JSON, SECRET, check_problem, compare_request
 from tests.conftest import TINY, client_of, describe, tiny_network
 from tests.model.networks.test_residual import SLIM, network

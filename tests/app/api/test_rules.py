@@ -8,7 +8,7 @@ import pytest
 
 from app.server.replica import open_verifier
 from app.settings import read_settings
-from model.networks.architecture import save
+from model.networks.embedder import save
 from model.similarity import FalseMatchCurve, OperatingPoint
 from tests.app.support.requests import ANNA, check_problem, compare_request, pair, verify
 from tests.conftest import client_of, describe, tiny_network

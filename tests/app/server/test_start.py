@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from model.networks.architecture import save
+from model.networks.embedder import save
 from tests.app.support.service import HOST, start_in_vain
 from tests.conftest import describe, tiny_network
 from training.learning.experiments import ALIGNED, LFW_ALIGNMENT

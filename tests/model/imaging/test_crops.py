@@ -8,7 +8,6 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
-from model.imaging.alignment import Alignment
 from model.imaging.crops import (
     FaceChoice,
     align,
@@ -20,7 +19,7 @@ from model.imaging.crops import (
 )
 from model.imaging.decoding import Photo, decode
 from model.imaging.detection import FaceFinder
-from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality
 from tests.drawing import encode, portrait
 from tests.faces import beheld, scene, too_small

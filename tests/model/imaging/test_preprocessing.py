@@ -11,7 +11,7 @@ from PIL import Image
 from model.imaging.crops import resize
 from model.imaging.decoding import decode
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.inputs import normalise, to_unit
+from model.networks.embedder import normalise, to_unit
 from tests.drawing import encode, portrait
 from tests.model.support.pictures import deep_png, difference, grey_values, prepare, several
 

@@ -7,6 +7,7 @@ import pytest
 from PIL import ImageFilter
 
 from model.arrays import Pixels, Points
+from model.imaging.crops import measure_face, sharpness
 from model.imaging.detection import MIRRORED
 from model.imaging.quality import (
     FINE_ENOUGH,
@@ -15,8 +16,6 @@ from model.imaging.quality import (
     Quality,
     QualityRanges,
     Range,
-    measure,
-    sharpness,
     warnings_of,
 )
 from tests.faces import DRAWN, drawn_face
@@ -49,34 +48,34 @@ def picture(blur: float = 0.0) -> Pixels:
 
 @pytest.mark.parametrize("yaw", [-60, -30, -10, 0, 10, 30, 60])
 def test_yaw_is_that_of_a_turned_head(yaw: float) -> None:
-    assert measure(turned(yaw), 1, FLAT).yaw_deg == pytest.approx(yaw, abs=0.01)
+    assert measure_face(turned(yaw), 1, FLAT).yaw_deg == pytest.approx(yaw, abs=0.01)
 
 
 @pytest.mark.parametrize("tilt", [-30, 10, 45])
 @pytest.mark.parametrize("yaw", [-40, 0, 20])
 def test_yaw_and_roll_are_told_apart(yaw: float, tilt: float) -> None:
-    quality = measure(tilted(turned(yaw), tilt), 1, FLAT)
+    quality = measure_face(tilted(turned(yaw), tilt), 1, FLAT)
     assert quality.yaw_deg == pytest.approx(yaw, abs=0.01)
     assert quality.roll_deg == pytest.approx(tilt, abs=0.01)
 
 
 def test_a_mirrored_face_is_turned_the_other_way() -> None:
     mirrored = turned(25)[MIRRORED] * [-1, 1]
-    assert measure(mirrored, 1, FLAT).yaw_deg == pytest.approx(-25, abs=0.01)
+    assert measure_face(mirrored, 1, FLAT).yaw_deg == pytest.approx(-25, abs=0.01)
 
 
 def test_a_face_upside_down_is_rolled_by_half_a_turn() -> None:
-    assert abs(measure(tilted(turned(0), 180), 1, FLAT).roll_deg) == pytest.approx(180)
+    assert abs(measure_face(tilted(turned(0), 180), 1, FLAT).roll_deg) == pytest.approx(180)
 
 
 def test_the_distance_of_the_eyes_is_in_pixels_of_the_file() -> None:
-    assert measure(turned(0), 4, FLAT).inter_eye_px == pytest.approx(200)
-    assert measure(tilted(turned(0), 33), 4, FLAT).inter_eye_px == pytest.approx(200)
+    assert measure_face(turned(0), 4, FLAT).inter_eye_px == pytest.approx(200)
+    assert measure_face(tilted(turned(0), 33), 4, FLAT).inter_eye_px == pytest.approx(200)
 
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.ones((5, 2)) * [1, 0], DRAWN * [1, 0], DRAWN * [0, 1]])
 def test_landmarks_in_one_place_or_line_give_finite_numbers(points: Points) -> None:
-    assert all(np.isfinite(value) for value in dataclasses.astuple(measure(points, 1, FLAT)))
+    assert all(np.isfinite(value) for value in dataclasses.astuple(measure_face(points, 1, FLAT)))
 
 
 def test_sharpness_equals_a_slow_loop() -> None:
@@ -92,18 +91,18 @@ def test_sharpness_equals_a_slow_loop() -> None:
 
 
 def test_sharpness_falls_with_every_blur() -> None:
-    values = [measure(turned(0), 1, picture(blur)).sharpness for blur in (0, 0.5, 1, 2, 4)]
+    values = [measure_face(turned(0), 1, picture(blur)).sharpness for blur in (0, 0.5, 1, 2, 4)]
     assert values == sorted(values, reverse=True)
     assert values[-1] < values[0] / 10
 
 
 def test_a_picture_of_one_shade_is_not_sharp_at_all() -> None:
-    assert measure(turned(0), 1, FLAT).sharpness == 0
+    assert measure_face(turned(0), 1, FLAT).sharpness == 0
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_brightness_is_the_mean_shade(shade: int) -> None:
-    assert measure(turned(0), 1, np.full_like(FLAT, shade)).brightness == shade
+    assert measure_face(turned(0), 1, np.full_like(FLAT, shade)).brightness == shade
 
 
 def test_ranges_hold_the_middle_98_percent() -> None:

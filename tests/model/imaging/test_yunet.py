@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.arrays import Pixels
-from model.imaging.detection import MIN_SCORE, OVERLAP, installed_detector
-from model.imaging.yunet import MAX_FACES, YuNet
+from model.imaging.detection import MAX_FACES, MIN_SCORE, OVERLAP, YuNet, installed_detector
 from tests.faces import beheld, scene
 
 ROOT = Path(__file__).parents[3]

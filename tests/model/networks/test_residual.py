@@ -6,8 +6,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from model.networks.configurations import ResidualConfig
-from model.networks.inputs import standardise
-from model.networks.residual import ResidualNetwork, Tower, central_view, initialise
+from model.networks.residual import ResidualNetwork, Tower, central_view, initialise, standardise
 
 COLOURED = ResidualConfig(input_channels=3)
 MIXED = COLOURED.model_copy(update={"grey_views": (1,)})

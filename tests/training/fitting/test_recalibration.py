@@ -10,8 +10,9 @@ from safetensors.torch import load_file
 
 from model.checkpoint import Checkpoint, Metric, load
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import restore, save
+from model.networks.architecture import restore
 from model.networks.configurations import ResidualConfig
+from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork, initialise
 from model.similarity import Threshold
 from tests.conftest import describe, tiny_network

@@ -11,7 +11,7 @@ import torch
 
 from model.checkpoint import load
 from model.errors import CheckpointError, TrainingError
-from model.networks.architecture import save
+from model.networks.embedder import save
 from tests.conftest import describe, tiny_network
 from training.learning.experiments import SMOKE
 from training.learning.state import RunState, load_state, save_state

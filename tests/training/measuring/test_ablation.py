@@ -9,8 +9,8 @@ import torch
 
 from model.checkpoint import Checkpoint, load
 from model.errors import DataError
-from model.networks.architecture import restore, save
-from model.networks.inputs import normalise, to_unit
+from model.networks.architecture import restore
+from model.networks.embedder import normalise, save, to_unit
 from model.networks.residual import ResidualNetwork
 from tests.conftest import describe, tiny_network
 from tests.faces import Placed, scene

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from model.checkpoint import load
-from model.networks.architecture import save
 from model.networks.configurations import ResidualConfig
+from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork
 from model.networks.residual import initialise as initialise_residual
 from tests.conftest import describe, tiny_network

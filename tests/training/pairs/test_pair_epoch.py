@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.networks.inputs import normalise, to_unit
+from model.networks.embedder import normalise, to_unit
 from model.networks.siamese import SiameseNetwork
 from tests.training.support.small_pairs import CPU, NARROW, SMALL, run
 from training.data.pair_data import PairData, describe_pairs

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from model.checkpoint import Header, load
 from model.errors import TrainingError
 from model.networks.architecture import restore
+from model.networks.embedder import normalise, to_unit
 from model.networks.heads import JointBayesianHead, similarity
-from model.networks.inputs import normalise, to_unit
 from model.networks.residual import ResidualNetwork
 from tests.training.support.small_pairs import CPU, SMALL
 from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
