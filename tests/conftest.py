@@ -70,7 +70,7 @@ def describe(
         trained_on=trained_on,
         threshold=Threshold(value=threshold, method="given", split="none", pairs=0),
         provenance=Provenance(
-            experiment="tiny", seed=0, epochs=0, data_sha256="", code_version="", torch_version="", created_utc=""
+            experiment="{}", seed=0, epochs=0, data_sha256="", code_version="", torch_version="", created_utc=""
         ),
     )
 

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -22,6 +23,17 @@ def imported(path: Path) -> set[str]:
             names |= {alias.name.split(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
             names.add(node.module.split(".")[0])
+    return names
+
+
+def imported_modules(path: Path) -> set[str]:
+    """The dotted names of all that a file imports: modules, and names in modules."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return names
 
 
@@ -58,3 +70,18 @@ def test_what_serving_imports_is_declared(package: str) -> None:
         for name in imported(path) - PACKAGES - set(sys.stdlib_module_names) - {"starlette"}:
             wanted = renamed.get(name, name.replace("_", "-"))
             assert wanted in declared, f"{path} imports {name}"
+
+
+def test_statistics_read_no_files_and_know_no_networks() -> None:
+    allowed = ("collections.abc.", "dataclasses.", "functools.", "math.", "numpy", "model.checkpoint.Metric",
+               "model.similarity.", "training.metrics", "training.statistics")  # fmt: skip
+    for path in files("training/statistics"):
+        for name in imported_modules(path):
+            assert name.startswith(allowed), f"{path} imports {name}"
+    program = "import sys, training.statistics.summary; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
+
+
+def test_reports_only_format() -> None:
+    for path in files("training/reports"):
+        assert not any(name.startswith("training.statistics") for name in imported_modules(path)), path

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from model.checkpoint import Checkpoint, Metric, load
+from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.networks.architecture import FaceNetwork, restore
 from model.networks.embedder import save
@@ -19,7 +19,7 @@ from training.commands.options import (
     source_of,
     write_json,
 )
-from training.data.album import Album, PairSet, name_of
+from training.data.album import Album, name_of
 from training.data.archive import read_pictures
 from training.data.lists import pictures_at_hand, read_pairs, read_people
 from training.data.source import DataSource
@@ -27,17 +27,17 @@ from training.data.splits import owners
 from training.fitting.recalibration import SPLIT, recalibrated, sample_of_list, sample_of_people
 from training.learning.experiments import ALIGNED
 from training.measuring.ablation import WITHOUT, Part, held_out_rule, leave_out
-from training.measuring.all_pairs import AllPairsRates, format_rates, rates_of
-from training.measuring.error_analysis import ERRORS_FILE, analyse, format_errors
+from training.measuring.all_pairs import format_rates, rates_of
+from training.measuring.error_analysis import analyse, format_errors
 from training.measuring.scene_scores import format_scenes, measure_scenes
 from training.measuring.scenes import KINDS, MAX_OTHERS
-from training.measuring.variants import Variant
+from training.metrics import format_metrics
 from training.runs.provenance import code_version
 from training.runs.read import read_run
+from training.runs.records import ERRORS_FILE, AllPairsRates, Variant
 from training.scoring import embed_all, score_all, score_pairs
-from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import numbered
-from training.statistics.summary import figures_over_people, format_metrics, measure, metric_of
+from training.statistics.summary import measure
 
 
 def evaluate(options: argparse.Namespace) -> None:
@@ -58,11 +58,12 @@ def evaluate(options: argparse.Namespace) -> None:
     print(f"{title} at its threshold {threshold:.4f} on {source.test_pairs} of {source.images}")
     if album.faceless:
         print(f"no face was found in {len(album.faceless)} pictures: {names_of(album.faceless)}")
-    metrics = measure("test", scores, same, threshold, calibrated=network.calibrated)
-    people, over_people = _over_people(album, test, scores, same, threshold)
+    people = numbered(test.names_of(album.keys))
+    summary = measure("test", scores, same, threshold, people=people)
+    metrics = summary.for_checkpoint(calibrated=network.calibrated)
     print(format_metrics(metrics))
-    print(f"intervals over the {people} people of these pairs:")
-    print(format_metrics(over_people))
+    print(f"intervals over the {len(np.unique(people))} people of these pairs:")
+    print(format_metrics(summary.over_people))
     found = Variant(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
@@ -72,8 +73,8 @@ def evaluate(options: argparse.Namespace) -> None:
         data_sha256=album.sha256,
         left_out=len(read_pairs(source.folder / source.test_pairs)) - len(test),
         threshold=threshold,
-        metrics=tuple(metrics),
-        over_people=tuple(over_people),
+        metrics=metrics,
+        over_people=summary.over_people,
     )
     write_json(options.out, found)
 
@@ -88,16 +89,6 @@ def _measured_network(
     data = source.people(album, held_out_rule(header))
     network, threshold = leave_out(checkpoint, parts, data, device)
     return network, threshold, ", ".join(WITHOUT[part][1] for part in parts)
-
-
-def _over_people(
-    album: Album, test: PairSet, scores: Scores, same: Labels, threshold: float
-) -> tuple[int, list[Metric]]:
-    """How many people the pairs show, and figures with intervals for other people, not other pairs of these."""
-    left, right = numbered([(name_of(a), name_of(b)) for a, b in test.keys_of(album.keys)])
-    figures = figures_over_people(scores, same, left, right, threshold)
-    metrics = [metric_of(name, "test", figure, len(scores)) for name, figure in figures.items()]
-    return int(max(left.max(), right.max())) + 1, metrics
 
 
 def all_pairs(options: argparse.Namespace) -> None:

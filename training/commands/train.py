@@ -22,6 +22,7 @@ from training.commands.options import (
     pairs_to_test,
     source_of,
 )
+from training.commands.report import write_report
 from training.data.album import PairSet
 from training.data.archive import read_pictures
 from training.data.datasets import PeopleData, describe_people
@@ -33,14 +34,13 @@ from training.learning import parallel
 from training.learning.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
 from training.learning.grid import BEST_FOLDER, Grid, known_points, run_grid, winner
 from training.learning.loop import METRICS_FILE, Trained, train, write_metrics
+from training.metrics import format_metrics
 from training.people.people_experiment import IdentityExperiment
 from training.reports.gallery import write_gallery
-from training.reports.report import write_report
 from training.runs.card import format_card
 from training.runs.finish import finish
 from training.runs.provenance import code_version
 from training.runs.read import read_run
-from training.statistics.summary import format_metrics
 
 
 def prepare(options: argparse.Namespace) -> None:

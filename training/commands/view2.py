@@ -17,10 +17,10 @@ from training.data.lists import Folds, read_folds
 from training.learning.loop import train
 from training.learning.parallel import require_lone_process
 from training.measuring.view2 import done_fold, fold_data, pairs_of_fold, summarise
-from training.measuring.view2_results import VIEW2_FILE, format_view2
 from training.people.people_experiment import IdentityExperiment
 from training.runs.finish import finish
 from training.runs.provenance import code_version
+from training.runs.records import VIEW2_FILE
 
 
 def view2(options: argparse.Namespace) -> None:
@@ -43,7 +43,7 @@ def view2(options: argparse.Namespace) -> None:
     found = summarise(experiment.name, done, len(folds))
     if not left:
         write_json(out / VIEW2_FILE, found)
-    print(format_view2(found))
+    print(found)
 
 
 def _wanted(folds: Sequence[int] | None, protocol: Folds) -> set[int]:

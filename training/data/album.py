@@ -71,3 +71,7 @@ class PairSet:
         """The keys of the two pictures of each pair; `album_keys` are all those of the album."""
         sides = zip(self.left.tolist(), self.right.tolist(), strict=True)
         return [(album_keys[left], album_keys[right]) for left, right in sides]
+
+    def names_of(self, album_keys: Sequence[Key]) -> list[tuple[str, str]]:
+        """The names of the two pictures of each pair."""
+        return [(name_of(left), name_of(right)) for left, right in self.keys_of(album_keys)]

@@ -23,11 +23,12 @@ from training.data.album import Album, PairSet, name_of
 from training.data.lists import pictures_at_hand
 from training.data.splits import HoldOut, People, balanced_pairs, owners
 from training.fitting.thresholds import choose_threshold, fit_even_odds
+from training.metrics import ACCURACY_AT_THRESHOLD
 from training.scoring import score_impostors, score_pairs
 from training.statistics.operating_points import false_match_curve, operating_points
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners, numbered
-from training.statistics.summary import AT_THRESHOLD, measure
+from training.statistics.summary import measure
 
 MIN_PAIRS = 20
 MAX_PICTURES = 3000
@@ -62,7 +63,7 @@ def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Alb
     _require_enough(pairs)
     _require_distinct(album, torch.cat([pairs.left, pairs.right]).unique())
     scores, same = score_pairs(network, config, album, pairs)
-    left, right = numbered([(name_of(a), name_of(b)) for a, b in pairs.keys_of(album.keys)])
+    left, right = numbered(pairs.names_of(album.keys))
     return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
 
 
@@ -99,15 +100,15 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
     threshold = sample.threshold(network).model_copy(update={"split": split})
-    kept = [metric for metric in header.metrics if metric.name != AT_THRESHOLD and metric.split != SPLIT]
-    metrics = measure(SPLIT, sample.scores, sample.same, threshold.value, calibrated=network.calibrated)
+    kept = [metric for metric in header.metrics if metric.name != ACCURACY_AT_THRESHOLD and metric.split != SPLIT]
+    summary = measure(SPLIT, sample.scores, sample.same, threshold.value)
     rates = (sample.impostor, sample.left, sample.right, split)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     changed = {
         "threshold": threshold,
         "operating_points": operating_points(*rates),
         "false_match_curve": false_match_curve(*rates),
-        "metrics": (*kept, *metrics),
+        "metrics": (*kept, *summary.for_checkpoint(calibrated=network.calibrated)),
         "provenance": header.provenance.model_copy(update={"measured_with": code, "created_utc": now}),
     }
     return Description(**{name: changed.get(name, getattr(header, name)) for name in Description.model_fields})

@@ -12,6 +12,7 @@ from model.files import replacing
 from model.networks.architecture import FaceNetwork
 from training.data.pair_data import AnyData
 from training.learning import parallel
+from training.learning.curves import draw_curves
 from training.learning.experiments import AnyExperiment
 from training.learning.state import (
     Epoch,
@@ -23,7 +24,6 @@ from training.learning.state import (
     save_state,
 )
 from training.learning.trainer import Trainer, new_trainer
-from training.reports.plots import draw_curves
 
 STATE_FILE = "state.safetensors"
 METRICS_FILE = "metrics.jsonl"

@@ -1,13 +1,12 @@
 """The error rates that only every pair of the pictures of a list of people can show."""
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
+from training.runs.records import AllPairsRates, RateAt
 from training.scoring import AllPairs
 from training.statistics.rates import Estimate
 from training.statistics.resampling import Owners, draw_people
 
-ALL_PAIRS_FILE = "all-pairs.json"
 # Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
 KEPT = 20
 MIN_KEPT = 10_000
@@ -41,40 +40,6 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -
     rounds = [rate(drawn) for drawn in draw_people(people) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1]
     low, high = np.percentile(rounds, [2.5, 97.5])
     return Estimate(value=rate(np.ones(people, dtype=np.int64)), low=float(low), high=float(high))
-
-
-class RateAt(BaseModel):
-    """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people.
-
-    `fnmr` is over all genuine pairs, of which whoever has many pictures has most; for `even_fnmr` every person who has
-    genuine pairs counts alike.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    max_fmr: float
-    fnmr: float
-    interval: tuple[float, float]
-    even_fnmr: float
-    even_interval: tuple[float, float]
-
-
-class AllPairsRates(BaseModel):
-    """Error rates of a checkpoint over all pairs of the pictures at hand of a list of people; `missing` are not."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str
-    checkpoint_sha256: str
-    people_list: str
-    images: str
-    data_sha256: str
-    people: int
-    pictures: int
-    missing: int
-    genuine: int
-    impostor: int
-    rates: tuple[RateAt, ...]
 
 
 def rates_of(pairs: AllPairs) -> tuple[RateAt, ...]:

@@ -8,71 +8,34 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from training.data.album import Album, MeasuredFace, name_of
 from training.runs.read import Run
-from training.statistics.ranking import hardest
+from training.runs.records import Bin, ErrorAnalysis
 from training.statistics.rates import Labels, wilson
 
-ERRORS_FILE = "errors.json"
 COUNT = 10
 TURNED_DEG = (0.0, 10.0, 20.0, 30.0, 90.0)
 QUARTERS = (0, 25, 50, 75, 100)
 Values = NDArray[np.float64]
 
 
-class Bin(BaseModel):
-    """The pairs of a bin: how many, how many decided rightly with Wilson's 95% interval, and how many of each kind."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    label: str
-    pairs: int
-    right: int
-    interval: tuple[float, float]
-    genuine: int
-    genuine_right: int
-
-
-class ScoredPair(BaseModel):
-    """A pair by the names of its pictures, and its similarity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    left: str
-    right: str
-    similarity: float
-
-
-class ErrorAnalysis(BaseModel):
-    """Of a run's test pairs. `faceless` pairs have a picture in which no face was found; no table has them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str
-    checkpoint_sha256: str
-    threshold: float
-    pairs: int
-    faceless: int
-    tables: dict[str, tuple[Bin, ...]]
-    hardest: dict[str, tuple[ScoredPair, ...]]
-
-
 def analyse(run: Run, album: Album) -> ErrorAnalysis:
-    """`album` has the pictures of the run straightened, with what was measured of their faces."""
+    """`album` has the pictures of the run straightened, with what was measured of their faces.
+
+    The hardest are the surest of the wrong answers and the narrowest of the right ones.
+    """
     measured = {name_of(key): face for key, face in zip(album.keys, album.faces, strict=True)}
     known = np.array([left in measured and right in measured for left, right in run.pairs])
     faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
-    right = ((run.scores >= run.header.threshold.value) == run.same)[known]
     return ErrorAnalysis(
         name=run.header.name,
         checkpoint_sha256=run.header.checkpoint_sha256,
         threshold=run.header.threshold.value,
         pairs=len(run.pairs),
         faceless=int((~known).sum()),
-        tables=tables_of(faces, right, run.same[known]),
-        hardest=_named(run),
+        tables=tables_of(faces, run.right[known], run.same[known]),
+        hardest={kind.title: tuple(pairs) for kind, pairs in run.hardest(COUNT) if kind.right != kind.surest},
     )
 
 
@@ -126,18 +89,6 @@ def _bin(label: str, inside: Labels, right: Labels, same: Labels) -> Bin:
         genuine=int((inside & same).sum()),
         genuine_right=int((inside & same & right).sum()),
     )
-
-
-def _named(run: Run) -> dict[str, tuple[ScoredPair, ...]]:
-    """The surest of the wrong answers, and the narrowest of the right ones."""
-    return {
-        kind.title: tuple(
-            ScoredPair(left=run.pairs[i][0], right=run.pairs[i][1], similarity=float(run.scores[i]))
-            for i in kind.indices
-        )
-        for kind in hardest(run.scores, run.same, run.header.threshold.value, COUNT)
-        if kind.right != kind.surest
-    }
 
 
 def format_errors(found: ErrorAnalysis) -> str:

@@ -8,12 +8,11 @@ from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData, people_data
 from training.data.lists import Folds, pictures_of, resolve
 from training.data.splits import require_both_kinds
-from training.measuring.view2_results import Fold, View2
+from training.measuring.lfw import category
+from training.metrics import ACCURACY_AT_THRESHOLD, find_metric
 from training.people.people_experiment import IdentityExperiment
-from training.reports.published import category
-from training.runs.finish import RESULT_FILE, SCORES_FILE
 from training.runs.provenance import as_json
-from training.statistics.summary import AT_THRESHOLD, find_metric
+from training.runs.records import RESULT_FILE, SCORES_FILE, Fold, View2
 
 
 def fold_data(protocol: Folds, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
@@ -50,7 +49,7 @@ def summarise(name: str, headers: dict[int, Header], of_folds: int) -> View2:
     """The folds that are done, by number, at least one."""
     done = []
     for number, header in sorted(headers.items()):
-        metric = find_metric(header.metrics, AT_THRESHOLD)
+        metric = find_metric(header.metrics, ACCURACY_AT_THRESHOLD)
         done.append(
             Fold(
                 fold=number,

@@ -2,36 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
-
-from model.errors import DataError
 from model.files import replacing
-from training.measuring.all_pairs import ALL_PAIRS_FILE, AllPairsRates
-from training.measuring.error_analysis import ERRORS_FILE, ErrorAnalysis
-from training.measuring.variants import VARIANTS_FOLDER, Variant
-from training.measuring.view2_results import VIEW2_FILE, View2, format_view2
-from training.reports.accuracy_tables import (
-    BASELINE,
-    Measured,
-    over_people,
-    table_figures,
-    table_mcnemar,
-    table_operating_points,
-    table_seeds,
-    table_systems,
-    table_variants,
-)
-from training.reports.error_tables import table_errors, table_hardest
-from training.reports.plots import draw_curves, draw_det
-from training.runs.read import Run
+from training.learning.curves import draw_curves
+from training.reports import accuracy_tables as tables
+from training.reports import plots
+from training.runs.read import Measured, Run, read_measured, read_record
+from training.runs.records import VIEW2_FILE, ErrorAnalysis, View2
 
 LOG_FILE = "accuracy-log.md"
 # Whose DET curves are drawn where they are all there: more are not told apart.
-DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5")
-Stored = TypeVar("Stored", bound=BaseModel)
-OfCheckpoint = TypeVar("OfCheckpoint", AllPairsRates, ErrorAnalysis, Variant)
+DRAWN = (tables.BASELINE, "experiment-5-unaligned", "experiment-5")
 
 INTRODUCTION = """\
 Made by `python -m training report` from the results of the runs. Rows marked "View 1" learned on LFW's DevTrain and
@@ -92,12 +73,12 @@ names; nothing is guessed from them."""
 
 def write_accuracy(results: Path, out: Path, runs: Mapping[str, Run]) -> Path:
     """Writes `accuracy.md` and its pictures into `out` from those runs of `results`. Raises DataError or OSError."""
-    measured = {name: _measured(results / name, run) for name, run in runs.items()}
-    folds = [_read(path, View2) for path in sorted(results.glob(f"*/{VIEW2_FILE}"))]
+    measured = {name: read_measured(results / name, run) for name, run in runs.items()}
+    folds = [read_record(path, View2) for path in sorted(results.glob(f"*/{VIEW2_FILE}"))]
     for name, run in runs.items():
         draw_curves(out / f"curves-{name}.png", name, run.history)
     drawn = [runs[name] for name in DRAWN] if set(DRAWN) <= set(runs) else runs.values()
-    draw_det(out / "det.png", [(run.header.name, run.scores, run.same) for run in drawn])
+    plots.draw_det(out / "det.png", list(drawn))
     log = results / LOG_FILE
     path = out / "accuracy.md"
     with replacing(path) as partial:
@@ -106,22 +87,22 @@ def write_accuracy(results: Path, out: Path, runs: Mapping[str, Run]) -> Path:
 
 
 def _page(measured: Mapping[str, Measured], folds: Sequence[View2], log: str) -> str:
-    mcnemar, points = table_mcnemar(measured), table_operating_points(measured)
-    variants, seeds = table_variants(measured), table_seeds(measured)
+    mcnemar, points = tables.table_mcnemar(measured), tables.table_operating_points(measured)
+    variants, seeds = tables.table_variants(measured), tables.table_seeds(measured)
     analysed = {name: found.errors for name, found in measured.items() if found.errors}
     parts = [
         "# Accuracy",
         INTRODUCTION,
         "## Beside the reference and published systems",
-        table_systems(measured, folds),
-        *(format_view2(found) for found in folds),
+        tables.table_systems(measured, folds),
+        *map(str, folds),
         *(["## Over seeds", SEEDS, seeds] if seeds else []),
         "## Error rates",
-        table_figures(measured),
+        tables.table_rates(measured),
         CALIBRATION,
         "![DET curves on the test pairs](det.png)",
         *(["## Operating points", POINTS, points] if points else []),
-        *([f"## Against {BASELINE}", MCNEMAR, mcnemar] if mcnemar else []),
+        *([f"## Against {tables.BASELINE}", MCNEMAR, mcnemar] if mcnemar else []),
         *(["## On other pictures, and with parts left out", variants] if variants else []),
         *(["## Where they are wrong", ERRORS] if analysed else []),
         *(part for name, found in analysed.items() for part in _errors(name, found)),
@@ -137,30 +118,4 @@ def _page(measured: Mapping[str, Measured], folds: Sequence[View2], log: str) ->
 def _errors(name: str, found: ErrorAnalysis) -> list[str]:
     absent = f" {found.faceless} pairs are left out, in which a face was not found." if found.faceless else ""
     title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
-    return [title, table_errors(found), table_hardest(found)]
-
-
-def _measured(folder: Path, run: Run) -> Measured:
-    all_pairs, errors = folder / ALL_PAIRS_FILE, folder / ERRORS_FILE
-    return Measured(
-        run=run,
-        over_people=over_people(run),
-        all_pairs=_read_of(run, all_pairs, AllPairsRates) if all_pairs.exists() else None,
-        errors=_read_of(run, errors, ErrorAnalysis) if errors.exists() else None,
-        variants=[_read_of(run, path, Variant) for path in sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))],
-    )
-
-
-def _read_of(run: Run, path: Path, kind: type[OfCheckpoint]) -> OfCheckpoint:
-    """What was measured of a run's checkpoint. Raises DataError if that was an earlier end of the run."""
-    found = _read(path, kind)
-    if found.checkpoint_sha256 != run.header.checkpoint_sha256:
-        raise DataError(f"{path}: is of another checkpoint than {run.header.name}'s; measure it again or delete it")
-    return found
-
-
-def _read(path: Path, kind: type[Stored]) -> Stored:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise DataError(f"{path}: cannot be read, measure it again") from error
+    return [title, tables.table_errors(found), tables.table_hardest(found)]

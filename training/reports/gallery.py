@@ -19,7 +19,7 @@ from model.files import replacing
 from model.imaging.crops import sharpness
 from training.data.album import Album, name_of
 from training.runs.read import Run
-from training.statistics.ranking import hardest
+from training.runs.records import ScoredPair
 
 COUNT = 12
 BRIGHTNESS_APART = 40.0
@@ -39,9 +39,9 @@ def write_gallery(path: Path, run: Run, album: Album) -> None:
     pictures = {name_of(key): number for key, number in album.index().items()}
     threshold = run.header.threshold.value
     parts = [f"<h1>{html.escape(run.header.name)}</h1><p>Threshold {threshold:.4f}</p>"]
-    for kind in hardest(run.scores, run.same, threshold, COUNT):
-        figures = "".join(_figure(run, index, album, pictures, not kind.right) for index in kind.indices)
-        parts.append(f"<h2>{kind.title} ({len(kind.indices)})</h2><section>{figures}</section>")
+    for kind, pairs in run.hardest(COUNT):
+        figures = "".join(_figure(pair, album, pictures, not kind.right) for pair in pairs)
+        parts.append(f"<h2>{kind.title} ({len(pairs)})</h2><section>{figures}</section>")
     page = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Gallery</title><style>{STYLE}</style>'
     try:
         with replacing(path) as partial:
@@ -71,15 +71,15 @@ def asymmetry(pixels: Pixels) -> float:
     return float(np.abs(middle - middle[:, ::-1]).mean())
 
 
-def _figure(run: Run, index: int, album: Album, pictures: dict[str, int], wrong: bool) -> str:
-    names = run.pairs[index]
+def _figure(pair: ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
+    names = pair.left, pair.right
     missing = [name for name in names if name not in pictures]
     if missing:
         raise DataError(f"the pictures at hand have no {missing[0]}; name the data of the run with --data and --images")
     left, right = (album.pixels[pictures[name]].numpy() for name in names)
     causes = probable_causes(_grey(left), _grey(right)) or ["nothing measured stands out"]
     note = f"<br>{'; '.join(causes)}" if wrong else ""
-    caption = f"{html.escape(names[0])} / {html.escape(names[1])}<br>{run.scores[index]:.4f}{note}"
+    caption = f"{html.escape(names[0])} / {html.escape(names[1])}<br>{pair.similarity:.4f}{note}"
     return f"<figure>{_image(left)}{_image(right)}<figcaption>{caption}</figcaption></figure>"
 
 

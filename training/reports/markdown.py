@@ -1,9 +1,9 @@
-"""Tables and figures as Markdown has them."""
+"""Tables, metrics and scored pairs as Markdown has them."""
 
 from collections.abc import Iterable, Sequence
 
 from model.checkpoint import Metric
-from training.statistics.rates import Estimate
+from training.runs.records import ScoredPair
 
 Row = list[str]
 
@@ -15,16 +15,27 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) if body else ""
 
 
-def interval_of(metric: Metric) -> str:
+def percent(metric: Metric, digits: int = 2) -> str:
+    """A share and its interval, where it has one."""
+    return f"{metric.value:.{digits}%} ({interval(metric)})" if metric.interval else f"{metric.value:.{digits}%}"
+
+
+def interval(metric: Metric) -> str:
     """A share's interval, where it has one."""
     return f"{metric.interval[0]:.1%} to {metric.interval[1]:.1%}" if metric.interval else ""
 
 
-def between(figure: Estimate) -> str:
-    """A share's interval."""
-    return f"{figure.low:.1%} to {figure.high:.1%}"
+def area(metric: Metric) -> str:
+    """An area under ROC and its interval."""
+    assert metric.interval
+    return f"{metric.value:.4f} ({metric.interval[0]:.4f} to {metric.interval[1]:.4f})"
 
 
 def spread(mean: float, error: float | None) -> str:
     """A share and its standard error, where it has one."""
     return f"{mean:.2%}" if error is None else f"{mean:.2%} ± {error:.2%}"
+
+
+def scored_pairs(pairs: Iterable[ScoredPair]) -> str:
+    """Pairs by the names of their pictures, with their similarity."""
+    return "; ".join(f"{pair.left} / {pair.right} {pair.similarity:.4f}" for pair in pairs)

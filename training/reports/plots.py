@@ -1,63 +1,23 @@
-"""Curves as PNGs: loss and accuracy over the epochs of a run, ROC and DET curves of several runs.
-
-P pairs
-"""
+"""ROC and DET curves of several runs as PNGs."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from model.files import replacing
-from training.learning.state import Epoch
-from training.statistics.rates import Labels, Scores, area_under_roc, roc
-
-# A run's name, and the similarities and labels of its P test pairs.
-Scored = tuple[str, Scores, Labels]
+from training.metrics import AREA
+from training.runs.read import Run
 
 
-def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
-    """Training against validation, two panels side by side; accuracy is at a similarity of 0.5.
-
-    A run that learns from people trains on another loss than it validates, so each has an axis of its own; its training
-    accuracy is a classifier's.
-    """
-    learns_people = any(row.validation_area is not None for row in history)
-    trained, validated = (
-        ("training, contrastive and margin", "validation, cross-entropy")
-        if learns_people
-        else ("training", "validation")
-    )
-    guessed = "training, by the classifier" if learns_people else "training"
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    epochs = [row.epoch for row in history]
-    losses, accuracies = figure.subplots(1, 2)
-    other = losses.twinx() if learns_people else losses
-    lines = losses.plot(epochs, [row.train_loss for row in history], "C0.-", label=trained)
-    lines += other.plot(epochs, [row.validation_loss for row in history], "C1.-", label=validated)
-    losses.set(title=f"{title}: loss", xlabel="epoch", ylabel=trained, ylim=(0, None))
-    other.set(ylabel=validated if learns_people else "loss", ylim=(0, None))
-    losses.legend(handles=lines)
-    accuracies.plot(epochs, [row.train_accuracy for row in history], "C0.-", label=guessed)
-    accuracies.plot(epochs, [row.validation_accuracy for row in history], "C1.-", label="validation")
-    accuracies.set(title=f"{title}: accuracy", xlabel="epoch", ylabel="share of right answers")
-    accuracies.set(ylim=(0 if learns_people else 0.4, 1))
-    accuracies.legend()
-    for panel in (losses, accuracies):
-        panel.grid(alpha=0.3)
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _save(figure, path)
-
-
-def draw_roc(path: Path, runs: Sequence[Scored]) -> None:
+def draw_roc(path: Path, runs: Sequence[Run]) -> None:
     """One minus FNMR over FMR, with each run's area."""
     figure = Figure(figsize=(5, 4.5), layout="constrained")
     panel = figure.subplots()
-    for name, scores, same in runs:
-        fmr, fnmr = roc(scores, same)
-        area = area_under_roc(scores, same)
-        panel.plot(fmr, 1 - fnmr, label=f"{name}, area {area:.3f}")
+    for run in runs:
+        fmr, fnmr = run.roc()
+        area = run.metric(AREA).value
+        panel.plot(fmr, 1 - fnmr, label=f"{run.header.name}, area {area:.3f}")
     panel.plot([0, 1], [0, 1], color="grey", linewidth=0.5)
     panel.set(title="ROC on the test pairs", xlabel="false match rate", ylabel="1 - false non-match rate")
     panel.grid(alpha=0.3)
@@ -65,14 +25,14 @@ def draw_roc(path: Path, runs: Sequence[Scored]) -> None:
     _save(figure, path)
 
 
-def draw_det(path: Path, runs: Sequence[Scored]) -> None:
+def draw_det(path: Path, runs: Sequence[Run]) -> None:
     """FNMR over FMR, both logarithmic; rates of 0 have no place there."""
     figure = Figure(figsize=(5, 4.5), layout="constrained")
     panel = figure.subplots()
-    for name, scores, same in runs:
-        fmr, fnmr = roc(scores, same)
+    for run in runs:
+        fmr, fnmr = run.roc()
         shown = (fmr > 0) & (fnmr > 0)
-        panel.plot(fmr[shown], fnmr[shown], label=name)
+        panel.plot(fmr[shown], fnmr[shown], label=run.header.name)
     panel.plot([1e-3, 1], [1e-3, 1], color="grey", linewidth=0.5)
     panel.set(title="DET on the test pairs", xlabel="false match rate", ylabel="false non-match rate")
     panel.set(xscale="log", yscale="log")

@@ -12,7 +12,7 @@ from model.networks.architecture import FaceNetwork, round_to_storage
 from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
-from training.data.album import Album, PairSet, name_of
+from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.data.pair_data import AnyData
 from training.fitting.head import fit_head, held_out_rates
@@ -21,12 +21,12 @@ from training.learning.experiments import AnyExperiment
 from training.learning.loop import Trained
 from training.runs.card import format_card
 from training.runs.provenance import provenance_of
+from training.runs.read import write_summary
+from training.runs.records import RESULT_FILE, SCORES_FILE, SUMMARY_FILE
 from training.scoring import score_pairs
 from training.statistics.rates import Scores
+from training.statistics.resampling import numbered
 from training.statistics.summary import measure
-
-RESULT_FILE = "result.json"
-SCORES_FILE = "test-scores.csv"
 
 
 def finish(
@@ -44,10 +44,11 @@ def finish(
     points, curve = _fit(experiment, network, data)
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
     threshold = even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
-    metrics = measure("validation", scores, same, threshold.value, calibrated=network.calibrated)
+    summaries = [measure("validation", scores, same, threshold.value)]
     if test is not None:
         scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
-        metrics += measure("test", scores, same, threshold.value, calibrated=network.calibrated)
+        people = numbered(test.names_of(data.album.keys))
+        summaries.append(measure("test", scores, same, threshold.value, people=people, points=points))
     description = Description(
         name=experiment.name,
         network=experiment.network,
@@ -56,7 +57,7 @@ def finish(
         trained_on=_quality_ranges(data),
         operating_points=points,
         false_match_curve=curve,
-        metrics=tuple(metrics),
+        metrics=tuple(metric for each in summaries for metric in each.for_checkpoint(calibrated=network.calibrated)),
         provenance=provenance_of(experiment, trained, data, code),
     )
     header = save(folder / f"{experiment.name}.safetensors", network, description)
@@ -64,8 +65,10 @@ def finish(
         _write_beside(folder, header)
         if test is not None:
             write_scores(folder / SCORES_FILE, data.album, test, scores)
+            write_summary(folder / SUMMARY_FILE, summaries[-1])
         else:
-            (folder / SCORES_FILE).unlink(missing_ok=True)  # of an earlier end of the run
+            for name in (SCORES_FILE, SUMMARY_FILE):
+                (folder / name).unlink(missing_ok=True)  # of an earlier end of the run
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
     return header
@@ -93,8 +96,8 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
     with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["left", "right", "same", "similarity"])
-        for (left, right), same, score in zip(pairs.keys_of(album.keys), pairs.same.tolist(), scores, strict=True):
-            writer.writerow([name_of(left), name_of(right), int(same), float(score)])
+        for (left, right), same, score in zip(pairs.names_of(album.keys), pairs.same.tolist(), scores, strict=True):
+            writer.writerow([left, right, int(same), float(score)])
 
 
 def _quality_ranges(data: AnyData) -> QualityRanges | None:

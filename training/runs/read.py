@@ -1,53 +1,171 @@
-"""A finished run as its folder tells it: result, history, and the scores of the test pairs."""
+"""A finished run as its folder tells it: result, history, the scores of the test pairs, and what else was measured."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from statistics import fmean
+from typing import TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from model.checkpoint import Header, Metric
 from model.errors import DataError
+from model.files import replacing
 from training.learning.loop import METRICS_FILE, read_metrics
 from training.learning.state import Epoch
-from training.runs.finish import RESULT_FILE, SCORES_FILE
-from training.statistics.rates import Labels, Scores
-from training.statistics.summary import find_metric
+from training.metrics import find_metric
+from training.runs import records
+from training.statistics import decisions, rates, resampling
+from training.statistics.rates import Estimate, Labels, Scores
+from training.statistics.summary import Summary, measure
+
+Stored = TypeVar("Stored", bound=records.Record)
+OfCheckpoint = TypeVar("OfCheckpoint", records.AllPairsRates, records.ErrorAnalysis, records.Variant)
+SUMMARY = TypeAdapter(Summary)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run as its folder tells it; `pairs` are the names of the two pictures of each test pair."""
+    """A finished run; `pairs` are the names of the two pictures of each test pair.
+
+    `stored` is the summary of its test pairs, which older runs did not write.
+    """
 
     header: Header
     history: list[Epoch]
     pairs: list[tuple[str, str]]
     scores: Scores
     same: Labels
+    stored: Summary | None = None
 
     def metric(self, name: str, split: str = "test") -> Metric:
-        """The figure of that name. Raises DataError."""
+        """The metric of that name. Raises DataError."""
+        return self._find(self.header.metrics, name, split)
+
+    def over_people(self, name: str) -> Metric:
+        """The metric of that name with its interval over people. Raises DataError."""
+        return self._find(self.summary.over_people, name, "test")
+
+    @cached_property
+    def summary(self) -> Summary:
+        """All metrics of the test pairs: as they are stored, else measured now."""
+        if self.stored:
+            return self.stored
+        header, people = self.header, resampling.numbered(self.pairs)
+        points = header.operating_points
+        return measure("test", self.scores, self.same, header.threshold.value, people=people, points=points)
+
+    @property
+    def right(self) -> Labels:
+        """bool (P,): which pairs are decided rightly at the run's threshold."""
+        right: Labels = (self.scores >= self.header.threshold.value) == self.same
+        return right
+
+    def roc(self) -> tuple[Scores, Scores]:
+        """FMR and FNMR of the test pairs at every threshold, as `rates.roc` gives them."""
+        return rates.roc(self.scores, self.same)
+
+    def hardest(self, count: int) -> list[tuple[decisions.Ranked, list[records.ScoredPair]]]:
+        """The surest and the narrowest pairs of each kind, `count` of each; the wrong ones first."""
+        kinds = decisions.hardest(self.scores, self.same, self.header.threshold.value, count)
+        return [(kind, [self._pair(number) for number in kind.indices]) for kind in kinds]
+
+    def _pair(self, number: int) -> records.ScoredPair:
+        left, right = self.pairs[number]
+        return records.ScoredPair(left=left, right=right, similarity=float(self.scores[number]))
+
+    def _find(self, metrics: Sequence[Metric], name: str, split: str) -> Metric:
         try:
-            return find_metric(self.header.metrics, name, split)
+            return find_metric(metrics, name, split)
         except DataError as error:
             raise DataError(f"{self.header.name}: {error}") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """A finished run, and what else was measured of its checkpoint."""
+
+    run: Run
+    all_pairs: records.AllPairsRates | None = None
+    errors: records.ErrorAnalysis | None = None
+    variants: Sequence[records.Variant] = ()
+
+
 def read_run(folder: Path) -> Run:
     """Reads a run's folder. Raises DataError or TrainingError."""
+    summary = folder / records.SUMMARY_FILE
     try:
-        header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
-        with (folder / SCORES_FILE).open(newline="") as file:
+        header = Header.model_validate_json((folder / records.RESULT_FILE).read_bytes())
+        with (folder / records.SCORES_FILE).open(newline="") as file:
             rows = list(csv.DictReader(file))
         history = read_metrics(folder / METRICS_FILE)
         if not rows or not history:
-            raise ValueError(f"{SCORES_FILE if history else METRICS_FILE} is empty")
+            raise ValueError(f"{records.SCORES_FILE if history else METRICS_FILE} is empty")
         return Run(
             header=header,
             history=history,
             pairs=[(row["left"], row["right"]) for row in rows],
             scores=np.array([float(row["similarity"]) for row in rows]),
             same=np.array([row["same"] == "1" for row in rows]),
+            stored=SUMMARY.validate_json(summary.read_bytes()) if summary.exists() else None,
         )
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{folder}: cannot be read as the results of a run: {error}") from error
+
+
+def write_summary(path: Path, summary: Summary) -> None:
+    """Stores the summary of a run's test pairs for `read_run`."""
+    with replacing(path) as partial:
+        partial.write_bytes(SUMMARY.dump_json(summary, indent=1) + b"\n")
+
+
+def read_measured(folder: Path, run: Run) -> Measured:
+    """What else was measured of a run, by the files in its folder. Raises DataError."""
+    all_pairs, errors = folder / records.ALL_PAIRS_FILE, folder / records.ERRORS_FILE
+    variants = sorted(folder.glob(f"{records.VARIANTS_FOLDER}/*.json"))
+    return Measured(
+        run=run,
+        all_pairs=_read_of(run, all_pairs, records.AllPairsRates) if all_pairs.exists() else None,
+        errors=_read_of(run, errors, records.ErrorAnalysis) if errors.exists() else None,
+        variants=[_read_of(run, path, records.Variant) for path in variants],
+    )
+
+
+def read_record(path: Path, kind: type[Stored]) -> Stored:
+    """A record of that kind. Raises DataError."""
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{path}: cannot be read, measure it again") from error
+
+
+def _read_of(run: Run, path: Path, kind: type[OfCheckpoint]) -> OfCheckpoint:
+    """What was measured of a run's checkpoint. Raises DataError if that was an earlier end of the run."""
+    found = read_record(path, kind)
+    if found.checkpoint_sha256 != run.header.checkpoint_sha256:
+        raise DataError(f"{path}: is of another checkpoint than {run.header.name}'s; measure it again or delete it")
+    return found
+
+
+def over_seeds(runs: Sequence[Run], name: str) -> Estimate:
+    """The mean of a metric over runs that differ in nothing but the seed, the lowest and the highest."""
+    values = [run.metric(name).value for run in runs]
+    return Estimate(value=fmean(values), low=min(values), high=max(values))
+
+
+def compare_runs(first: Run, second: Run) -> decisions.McNemar | None:
+    """Each at its own threshold, over the test pairs that both scored; None if there are none."""
+    ours, theirs = _right_by_name(first), _right_by_name(second)
+    both = sorted(ours.keys() & theirs.keys())
+    if not both:
+        return None
+    return decisions.mcnemar(np.array([ours[pair] for pair in both]), np.array([theirs[pair] for pair in both]))
+
+
+def _right_by_name(run: Run) -> dict[tuple[str, str], bool]:
+    """Whether each pair is decided rightly, by the names of its pictures in alphabetical order."""
+    names = [(min(pair), max(pair)) for pair in run.pairs]
+    return dict(zip(names, run.right.tolist(), strict=True))

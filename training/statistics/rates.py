@@ -6,7 +6,6 @@ share of genuine pairs (one person) that are rejected; EER, where the two are eq
 P pairs
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import sqrt
 
@@ -17,8 +16,6 @@ Scores = NDArray[np.float64]
 Labels = NDArray[np.bool_]
 
 Z_95 = 1.959964
-BOOTSTRAP_ROUNDS = 1000
-BOOTSTRAP_SEED = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,26 +79,6 @@ def fnmr_at_fmr(scores: Scores, same: Labels, max_fmr: float) -> float:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`."""
     fmr, fnmr = roc(scores, same)
     return float(fnmr[fmr <= max_fmr].min())
-
-
-def bootstrap(statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels) -> Estimate:
-    """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
-    low, high = np.percentile(resampled(statistic, scores, same), [2.5, 97.5])
-    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
-
-
-def resampled(
-    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, *, impostors_alone: bool = False
-) -> list[float]:
-    """The statistic in each round: impostor pairs drawn with replacement, genuine ones too or as they are."""
-    draws = np.random.default_rng(BOOTSTRAP_SEED)
-    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
-    values = []
-    for _ in range(BOOTSTRAP_ROUNDS):
-        drawn = genuine if impostors_alone else draws.choice(genuine, len(genuine))
-        chosen = np.concatenate([drawn, draws.choice(impostor, len(impostor))])
-        values.append(statistic(scores[chosen], same[chosen]))
-    return values
 
 
 def cross_entropy(scores: Scores, same: Labels) -> float:

@@ -1,4 +1,4 @@
-"""Intervals of figures over pairs, from people drawn with replacement: pairs that share people are not independent.
+"""Intervals of statistics of pairs: over pairs drawn with replacement, or over people, where pairs share people.
 
 P pairs, M people, R rounds
 """
@@ -8,17 +8,32 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.statistics.rates import (
-    BOOTSTRAP_ROUNDS,
-    BOOTSTRAP_SEED,
-    Estimate,
-    Labels,
-    Scores,
-    resampled,
-)
+from training.statistics.rates import Estimate, Labels, Scores
+
+BOOTSTRAP_ROUNDS = 1000
+BOOTSTRAP_SEED = 0
 
 # The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one.
 Owners = NDArray[np.int64]
+Statistic = Callable[[Scores, Labels], float]
+
+
+def bootstrap(statistic: Statistic, scores: Scores, same: Labels) -> Estimate:
+    """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
+    low, high = np.percentile(resampled(statistic, scores, same), [2.5, 97.5])
+    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+
+
+def resampled(statistic: Statistic, scores: Scores, same: Labels, *, impostors_alone: bool = False) -> list[float]:
+    """The statistic in each round: impostor pairs drawn with replacement, genuine ones too or as they are."""
+    draws = np.random.default_rng(BOOTSTRAP_SEED)
+    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
+    values = []
+    for _ in range(BOOTSTRAP_ROUNDS):
+        drawn = genuine if impostors_alone else draws.choice(genuine, len(genuine))
+        chosen = np.concatenate([drawn, draws.choice(impostor, len(impostor))])
+        values.append(statistic(scores[chosen], same[chosen]))
+    return values
 
 
 def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:
@@ -41,9 +56,7 @@ def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArr
     return np.where(left == right, drawn[:, left], drawn[:, left] * drawn[:, right])
 
 
-def bootstrap_over_people(
-    statistic: Callable[[Scores, Labels], float], scores: Scores, same: Labels, left: Owners, right: Owners
-) -> Estimate:
+def bootstrap_over_people(statistic: Statistic, scores: Scores, same: Labels, left: Owners, right: Owners) -> Estimate:
     """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
 
     Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each pair of two people three times: its

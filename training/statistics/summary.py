@@ -1,95 +1,108 @@
-"""The figures that are reported of a set of scored pairs, with their intervals over pairs or over people.
+"""All metrics that are reported of a set of scored pairs, made in one place.
 
 P pairs
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from model.checkpoint import Metric
-from model.errors import DataError
-from training.statistics.calibration import calibration_error
-from training.statistics.rates import (
-    Estimate,
-    Labels,
-    Scores,
-    accuracy,
-    area_under_roc,
-    bootstrap,
-    cross_entropy,
-    equal_error_rate,
-    fnmr_at_fmr,
-    squared_error,
-)
-from training.statistics.resampling import Owners, bootstrap_over_people
-
-AT_HALF = "accuracy at 0.5"
-AT_THRESHOLD = "accuracy at threshold"
-AREA = "area under ROC"
-EER = "EER"
-FNMR_AT_1 = "FNMR at FMR 1%"
+from model.similarity import OperatingPoint
+from training import metrics
+from training.statistics import calibration, rates, resampling
+from training.statistics.rates import Estimate, Labels, Scores
+from training.statistics.resampling import Owners, Statistic
 
 
-def measure(split: str, scores: Scores, same: Labels, threshold: float, *, calibrated: bool = False) -> list[Metric]:
-    """Every figure that is reported of a set of pairs, with its interval where it has one.
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """The metrics of P pairs.
 
-    Of similarities that are `calibrated` probabilities the calibration error is told too; the squared error is their
-    Brier score.
+    `over_pairs` has 95% intervals for other pairs of the same people: Wilson's for accuracies, else a bootstrap's over
+    pairs. `over_people` has those of them that have an interval again, with intervals for other people, and is empty
+    where nobody knows who is in the pairs. `at_points` has the FMR and the FNMR at each operating point, with Wilson's
+    intervals.
     """
 
-    figures: dict[str, Estimate | float] = {
-        AT_HALF: accuracy(scores, same, 0.5),
-        AT_THRESHOLD: accuracy(scores, same, threshold),
-        AREA: bootstrap(area_under_roc, scores, same),
-        EER: bootstrap(equal_error_rate, scores, same),
-        FNMR_AT_1: bootstrap(partial(fnmr_at_fmr, max_fmr=0.01), scores, same),
-        "cross-entropy": cross_entropy(scores, same),
-        "squared error": squared_error(scores, same),
+    over_pairs: tuple[Metric, ...]
+    over_people: tuple[Metric, ...] = ()
+    at_points: tuple[Metric, ...] = ()
+
+    def for_checkpoint(self, *, calibrated: bool) -> tuple[Metric, ...]:
+        """What a checkpoint's header says of these pairs: the calibration error only if it claims to be calibrated."""
+        return tuple(each for each in self.over_pairs if calibrated or each.name != metrics.CALIBRATION_ERROR)
+
+
+def measure(
+    split: str,
+    scores: Scores,
+    same: Labels,
+    threshold: float,
+    *,
+    people: tuple[Owners, Owners] | None = None,
+    points: Sequence[OperatingPoint] = (),
+) -> Summary:
+    """Similarities float64 (P,), which pairs are of one person, bool (P,), and who is in them, int64 (P,) each.
+
+    Of similarities that are calibrated probabilities the squared error is the Brier score.
+    """
+
+    def metric(name: str, found: Estimate | float, pairs: int = len(scores)) -> Metric:
+        if isinstance(found, Estimate):
+            return Metric(name=name, split=split, value=found.value, pairs=pairs, interval=(found.low, found.high))
+        return Metric(name=name, split=split, value=found, pairs=pairs)
+
+    over_pairs = _over_pairs(scores, same, threshold)
+    over_people = _over_people(scores, same, *people, threshold) if people else {}
+    return Summary(
+        over_pairs=tuple(metric(name, found) for name, found in over_pairs.items()),
+        over_people=tuple(metric(name, found) for name, found in over_people.items()),
+        at_points=tuple(
+            metric(f"{rate} at {point.name}", rates.wilson(int(wrong.sum()), len(wrong)), len(wrong))
+            for point in points
+            for rate, wrong in (
+                ("FMR", scores[~same] >= point.threshold),
+                ("FNMR", scores[same] < point.threshold),
+            )
+        ),
+    )
+
+
+def _over_pairs(scores: Scores, same: Labels, threshold: float) -> dict[str, Estimate | float]:
+    bootstrapped: dict[str, Statistic] = _without_threshold()
+    return {
+        metrics.ACCURACY_AT_HALF: rates.accuracy(scores, same, 0.5),
+        metrics.ACCURACY_AT_THRESHOLD: rates.accuracy(scores, same, threshold),
+        **{name: resampling.bootstrap(statistic, scores, same) for name, statistic in bootstrapped.items()},
+        metrics.CROSS_ENTROPY: rates.cross_entropy(scores, same),
+        metrics.SQUARED_ERROR: rates.squared_error(scores, same),
+        metrics.CALIBRATION_ERROR: calibration.calibration_error(scores, same),
     }
-    if calibrated:
-        figures["calibration error"] = calibration_error(scores, same)
-    return [metric_of(name, split, figure, len(scores)) for name, figure in figures.items()]
 
 
-def metric_of(name: str, split: str, figure: Estimate | float, pairs: int) -> Metric:
-    """A figure of so many pairs, with its interval where it has one."""
-    if isinstance(figure, Estimate):
-        return Metric(name=name, split=split, value=figure.value, pairs=pairs, interval=(figure.low, figure.high))
-    return Metric(name=name, split=split, value=figure, pairs=pairs)
-
-
-def find_metric(metrics: Sequence[Metric], name: str, split: str = "test") -> Metric:
-    """The figure of that name. Raises DataError."""
-    for metric in metrics:
-        if (metric.name, metric.split) == (name, split):
-            return metric
-    raise DataError(f"there is no {name} of the {split} pairs")
-
-
-def figures_over_people(
-    scores: Scores, same: Labels, left: Owners, right: Owners, threshold: float
-) -> dict[str, Estimate]:
-    """The figures of `measure` that have an interval, by their names, each with that over people; arrays (P,)."""
-    figures: dict[str, Callable[[Scores, Labels], float]] = {
-        AT_HALF: partial(_share_right, threshold=0.5, genuine=float(same.mean())),
-        AT_THRESHOLD: partial(_share_right, threshold=threshold, genuine=float(same.mean())),
-        AREA: area_under_roc,
-        EER: equal_error_rate,
-        FNMR_AT_1: partial(fnmr_at_fmr, max_fmr=0.01),
+def _over_people(scores: Scores, same: Labels, left: Owners, right: Owners, threshold: float) -> dict[str, Estimate]:
+    genuine = float(same.mean())
+    statistics: dict[str, Statistic] = {
+        metrics.ACCURACY_AT_HALF: partial(_share_right, threshold=0.5, genuine=genuine),
+        metrics.ACCURACY_AT_THRESHOLD: partial(_share_right, threshold=threshold, genuine=genuine),
+        **_without_threshold(),
     }
-    return {name: bootstrap_over_people(figure, scores, same, left, right) for name, figure in figures.items()}
+    return {
+        name: resampling.bootstrap_over_people(statistic, scores, same, left, right)
+        for name, statistic in statistics.items()
+    }
+
+
+def _without_threshold() -> dict[str, Statistic]:
+    return {
+        metrics.AREA: rates.area_under_roc,
+        metrics.EER: rates.equal_error_rate,
+        metrics.FNMR_AT_1: partial(rates.fnmr_at_fmr, max_fmr=0.01),
+    }
 
 
 def _share_right(scores: Scores, same: Labels, threshold: float, genuine: float) -> float:
     """The accuracy where that share of the pairs is of one person, however many of them were drawn."""
     right = (scores >= threshold) == same
     return float(genuine * right[same].mean() + (1 - genuine) * right[~same].mean())
-
-
-def format_metrics(metrics: Sequence[Metric]) -> str:
-    """The figures as aligned lines for a terminal."""
-    lines = []
-    for m in metrics:
-        interval = f"  95% {m.interval[0]:.4f} to {m.interval[1]:.4f}" if m.interval else ""
-        lines.append(f"{m.split:<11} {m.name:<22} {m.value:.4f}{interval}  n={m.pairs}")
-    return "\n".join(lines)

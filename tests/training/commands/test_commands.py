@@ -144,7 +144,7 @@ def test_run_ends_with_a_checkpoint_that_the_service_takes(user: User) -> None:
 def test_run_leaves_everything_in_its_folder(user: User) -> None:
     assert sorted(path.name for path in user.out.iterdir()) == [
         "curves.png", "metrics.jsonl", "result.json", "smoke.md", "smoke.safetensors", "state.safetensors",
-        "test-scores.csv",
+        "test-scores.csv", "test-summary.json",
     ]  # fmt: skip
 
 

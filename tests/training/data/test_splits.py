@@ -10,7 +10,7 @@ from torch import Tensor
 from training.data.album import Key, PairSet, name_of
 from training.data.lists import read_pairs, read_people, resolve
 from training.data.splits import HoldOut, balanced_pairs, hold_out, impostor_pairs, owners, shared_people, split
-from training.reports.reference import is_view_1
+from training.measuring.lfw import is_view_1
 
 PICTURES = (1, 1, 2, 5, 40, 120, 1, 3, 2, 1, 4, 2)
 

@@ -23,8 +23,8 @@ from training.data.datasets import PeopleData
 from training.learning.experiments import ALIGNED
 from training.learning.loop import train
 from training.measuring.ablation import Part, leave_out
-from training.measuring.variants import Variant
 from training.runs.finish import finish
+from training.runs.records import Variant
 from training.scoring import raw_scores, score_pairs
 from training.statistics.calibration import platt
 

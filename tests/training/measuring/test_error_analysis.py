@@ -14,7 +14,8 @@ from training.__main__ import main
 from training.data.album import MeasuredFace
 from training.data.album_cache import open_album
 from training.learning.experiments import ALIGNED
-from training.measuring.error_analysis import ERRORS_FILE, Bin, ErrorAnalysis, tables_of
+from training.measuring.error_analysis import tables_of
+from training.runs.records import ERRORS_FILE, Bin, ErrorAnalysis
 from training.statistics.rates import Labels, wilson
 
 Pair = tuple[MeasuredFace, MeasuredFace]

@@ -19,9 +19,9 @@ from training.data.splits import HoldOut
 from training.learning.experiments import EXPERIMENTS
 from training.learning.loop import Trained, train
 from training.measuring.view2 import fold_data, pairs_of_fold
-from training.measuring.view2_results import VIEW2_FILE, View2
 from training.people.people_experiment import IdentityExperiment
 from training.runs.read import read_run
+from training.runs.records import VIEW2_FILE, View2
 
 FOLDS, PEOPLE, PICTURES = 3, 4, 3
 RUN = replace(SMALL_PEOPLE, name="small-view2", held_out=HoldOut(fraction=0.4), people=3, epochs=1)

@@ -318,7 +318,7 @@ def test_the_command_runs_it(
     assert "epoch 1/1" in shown.err
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "curves.png", "metrics.jsonl", "result.json", "small-people.md", "small-people.safetensors",
-        "state.safetensors", "test-scores.csv",
+        "state.safetensors", "test-scores.csv", "test-summary.json",
     ]  # fmt: skip
     first = json.loads((tmp_path / "run" / "result.json").read_text())
     assert main([*arguments, "--resume"]) == 0

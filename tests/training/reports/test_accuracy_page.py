@@ -10,21 +10,30 @@ import pytest
 
 from model.checkpoint import Header
 from model.errors import DataError
-from model.networks.configurations import ResidualConfig
 from model.similarity import OperatingPoint
 from tests.conftest import describe
 from tests.training.support.small_runs import ROW, write_run
+from training.commands.report import write_report
 from training.learning.experiments import ALIGNED
-from training.measuring.all_pairs import ALL_PAIRS_FILE, AllPairsRates, RateAt
-from training.measuring.error_analysis import ERRORS_FILE, Bin, ErrorAnalysis, ScoredPair
-from training.measuring.variants import VARIANTS_FOLDER, Variant
-from training.measuring.view2_results import VIEW2_FILE, Fold, View2, format_view2
+from training.measuring.lfw import category
 from training.reports.accuracy_page import LOG_FILE
-from training.reports.published import PUBLISHED, category
-from training.reports.report import write_report
-from training.runs.finish import RESULT_FILE
-from training.runs.read import read_run
-from training.statistics.mcnemar import compare_runs
+from training.reports.literature import PUBLISHED
+from training.runs.read import compare_runs, read_run
+from training.runs.records import (
+    ALL_PAIRS_FILE,
+    ERRORS_FILE,
+    RESULT_FILE,
+    VARIANTS_FOLDER,
+    VIEW2_FILE,
+    AllPairsRates,
+    Bin,
+    ErrorAnalysis,
+    Fold,
+    RateAt,
+    ScoredPair,
+    Variant,
+    View2,
+)
 from training.statistics.rates import Scores
 
 NAMES = [f"P{person}/P{person}_{picture}" for person in range(8) for picture in range(3)]
@@ -117,7 +126,8 @@ def test_runs_that_differ_in_the_seed_are_summed_up(results: Path) -> None:
 def test_a_category_says_who_saw_which_faces() -> None:
     plain = Header(**dict(describe()), canary_similarity=0.5, embedding_sha256="")
     aligned = plain.model_copy(update={"preprocessing": ALIGNED})
-    people = aligned.model_copy(update={"network": ResidualConfig(side_px=105)})
+    experiment = plain.provenance.model_copy(update={"experiment": '{"held_out": {}}'})
+    people = aligned.model_copy(update={"provenance": experiment})
     assert category(plain) == "image-restricted, no outside data"
     assert category(aligned) == "image-restricted, label-free outside data"
     assert category(people) == "unrestricted, label-free outside data"
@@ -199,7 +209,7 @@ def test_folds_that_are_not_done_are_named(results: Path) -> None:
     (results / "view2-experiment-5" / VIEW2_FILE).write_text(found.model_dump_json())
     text = page(results)
     assert "| View 2 | **92.00% ± 2.00%** |  |  | 2 of 4 folds |" in text
-    assert format_view2(found) in text
+    assert str(found) in text
     assert "not done: 2, 4" in text
 
 

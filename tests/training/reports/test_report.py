@@ -10,17 +10,18 @@ import pytest
 
 from model.errors import DataError
 from tests.training.support.small_pairs import SMALL, run
+from training.commands.report import write_report
 from training.data.album import Album
 from training.data.lists import read_pairs, resolve
 from training.data.pair_data import PairData
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.learning.loop import METRICS_FILE, write_metrics
 from training.reports.gallery import asymmetry, probable_causes, write_gallery
-from training.reports.reference import REFERENCES
-from training.reports.report import FINDINGS_FILE, write_report
-from training.runs.finish import RESULT_FILE, finish
+from training.reports.literature import REFERENCES
+from training.reports.reproduction import FINDINGS_FILE
+from training.runs.finish import finish
 from training.runs.read import read_run
-from training.statistics.ranking import hardest
+from training.runs.records import RESULT_FILE
 
 
 @pytest.fixture(scope="module")
@@ -118,18 +119,6 @@ def test_the_grid_s_best_has_a_row_of_its_own(results: Path, tmp_path: Path) -> 
     assert len(re.findall(rf"^\| {BEST_FOLDER} \| ours \|", page, re.MULTILINE)) == 1
     assert f"![{BEST_FOLDER}](curves-{BEST_FOLDER}.png)" in page
     assert BEST_FOLDER not in (tmp_path / "out" / "accuracy.md").read_text()
-
-
-def test_hardest_pairs_are_sorted_by_their_margin() -> None:
-    scores = np.array([0.9, 0.8, 0.6, 0.4, 0.1, 0.55, 0.2])
-    same = np.array([True, False, True, True, True, False, False])
-    found = {kind.title: kind.indices for kind in hardest(scores, same, 0.5, 2)}
-    assert found["right, one person, surest"] == [0, 2]
-    assert found["right, one person, narrowest"] == [2, 0]
-    assert found["wrong, one person, surest"] == [4, 3]
-    assert found["wrong, one person, narrowest"] == [3, 4]
-    assert found["wrong, two people, surest"] == [1, 5]
-    assert found["right, two people, narrowest"] == [6]
 
 
 def test_the_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_path: Path) -> None:

@@ -15,18 +15,22 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.heads import similarity
 from tests.conftest import tiny_network
+from tests.training.support.small_runs import ROW
 from training.data.album import Album, PairSet
 from training.data.album_cache import open_album
 from training.data.pair_data import PairData
 from training.data.splits import split
 from training.fitting.thresholds import choose_threshold
 from training.learning.experiments import SMOKE
-from training.learning.loop import Trained
+from training.learning.loop import METRICS_FILE, Trained, write_metrics
+from training.metrics import format_metrics
 from training.runs.card import format_card
 from training.runs.finish import finish
+from training.runs.read import read_run
 from training.scoring import score_pairs
-from training.statistics.rates import accuracy, area_under_roc, best_threshold, bootstrap, cross_entropy
-from training.statistics.summary import format_metrics, measure
+from training.statistics.rates import accuracy, area_under_roc, best_threshold, cross_entropy
+from training.statistics.resampling import bootstrap
+from training.statistics.summary import measure
 
 FIGURES = ["accuracy at 0.5", "accuracy at threshold", "area under ROC", "EER", "FNMR at FMR 1%", "cross-entropy",
            "squared error"]  # fmt: skip
@@ -79,8 +83,8 @@ def test_the_checkpoint_holds_what_was_measured(result: Finished) -> None:
     assert checkpoint.header == result.header
     for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
         scores, same = score_pairs(restore(checkpoint), SMOKE.preprocessing, result.data.album, pairs)
-        again = measure(split_name, scores, same, result.header.threshold.value)
-        assert again == [metric for metric in result.header.metrics if metric.split == split_name]
+        again = measure(split_name, scores, same, result.header.threshold.value).for_checkpoint(calibrated=False)
+        assert list(again) == [metric for metric in result.header.metrics if metric.split == split_name]
 
 
 def test_every_figure_has_its_pairs_and_its_interval(result: Finished) -> None:
@@ -98,7 +102,7 @@ def test_the_figures_are_those_of_the_evaluation() -> None:
     draws = np.random.default_rng(0)
     same = np.arange(40) % 2 == 0
     scores = draws.random(40) * 0.7 + 0.3 * same
-    found = {metric.name: metric for metric in measure("test", scores, same, 0.6)}
+    found = {metric.name: metric for metric in measure("test", scores, same, 0.6).over_pairs}
     for name, expected in (
         ("accuracy at 0.5", accuracy(scores, same, 0.5)),
         ("accuracy at threshold", accuracy(scores, same, 0.6)),
@@ -130,7 +134,8 @@ def test_other_test_pairs_leave_the_threshold_and_the_weights_as_they_are(result
 
 
 def test_without_test_pairs_only_validation_is_reported(result: Finished, tmp_path: Path) -> None:
-    (tmp_path / "test-scores.csv").write_text("of an earlier end of the run")
+    for name in ("test-scores.csv", "test-summary.json"):
+        (tmp_path / name).write_text("of an earlier end of the run")
     header = finished(result.data.album, result.data.validation, None, tmp_path)
     assert {metric.split for metric in header.metrics} == {"validation"}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "smoke.md", "smoke.safetensors"]
@@ -161,6 +166,17 @@ def test_the_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
         header, *rows = csv.reader(file)
     assert header == ["left", "right", "same", "similarity"]
     assert [[*row[:3], float(row[3])] for row in rows] == expected
+
+
+def test_the_summary_of_the_test_pairs_is_stored(result: Finished) -> None:
+    """Runs that ended before it was stored are measured when they are read, with the same result."""
+    write_metrics(result.folder / METRICS_FILE, [ROW])
+    run = read_run(result.folder)
+    assert run.stored
+    assert run.summary == run.stored == replace(run, stored=None).summary
+    assert {metric.pairs for metric in run.stored.over_people} == {len(result.test)}
+    tested = [metric for metric in result.header.metrics if metric.split == "test"]
+    assert list(run.stored.for_checkpoint(calibrated=False)) == tested
 
 
 def test_the_provenance_says_where_the_weights_come_from(result: Finished) -> None:

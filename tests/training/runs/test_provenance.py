@@ -10,7 +10,7 @@ from training.runs import provenance
 
 
 def test_another_project_s_repository_around_it_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    installed = tmp_path / "site-packages" / "training" / "provenance.py"
+    installed = tmp_path / "site-packages" / "training" / "runs" / "provenance.py"
     installed.parent.mkdir(parents=True)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "another project's"]):

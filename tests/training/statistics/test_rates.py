@@ -13,11 +13,11 @@ from training.statistics.rates import (
     Scores,
     accuracy,
     best_threshold,
-    bootstrap,
     cross_entropy,
     squared_error,
     wilson,
 )
+from training.statistics.resampling import bootstrap
 
 
 @given(scored_pairs(), st.sampled_from([0.0, 0.25, 0.5, 0.53125, 1.0]))

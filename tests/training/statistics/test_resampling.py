@@ -1,24 +1,20 @@
-"""Intervals over people, and McNemar's test, against slow loops."""
-
-from dataclasses import replace
-from itertools import product
+"""Intervals over pairs and over people, against slow loops."""
 
 import numpy as np
 import pytest
 
-from model.checkpoint import Header
-from tests.conftest import describe
-from training.runs.read import Run
-from training.statistics.mcnemar import compare_runs, mcnemar
-from training.statistics.rates import Labels, Scores, area_under_roc, bootstrap, equal_error_rate, resampled
+from training.metrics import ACCURACY_AT_THRESHOLD, find_metric
+from training.statistics.rates import Labels, Scores, area_under_roc, equal_error_rate
 from training.statistics.resampling import (
     Owners,
+    bootstrap,
     bootstrap_over_people,
     draw_people,
     numbered,
     pair_weights,
+    resampled,
 )
-from training.statistics.summary import figures_over_people, measure
+from training.statistics.summary import measure
 
 PEOPLE, PICTURES = 12, 4
 
@@ -94,12 +90,13 @@ def test_where_nobody_is_in_two_pairs_the_interval_is_that_over_pairs() -> None:
 @pytest.mark.parametrize("people", [40, 150, 1000])
 def test_the_variance_is_that_of_pairs_that_depend_on_each_other_where_they_share_a_person(people: int) -> None:
     scores, same, left, right = listed(300, people)
-    found = figures_over_people(scores, same, left, right, 0.5)["accuracy at threshold"]
+    summary = measure("test", scores, same, 0.5, people=(left, right))
+    low, high = find_metric(summary.over_people, ACCURACY_AT_THRESHOLD).interval or (0, 0)
     correct = (scores >= 0.5) == same
     parts = (correct - np.where(same, correct[same].mean(), correct[~same].mean())) / len(correct)
     shares = (left[:, None] == left) | (left[:, None] == right) | (right[:, None] == left) | (right[:, None] == right)
     deviation = np.sqrt((parts[:, None] * parts * shares).sum())
-    assert found.high - found.low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
+    assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
 
 
 def test_the_interval_is_wider_than_that_over_pairs() -> None:
@@ -147,48 +144,3 @@ def test_rounds_with_one_kind_of_pair_are_left_out() -> None:
     left, right = np.array([0, 0, 1]), np.array([0, 1, 2])
     found = bootstrap_over_people(share_right, np.array([0.9, 0.1, 0.2]), left == right, left, right)
     assert (found.low, found.value, found.high) == (1, 1, 1)
-
-
-def test_the_figures_are_those_of_the_runs() -> None:
-    scores, same, left, right = scored()
-    found = figures_over_people(scores, same, left, right, 0.4)
-    reported = {metric.name: metric.value for metric in measure("test", scores, same, 0.4) if metric.interval}
-    assert {name: figure.value for name, figure in found.items()} == pytest.approx(reported)
-    assert all(figure.low <= figure.value <= figure.high for figure in found.values())
-
-
-@pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 5), (3, 9), (7, 7)])
-def test_mcnemar_equals_the_count_of_all_coin_tosses(first: int, second: int) -> None:
-    right = np.array([True] * (first + 4) + [False] * (second + 2))
-    other = np.array([False] * first + [True] * (second + 4) + [False] * 2)
-    found = mcnemar(right, other)
-    tosses = list(product([0, 1], repeat=first + second))
-    least = abs(first - second)
-    as_far = sum(abs(2 * sum(toss) - first - second) >= least for toss in tosses)
-    assert (found.pairs, found.first_only, found.second_only) == (len(right), first, second)
-    assert found.p_value == pytest.approx(as_far / len(tosses))
-
-
-def test_mcnemar_holds_for_many_pairs() -> None:
-    """1,000 pairs against the normal approximation with its correction of continuity."""
-    right, other = np.arange(1000) < 900, np.arange(1000) >= 250
-    found = mcnemar(right, other)
-    assert (found.first_only, found.second_only) == (250, 100)
-    assert 0 < found.p_value < 1e-14
-
-
-def run(pairs: list[tuple[str, str]], scores: list[float], same: list[bool], threshold: float) -> Run:
-    header = Header(**dict(describe(threshold=threshold)), canary_similarity=0.5, embedding_sha256="")
-    return Run(header=header, history=[], pairs=pairs, scores=np.array(scores), same=np.array(same))
-
-
-def test_runs_are_compared_on_common_pairs_each_at_its_threshold() -> None:
-    pairs = [("A/1", "A/2"), ("A/1", "B/1"), ("B/1", "B/2"), ("C/1", "B/1")]
-    same = [True, False, True, False]
-    first = run(pairs, [0.9, 0.2, 0.4, 0.1], same, 0.5)
-    turned = [(right, left) for left, right in reversed(pairs[:3])]
-    second = run(turned, [0.4, 0.35, 0.2], [True, False, True], 0.3)
-    found = compare_runs(first, second)
-    assert found
-    assert (found.pairs, found.first_only, found.second_only) == (3, 2, 1)
-    assert compare_runs(first, replace(second, pairs=[("X/1", "Y/1")] * 3)) is None

@@ -12,7 +12,7 @@ from model.imaging.preprocessing import PreprocessingConfig
 from tests.conftest import describe
 from training.learning.loop import METRICS_FILE, write_metrics
 from training.learning.state import Epoch
-from training.runs.finish import RESULT_FILE, SCORES_FILE
+from training.runs.records import RESULT_FILE, SCORES_FILE
 from training.statistics.rates import Labels, Scores
 from training.statistics.summary import measure
 
@@ -34,8 +34,8 @@ def write_run(
 ) -> Path:
     """Writes the results of a run that bears the folder's name; pairs of one person are known by the name."""
     same: Labels = np.array([left.split("/")[0] == right.split("/")[0] for left, right in pairs])
-    metrics = measure("validation", scores, same, threshold, calibrated=calibrated)
-    metrics += measure("test", scores, same, threshold, calibrated=calibrated)
+    summaries = [measure(split, scores, same, threshold) for split in ("validation", "test")]
+    metrics = [metric for each in summaries for metric in each.for_checkpoint(calibrated=calibrated)]
     described = describe(name=folder.name, threshold=threshold, preprocessing=preprocessing)
     header = Header(
         **dict(described.model_copy(update={"metrics": tuple(metrics)})),

@@ -1,0 +1,32 @@
+"""The metrics of scored pairs: the names under which runs store them, and how they are found and printed."""
+
+from collections.abc import Sequence
+
+from model.checkpoint import Metric
+from model.errors import DataError
+
+ACCURACY_AT_HALF = "accuracy at 0.5"
+ACCURACY_AT_THRESHOLD = "accuracy at threshold"
+AREA = "area under ROC"
+EER = "EER"
+FNMR_AT_1 = "FNMR at FMR 1%"
+CROSS_ENTROPY = "cross-entropy"
+SQUARED_ERROR = "squared error"
+CALIBRATION_ERROR = "calibration error"
+
+
+def find_metric(metrics: Sequence[Metric], name: str, split: str = "test") -> Metric:
+    """The metric of that name. Raises DataError."""
+    for metric in metrics:
+        if (metric.name, metric.split) == (name, split):
+            return metric
+    raise DataError(f"there is no {name} of the {split} pairs")
+
+
+def format_metrics(metrics: Sequence[Metric]) -> str:
+    """Aligned lines for a terminal."""
+    lines = []
+    for m in metrics:
+        interval = f"  95% {m.interval[0]:.4f} to {m.interval[1]:.4f}" if m.interval else ""
+        lines.append(f"{m.split:<11} {m.name:<22} {m.value:.4f}{interval}  n={m.pairs}")
+    return "\n".join(lines)

@@ -1,0 +1,140 @@
+"""The reproduction page: the reference's experiments, run again, beside it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.files import replacing
+from training import metrics
+from training.learning.curves import draw_curves
+from training.learning.state import Epoch
+from training.reports import literature, markdown, plots
+from training.runs.read import Run
+
+FINDINGS_FILE = "findings.md"
+HARDEST = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridPoint:
+    """A combination of the grid search: when it stops, and the epoch whose weights it keeps."""
+
+    batch_pairs: int
+    learning_rate: float
+    epochs: int
+    patience_epochs: int | None
+    stopped: int
+    best: Epoch
+
+
+def write_reproduction(results: Path, out: Path, runs: Mapping[str, Run], grid: Sequence[GridPoint]) -> Path:
+    """Writes `reproduction.md` and its pictures into `out` from these runs. Raises DataError or OSError."""
+    for name, run in runs.items():
+        draw_curves(out / f"curves-{name}.png", name, run.history)
+    plots.draw_roc(out / "roc.png", list(runs.values()))
+    findings = results / FINDINGS_FILE
+    path = out / "reproduction.md"
+    with replacing(path) as partial:
+        partial.write_text(_page(runs, findings.read_text() if findings.exists() else "", _table_grid(grid)))
+    return path
+
+
+def _page(runs: Mapping[str, Run], findings: str, grid: str) -> str:
+    references = {reference.name: reference for reference in literature.REFERENCES}
+    missing = [reference.system for name, reference in references.items() if name not in runs]
+    parts = [
+        "# The reference's experiments, run again",
+        "Made by `python -m training report` from the results of the runs. The reference, and the runs that bear its "
+        "names, train and validate on one random split of LFW's pairsDevTrain (1,760 and 440 pairs) and test on "
+        "pairsDevTest (1,000 pairs): deep-funneled, grey, 105x105, image-restricted. Intervals are 95%. Each row "
+        "is made by `python -m training run NAME`; the grid and its best by `python -m training grid`, in bfloat16.",
+        "## Beside the reference",
+        _table_beside(runs, references),
+        *([f"Not run yet: {'; '.join(missing)}."] if missing else []),
+        "## More of the same runs",
+        _table_rates(runs),
+        "![ROC of all runs](roc.png)",
+        *([findings.strip()] if findings else []),
+        *(["## The grid", grid] if grid else []),
+        "## Learning curves",
+        *(f"![{name}](curves-{name}.png)" for name in runs),
+        "## The surest and the narrowest answers",
+        *(_hardest(name, run) for name, run in runs.items()),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table_beside(runs: Mapping[str, Run], references: Mapping[str, literature.Reference]) -> str:
+    """Ours and the reference's rows, one above the other; then our runs that have no row of the reference's."""
+    head = ["run", "", "train loss", "validation accuracy", "lowest validation loss", "test BCE", "test MSE"]
+    head += ["test accuracy at 0.5", "at the validation threshold", "minutes"]
+    rows = []
+    for name, reference in references.items():
+        rows.append(_reference_row(reference))
+        if name in runs:
+            rows.append(_own_row(runs[name]))
+    rows += [_own_row(run) for name, run in runs.items() if name not in references]
+    return markdown.table(head, rows)
+
+
+def _reference_row(row: literature.Reference) -> markdown.Row:
+    cells = [row.system, "reference", row.train_loss, row.validation_accuracy, row.validation_loss]
+    return [*cells, f"{row.test_loss:.4f}", "", f"{row.test_accuracy:.2%}", "", f"{row.minutes} (GPU)"]
+
+
+def _own_row(run: Run) -> markdown.Row:
+    history = run.history
+    first, last = history[0], history[-1]
+    peak = max(history, key=lambda row: row.validation_accuracy)
+    lowest = min(history, key=lambda row: row.validation_loss)
+    loss = "MSE" if lowest.validation_loss == lowest.validation_mse else "BCE"
+    return [
+        run.header.name,
+        "ours",
+        f"{first.train_loss:.4f} to {last.train_loss:.4f} ({loss})",
+        f"{first.validation_accuracy:.2%} at first, {peak.validation_accuracy:.2%} at epoch {peak.epoch}, "
+        f"{last.validation_accuracy:.2%} at epoch {last.epoch}",
+        f"{lowest.validation_loss:.4f} ({loss}) at epoch {lowest.epoch}",
+        f"{run.metric(metrics.CROSS_ENTROPY).value:.4f}",
+        f"{run.metric(metrics.SQUARED_ERROR).value:.4f}",
+        markdown.percent(run.metric(metrics.ACCURACY_AT_HALF)),
+        markdown.percent(run.metric(metrics.ACCURACY_AT_THRESHOLD)),
+        f"{sum(row.seconds for row in history) / 60:.0f}",
+    ]
+
+
+def _table_rates(runs: Mapping[str, Run]) -> str:
+    """Error rates, and where each run comes from."""
+    head = ["run", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "n", "seed"]
+    rows = []
+    for name, run in runs.items():
+        area, origin = run.metric(metrics.AREA), run.header.provenance
+        row = [
+            name,
+            markdown.area(area),
+            markdown.percent(run.metric(metrics.EER)),
+            markdown.percent(run.metric(metrics.FNMR_AT_1)),
+            str(area.pairs),
+            str(origin.seed),
+            f"{origin.data_sha256[:12]}, {origin.pairs_sha256[:12]}",
+            f"{origin.code_version}, {origin.measured_with}",
+        ]
+        rows.append(row)
+    return markdown.table([*head, "pictures, pairs (SHA-256)", "began, measured with"], rows)
+
+
+def _table_grid(points: Sequence[GridPoint]) -> str:
+    """All points of the grid that are known, or nothing."""
+    rows = []
+    for point in points:
+        row = [point.batch_pairs, f"{point.learning_rate:g}", point.epochs, point.patience_epochs]
+        row += [point.stopped, point.best.epoch]
+        rows.append([*map(str, row), f"{point.best.validation_loss:.4f}", f"{point.best.validation_accuracy:.2%}"])
+    head = ["batch", "rate", "epochs", "patience", "stopped after", "best epoch"]
+    return markdown.table([*head, "validation MSE", "validation accuracy"], rows)
+
+
+def _hardest(name: str, run: Run) -> str:
+    rows = [[kind.title, markdown.scored_pairs(pairs)] for kind, pairs in run.hardest(HARDEST)]
+    table = markdown.table(["kind", "pairs and their similarity"], rows)
+    return f"### {name}, threshold {run.header.threshold.value:.4f}\n\n{table}"
