@@ -96,10 +96,19 @@ def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str
         assert name in EXPERIMENTS
 
 
+def anchors(page: str) -> set[str]:
+    """The names that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def test_links_of_the_documentation_lead_somewhere() -> None:
-    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "weights").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
+    for folder in ("", "docs", "weights", "deploy", "benchmarks"):
+        for page in (ROOT / folder).glob("*.md"):
+            for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
+                linked = page.parent / target if target else page
+                assert linked.exists(), f"{page.name}: {target}"
+                assert not anchor or anchor in anchors(linked.read_text()), f"{page.name}: {target}#{anchor}"
 
 
 def test_the_image_takes_the_constrained_torch() -> None:
