@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from app.health import is_ready
-from benchmarks.processes import cpu_s, family
+from benchmarks.processes import cpu_s, family, own_bytes
 from model.errors import FacepairError
 
 HOST = "127.0.0.1"
@@ -32,10 +32,16 @@ class Serving:
 
     port: int
     pid: int
+    start_s: float
+    """From the process's start until it was ready."""
 
     def cpu_s(self) -> float:
         """The processor time that all its threads and decoders have taken so far."""
         return sum(map(cpu_s, family(self.pid)))
+
+    def own_bytes(self) -> int:
+        """The memory of all its processes now, what they share counted once."""
+        return sum(map(own_bytes, family(self.pid)))
 
     def loop_cpu_s(self) -> float:
         """The processor time that the event loop has taken so far, which is the process's first thread."""
@@ -56,8 +62,9 @@ def serving(
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, stderr=log, cwd=root, env=os.environ | dict(variables or {}))
         try:
+            started = time.monotonic()
             _wait_until_ready(process, port, log)
-            yield Serving(port=port, pid=process.pid)
+            yield Serving(port=port, pid=process.pid, start_s=time.monotonic() - started)
         finally:
             _stop(process)
 

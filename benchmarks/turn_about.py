@@ -1,0 +1,158 @@
+"""`python -m benchmarks.turn_about CHECKOUT`: this checkout's service against another's, loaded in turns in one run.
+
+Both services run at the same time and are loaded one after the other, so that a machine that others use slows both
+alike. Reported are ratios, this checkout's value by the other's: median, lowest and highest over the rounds.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.client import load
+from benchmarks.command import add_weights, new_parser, run_benchmark
+from benchmarks.http import IMAGES, WARM_UP, drawn_requests
+from benchmarks.open_loop import OpenLoop
+from benchmarks.record import Figures, Row
+from benchmarks.service import Serving, serving
+from benchmarks.timing import spread
+from training.commands.options import positive
+
+CONNECTIONS = (1, 4, 16)
+# Requests arrive at this multiple of the other checkout's peak, whether they are answered or not.
+OVERLOAD = 2.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """How long each load lasts, in seconds, and how often each has its turn."""
+
+    connections: Sequence[int] = CONNECTIONS
+    rounds: int = 5
+    seconds: float = 8.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turn:
+    """One load of one service: verifications a second, median latency, processor time a verification."""
+
+    per_s: float
+    median_ms: float
+    cpu_ms: float
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """This checkout's value comes first, the other's second.
+
+    `turns` are by number of connections; `goodput` is verifications a second under overload.
+    """
+
+    turns: dict[int, list[tuple[Turn, Turn]]] = field(default_factory=dict)
+    goodput: list[tuple[float, float]] = field(default_factory=list)
+    start_s: tuple[float, float] = (0.0, 0.0)
+    own_bytes: tuple[int, int] = (0, 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Returns the exit status."""
+    description = "Loads this checkout's service and another's in turns."
+    parser = new_parser("turn-about", "benchmarks.turn_about", description, rounds=Bounds.rounds)
+    parser.add_argument("checkout", type=Path, help="folder of the other checkout")
+    add_weights(parser)
+    parser.add_argument("--connections", type=positive, nargs="+", default=CONNECTIONS, metavar="N", help="at a time")
+    parser.add_argument("--seconds", type=positive, default=8, help="how long each load lasts")
+    return run_benchmark(parser, arguments, _measure)
+
+
+async def measure_turn_about(weights: Path, device: str, other: Path, bounds: Bounds) -> Measured:
+    """Loads both services with a queue for all connections, then with their default queue at twice the peak."""
+    requests, measured = drawn_requests(), Measured(turns={count: [] for count in bounds.connections})
+    long_queue = ("--queue", str(IMAGES * max(bounds.connections)))
+    with ExitStack() as stack:
+        pair = [stack.enter_context(serving(weights, device, *long_queue, root=root)) for root in (None, other)]
+        for service in pair:
+            await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
+        for number in range(bounds.rounds):
+            for connections, turns in measured.turns.items():
+                turns.append(await _load_both(pair, number, requests, connections, bounds.seconds))
+        measured.start_s = (pair[0].start_s, pair[1].start_s)
+        measured.own_bytes = (pair[0].own_bytes(), pair[1].own_bytes())
+    peak_per_s = median(theirs.per_s for _, theirs in measured.turns[max(bounds.connections)])
+    with ExitStack() as stack:
+        pair = [stack.enter_context(serving(weights, device, root=root)) for root in (None, other)]
+        for number in range(bounds.rounds):
+            good = {
+                which: await _goodput(pair[which].port, requests, OVERLOAD * peak_per_s, bounds.seconds)
+                for which in _order(number)
+            }
+            measured.goodput.append((good[0], good[1]))
+    return measured
+
+
+def turn_about_figures(measured: Measured) -> Figures:
+    """The table has a row for each number of connections."""
+    return Figures(
+        summary={
+            **spread("goodput_ratio", [ours / theirs for ours, theirs in measured.goodput]),
+            "start_ratio": measured.start_s[0] / measured.start_s[1],
+            "memory_ratio": measured.own_bytes[0] / measured.own_bytes[1],
+        },
+        table=[_row(connections, turns) for connections, turns in measured.turns.items()],
+    )
+
+
+def _order(number: int) -> tuple[int, int]:
+    """Which service is loaded first in a round, this checkout's (0) or the other's (1)."""
+    return (0, 1) if number % 2 == 0 else (1, 0)
+
+
+async def _load_both(
+    pair: Sequence[Serving], number: int, requests: Sequence[bytes], connections: int, seconds: float
+) -> tuple[Turn, Turn]:
+    turns = {which: await _load(pair[which], requests, connections, seconds) for which in _order(number)}
+    return turns[0], turns[1]
+
+
+async def _load(service: Serving, requests: Sequence[bytes], connections: int, seconds: float) -> Turn:
+    before_s = service.cpu_s()
+    found = await load(service.port, requests, connections, sys.maxsize, seconds)
+    count = len(found.latencies_s)
+    return Turn(
+        per_s=count / found.elapsed_s,
+        median_ms=1000 * median(found.latencies_s),
+        cpu_ms=1000 * (service.cpu_s() - before_s) / count,
+    )
+
+
+async def _goodput(port: int, requests: Sequence[bytes], per_s: float, seconds: float) -> float:
+    """Responses 200 a second that arrived while the requests were sent."""
+    client = OpenLoop(port)
+    answers = await client.send(requests, per_s, seconds)
+    client.close()
+    return sum(each.status == 200 and each.at_s + each.latency_s <= seconds for each in answers) / seconds
+
+
+def _row(connections: int, turns: Sequence[tuple[Turn, Turn]]) -> Row:
+    return {
+        "connections": connections,
+        "per_s": median(ours.per_s for ours, _ in turns),
+        "other_per_s": median(theirs.per_s for _, theirs in turns),
+        **spread("per_s_ratio", [ours.per_s / theirs.per_s for ours, theirs in turns]),
+        **spread("median_ratio", [ours.median_ms / theirs.median_ms for ours, theirs in turns]),
+        **spread("cpu_ratio", [ours.cpu_ms / theirs.cpu_ms for ours, theirs in turns]),
+    }
+
+
+def _measure(options: argparse.Namespace) -> Figures:
+    bounds = Bounds(connections=options.connections, rounds=options.rounds, seconds=options.seconds)
+    weights, other = options.weights.resolve(), options.checkout.resolve()
+    return turn_about_figures(asyncio.run(measure_turn_about(weights, options.device, other, bounds)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
