@@ -26,7 +26,7 @@ def residual_multiply_adds(config: ResidualConfig) -> dict[str, int]:
     """
     side, before = (config.view_px + 1) // 2, config.channels[0]
     views = len(config.views)
-    counts = {"stem": side**2 * before * 9 * sum(config.view_channels)}
+    counts = {"stem": side**2 * before * 9 * sum(config.region_channels)}
     for number, (after, blocks) in enumerate(zip(config.channels, config.blocks, strict=True), 1):
         side = side if number == 1 else (side + 1) // 2
         kernels = 9 * (before + (2 * blocks - 1) * after) + (before if number > 1 else 0)

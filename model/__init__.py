@@ -4,5 +4,5 @@ import os
 
 __version__ = "0.1.0"
 
-# ONNX Runtime, which finds faces, reports its use to its maker unless it finds this when it is first imported.
+# ONNX Runtime (face detection) sends usage telemetry unless this is set before it is first imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,4 +1,4 @@
-"""A drawn pair whose similarity a checkpoint records, so that whoever loads it can tell that it computes the same.
+"""A generated pair of crops whose similarity every checkpoint records, to verify that a loaded network is unchanged.
 
 H W pixels
 """
@@ -9,10 +9,11 @@ from model.arrays import Pixels
 
 
 def canary_pair(shape: tuple[int, int]) -> Pixels:
-    """For so many channels (1 or 3) and such a side uint8 (2, H, W) or (2, H, W, 3).
+    """Channels (1 or 3) and side in pixels -> uint8 (2, H, W) or (2, H, W, 3).
 
-    Soft waves, other ones in each colour, and the same with a bright square laid over a corner.
+    The first crop has smooth waves that differ between channels, the second the same with a bright square in a corner.
     """
+    # Must not change: checkpoints record the similarity of exactly these pixels.
     channels, side_px = shape
     y, x = np.mgrid[0:side_px, 0:side_px]
     waves = [((x * x + steepness * y * y) // side_px % 256).astype(np.uint8) for steepness in (3, 5, 7)[:channels]]

@@ -1,9 +1,9 @@
-"""A checkpoint: the network's tensors and, in the header, all that is needed to use and to judge them.
+"""Checkpoints: a network's tensors, and a header with everything needed to use and to judge them.
 
-One safetensors file; its metadata has one entry, `facepair`, with the JSON of `Header`. Kernels and matrices
-are stored in half precision, vectors (biases, batch normalisation) in single. Nothing in it can execute.
+A checkpoint is one safetensors file. Its metadata has one entry, `facepair`: the JSON of `Header`. Kernels and matrices
+are stored in half precision, vectors (biases, batch normalisation) in single precision. Loading executes no code.
 
-This module needs NumPy alone: `networks.architecture` makes a network of a checkpoint, and a checkpoint of a network.
+This module needs only NumPy; `networks.architecture` converts between checkpoints and networks.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ METADATA_KEY = "facepair"
 
 
 class Metric(BaseModel):
-    """One measured figure, with how many pairs it rests on and its 95% interval where it has one."""
+    """One measured value with the number of pairs it was measured on and, if computed, its 95% interval."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -44,8 +44,8 @@ class Metric(BaseModel):
 class Provenance(BaseModel):
     """Where a checkpoint comes from.
 
-    `data_sha256` is over the prepared pictures, `pairs_sha256` over the pairs of training and of validation.
-    `code_version` is the code that the run began with, `measured_with` the code that chose the threshold and measured.
+    `data_sha256` covers the prepared crops, `pairs_sha256` the training and validation pairs. `code_version` is the
+    code that trained the network, `measured_with` the code that chose the threshold and measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -63,9 +63,9 @@ class Provenance(BaseModel):
 
 
 class Description(BaseModel):
-    """What a training run says of its network when it saves it.
+    """What a training run records about the network that it saves.
 
-    Fields that the first checkpoints lacked are left out at their defaults, so that older digests hold.
+    Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -88,29 +88,32 @@ class Description(BaseModel):
 
 
 class Header(Description):
-    """A description as stored: with the canary's score and the two digests."""
+    """A description as stored, with the canary pair's similarity and the two digests."""
 
     format: Literal["facepair-checkpoint-1"] = "facepair-checkpoint-1"
     canary_similarity: float
     embedding_sha256: str
-    """Over all that an embedding and its comparison depend on: tensors, architecture, preprocessing."""
+    """Covers what embeddings and similarities depend on: tensors, architecture, preprocessing."""
     checkpoint_sha256: str = ""
-    """Over everything, thresholds included."""
+    """Covers everything, including thresholds and metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A verified header and the tensors of its network, as they are stored."""
+    """A verified header and the network's tensors as stored."""
 
     header: Header
     tensors: Tensors
 
 
 def save(path: Path, tensors: Tensors, description: Description, *, canary_similarity: float) -> Header:
-    """Writes a checkpoint atomically and returns its header. Raises CheckpointError if it is not fit to serve."""
+    """Writes a checkpoint atomically and returns its header.
+
+    Raises CheckpointError if a tensor or the similarity is not finite, or if the file cannot be written.
+    """
     require_finite(tensors)
     if not math.isfinite(canary_similarity):
-        raise CheckpointError("the network gives the canary pair a similarity that is not finite")
+        raise CheckpointError("the canary pair's similarity is not finite; the network cannot be used")
     header = Header(
         **dict(description),
         canary_similarity=canary_similarity,
@@ -120,14 +123,14 @@ def save(path: Path, tensors: Tensors, description: Description, *, canary_simil
     try:
         with replacing(path) as partial:
             save_file(dict(tensors), partial, metadata={METADATA_KEY: header.model_dump_json()})
-            partial.chmod(0o644)  # safetensors makes private files; a container reads this one as another user
+            partial.chmod(0o644)  # safetensors writes private files, but a container reads this one as another user
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path}: cannot be saved: {error}") from error
     return header
 
 
 def load(path: Path) -> Checkpoint:
-    """Reads and verifies a checkpoint. Raises CheckpointError, in one line, for anything but a sound one."""
+    """Reads and verifies a checkpoint. Raises CheckpointError if it is missing, damaged, edited or another format."""
     header, tensors = _read(path)
     _check_tensors(path, header, tensors)
     try:
@@ -142,7 +145,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def require_finite(tensors: Tensors) -> None:
-    """Raises CheckpointError for values that are not finite."""
+    """Raises CheckpointError if a value is not finite."""
     for name, tensor in tensors.items():
         if not np.isfinite(tensor).all():
             raise CheckpointError(f"tensor {name} has values that are not finite")
@@ -150,20 +153,20 @@ def require_finite(tensors: Tensors) -> None:
 
 def _read(path: Path) -> tuple[Header, dict[str, Array]]:
     try:
-        path.open("rb").close()  # safetensors says of a file that may not be read that there is none
+        path.open("rb").close()  # safetensors reports an unreadable file as missing
     except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: there is no such file") from error
+        raise CheckpointError(f"{path}: the file does not exist") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     try:
         with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(METADATA_KEY)
-            # copies: what stays mapped would change with the file, and end the process if that were cut short
+            # Copied, because mapped tensors change with the file and crash the process when it is truncated.
             tensors = {name: np.array(file.get_tensor(name)) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two for types NumPy lacks
-        raise CheckpointError(f"{path}: not a safetensors file, or a truncated or damaged one") from error
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:  # the last two: types that NumPy lacks
+        raise CheckpointError(f"{path}: not a safetensors file, or truncated or damaged") from error
     if text is None:
-        raise CheckpointError(f"{path}: a safetensors file, but not one of facepair's checkpoints")
+        raise CheckpointError(f"{path}: a safetensors file, but not a facepair checkpoint")
     try:
         return Header.model_validate_json(text), tensors
     except ValidationError as error:
@@ -173,7 +176,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Array]]:
 
 
 def _check_tensors(path: Path, header: Header, tensors: Tensors) -> None:
-    """Every tensor that the network has, in the shape and type that it has there, and no other."""
+    """Raises CheckpointError unless the file has exactly the network's tensors, with their shapes and types."""
     expected = header.network.tensor_shapes()
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise CheckpointError(f"{path}: tensor {name!r} is {'missing' if name in expected else 'not of this network'}")
@@ -183,7 +186,7 @@ def _check_tensors(path: Path, header: Header, tensors: Tensors) -> None:
 
 
 def _storage_dtype(shape: tuple[int, ...]) -> np.dtype[Any]:
-    """Half precision for kernels and matrices, single for vectors; batch normalisation counts batches in int64."""
+    """Half precision for kernels and matrices, single for vectors, int64 for batch normalisation's counters."""
     if not shape:
         return np.dtype(np.int64)
     return np.dtype(np.float16 if len(shape) >= 2 else np.float32)
@@ -193,13 +196,14 @@ def _embedding_digest(description: Description, tensors: Tensors) -> str:
     digest = hashlib.sha256(_canonical(description.model_dump(mode="json", include={"network", "preprocessing"})))
     for name in sorted(tensors):
         tensor = tensors[name]
-        digest.update(_canonical([name, f"torch.{tensor.dtype}", list(tensor.shape)]))  # as PyTorch names its types
+        # PyTorch's names of types, as in the digests of the first checkpoints
+        digest.update(_canonical([name, f"torch.{tensor.dtype}", list(tensor.shape)]))
         digest.update(tensor.tobytes())
     return digest.hexdigest()
 
 
 def _checkpoint_digest(header: Header) -> str:
-    """The header names the tensors' digest, so a digest of the header, without itself, covers everything."""
+    """Covers the tensors too, since the header contains their digest."""
     return hashlib.sha256(_canonical(header.model_dump(mode="json", exclude={"checkpoint_sha256"}))).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""Which device computes, and what becomes of its faults."""
+"""Selects the device that computes, and classifies its errors."""
 
 import re
 import traceback
@@ -7,37 +7,39 @@ import torch
 
 from model.errors import DeviceError, DeviceExhausted, DeviceLost
 
-# What CUDA and its libraries say; PyTorch raises some of it as plain RuntimeErrors.
-OF_CUDA = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|CUDNN_STATUS|CUFFT_|cuFFT error")
-OF_MEMORY = re.compile(r"out of memory|ALLOC_FAILED|DefaultCPUAllocator")
-EXHAUSTED = "the device has too little memory at this moment; ask again, or send fewer images at once"
-LOST = "the device failed, and the replica ends; ask another"
+# Messages of CUDA and its libraries: PyTorch raises some of their errors as plain RuntimeErrors.
+CUDA_MESSAGE = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|CUDNN_STATUS|CUFFT_|cuFFT error")
+MEMORY_MESSAGE = re.compile(r"out of memory|ALLOC_FAILED|DefaultCPUAllocator")
+MSG_DEVICE_EXHAUSTED = "the device is short of memory at the moment; try again later, or send fewer images at once"
+MSG_DEVICE_LOST = "the device failed and this replica is shutting down; send the request to another replica"
 
 
 def select_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> a device that is there. Raises DeviceError."""
+    """`auto`, `cpu`, `cuda` or `cuda:N` -> an available device. Raises DeviceError."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise DeviceError(f"device {name!r} is not known; use auto, cpu, cuda or cuda:N")
+        raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     if name == "cpu":
         return torch.device("cpu")
     index = int(name.partition(":")[2] or 0)
     if not torch.cuda.is_available():
-        raise DeviceError(f"device {name} was asked for, but PyTorch finds no GPU here; use --device cpu or auto")
+        raise DeviceError(f"device {name} is not available: PyTorch finds no GPU; use --device cpu or auto")
     if index >= torch.cuda.device_count():
-        raise DeviceError(f"device {name} was asked for, but there are only {torch.cuda.device_count()} GPUs here")
+        raise DeviceError(
+            f"device {name} is not available: there are {torch.cuda.device_count()} GPUs, numbered from 0"
+        )
     return torch.device("cuda", index)
 
 
 def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:
-    """What the error says of the device, or None if it says nothing of it."""
+    """The device's fault that a PyTorch error stands for, or None if it has another cause."""
     text = str(error)
     fault: DeviceExhausted | DeviceLost
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or OF_MEMORY.search(text):
-        fault = DeviceExhausted(EXHAUSTED)
-    elif isinstance(error, torch.AcceleratorError) or OF_CUDA.search(text):
-        fault = DeviceLost(LOST)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or MEMORY_MESSAGE.search(text):
+        fault = DeviceExhausted(MSG_DEVICE_EXHAUSTED)
+    elif isinstance(error, torch.AcceleratorError) or CUDA_MESSAGE.search(text):
+        fault = DeviceLost(MSG_DEVICE_LOST)
     else:
         return None
     fault.add_note("".join(traceback.format_exception(error)))

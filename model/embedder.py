@@ -1,4 +1,4 @@
-"""What every runtime of networks can do, so that one can stand in for another.
+"""The interface of the runtimes that can run a network.
 
 B batch, D embedding
 """
@@ -12,37 +12,35 @@ from model.checkpoint import Checkpoint
 class Embedder(Protocol):
     """A checkpoint's network on a device: crops to embeddings, embeddings to similarities.
 
-    On a CPU any number of threads may call it at once, on a GPU one at a time. Each method raises DeviceExhausted where
-    the device has too little memory, and DeviceLost where it failed.
+    On a CPU any number of threads may call it at once, on a GPU one at a time. Every method raises DeviceExhausted if
+    the device has too little memory, and DeviceLost if it failed.
     """
 
     device: str
     """The device that computes: `cpu`, `cuda:0`, ..."""
     canary: Embeddings
-    """The embeddings of the canary pair, (2, D), on the CPU, before the network was changed to run fast."""
+    """The canary pair's embeddings (2, D), computed on the CPU before the network was optimised for speed."""
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
         ...
 
     def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,), 0 to 1; symmetric."""
+        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric."""
         ...
 
     def use_threads(self, count: int) -> None:
-        """Sets how many CPU threads the calls of this thread take."""
+        """Sets how many CPU threads a call from the current thread uses."""
         ...
 
     def release_memory(self) -> None:
-        """Returns to the device what is kept for later calls."""
+        """Returns memory that is cached for later calls to the device."""
         ...
 
 
 def open_embedder(checkpoint: Checkpoint, device: str = "auto") -> Embedder:
-    """The checkpoint's network by the runtime for that device (`auto`, `cpu`, `cuda` or `cuda:N`). Raises DeviceError.
-
-    Runtimes are imported here, so that nothing else needs one that is not used.
-    """
+    """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`). Raises DeviceError."""
+    # Imported here, so that a process needs only the runtime that it uses.
     from model.device import select_device
     from model.networks.embedder import TorchEmbedder
 

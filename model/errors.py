@@ -1,4 +1,4 @@
-"""Every way in which the network and the training fail, as one tree; the service's own errors are beside its settings.
+"""The exceptions of model/ and training/, as one tree. The service's own exceptions are in app/.
 
 FacepairError
 ├── ImageError
@@ -21,7 +21,7 @@ FacepairError
 ├── DataError
 └── TrainingError
 
-A message is one line. It says what is wrong and, where somebody can act on it, what to do.
+A message is one line that says what is wrong and, if the reader can act on it, what to do.
 It never contains pixels, embeddings or the name of an uploaded file.
 """
 
@@ -31,31 +31,31 @@ class FacepairError(Exception):
 
 
 class ImageError(FacepairError):
-    """A picture that cannot be used."""
+    """An image cannot be used."""
 
 
 class EmptyImage(ImageError):
-    """No bytes at all."""
+    """The image has no bytes."""
 
 
 class UnsupportedImage(ImageError):
-    """The bytes do not begin like any format that is taken."""
+    """The first bytes are not those of a supported format."""
 
 
 class UndecodableImage(ImageError):
-    """The bytes begin like an image, and cannot be decoded as one."""
+    """The format is supported, but the data cannot be decoded."""
 
 
 class ImageTooLarge(ImageError):
-    """More pixels than the limit allows."""
+    """The image has more pixels than allowed."""
 
 
 class ImageTooSmall(ImageError):
-    """A side shorter than the limit allows."""
+    """A side of the image is shorter than allowed."""
 
 
 class FaceError(ImageError):
-    """A picture whose face cannot be used."""
+    """The faces of an image cannot be used."""
 
 
 class NoFace(FaceError):
@@ -63,44 +63,44 @@ class NoFace(FaceError):
 
 
 class SeveralFaces(FaceError):
-    """More than one face, where only one may be."""
+    """More than one face was found where only one is allowed."""
 
 
 class TooManyFaces(FaceError):
-    """More faces than a request may have."""
+    """The images have more faces than a request may have."""
 
 
 class FaceTooSmall(FaceError):
-    """Too few pixels between the eyes."""
+    """The face has too few pixels between the eyes."""
 
 
 class CheckpointError(FacepairError):
-    """A checkpoint that is damaged, foreign or not fit to serve."""
+    """A checkpoint is missing, damaged, of another format or not fit to serve."""
 
 
 class DetectorError(FacepairError):
-    """A face detector that is missing, damaged, or not the one that a checkpoint was made with."""
+    """The face detector is missing, damaged, or not the one that a checkpoint was made with."""
 
 
 class DeviceError(FacepairError):
-    """A device that was asked for and is not there."""
+    """The requested device is unknown or not available."""
 
 
 class DeviceExhausted(FacepairError):
-    """A device without the memory for this pass; a smaller one may fit."""
+    """The device has too little memory for this pass; a smaller batch may fit."""
 
 
 class DeviceLost(FacepairError):
-    """A device that failed, and computes no more in this process."""
+    """The device failed and cannot be used again in this process."""
 
 
 class InferenceError(FacepairError):
-    """The network answered with numbers that are not finite."""
+    """The network returned values that are not finite."""
 
 
 class DataError(FacepairError):
-    """Training data that is missing or malformed."""
+    """Training data is missing or malformed."""
 
 
 class TrainingError(FacepairError):
-    """A training run that cannot go on."""
+    """A training run cannot continue."""

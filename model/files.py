@@ -1,4 +1,4 @@
-"""Files that are either as they were or complete, whatever interrupts their writing."""
+"""Atomic replacement of files: an interrupted write leaves the old file as it was."""
 
 import os
 import re
@@ -10,9 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path` to write to; on success it takes the place of `path`, on failure it is removed.
+    """Yields a partial file in the same folder to write to; it replaces `path` on success and is removed on failure.
 
-    Each process has its own partial file; those that killed processes of this host left are removed.
+    Each process has its own partial file. Those left by killed processes of this host are removed first.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_stale(path)
@@ -21,40 +21,40 @@ def replacing(path: Path) -> Iterator[Path]:
         yield partial
         _flush(partial)
         partial.replace(path)
-        _flush(path.parent)
+        _flush(path.parent)  # the new name; without it a power failure can bring the old file back
     finally:
         partial.unlink(missing_ok=True)
 
 
 def partial_of(path: Path, process: int) -> Path:
-    """Where the process with that id, of this host, writes what is to become `path`."""
+    """The partial file that the process of this host with that id writes before it replaces `path`."""
     return path.with_name(f".{path.name}.{socket.gethostname()}.{process}.partial")
 
 
 def partials(path: Path) -> list[Path]:
-    """The partial files of `path` that are this host's: those being written, and those that killed processes left."""
+    """This host's partial files of `path`: those being written, and those left by killed processes."""
     name = re.compile(re.escape(f".{path.name}.{socket.gethostname()}.") + r"[0-9]+\.partial")
     return sorted(found for found in path.parent.glob(".*.partial") if name.fullmatch(found.name))
 
 
 def _remove_stale(path: Path) -> None:
     for partial in partials(path):
-        if not _lives(int(partial.name.split(".")[-2])):
+        if not _is_running(int(partial.name.split(".")[-2])):
             partial.unlink(missing_ok=True)
 
 
-def _lives(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
-        os.kill(process, 0)  # signal 0 only asks
+        os.kill(process, 0)  # signal 0 only checks that the process exists
     except ProcessLookupError:
         return False
-    except PermissionError:  # it is another user's
+    except PermissionError:  # the process belongs to another user
         return True
     return True
 
 
 def _flush(path: Path) -> None:
-    """Waits until a file's bytes, or a folder's entries, are on the disk."""
+    """Waits until a file's bytes, or a folder's entries, are on disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""What a similarity means: from 0 to 1, higher for the same person; thresholds, rates and the decision."""
+"""Thresholds, false match rates and the decision. A similarity is from 0 to 1, higher for the same person."""
 
 from typing import Literal, Self
 
@@ -9,7 +9,7 @@ Decision = Literal["same", "different"]
 
 
 class Threshold(BaseModel):
-    """The similarity from which two pictures count as the same person, and how it was chosen."""
+    """The similarity from which two faces count as the same person, and how it was chosen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -20,9 +20,9 @@ class Threshold(BaseModel):
 
 
 class OperatingPoint(BaseModel):
-    """A threshold for a wanted false match rate, and the rate that was measured there, with its 95% interval.
+    """A threshold for a false match rate of at most `max_fmr`, with the measured rate and its 95% interval.
 
-    The rate is over `pairs` impostor pairs of `people` people; the interval is over people.
+    `fmr` was measured on `pairs` impostor pairs of `people` people; the interval comes from resampling people.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -38,9 +38,9 @@ class OperatingPoint(BaseModel):
 
 
 class FalseMatchCurve(BaseModel):
-    """The false match rate at each of some thresholds, over `pairs` impostor pairs of `people` people.
+    """The false match rate by threshold, measured on `pairs` impostor pairs of `people` people.
 
-    Thresholds rise, rates fall; the last rate is the lowest that so many pairs can show.
+    Thresholds rise and rates fall. The last rate is the lowest that this number of pairs can show.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -54,22 +54,22 @@ class FalseMatchCurve(BaseModel):
     @model_validator(mode="after")
     def _check_monotonic(self) -> Self:
         if len(self.thresholds) != len(self.rates):
-            raise ValueError("a curve has as many rates as thresholds")
+            raise ValueError("a curve needs as many rates as thresholds")
         if list(self.thresholds) != sorted(set(self.thresholds)) or not 0 < min(self.rates) <= max(self.rates) <= 1:
-            raise ValueError("a curve's thresholds rise and its rates lie between 0 and 1")
+            raise ValueError("a curve's thresholds must rise and its rates lie between 0 and 1")
         if list(self.rates) != sorted(self.rates, reverse=True):
-            raise ValueError("a curve's rates fall")
+            raise ValueError("a curve's rates must not rise with the threshold")
         return self
 
     def rate_at(self, value: float) -> float:
-        """The share of impostor pairs that are at least as similar, interpolated in the rate's logarithm.
+        """The share of impostor pairs with at least this similarity, interpolated in the rate's logarithm.
 
-        Beyond the last threshold it is the last rate, of which the true one is not known to be lower.
+        Above the last threshold it is the last rate, an upper bound.
         """
         logarithms = np.log(self.rates)
         return float(np.exp(np.interp(value, self.thresholds, logarithms)))
 
 
 def decide(value: float, threshold: float) -> Decision:
-    """A similarity at the threshold counts as the same person."""
+    """A similarity equal to the threshold counts as the same person."""
     return "same" if value >= threshold else "different"

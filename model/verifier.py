@@ -1,4 +1,4 @@
-"""A loaded checkpoint: crops to embeddings, embeddings to similarities, checked.
+"""A loaded checkpoint that turns crops into embeddings and embeddings into similarities, and checks its results.
 
 B batch, H W pixels, D embedding
 """
@@ -13,13 +13,13 @@ from model.checkpoint import Checkpoint, Header
 from model.embedder import Embedder, open_embedder
 from model.errors import CheckpointError, InferenceError
 
-# Of similarities, and of embeddings as a share of their length. A GPU convolves in TF32 (10 bits of mantissa), so it
-# differs more from the CPU on which the record was made than another CPU does.
+# The largest accepted difference: of similarities, and of embeddings relative to their length. A GPU convolves in TF32
+# (10 bits of mantissa), so it differs more from the CPU that made the record than another CPU does.
 CANARY_TOLERANCE = {"cpu": 1e-4, "cuda": 1e-2}
 
 
 class Verifier:
-    """A network and what its checkpoint says of it; its methods raise what those of `Embedder` do, too."""
+    """A network and its checkpoint's header. Methods also raise what those of `Embedder` raise."""
 
     def __init__(self, header: Header, embedder: Embedder) -> None:
         self.header = header
@@ -27,28 +27,28 @@ class Verifier:
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, device: str = "auto") -> Self:
-        """The verifier of a checkpoint on a device: `auto`, `cpu`, `cuda` or `cuda:N`. Raises DeviceError."""
+        """A checkpoint's verifier on a device: `auto`, `cpu`, `cuda` or `cuda:N`. Raises DeviceError."""
         return cls(checkpoint.header, open_embedder(checkpoint, device))
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Raises InferenceError."""
         embeddings = self.embedder.embed(pixels)
         if not np.isfinite(embeddings).all():
-            raise InferenceError("the network gave an embedding that is not finite")
+            raise InferenceError("the network returned an embedding that is not finite")
         return embeddings
 
     def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,) similarities, 0..1; symmetric. Raises InferenceError."""
+        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric. Raises InferenceError."""
         similarities = self.embedder.compare(left, right)
         if not np.isfinite(similarities).all():
-            raise InferenceError("the comparison gave a similarity that is not finite")
+            raise InferenceError("the network returned a similarity that is not finite")
         return similarities
 
     def check_canary(self) -> None:
-        """Embeds and scores the canary pair.
+        """Checks that the network still computes what it should on the canary pair.
 
-        Raises CheckpointError unless the similarity is as the checkpoint records and the embeddings are those that the
-        network had when it was loaded: similarities near 1 hide a changed network.
+        Raises CheckpointError if the similarity differs from the one in the checkpoint, or the embeddings from those
+        that the network returned when it was loaded.
         """
         device, recorded = self.embedder.device, self.header.canary_similarity
         tolerance = CANARY_TOLERANCE[device.partition(":")[0]]
@@ -58,10 +58,11 @@ class Verifier:
             raise CheckpointError(
                 f"the canary pair scores {found:.6f} on {device}, but the checkpoint records {recorded:.6f}"
             )
+        # The similarity alone is not enough: near 1 it hardly changes with the embeddings.
         lengths = np.linalg.norm(self.embedder.canary, axis=1).clip(1e-6)
         apart = float((np.linalg.norm(embeddings - self.embedder.canary, axis=1) / lengths).max())
         if not apart <= tolerance:
             raise CheckpointError(
-                f"the canary pair's embeddings on {device} are {apart:.1e} of their length from those that the network "
-                "had when it was loaded"
+                f"the canary pair's embeddings on {device} differ by {apart:.1e} of their length from those that the "
+                "network returned when it was loaded"
             )

@@ -12,7 +12,7 @@ from prometheus_client import Gauge
 from app.api.problems import Problem, from_domain
 from app.lifecycle import Drain
 from app.metrics import Metrics
-from model.device import LOST
+from model.device import MSG_DEVICE_LOST
 from model.errors import DeviceLost
 
 
@@ -53,7 +53,7 @@ class Admission:
     def require_device(self) -> None:
         """Raises Problem if there is nothing to work with any more."""
         if self._drain.device_lost:
-            raise from_domain(DeviceLost(LOST))
+            raise from_domain(DeviceLost(MSG_DEVICE_LOST))
 
 
 class Turn:

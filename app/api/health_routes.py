@@ -13,7 +13,7 @@ from app.api.problems import Problem
 from app.api.reports import name_model
 from app.api.schemas import Health, Info, Limits
 from model import __version__
-from model.device import LOST
+from model.device import MSG_DEVICE_LOST
 
 logger = logging.getLogger("facepair")
 
@@ -60,7 +60,7 @@ async def ready(request: Request) -> Health:
     """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
     drain = drain_of(request)
     if drain.device_lost:
-        raise Problem("not_ready", LOST)
+        raise Problem("not_ready", MSG_DEVICE_LOST)
     if drain.begun:
         raise Problem("not_ready", "the replica is leaving; ask another")
     _require_no_fault(request)

@@ -18,7 +18,7 @@ from app.engine.fork_server import ForkServer
 from app.lifecycle import Drain
 from app.metrics import Metrics
 from model.arrays import Embeddings, Pixels
-from model.device import LOST
+from model.device import MSG_DEVICE_LOST
 from model.errors import DeviceExhausted, DeviceLost
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
 from model.verifier import Verifier
@@ -184,7 +184,7 @@ class Inference:
     def _attempt(self, jobs: list[_Job], max_batch: int) -> list[object]:
         """What each job asked for, or the exception that it ended in, in passes of at most `max_batch` images."""
         if self._drain.device_lost:
-            return [DeviceLost(LOST)] * len(jobs)
+            return [DeviceLost(MSG_DEVICE_LOST)] * len(jobs)
         images = [image for job in jobs for image in job.images]
         try:
             ends = np.cumsum([len(job.images) for job in jobs])

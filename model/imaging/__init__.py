@@ -1,1 +1,1 @@
-"""From the bytes of an image file to what a network sees of it, uint8. Imports no torch."""
+"""From the bytes of an image file to a photo, and from a photo to the crops that a network sees. Imports no torch."""

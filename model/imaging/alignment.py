@@ -1,6 +1,6 @@
 """Similarity transforms of points: scale, rotation and shift.
 
-Points are (x, y), with the centre of the first pixel at 0.5.
+Points are (x, y); the centre of the first pixel is at 0.5.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from model.arrays import Points
 
 
 class SimilarityTransform(NamedTuple):
-    """A similarity transform: p -> matrix p + shift; matrix float64 (2, 2) is scale times rotation, shift (2,)."""
+    """p -> matrix p + shift, where matrix, float64 (2, 2), is scale times rotation, and shift is (2,)."""
 
     matrix: Points
     shift: Points
@@ -30,14 +30,14 @@ class SimilarityTransform(NamedTuple):
 
 
 def fit_similarity(source: Points, target: Points) -> SimilarityTransform:
-    """The similarity transform of least squares from source (N, 2) to target (N, 2), without reflection.
+    """The least-squares similarity transform from source (N, 2) to target (N, 2), without reflection.
 
     Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
     """
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     centred, wanted = source - source_mean, target - target_mean
     left, singular, right = np.linalg.svd(wanted.T @ centred / len(source))
-    sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])
+    sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])  # -1 turns a reflection into a rotation
     scale = float((singular * sign).sum() / (centred**2).sum(axis=1).mean())
     matrix: Points = scale * (left * sign) @ right
     shift: Points = target_mean - matrix @ source_mean

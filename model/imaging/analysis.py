@@ -1,4 +1,4 @@
-"""What is seen in one uploaded image: the faces that were asked for, as the network takes them, and what is wrong.
+"""From a photo to the crops that the network sees: the requested faces, with their quality and warnings.
 
 H W pixels
 """
@@ -18,23 +18,26 @@ from model.imaging.detection import Face, FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality, QualityRanges, warnings_of
 
-# As in the model, or the whole picture, or every face; "any" is every face, and none is no error.
+# One face, or "none" for the whole photo, or every face: "all" requires at least one, "any" does not.
 Choice = FaceChoice | Literal["none", "all", "any"]
 
-NEARLY_AS_LARGE = 0.8
-FACE_OF_CROP = 0.7
-# Of 2,000 people's pictures in LFW the faces of 7 score lower. Turned upside down two in three are missed; in the
-# rest the detector takes the mouth for eyes, and nine of ten score lower.
-SURE_SCORE = 0.86
-NOT_LOOKED_FOR = "no face was looked for: the picture was taken to be in the model's frame already"
-ANOTHER_FACE = "another face is nearly as large as the one that was taken"
-BEYOND_THE_EDGE = "the face reaches beyond the picture's edge"
+# A second face of at least this share of the chosen face's size is worth a warning.
+SIMILAR_SIZE = 0.8
+# The middle part of a crop that the face fills, as a share of the crop's side.
+FACE_SHARE = 0.7
+# Of the faces of 2,000 people in LFW, 7 score lower. Turned upside down, two in three are not found; of the others,
+# whose mouth the detector mistakes for the eyes, nine in ten score lower.
+RELIABLE_SCORE = 0.86
+MSG_NOT_DETECTED = "no face was looked for: the image is assumed to be in the model's frame already"
+MSG_ANOTHER_FACE = "another face is nearly as large as the chosen one"
+MSG_LEAVES_IMAGE = "the face reaches beyond the image's edge"
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalysedFace:
-    """One face: which it is, the largest being 0; in upright pixels of the file; and as the network sees it, uint8
-    (H, W) or (H, W, 3).
+    """A face, in pixels of the upright image, and its crop, `pixels`: uint8 (H, W) or (H, W, 3).
+
+    `index` is its place among the photo's faces, 0 for the largest.
     """
 
     index: int
@@ -45,16 +48,16 @@ class AnalysedFace:
 
     @property
     def usable(self) -> bool:
-        """Whether it has enough pixels to be embedded."""
+        """Whether the face has enough pixels to be embedded."""
         return self.quality.inter_eye_px >= MIN_INTER_EYE_PX
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageAnalysis:
-    """An image as the network sees it. The decoded picture is let go: it may take megabytes.
+    """What the network sees of one image. The photo is not kept, since it can take many megabytes.
 
-    `whole` is the picture as it is, where no face was looked for; else `faces` has the one that was taken, or with
-    `all_faces` every one, of `faces_found`.
+    `whole` is the crop of the whole photo if no face was looked for. Otherwise `faces` has the chosen face or, with
+    `all_faces`, every face, out of `faces_found`. Detection and alignment took `face_s` seconds.
     """
 
     format: Format
@@ -69,33 +72,34 @@ class ImageAnalysis:
 
     @property
     def pixels(self) -> Pixels:
-        """Of the one face that was asked for, or of the whole picture."""
+        """The crop of the chosen face, or of the whole photo."""
         return self.faces[0].pixels if self.whole is None else self.whole
 
 
 class TooManyTogether(TooManyFaces):
-    """More faces than a request may have, in all its images together."""
+    """The images of a request together have more faces than a request may have."""
 
 
 class FaceAllowance:
-    """How many faces the images of one request may have. A decoder gets it as it is when its image begins."""
+    """How many faces the images of one request may have. A decoder process gets a copy with each image."""
 
     def __init__(self, max_faces: int) -> None:
         self._max_faces = self._left = max_faces
 
     def require(self, faces: int) -> None:
-        """Called before there is work on the faces of one image. Raises TooManyFaces if it has too many by itself,
-        TooManyTogether if it has with those that were taken.
+        """Checks the faces of one image before any work is done on them.
+
+        Raises TooManyFaces if the image alone has too many, TooManyTogether if it has with the images before it.
         """
         if faces > self._max_faces:
-            raise TooManyFaces(f"there are {faces} faces, and a request may have {self._max_faces}; crop the picture")
+            raise TooManyFaces(f"there are {faces} faces, and a request may have {self._max_faces}; crop the image")
         if faces > self._left:
             raise TooManyTogether(
                 f"the images have more than the {self._max_faces} faces that a request may have; send fewer images"
             )
 
     def take(self, faces: int) -> None:
-        """Takes those of one image. Raises as `require` does."""
+        """Counts the faces of one image. Raises as `require` does."""
         self.require(faces)
         self._left -= faces
 
@@ -109,10 +113,10 @@ def analyse(
     trained_on: QualityRanges | None = None,
     allowance: FaceAllowance | None = None,
 ) -> ImageAnalysis:
-    """What the network sees of a decoded photo: the one way from pictures to crops, for requests and for training.
+    """The crops of a photo. Requests and training both make their crops here.
 
-    Networks without an `alignment`, and `choice` "none", take the whole picture and need no `finder`. With "all" and
-    "any" the `allowance` is asked before the faces are straightened. Raises FaceError.
+    Without an `alignment`, and with `choice` "none", the crop is the whole photo and no `finder` is needed. With "all"
+    and "any" the `allowance` is checked before faces are aligned. Raises FaceError.
     """
     started = time.perf_counter()
     whole: Pixels | None = None
@@ -121,7 +125,7 @@ def analyse(
     warnings: list[str] = []
     if config.alignment is None or choice == "none":
         whole = resize(photo, config)
-        warnings = [NOT_LOOKED_FOR] if config.alignment else []
+        warnings = [MSG_NOT_DETECTED] if config.alignment else []
     else:
         assert finder
         chosen, found = _choose_faces(photo, choice, finder, allowance)
@@ -147,7 +151,7 @@ def analyse(
 def _choose_faces(
     photo: Photo, choice: Choice, finder: FaceFinder, allowance: FaceAllowance | None
 ) -> tuple[list[int], list[Face]]:
-    """The indices of the faces that are asked for, and all faces, the largest first."""
+    """The indices of the requested faces, and all faces, largest first."""
     found = find_faces(photo, finder, include_small=choice in ("only", "all", "any"))
     if choice in ("largest", "center", "only"):
         return [choose(found, choice, photo)], found
@@ -165,20 +169,20 @@ def _describe_face(
     eyes = config.alignment.points(config.side_px, config.crop)[:2]
     warnings = warnings_of(crop.quality, trained_on, float(eyes[1, 0] - eyes[0, 0]))
     if _leaves_image(crop.face, photo, config.alignment.points(1, config.crop)):
-        warnings.append(BEYOND_THE_EDGE)
-    if not warnings and crop.face.score < SURE_SCORE:  # what else there is explains it
+        warnings.append(MSG_LEAVES_IMAGE)
+    if not warnings and crop.face.score < RELIABLE_SCORE:  # another warning already explains a low score
         warnings.append(f"the face has a score of {crop.face.score:.2f}: it may be covered, turned away or upside down")
     return AnalysedFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
 
 
 def _leaves_image(face: Face, photo: Photo, template: Points) -> bool:
-    """Whether the middle of what the network sees, where the face is, lies in part outside the picture."""
-    margin = (1 - FACE_OF_CROP) / 2
+    """Whether the middle part of the crop, which the face fills, reaches beyond the photo."""
+    margin = (1 - FACE_SHARE) / 2
     corners = np.array([[x, y] for x in (margin, 1 - margin) for y in (margin, 1 - margin)])
     placed = fit_similarity(template, face.landmarks)(corners)
     return bool((placed < 0).any() or (placed > [photo.width_px, photo.height_px]).any())
 
 
 def _similar_faces(found: list[Face], taken: int) -> list[str]:
-    least = NEARLY_AS_LARGE * found[taken].size_px
-    return [ANOTHER_FACE] if any(face.size_px >= least for i, face in enumerate(found) if i != taken) else []
+    least = SIMILAR_SIZE * found[taken].size_px
+    return [MSG_ANOTHER_FACE] if any(face.size_px >= least for i, face in enumerate(found) if i != taken) else []

@@ -1,7 +1,7 @@
-"""From the bytes of an image file to an upright 8-bit picture, grey and where it is wanted in colour.
+"""From the bytes of an image file to a photo: upright, 8 bits, grey and optionally in colour.
 
-The number of parts of a file is limited too: a small file may have enough of them to decode for minutes (JPEG: ITU-T
-T.81, annex B; PNG: W3C, Portable Network Graphics, third edition, 5).
+Besides the pixels, the parts of a file are limited, since a small file can have enough of them to take minutes (JPEG:
+ITU-T T.81, annex B; PNG: W3C, Portable Network Graphics, third edition, 5).
 """
 
 import io
@@ -29,26 +29,26 @@ UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)
-# A progressive JPEG has about ten; each may be of a few bytes and goes over all pixels again.
+# A progressive JPEG has about ten scans. Each can have as little as a few bytes, and decodes all pixels again.
 MAX_SCANS = 100
-# Segments, chunks, or bytes that belong to none; a photo has some dozen, and Pillow looks at each in Python.
+# Segments, chunks and stray bytes: a photo has a few dozen, and Pillow handles each of them in Python.
 MAX_PARTS = 20_000
 
 MARKER = re.compile(rb"\xff[^\x00\xff]")
-# What ends a scan's data, to which 0 and the restart markers belong; more bytes of 255 may stand before it.
+# A scan's data contains stuffed zeros and restart markers; any other marker ends it.
 MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-# Markers after which Pillow expects no length.
-BARE = {0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)}
+# Markers after which Pillow reads no length.
+MARKERS_WITHOUT_LENGTH = {0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)}
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 PNG_SIGNATURE_BYTES, PNG_CHUNK_BYTES = 8, 12
-# The standard allows one of each, and Pillow unpacks every colour profile to as much as a megabyte.
-AT_MOST_ONE = {b"iCCP", b"eXIf"}
+# The standard allows one of each. Pillow decompresses every colour profile, to as much as a megabyte.
+UNIQUE_CHUNKS = {b"iCCP", b"eXIf"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageLimits:
-    """What `decode` refuses, judged by the header before a pixel is decoded."""
+    """What `decode` refuses, judged by the header before any pixel is decoded."""
 
     max_pixels: int = 50_000_000
     min_side_px: int = 32
@@ -56,9 +56,9 @@ class ImageLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A decoded picture: upright, perhaps reduced; with the upright size it had in its file.
+    """A decoded image: upright and possibly reduced. `width_px` and `height_px` are the full upright size.
 
-    In `grey` (mode L) faces are looked for; `picture` is what the network sees of it, the same or RGB.
+    Faces are detected in `grey` (mode L); crops are taken from `picture`, which is `grey` or RGB.
     """
 
     grey: Image.Image
@@ -69,10 +69,10 @@ class Photo:
 
 
 def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Photo:
-    """The bytes of a JPEG, PNG or WebP file -> the upright picture that they look like.
+    """The bytes of a JPEG, PNG or WebP file -> a photo.
 
-    EXIF orientation is applied, transparency is laid over white, 16 bits become 8, of an animation the first frame
-    counts. Raises EmptyImage, UnsupportedImage, UndecodableImage, ImageTooLarge or ImageTooSmall.
+    EXIF orientation is applied, transparency becomes white, 16 bits become 8, and an animation gives its first frame.
+    Raises EmptyImage, UnsupportedImage, UndecodableImage, ImageTooLarge or ImageTooSmall.
     """
     kind = sniff(data)
     limits = limits or ImageLimits()
@@ -84,16 +84,16 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(_too_large(limits)) from error
-    except Exception as error:  # Pillow's parsers raise whatever the bytes lead them into
+    except Exception as error:  # damaged bytes make Pillow's parsers raise many types of exceptions
         raise UndecodableImage(f"the {kind} header is damaged") from error
     width, height = image.size
     _check_size(width, height, limits)
     try:
         if kind == "PNG":
-            Image.open(io.BytesIO(data), formats=[kind]).verify()  # loading leaves the pixels' checksums unread
+            Image.open(io.BytesIO(data), formats=[kind]).verify()  # load() does not check the pixels' checksums
         image = _load(image, config)
         orientation = _orientation(image)
-        image = _as_seen(image, "RGB" if config.colour == "rgb" else "L")  # and the file's decoder can go
+        image = _flatten(image, "RGB" if config.colour == "rgb" else "L")  # also frees the file's decoder
         picture = _upright(image, orientation)
         grey = picture if picture.mode == "L" else picture.convert("L")
     except Exception as error:  # as above: OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error
@@ -104,16 +104,16 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
 
 
 def sniff(data: bytes) -> Format:
-    """The format that the first bytes announce. Raises EmptyImage or UnsupportedImage."""
+    """The format by the first bytes. Raises EmptyImage or UnsupportedImage."""
     if not data:
-        raise EmptyImage("the image has no bytes")
+        raise EmptyImage("the image has no bytes; send a JPEG, PNG or WebP file")
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "PNG"
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WEBP"
-    raise UnsupportedImage("the image is not JPEG, PNG or WebP")
+    raise UnsupportedImage("the image is not JPEG, PNG or WebP; convert it to one of them")
 
 
 def _check_size(width_px: int, height_px: int, limits: ImageLimits) -> None:
@@ -128,15 +128,15 @@ def _too_large(limits: ImageLimits) -> str:
 
 
 def _load(image: Image.Image, config: PreprocessingConfig) -> Image.Image:
-    """Decodes the pixels; a large JPEG at a fraction of its size, which costs a fraction of the time and memory."""
+    """Decodes the pixels, of a large JPEG at a reduced size, which takes less time and memory."""
     least_px = config.draft_margin * config.side_px
     image.draft(None, (least_px, least_px))
     image.load()
     return image
 
 
-def _as_seen(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
-    """Any mode of the three formats -> grey or RGB, over white."""
+def _flatten(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    """Any mode of the three formats -> grey or RGB on white."""
     if image.mode.startswith("I"):  # 16-bit grey, which convert("L") would clip to white
         values = np.asarray(image, dtype=np.uint16)
         clear = values == image.info.get("transparency", -1)
@@ -144,7 +144,7 @@ def _as_seen(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
     if image.has_transparency_data:
         image = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new(mode, image.size, "white")
-        white.paste(image, mask=image)  # Pillow converts the one and takes alpha of the other, without a copy
+        white.paste(image, mask=image)  # converts the colours and applies the alpha channel without a copy
         return white
     return image if image.mode == mode else image.convert(mode)
 
@@ -154,7 +154,7 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, any integer; 1 where none can be read, for many good pictures have bad EXIF."""
+    """The EXIF orientation, any integer; 1 if it cannot be read, since many intact photos have broken EXIF data."""
     try:
         return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:
@@ -162,11 +162,8 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _require_few_scans(data: bytes) -> None:
-    """Raises UndecodableImage for a JPEG of more scans, frames, segments or stray bytes than a photo has.
-
-    Until the first scan it goes from marker to marker as Pillow does, which passes over stray bytes one at a time and
-    keeps all components of all frame headers.
-    """
+    """Raises UndecodableImage if a JPEG has more scans, frames, segments or stray bytes than a photo has."""
+    # Pillow skips stray bytes before the first scan one at a time, and keeps the components of all frame headers.
     at, parts, frames, scans = 2, 0, 0, 0
     while parts <= MAX_PARTS:
         found = (MARKER_AFTER_SCAN if scans else MARKER).search(data, at)
@@ -176,27 +173,31 @@ def _require_few_scans(data: bytes) -> None:
             break
         parts += 1
         at = found.end()
-        if found[0][1] not in BARE:
+        if found[0][1] not in MARKERS_WITHOUT_LENGTH:
             at += max(2, int.from_bytes(data[at : at + 2], "big"))
         frames += found[0][1] in FRAME_HEADERS
         scans += found[0][1] == START_OF_SCAN
         if frames > 1:
-            raise UndecodableImage("the JPEG has more than one frame header; save it anew")
+            raise UndecodableImage("the JPEG has more than one frame header; save it again with an image editor")
         if scans > MAX_SCANS:
-            raise UndecodableImage(f"the JPEG has more than {MAX_SCANS} scans; save it anew")
+            raise UndecodableImage(f"the JPEG has more than {MAX_SCANS} scans; save it again with an image editor")
     if parts > MAX_PARTS:
-        raise UndecodableImage(f"the JPEG has more than {MAX_PARTS:,} segments or stray bytes; save it anew")
+        raise UndecodableImage(
+            f"the JPEG has more than {MAX_PARTS:,} segments or stray bytes; save it again with an image editor"
+        )
 
 
 def _require_few_chunks(data: bytes) -> None:
-    """Raises UndecodableImage for a PNG of more chunks, colour profiles or EXIF data than a photo has."""
+    """Raises UndecodableImage if a PNG has more chunks, colour profiles or EXIF chunks than a photo has."""
     at, met = PNG_SIGNATURE_BYTES, set()
     for _ in range(MAX_PARTS):
         if at >= len(data):
             return
         kind = data[at + 4 : at + 8]
         if kind in met:
-            raise UndecodableImage(f"the PNG has more than one {kind.decode()} chunk; save it anew")
-        met |= {kind} & AT_MOST_ONE
+            raise UndecodableImage(
+                f"the PNG has more than one {kind.decode()} chunk; save it again with an image editor"
+            )
+        met |= {kind} & UNIQUE_CHUNKS
         at += PNG_CHUNK_BYTES + int.from_bytes(data[at : at + 4], "big")
-    raise UndecodableImage(f"the PNG has more than {MAX_PARTS:,} chunks; save it anew")
+    raise UndecodableImage(f"the PNG has more than {MAX_PARTS:,} chunks; save it again with an image editor")

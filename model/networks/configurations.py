@@ -1,4 +1,4 @@
-"""What networks look like, as checkpoints store it, and which tensors each of them has. Imports no torch.
+"""The configurations of networks as checkpoints store them, and the tensors of each. Imports no torch.
 
 B batch, C channels, H W pixels, D embedding
 """
@@ -13,13 +13,13 @@ from model.imaging.preprocessing import MAX_SIDE_PX
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 KERNELS = (10, 7, 4, 4)
-# Bounds far beyond use, so that no header makes a network of more than a machine can count.
+# The bounds are far beyond use. They keep a header from demanding a network of absurd size.
 Width = Annotated[int, Field(ge=1, le=8192)]
 Dimension = Annotated[int, Field(ge=1, le=65536)]
 
 
 class NetworkConfig(BaseModel):
-    """What a network looks like. Widths default to the paper's; tests use narrow ones."""
+    """A Siamese network. Widths default to those of the paper (see `siamese`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,42 +32,43 @@ class NetworkConfig(BaseModel):
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Channels, always 1, and side of the pictures."""
+        """Channels, always 1, and side of the crops."""
         return 1, self.side_px
 
     @property
     def features(self) -> int:
-        """Values per image that enter the fully connected layer: 6 x 6 x 256 = 9,216 for the paper's network."""
+        """Inputs of the fully connected layer: 6 x 6 x 256 = 9,216 in the paper."""
         side = self.side_px
         for kernel in KERNELS[:-1]:
             side = (side - kernel + 1) // 2
         return (side - KERNELS[-1] + 1) ** 2 * self.channels[-1]
 
     def tensor_shapes(self) -> Shapes:
-        """Every tensor of the network by the name that it has in a checkpoint."""
+        """The shape of every tensor of the network, by its name in a checkpoint."""
         shapes: Shapes = {}
         layer = 0
         for entering, leaving, kernel in zip((1, *self.channels), self.channels, KERNELS, strict=False):
-            shapes |= _under(f"twin.{layer}", {"weight": (leaving, entering, kernel, kernel), "bias": (leaving,)})
+            shapes |= _prefix(f"twin.{layer}", {"weight": (leaving, entering, kernel, kernel), "bias": (leaving,)})
             if self.batch_norm:
-                shapes |= _under(f"twin.{layer + 1}", _batch_norm(leaving))
+                shapes |= _prefix(f"twin.{layer + 1}", _batch_norm(leaving))
             layer += 4 if self.batch_norm else 3  # convolution, normalisation, ReLU, pooling
-        shapes |= _under("fully_connected", {"weight": (self.dimension, self.features), "bias": (self.dimension,)})
-        return shapes | _under("comparison", {"weight": (1, self.dimension), "bias": (1,)})
+        shapes |= _prefix("fully_connected", {"weight": (self.dimension, self.features), "bias": (self.dimension,)})
+        return shapes | _prefix("comparison", {"weight": (1, self.dimension), "bias": (1,)})
 
 
-# The stem and the last three stages halve the sides.
+# The stem and each of the last three stages halve the sides.
 STRIDE = 16
 Share = Annotated[float, Field(ge=0.05, le=1)]
 Blocks = Annotated[int, Field(ge=0, le=256)]
 
 
 class ResidualConfig(BaseModel):
-    """What a residual network looks like: `views` are shares of the picture's side, each brought to `view_px`.
+    """A residual network with a tower for each region of the crop.
 
-    Of coloured pictures the `grey_views`, counted from 0, see the luma alone, standardised again.
-    With `flip_average` a picture and its mirror image count alike. The towers share out the embedding's `dimension`.
-    Fields that the first checkpoints lacked are left out at their defaults, so that older digests hold.
+    `views` are the regions, as shares of the crop's side; each is resized to `view_px`. In colour networks the
+    `grey_views`, counted from 0, see only the luma, standardised again. The towers' outputs together have `dimension`
+    values. With `flip_average` the embedding is the mean of those of the crop and of its mirror image.
+    Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -93,50 +94,50 @@ class ResidualConfig(BaseModel):
     @model_validator(mode="after")
     def _check_grey_views(self) -> Self:
         if self.grey_views and self.input_channels == 1:
-            raise ValueError("views become grey only where the pictures have colours (input_channels 3)")
+            raise ValueError("grey_views need colour crops (input_channels 3)")
         if self.grey_views and max(self.grey_views) >= len(self.views):
-            raise ValueError(f"there are {len(self.views)} views, counted from 0, that may become grey")
+            raise ValueError(f"grey_views must be below {len(self.views)}, the number of views")
         return self
 
     @property
     def input_shape(self) -> tuple[int, int]:
-        """Channels and side of the pictures."""
+        """Channels and side of the crops."""
         return self.input_channels, self.side_px
 
     @property
-    def view_channels(self) -> tuple[int, ...]:
-        """Channels of each view, 1 or 3."""
-        return tuple(1 if view in self.grey_views else self.input_channels for view in range(len(self.views)))
+    def region_channels(self) -> tuple[int, ...]:
+        """Channels of each region, 1 or 3."""
+        return tuple(1 if region in self.grey_views else self.input_channels for region in range(len(self.views)))
 
     @property
     def features(self) -> int:
-        """Values per view that enter the fully connected layer: 4 x 4 x 192 = 3,072 by default."""
+        """Inputs of each tower's fully connected layer: 4 x 4 x 192 = 3,072 by default."""
         return (-(-self.view_px // STRIDE)) ** 2 * self.channels[-1]
 
     def tensor_shapes(self) -> Shapes:
-        """Every tensor of the network by the name that it has in a checkpoint."""
+        """The shape of every tensor of the network, by its name in a checkpoint."""
         shapes: Shapes = {}
-        for tower, channels in enumerate(self.view_channels):
-            shapes |= _under(f"towers.{tower}", self._tower_shapes(channels))
+        for tower, channels in enumerate(self.region_channels):
+            shapes |= _prefix(f"towers.{tower}", self._tower_shapes(channels))
         shapes |= {"head.scale": (1,), "head.bias": (1,)}
         if self.head == "joint-bayesian":
             vector = (self.dimension,)
-            shapes |= _under("head", {"mean": vector, "own": vector, "cross": vector, "projection": vector * 2})
+            shapes |= _prefix("head", {"mean": vector, "own": vector, "cross": vector, "projection": vector * 2})
         return shapes
 
     def _tower_shapes(self, channels: int) -> Shapes:
         stem = self.channels[0]
         shapes: Shapes = {"trunk.0.weight": (stem, channels, 3, 3), "trunk.2.weight": (stem,)}
-        shapes |= _under("trunk.1", _batch_norm(stem))
+        shapes |= _prefix("trunk.1", _batch_norm(stem))
         leaving = [width for width, count in zip(self.channels, self.blocks, strict=True) for _ in range(count)]
         halves = [stage > 0 and block == 0 for stage, count in enumerate(self.blocks) for block in range(count)]
         for block, (widths, half) in enumerate(zip(pairwise([stem, *leaving]), halves, strict=True)):
-            shapes |= _under(f"trunk.{3 + block}", _residual_block(*widths, half))
+            shapes |= _prefix(f"trunk.{3 + block}", _residual_block(*widths, half))
         part = self.dimension // len(self.views)
-        return shapes | {"fully_connected.weight": (part, self.features)} | _under("normalisation", _batch_norm(part))
+        return shapes | {"fully_connected.weight": (part, self.features)} | _prefix("normalisation", _batch_norm(part))
 
 
-def _under(prefix: str, shapes: Shapes) -> Shapes:
+def _prefix(prefix: str, shapes: Shapes) -> Shapes:
     return {f"{prefix}.{name}": shape for name, shape in shapes.items()}
 
 
@@ -152,14 +153,14 @@ def _residual_block(entering: int, leaving: int, half: bool) -> Shapes:
         "body.3.weight": (leaving, leaving, 3, 3),
         "activation.weight": (leaving,),
     }
-    shapes |= _under("body.1", _batch_norm(leaving)) | _under("body.4", _batch_norm(leaving))
+    shapes |= _prefix("body.1", _batch_norm(leaving)) | _prefix("body.4", _batch_norm(leaving))
     if entering == leaving and not half:
         return shapes
-    return shapes | {"shortcut.0.weight": (leaving, entering, 1, 1)} | _under("shortcut.1", _batch_norm(leaving))
+    return shapes | {"shortcut.0.weight": (leaving, entering, 1, 1)} | _prefix("shortcut.1", _batch_norm(leaving))
 
 
 def _kind(value: Any) -> str:
-    """The first checkpoints do not name a kind; theirs is the Siamese network of the experiments."""
+    """Configurations without a kind, such as those of the first checkpoints, are of Siamese networks."""
     kind = value.get("kind", "siamese") if isinstance(value, dict) else getattr(value, "kind", "siamese")
     return str(kind)
 

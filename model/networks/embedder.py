@@ -1,6 +1,6 @@
-"""Networks run by PyTorch, on a CPU or a GPU: from crops to embeddings, from embeddings to similarities.
+"""Runs networks with PyTorch on a CPU or a GPU, and saves them as checkpoints.
 
-B batch, C channels (1 of a grey crop, 3 of a coloured one), H W pixels, D embedding
+B batch, C channels (1 for grey, 3 for colour), H W pixels, D embedding
 """
 
 from collections.abc import Callable
@@ -28,10 +28,7 @@ T = TypeVar("T")
 
 
 def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
-    """Turns PyTorch's errors of the device into DeviceExhausted or DeviceLost.
-
-    The original is a note of the new error, as text: the exception itself would keep the failed pass's tensors alive.
-    """
+    """Turns PyTorch's device errors into DeviceExhausted or DeviceLost. The original error is a note of the new one."""
 
     @wraps(call)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -40,13 +37,13 @@ def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
         except (RuntimeError, MemoryError) as error:
             if (fault := fault_of(error)) is None:
                 raise
-        raise fault
+        raise fault  # outside `except`: as its context, the original would keep the failed pass's tensors alive
 
     return wrapper
 
 
 class TorchEmbedder:
-    """An `Embedder`: the checkpoint's network, fused."""
+    """An `Embedder` with the checkpoint's network, fused."""
 
     @translate_faults
     def __init__(self, checkpoint: Checkpoint, device: torch.device) -> None:
@@ -68,17 +65,17 @@ class TorchEmbedder:
     @translate_faults
     @torch.inference_mode()
     def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,), 0 to 1."""
+        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric."""
         logits = self.network.compare(torch.from_numpy(left).to(self.device), torch.from_numpy(right).to(self.device))
         similarities: Similarities = similarity(logits).cpu().numpy()
         return similarities
 
     def use_threads(self, count: int) -> None:
-        """PyTorch's threads belong to the thread that calls."""
+        """Sets how many CPU threads a call from the current thread uses; PyTorch keeps this per thread."""
         torch.set_num_threads(count)
 
     def release_memory(self) -> None:
-        """On a GPU, what PyTorch keeps for later passes."""
+        """Returns PyTorch's cached memory to a GPU."""
         if self.device != "cpu":
             torch.cuda.empty_cache()
 
@@ -92,21 +89,21 @@ def embed_pixels(network: FaceNetwork, pixels: Pixels | Tensor, config: Preproce
 
 
 def to_unit(pixels: Tensor) -> Tensor:
-    """uint8 (B, H, W) or (B, H, W, 3), 0..255 -> float32 (B, 1, H, W) or (B, 3, H, W), 0..1."""
+    """uint8 (B, H, W) or (B, H, W, 3), 0 to 255 -> float32 (B, 1, H, W) or (B, 3, H, W), 0 to 1."""
     channels = pixels.unsqueeze(1) if pixels.ndim == 3 else pixels.permute(0, 3, 1, 2)
     return channels.to(torch.float32) / 255
 
 
 def normalise(images: Tensor, config: PreprocessingConfig) -> Tensor:
-    """float32 (B, C, H, W), 0..1 -> float32 (B, C, H, W), -1..1 with the default mean and deviation."""
+    """float32 (B, C, H, W), 0 to 1 -> float32 (B, C, H, W), -1 to 1 with the default mean and deviation."""
     return standardise(images) if config.standardised else (images - config.mean) / config.std
 
 
 def save(path: Path, network: FaceNetwork, description: Description) -> Header:
     """Writes a network's checkpoint atomically and returns its header.
 
-    Raises CheckpointError if it is not fit to serve: weights or the canary's similarity that are not finite, or a
-    threshold that identical pictures do not reach.
+    Raises CheckpointError if weights or the canary pair's similarity are not finite, if identical crops do not reach
+    the threshold, or if the file cannot be written.
     """
     tensors = stored_tensors(network)
     checkpoint.require_finite(tensors)
@@ -118,9 +115,9 @@ def save(path: Path, network: FaceNetwork, description: Description) -> Header:
 
 
 def _require_reachable(network: FaceNetwork, threshold: float) -> None:
-    """A threshold above what identical pictures score, where that is known, would call them different."""
+    """Raises CheckpointError for a threshold that even two identical crops do not reach."""
     logit = network.identical_logit()
     if logit is not None and threshold > (identical := float(similarity(logit))):
         raise CheckpointError(
-            f"the threshold {threshold:.6f} lies above {identical:.6f}, the similarity of two identical pictures"
+            f"the threshold {threshold:.6f} is above {identical:.6f}, the similarity of two identical crops"
         )

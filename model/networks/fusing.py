@@ -1,4 +1,4 @@
-"""A loaded network made ready to serve: the same function to rounding, in fewer and cheaper steps."""
+"""Optimises a network for inference: the same function up to rounding, in fewer and cheaper steps."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from model.networks.fourier import FourierConvolution
 from model.networks.residual import PReLU, ResidualNetwork, Tower
 from model.networks.siamese import SiameseNetwork
 
-# From these on the transforms cost less than they save.
+# From this kernel and this number of channels on, the transforms save more than they cost.
 FOURIER_KERNEL_PX = 7
 FOURIER_CHANNELS = 32
 
@@ -18,7 +18,7 @@ AnyNetwork = SiameseNetwork | ResidualNetwork
 
 
 class PackedLinear(nn.Module):
-    """What an `nn.Linear` gives, by oneDNN: for a few rows in half the time of the BLAS that PyTorch asks."""
+    """Computes an `nn.Linear` by oneDNN, which takes half the time of PyTorch's BLAS for a few rows."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class PackedLinear(nn.Module):
 
 
 def fuse_for_inference(network: AnyNetwork, device: torch.device) -> AnyNetwork:
-    """The network itself, in evaluation mode, moved to the device and changed; a second time changes nothing."""
+    """Optimises a network in evaluation mode in place, moves it to the device and returns it. Idempotent."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
             _fuse_normalisation(module)
@@ -40,12 +40,12 @@ def fuse_for_inference(network: AnyNetwork, device: torch.device) -> AnyNetwork:
             module.register_module("normalisation", nn.Identity())
         _replace_prelu(module)
     if device.type == "cpu" and isinstance(network, SiameseNetwork):
-        _suit_cpu(network)
+        _optimise_for_cpu(network)
     return network.to(device).to(memory_format=torch.channels_last)
 
 
 def _fuse_normalisation(layers: nn.Sequential) -> None:
-    """Batch normalisation after a convolution is a factor and a summand for each channel, which go into the kernels."""
+    """Fuses batch normalisation, which scales and shifts each channel, into the convolution before it."""
     for index in range(len(layers) - 1):
         convolution, normalisation = layers[index], layers[index + 1]
         if isinstance(convolution, nn.Conv2d) and isinstance(normalisation, nn.BatchNorm2d):
@@ -54,7 +54,7 @@ def _fuse_normalisation(layers: nn.Sequential) -> None:
 
 
 def _replace_prelu(module: nn.Module) -> None:
-    """PyTorch's own is the faster one where nobody asks for gradients."""
+    """Replaces `residual.PReLU`, which is faster in training, by PyTorch's, which is faster without gradients."""
     for name, child in module.named_children():
         if isinstance(child, PReLU):
             plain = nn.PReLU(child.num_parameters)
@@ -62,12 +62,13 @@ def _replace_prelu(module: nn.Module) -> None:
             setattr(module, name, plain)
 
 
-def _suit_cpu(network: SiameseNetwork) -> None:
+def _optimise_for_cpu(network: SiameseNetwork) -> None:
     twin = network.twin
     for index, layer in enumerate(twin):
         if isinstance(layer, nn.Conv2d) and _is_large(layer):
             twin[index] = FourierConvolution(layer)
-        if isinstance(layer, nn.MaxPool2d) and isinstance(twin[index - 1], nn.ReLU):  # which has a quarter to do then
+        # Pooling before ReLU gives the same result, and leaves ReLU a quarter of the values.
+        if isinstance(layer, nn.MaxPool2d) and isinstance(twin[index - 1], nn.ReLU):
             twin[index - 1], twin[index] = layer, twin[index - 1]
     if isinstance(network.fully_connected, nn.Linear) and torch.backends.mkldnn.is_available():
         network.register_module("fully_connected", PackedLinear(network.fully_connected))

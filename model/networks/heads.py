@@ -1,6 +1,6 @@
-"""How two embeddings of unit length are compared: a head gives the logit of "same person" for each pair.
+"""Heads: from two embeddings of unit length to the logit of "same person".
 
-A head is fitted in closed form and holds buffers, nothing that a gradient steps. Both heads are exactly symmetric.
+Heads are fitted in closed form, so they have buffers and no parameters. Both are symmetric to the last bit.
 
 A B batches, D embedding
 """
@@ -8,7 +8,7 @@ A B batches, D embedding
 import torch
 from torch import Tensor, nn
 
-# A lower bound of the float32 cosine of a vector of unit length with itself.
+# A lower bound of the float32 cosine of a unit vector with itself.
 IDENTICAL_COSINE = 1 - 1e-6
 
 
@@ -32,21 +32,20 @@ class CosineHead(nn.Module):
         return self.scale * self.score(left, right) + self.bias
 
     def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
-        """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs but for rounding."""
+        """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs up to rounding."""
         return self.scale * (left @ right.T) + self.bias
 
     def identical_logit(self) -> Tensor | None:
-        """(1,) the logit of two identical pictures."""
+        """(1,), the logit of two identical crops."""
         return self.scale * IDENTICAL_COSINE + self.bias
 
 
 class JointBayesianHead(nn.Module):
-    """The Joint Bayesian of Chen et al., "Bayesian Face Revisited" (2012), with its matrices diagonalised together.
+    """Joint Bayesian (Chen et al., "Bayesian Face Revisited", 2012) with its two matrices diagonalised together.
 
     With u = (x - mean) P and v = (y - mean) P: logit = scale * sum_d(own_d (u_d^2 + v_d^2) + cross_d u_d v_d) + bias,
-    which is the paper's x'Ax + y'Ay - 2x'Gy with A = P diag(own) P' and -2G = P diag(cross) P'. Of D x D numbers only P
-    is stored, in columns of unit length, which half precision suits; all that differs by magnitudes is in vectors.
-    A new head is the cosine.
+    which is the paper's x'Ax + y'Ay - 2x'Gy with A = P diag(own) P' and -2G = P diag(cross) P'.
+    Before it is fitted, the head computes the cosine.
     """
 
     mean: Tensor
@@ -59,6 +58,8 @@ class JointBayesianHead(nn.Module):
     def __init__(self, dimension: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dimension))
+        # Checkpoints store matrices in half precision. P suits it, as its columns have unit length, and the values that
+        # differ by magnitudes are vectors, which are stored in single precision.
         self.register_buffer("projection", torch.zeros(dimension, dimension).fill_diagonal_(1))
         self.register_buffer("own", torch.zeros(dimension))
         self.register_buffer("cross", torch.ones(dimension))
@@ -66,7 +67,7 @@ class JointBayesianHead(nn.Module):
         self.register_buffer("bias", torch.zeros(1))
 
     def score(self, left: Tensor, right: Tensor) -> Tensor:
-        """(B, D) and (B, D) float32 of unit length -> (B,) log likelihood ratios, less a constant."""
+        """(B, D) and (B, D) float32 of unit length -> (B,) log likelihood ratios up to a constant."""
         u, v = (left - self.mean) @ self.projection, (right - self.mean) @ self.projection
         return (self.own * (u * u + v * v) + self.cross * (u * v)).sum(1)
 
@@ -75,16 +76,17 @@ class JointBayesianHead(nn.Module):
         return self.scale * self.score(left, right) + self.bias
 
     def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
-        """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs but for rounding."""
+        """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs up to rounding."""
         u, v = ((side - self.mean) @ self.projection for side in (left, right))
         alone = (self.own * u * u).sum(1)[:, None] + (self.own * v * v).sum(1)
         return self.scale * (alone + (self.cross * u) @ v.T) + self.bias
 
     def identical_logit(self) -> Tensor | None:
-        """None: what identical pictures score depends on the picture."""
+        """None: the logit of two identical crops depends on the crop."""
         return None
 
 
 def similarity(logits: Tensor) -> Tensor:
-    """(B,) logits -> (B,) float64 similarities, 0..1. In double precision, so that sure answers stay apart."""
+    """(B,) logits -> (B,) float64 similarities, 0 to 1."""
+    # In single precision all logits above about 17 would give 1.
     return logits.double().sigmoid()

@@ -1,8 +1,8 @@
-"""Residual networks for faces (He et al. 2016), narrow enough for a CPU: embeddings of unit length, a fitted head.
+"""Residual networks for faces (He et al. 2016), narrow enough for a CPU, with unit-length embeddings and a fitted head.
 
-A picture is seen in several views, squares around its centre, each by a tower of its own.
+A network has one tower for each region of the crop, a square around its centre.
 
-A B batches, C channels, H W pixels, V views, D embedding
+A B batches, C channels, H W pixels, R regions, D embedding
 """
 
 from math import sqrt
@@ -16,16 +16,16 @@ from torch.nn import functional
 from model.networks.configurations import ResidualConfig
 from model.networks.heads import CosineHead, JointBayesianHead
 
-# The shares of red, green and blue in grey (ITU-R BT.601), as Pillow has it.
+# The shares of red, green and blue in grey, as in Pillow (ITU-R BT.601).
 LUMA = (0.299, 0.587, 0.114)
-# A picture of one shade is not blown up into noise.
+# Keeps `standardise` from amplifying the noise of a uniform crop.
 MIN_DEVIATION = 1 / 255
 
 
 class PReLU(nn.PReLU):
-    """The parametric rectifier (He et al. 2015): the values of `nn.PReLU`, and its gradients to rounding.
+    """The parametric rectifier (He et al. 2015): the values of `nn.PReLU`, and its gradients up to rounding.
 
-    Made of vectorised steps, since PyTorch's own takes several times as long to train on a CPU.
+    It trains several times as fast as PyTorch's on a CPU, because its steps are vectorised.
     """
 
     def forward(self, images: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def _by_channel(slope: Tensor, images: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first may halve the sides and change the channels."""
+    """Two 3x3 convolutions and a shortcut; the first convolution may halve the sides and change the channels."""
 
     def __init__(self, entering: int, leaving: int, stride: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class ResidualBlock(nn.Module):
 
 
 class Tower(nn.Module):
-    """From one view to its share of the embedding."""
+    """From one region to its part of the embedding."""
 
     def __init__(self, config: ResidualConfig, channels: int) -> None:
         super().__init__()
@@ -85,26 +85,26 @@ class Tower(nn.Module):
         self.fully_connected = nn.Linear(config.features, dimension, bias=False)
         self.normalisation = nn.BatchNorm1d(dimension)
 
-    def forward(self, view: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, D / V) float32 of unit length."""
-        # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
-        features = self.trunk(view).flatten(1)
+    def forward(self, region: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, D / R) float32 of unit length."""
+        # flatten reads the features in (C, H, W) order, whatever their memory format is.
+        features = self.trunk(region).flatten(1)
         return functional.normalize(self.normalisation(self.fully_connected(features)).float())
 
 
 class ResidualNetwork(nn.Module):
-    """`embed` and `compare`, separate so that embeddings can be stored."""
+    """`embed` and `compare` are separate, so that embeddings can be stored."""
 
     calibrated = True  # whether similarities are probabilities, fitted on validation pairs
 
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.config = config
-        self.towers = nn.ModuleList(Tower(config, channels) for channels in config.view_channels)
+        self.towers = nn.ModuleList(Tower(config, channels) for channels in config.region_channels)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; the mirror counts in evaluation only."""
+        """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; with the mirror image in evaluation."""
         if self.training or not self.config.flip_average:
             return self.forward(images)
         straight, mirrored = self.forward(torch.cat([images, images.flip(3)])).chunk(2)
@@ -116,35 +116,35 @@ class ResidualNetwork(nn.Module):
         return logits
 
     def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
-        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs but for rounding."""
+        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs up to rounding."""
         table: Tensor = self.head.logit_table(left, right)
         return table
 
     def identical_logit(self) -> Tensor | None:
-        """(1,) the logit of two identical pictures, or None where it depends on the picture."""
+        """(1,), the logit of two identical crops, or None if it depends on the crop."""
         return self.head.identical_logit()
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, D) of unit length, of the pictures as they are."""
-        parts = [tower(view) for tower, view in zip(self.towers, self._views(images), strict=True)]
+        """(B, C, H, W) -> (B, D) of unit length, without the mirror images."""
+        parts = [tower(region) for tower, region in zip(self.towers, self._regions(images), strict=True)]
         return torch.cat(parts, dim=1) / sqrt(len(parts))
 
-    def _views(self, images: Tensor) -> list[Tensor]:
+    def _regions(self, images: Tensor) -> list[Tensor]:
         config = self.config
         grey = standardise(luma(images)) if config.grey_views else images
-        seen = [grey if view in config.grey_views else images for view in range(len(config.views))]
-        return [central_view(each, share, config.view_px) for each, share in zip(seen, config.views, strict=True)]
+        seen = [grey if region in config.grey_views else images for region in range(len(config.views))]
+        return [central_region(each, share, config.view_px) for each, share in zip(seen, config.views, strict=True)]
 
 
-def central_view(images: Tensor, share: float, view_px: int) -> Tensor:
-    """(B, C, S, S) -> (B, C, view_px, view_px): the square around the centre with that share of the side."""
+def central_region(images: Tensor, share: float, region_px: int) -> Tensor:
+    """(B, C, S, S) -> (B, C, region_px, region_px): the square around the centre with that share of the side."""
     side = images.shape[-1]
     taken = round(side * share)
     start = (side - taken) // 2
     square = images[..., start : start + taken, start : start + taken]
-    if taken == view_px:
+    if taken == region_px:
         return square
-    return functional.interpolate(square, (view_px, view_px), mode="bilinear", align_corners=False, antialias=True)
+    return functional.interpolate(square, (region_px, region_px), mode="bilinear", align_corners=False, antialias=True)
 
 
 def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
@@ -172,7 +172,7 @@ def _shortcut(entering: int, leaving: int, stride: int) -> nn.Module:
 
 
 def standardise(images: Tensor) -> Tensor:
-    """float32 (B, C, H, W) -> the same shape, each picture with mean 0 and deviation 1 over all its channels."""
+    """float32 (B, C, H, W) -> the same shape, each crop with mean 0 and deviation 1 over all its channels."""
     deviation, mean = torch.std_mean(images, dim=(1, 2, 3), correction=0, keepdim=True)
     return (images - mean) / deviation.clamp_min(MIN_DEVIATION)
 

@@ -1,8 +1,8 @@
 """The network of Koch, Zemel and Salakhutdinov, "Siamese Neural Networks for One-shot Image Recognition" (2015).
 
-One convolutional twin turns each picture into an embedding; the component-wise distance of two embeddings, weighted
-and summed, is the logit of "same person". The variants of the experiments (batch normalisation, the activation
-of the embedding, dropout) are fields of `NetworkConfig`.
+A convolutional twin turns each crop into an embedding. The component-wise distance of two embeddings, weighted and
+summed, is the logit of "same person". The fields of `NetworkConfig` choose the experiments' variants: batch
+normalisation, the embedding's activation, dropout.
 
 A B batches, C channels, H W pixels, D embedding
 """
@@ -16,7 +16,7 @@ from model.networks.configurations import KERNELS, NetworkConfig
 
 
 class SiameseNetwork(nn.Module):
-    """The twin (`embed`) and the comparison (`compare`), separate so that embeddings can be stored."""
+    """The twin (`embed`) and the comparison (`compare`) are separate, so that embeddings can be stored."""
 
     calibrated = False  # whether similarities are probabilities, fitted on validation pairs
 
@@ -30,8 +30,8 @@ class SiameseNetwork(nn.Module):
         self.comparison = nn.Linear(config.dimension, 1)
 
     def embed(self, images: Tensor) -> Tensor:
-        """(B, 1, H, W) float32, normalised to -1..1 -> (B, D) float32."""
-        # channels_last decides how the features lie in memory; flatten always reads them in (C, H, W) order.
+        """(B, 1, H, W) float32, -1 to 1 -> (B, D) float32."""
+        # flatten reads the features in (C, H, W) order, whatever their memory format is.
         features = self.twin(images).flatten(1)
         embeddings: Tensor = self.dropout(self.activation(self.fully_connected(features)))
         return embeddings
@@ -42,30 +42,28 @@ class SiameseNetwork(nn.Module):
         return logits
 
     def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
-        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs but for rounding."""
+        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs up to rounding."""
         weight, total = self.comparison.weight[0], torch.zeros(len(left), len(right), device=left.device)
-        for sign in (1, -1):  # cdist takes no negative weights
+        for sign in (1, -1):  # apart, since cdist cannot weight components negatively
             some = (weight * sign) > 0
             scale = weight[some].abs()
             total += sign * torch.cdist(left[:, some] * scale, right[:, some] * scale, p=1)
         return total + self.comparison.bias
 
     def identical_logit(self) -> Tensor | None:
-        """(1,) the logit of two identical pictures, the highest that there is: their distance is 0."""
+        """(1,), the logit of two identical crops, whose distance is 0."""
         return self.comparison.bias.detach()
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        """Two batches of images (B, 1, H, W) -> (B,) logits; the twin sees both in one batch of 2B.
-
-        Under autocast the twin has its precision; what little the comparison costs stays in that of the weights.
-        """
+        """Two batches of crops (B, 1, H, W) -> (B,) logits; the twin embeds both in one batch of 2B."""
+        # The comparison is cheap, so it keeps the weights' precision even if autocast lowers the twin's.
         embeddings = self.embed(torch.cat([left, right])).to(self.comparison.weight.dtype)
         with torch.autocast(embeddings.device.type, enabled=False):
             return self.compare(*embeddings.chunk(2))
 
 
 def initialise(network: SiameseNetwork, generator: torch.Generator) -> None:
-    """Draws every weight and bias from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's own rule, from one generator."""
+    """Draws all weights and biases from U(-1/sqrt(fan_in), 1/sqrt(fan_in)), as PyTorch does, with one generator."""
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             bound = 1 / math.sqrt(layer.weight[0].numel())

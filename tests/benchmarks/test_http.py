@@ -88,5 +88,5 @@ def test_a_service_that_refuses_or_does_not_start_says_why(checkpoint_path: Path
         pytest.raises(ServiceError, match="unsupported_image"),
     ):
         asyncio.run(load(service.port, [verify_request(picture, b"no picture")], connections=2, most=4, seconds=60))
-    with pytest.raises(ServiceError, match="there is no such file"), serving(tmp_path / "none", "cpu"):
+    with pytest.raises(ServiceError, match="the file does not exist"), serving(tmp_path / "none", "cpu"):
         pass

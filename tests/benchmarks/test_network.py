@@ -44,7 +44,7 @@ def test_every_turn_embeds_about_as_many_pictures(checkpoint_path: Path) -> None
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert network.main(["--weights", str(tmp_path / "none"), "--out", str(tmp_path)]) == 1
-    assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path / 'none'}: there is no such file"]
+    assert capsys.readouterr().err.splitlines() == [f"error: {tmp_path / 'none'}: the file does not exist"]
     assert list(tmp_path.iterdir()) == []
 
 

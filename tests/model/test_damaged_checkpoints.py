@@ -20,7 +20,7 @@ NOT_SAFETENSORS = "not a safetensors file"
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    refused(tmp_path / "none", "there is no such file")
+    refused(tmp_path / "none", "the file does not exist")
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_pickles_are_refused_and_not_executed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metadata", [None, {}, {"format": "pt"}])
 def test_the_safetensors_of_others(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(3)}, tmp_path / "weights", metadata=metadata)
-    refused(tmp_path / "weights", "not one of facepair's")
+    refused(tmp_path / "weights", "not a facepair checkpoint")
 
 
 @pytest.mark.parametrize("text", ["", "null", "[]", "{}", "text", '{"net\\nwork": 1}'])

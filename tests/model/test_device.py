@@ -35,14 +35,14 @@ def test_a_gpu_by_number(monkeypatch: MonkeyPatch, name: str, index: int) -> Non
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
 def test_a_gpu_where_there_is_none(monkeypatch: MonkeyPatch, name: str) -> None:
     give_gpus(monkeypatch, 0)
-    with pytest.raises(DeviceError, match=f"device {name} was asked for, but PyTorch finds no GPU"):
+    with pytest.raises(DeviceError, match=f"device {name} is not available: PyTorch finds no GPU"):
         select_device(name)
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:99999999999999999999"])
 def test_a_gpu_beyond_the_last(monkeypatch: MonkeyPatch, name: str) -> None:
     give_gpus(monkeypatch, 2)
-    with pytest.raises(DeviceError, match=f"device {name} was asked for, but there are only 2"):
+    with pytest.raises(DeviceError, match=f"device {name} is not available: there are 2 GPUs"):
         select_device(name)
 
 

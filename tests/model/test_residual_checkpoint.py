@@ -111,7 +111,7 @@ def test_a_threshold_above_identical_pictures_is_refused(tmp_path: Path) -> None
     made = network(COSINE).eval()
     made.head.bias.fill_(-2)
     told = description(threshold=0.5).model_copy(update={"network": COSINE})
-    with pytest.raises(CheckpointError, match=r"lies above 0\.268941, the similarity of two identical pictures"):
+    with pytest.raises(CheckpointError, match=r"is above 0\.268941, the similarity of two identical crops"):
         save(tmp_path / "a", made, told)
 
 

@@ -23,7 +23,7 @@ SPOILT: dict[str, tuple[Callable[[], Image.Image], str]] = {
     "tilted": (lambda: scene(beheld(5, tilt_deg=44)), "the head is tilted by "),
     "another face": (lambda: scene(beheld(0, 200), beheld(1, 460)), "another face is nearly as large"),
     "upside down": (lambda: scene(beheld(1)).rotate(180), "the face has a score of 0."),
-    "at the edge": (lambda: scene(beheld(0, y=420)), "the face reaches beyond the picture's edge"),
+    "at the edge": (lambda: scene(beheld(0, y=420)), "the face reaches beyond the image's edge"),
 }
 
 

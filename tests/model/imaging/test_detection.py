@@ -189,7 +189,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 def test_a_foreign_file_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "foreign.onnx"
     path.write_bytes(data)
-    assert "not a face detector" in refused(path)
+    assert "not a YuNet face detector" in refused(path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
@@ -197,4 +197,4 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     data = installed_detector().read_bytes()
     path = tmp_path / "truncated.onnx"
     path.write_bytes(data[: int(share * len(data))])
-    assert "not a face detector" in refused(path)
+    assert "not a YuNet face detector" in refused(path)

@@ -10,8 +10,8 @@ from model.arrays import Pixels, Points
 from model.imaging.crops import measure_face, sharpness
 from model.imaging.detection import MIRRORED
 from model.imaging.quality import (
-    FINE_ENOUGH,
     MAX_ROLL_DEG,
+    MIN_RESOLUTION_SHARE,
     NOSE_DEPTH,
     Quality,
     QualityRanges,
@@ -123,7 +123,7 @@ def test_a_good_face_has_no_warning() -> None:
 
 # a measure, the last value without a warning, the first with one, and words of the warning
 EDGES = [
-    ("inter_eye_px", FINE_ENOUGH * WANTED_PX, FINE_ENOUGH * WANTED_PX - 0.1, "the face is small"),
+    ("inter_eye_px", MIN_RESOLUTION_SHARE * WANTED_PX, MIN_RESOLUTION_SHARE * WANTED_PX - 0.1, "the face is small"),
     ("sharpness", 50.0, 49.9, "blurred"),
     ("brightness", 60.0, 59.9, "darker"),
     ("brightness", 190.0, 190.1, "brighter"),

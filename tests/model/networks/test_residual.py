@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from model.networks.configurations import ResidualConfig
-from model.networks.residual import ResidualNetwork, Tower, central_view, initialise, standardise
+from model.networks.residual import ResidualNetwork, Tower, central_region, initialise, standardise
 
 COLOURED = ResidualConfig(input_channels=3)
 MIXED = COLOURED.model_copy(update={"grey_views": (1,)})
@@ -72,20 +72,20 @@ def test_each_tower_sees_its_view_and_gives_its_share() -> None:
 
 def test_a_view_is_the_square_around_the_centre() -> None:
     images = pictures(2, 10)
-    assert torch.equal(central_view(images, 1.0, 10), images)
-    assert torch.equal(central_view(images, 0.6, 6), images[..., 2:8, 2:8])
-    halved = central_view(torch.ones(1, 1, 8, 8), 1.0, 4)
+    assert torch.equal(central_region(images, 1.0, 10), images)
+    assert torch.equal(central_region(images, 0.6, 6), images[..., 2:8, 2:8])
+    halved = central_region(torch.ones(1, 1, 8, 8), 1.0, 4)
     assert torch.allclose(halved, torch.ones(1, 1, 4, 4))
     slope = torch.arange(8.0).expand(1, 1, 8, 8)
-    assert torch.allclose(central_view(slope, 0.5, 4), torch.arange(2.0, 6.0).expand(1, 1, 4, 4))
-    middle = central_view(slope, 1.0, 4)[0, 0, 0]
+    assert torch.allclose(central_region(slope, 0.5, 4), torch.arange(2.0, 6.0).expand(1, 1, 4, 4))
+    middle = central_region(slope, 1.0, 4)[0, 0, 0]
     assert torch.allclose(middle + middle.flip(0), torch.full((4,), 7.0))
 
 
 def test_a_grey_view_sees_what_is_left_without_colours() -> None:
     """Of a standardised picture exactly what a network of grey pictures sees of the standardised grey one."""
     config = SLIM.model_copy(update={"input_channels": 3, "grey_views": (1,)})
-    assert config.view_channels == (3, 1)
+    assert config.region_channels == (3, 1)
     mixed, grey = network(config).eval(), network(SLIM).eval()
     grey.towers[1].load_state_dict(mixed.towers[1].state_dict())
     colours = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(2))

@@ -247,7 +247,7 @@ def test_the_checkpoint_itself_is_not_overwritten(
     wanting = [*arguments(folder, tmp_path), "--out", str(tmp_path / "old.safetensors")]
     wanting[1] = str(tmp_path / "none.safetensors")
     assert main(wanting) == 1
-    assert capsys.readouterr().err.endswith("none.safetensors: there is no such file\n")
+    assert capsys.readouterr().err.endswith("none.safetensors: the file does not exist\n")
 
 
 def test_of_many_people_some_are_drawn() -> None:
