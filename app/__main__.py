@@ -64,7 +64,7 @@ def _serve(settings: Settings) -> int:
         configure_server(settings, app),
         replica.drain,
         settings.drain_s,
-        fault=lambda: replica.inference.fault(settings.hung_s),
+        fault=lambda: replica.inference.health_problem(settings.hung_s),
         patience_s=PATIENCE * settings.hung_s,
     )
     server.run()

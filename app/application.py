@@ -7,7 +7,6 @@ from functools import partial
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 
 from app.api import health_routes, routes
 from app.api.admission import Admission
@@ -23,8 +22,6 @@ from app.settings import Settings
 from model import __version__
 from model.errors import FacepairError
 
-# What nginx logs for a client that left; nobody receives it.
-CLIENT_CLOSED_REQUEST = 499
 DOCS_FILES = "/docs/files"
 # Starlette's answer for static files names no methods.
 ALLOWED_OF_FILES = "GET, HEAD"
@@ -60,7 +57,6 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_exception_handler(ClientDisconnect, _answer_nobody)
     app.add_exception_handler(DeadlinePassed, _answer_late)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     app.add_middleware(ClosingMiddleware, drain=drain)
@@ -91,7 +87,3 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
 
 async def _answer_late(request: Request, error: Exception) -> Response:
     return await _answer_problem(request, Problem("deadline_passed", str(error)))
-
-
-async def _answer_nobody(request: Request, error: Exception) -> Response:  # noqa: ARG001 (a handler's signature)
-    return Response(status_code=CLIENT_CLOSED_REQUEST)

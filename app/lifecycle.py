@@ -23,6 +23,11 @@ class Drain:
     begun: bool = False
     device_lost: bool = False
 
+    @property
+    def leaving(self) -> bool:
+        """Whether clients should go to another replica."""
+        return self.begun or self.device_lost
+
 
 def describe(status: int) -> str:
     """Why a process ended, by its exit status, which is negative if a signal ended it."""

@@ -1,6 +1,6 @@
-"""How much a replica takes on: so many images at a time, each request only for so long; the rest is refused at once.
+"""How many images a replica takes on at a time; it refuses the rest at once, and ends each request at a deadline.
 
-Images that arrive are counted apart from those that are worked on, so that slow uploads take no places from work.
+Images whose uploads are under way have slots of their own, so that slow uploads take none from work.
 """
 
 import time
@@ -16,77 +16,78 @@ from model.device import MSG_DEVICE_LOST
 from model.errors import DeviceLost
 
 
-class Places:
-    """Places for so many images; a request that is alone may take more."""
+class Capacity:
+    """A number of slots, one per image. A request that is alone may take more."""
 
-    def __init__(self, capacity: int, gauge: Gauge) -> None:
+    def __init__(self, slots: int, gauge: Gauge) -> None:
         self.taken = 0
-        self._capacity = capacity
+        self._slots = slots
         self._gauge = gauge
 
     def require(self, images: int, held: int = 0) -> None:
-        """Raises Problem unless a request that holds so many places may have `images` of them in all."""
+        """Raises Problem unless a request that holds `held` slots may have `images` in all."""
         others = self.taken - held
-        if others > 0 and others + images > self._capacity:
+        if others > 0 and others + images > self._slots:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
 
     def take(self, images: int) -> None:
-        """Adds so many images to those that have places; a negative number gives places back."""
+        """Takes slots for `images` more; a negative number gives slots back."""
         self.taken += images
         self._gauge.set(self.taken)
 
 
 class Admission:
-    """The places of a replica. It belongs to one event loop."""
+    """The slots of a replica. It belongs to one event loop."""
 
-    def __init__(self, arriving: int, working: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
-        """So many images may be arriving at a time, and so many be worked on."""
-        self.arriving = Places(arriving, metrics.images_arriving)
-        self.working = Places(working, metrics.images_in_progress)
+    def __init__(self, uploads: int, work: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
+        """`uploads` and `work` are the most images that may be uploaded and worked on at a time."""
+        self.uploads = Capacity(uploads, metrics.images_arriving)
+        self.work = Capacity(work, metrics.images_in_progress)
         self._deadline_s = deadline_s
         self._drain = drain
 
-    def turn(self) -> "Turn":
-        """A request's turn, which begins now."""
-        return Turn(self, time.perf_counter() + self._deadline_s)
+    def reserve(self) -> "Reservation":
+        """A reservation without slots so far; the request's time begins now."""
+        return Reservation(self, self._deadline_s)
 
     def require_device(self) -> None:
-        """Raises Problem if there is nothing to work with any more."""
+        """Raises Problem if the device was lost."""
         if self._drain.device_lost:
             raise from_domain(DeviceLost(MSG_DEVICE_LOST))
 
 
-class Turn:
-    """One request: the places that it has, and until when it is worth working on."""
+class Reservation:
+    """The slots of one request, and its deadline. As a context it releases them at its end."""
 
-    def __init__(self, admission: Admission, deadline: float) -> None:
-        self.deadline = deadline
-        """A moment of `time.perf_counter`."""
+    def __init__(self, admission: Admission, deadline_s: float) -> None:
+        self.started = time.perf_counter()
+        self.deadline = self.started + deadline_s
+        """Both are moments of `time.perf_counter`."""
         self._admission = admission
-        self._arriving = self._working = 0
+        self._uploading = self._working = 0
 
-    def arrive(self, images: int) -> None:
-        """Counts the request's images as at least that many. Raises Problem if they find no room, now or later."""
-        if images > self._arriving:
+    def begin_upload(self, images: int) -> None:
+        """Takes upload slots for at least `images` in all. Raises Problem if there are too few, or too few for work."""
+        if images > self._uploading:
             self._admission.require_device()
-            self._admission.arriving.require(images, self._arriving)
-            self._admission.working.require(images)
-            self._admission.arriving.take(images - self._arriving)
-            self._arriving = images
+            self._admission.uploads.require(images, self._uploading)
+            self._admission.work.require(images)
+            self._admission.uploads.take(images - self._uploading)
+            self._uploading = images
 
-    def work(self) -> None:
-        """They have arrived. Raises Problem if there is no room for work on them."""
+    def begin_work(self) -> None:
+        """Exchanges upload slots for work slots. Raises Problem if there are too few."""
         self._admission.require_device()
-        self._admission.working.require(self._arriving)
-        self._admission.arriving.take(-self._arriving)
-        self._admission.working.take(self._arriving)
-        self._arriving, self._working = 0, self._arriving
+        self._admission.work.require(self._uploading)
+        self._admission.uploads.take(-self._uploading)
+        self._admission.work.take(self._uploading)
+        self._uploading, self._working = 0, self._uploading
 
-    def leave(self) -> None:
-        """Gives its places back."""
-        self._admission.arriving.take(-self._arriving)
-        self._admission.working.take(-self._working)
-        self._arriving = self._working = 0
+    def release(self) -> None:
+        """Gives all slots back."""
+        self._admission.uploads.take(-self._uploading)
+        self._admission.work.take(-self._working)
+        self._uploading = self._working = 0
 
     def remaining_s(self) -> float:
         """Seconds until the deadline, negative after it."""
@@ -98,4 +99,4 @@ class Turn:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
+        self.release()

@@ -1,78 +1,132 @@
-"""What routes take from the application: its parts, a request's turn, and work that ends when its caller leaves.
+"""What routes ask FastAPI for: the parts of the replica, a reservation, and the upload, read and checked.
 
-They are functions that routes call and not dependencies, which took FastAPI a fifth of the event loop's time.
+All are coroutines: FastAPI would run plain functions on threads.
 """
 
-import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import Request
-from starlette.requests import ClientDisconnect
+from fastapi import Depends, Request
 
-from app.api.admission import Turn
+from app.api.admission import Admission, Reservation
+from app.api.connection import UploadRequest
+from app.api.inputs import (
+    CHOICES,
+    CHOICES_OF_EMBED,
+    EmbeddingPair,
+    EmbedUpload,
+    ImagesUpload,
+    PairUpload,
+    max_json_bytes,
+    parse_choice,
+    parse_embedding_pair,
+    parse_encoding,
+    parse_rule,
+    require_faces,
+)
 from app.api.problems import Problem
+from app.api.uploads import PartRule, read_body, read_form
 from app.engine.inference import Inference
 from app.lifecycle import Drain
 from app.metrics import Metrics
 from app.settings import Settings
 
-T = TypeVar("T")
 
-
-def settings_of(request: Request) -> Settings:
-    """The settings."""
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def inference_of(request: Request) -> Inference:
-    """Where the work is done."""
+async def _inference(request: Request) -> Inference:
     inference: Inference = request.app.state.inference
     return inference
 
 
-def metrics_of(request: Request) -> Metrics:
-    """What is counted."""
+async def _metrics(request: Request) -> Metrics:
     metrics: Metrics = request.app.state.metrics
     return metrics
 
 
-def drain_of(request: Request) -> Drain:
-    """Whether the replica is leaving."""
+async def _drain(request: Request) -> Drain:
     drain: Drain = request.app.state.drain
     return drain
 
 
-def turn_of(request: Request) -> Turn:
-    """The request's turn, which begins now. Raises Problem if options stand in the address instead of the body."""
-    if request.url.query:
-        raise Problem("unexpected_query", "send options as parts or fields of the body")
-    turn: Turn = request.app.state.admission.turn()
-    return turn
-
-
-def request_id_of(request: Request) -> str:
-    """The caller's, or the one that it was given."""
+async def _request_id(request: Request) -> str:
+    """The client's, or the one that the middleware gave."""
     request_id: str = request.state.request_id
     return request_id
 
 
-async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """What the work gives, once the request's body was read. Raises ClientDisconnect, and cancels the work, if the
-    caller closes the connection before.
-    """
-    working, leaving = asyncio.ensure_future(work), asyncio.ensure_future(_leave(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
+async def _reserve(request: Request) -> AsyncIterator[Reservation]:
+    """Raises Problem if options stand in the address instead of the body."""
+    if request.url.query:
+        raise Problem("unexpected_query", "send options as parts or fields of the body")
+    admission: Admission = request.app.state.admission
+    with admission.reserve() as reservation:
+        yield reservation
 
 
-async def _leave(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+SettingsDep = Annotated[Settings, Depends(_settings)]
+InferenceDep = Annotated[Inference, Depends(_inference)]
+MetricsDep = Annotated[Metrics, Depends(_metrics)]
+DrainDep = Annotated[Drain, Depends(_drain)]
+RequestIdDep = Annotated[str, Depends(_request_id)]
+# Released when the route's function has ended, before the answer is sent.
+ReservationDep = Annotated[Reservation, Depends(_reserve, scope="function")]
+
+
+async def _read_pair(
+    request: UploadRequest, settings: SettingsDep, inference: InferenceDep, reservation: ReservationDep
+) -> PairUpload:
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
+    options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
+    form = await read_form(request, {"image1": image, "image2": image, **options}, reservation)
+    return PairUpload(
+        images=form.images,
+        max_faces=settings.max_faces,
+        rule=parse_rule(form.fields, inference.header),
+        choice=parse_choice(form.fields, inference.header, CHOICES),
+    )
+
+
+async def _read_images_to_embed(
+    request: UploadRequest, settings: SettingsDep, inference: InferenceDep, reservation: ReservationDep
+) -> EmbedUpload:
+    rules = {"image": _image_rule(settings), "encoding_format": PartRule(), "face": PartRule()}
+    form = await read_form(request, rules, reservation)
+    return EmbedUpload(
+        images=form.images,
+        max_faces=settings.max_faces,
+        encoding=parse_encoding(form.fields),
+        choice=parse_choice(form.fields, inference.header, CHOICES_OF_EMBED),
+    )
+
+
+async def _read_images_to_search(
+    request: UploadRequest, settings: SettingsDep, inference: InferenceDep, reservation: ReservationDep
+) -> ImagesUpload:
+    form = await read_form(request, {"image": _image_rule(settings)}, reservation)
+    require_faces(inference.header)
+    return ImagesUpload(images=form.images, max_faces=settings.max_faces, choice="any")
+
+
+def _image_rule(settings: Settings) -> PartRule:
+    """The repeated part `image` of /embed and /detect."""
+    return PartRule(
+        max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, repeatable=True, image=True
+    )
+
+
+async def _read_embedding_pair(
+    request: UploadRequest, inference: InferenceDep, reservation: ReservationDep
+) -> EmbeddingPair:
+    limit = max_json_bytes(inference.header.network.dimension)
+    body = await read_body(request, limit, "application/json", reservation)
+    return parse_embedding_pair(body, inference.header)
+
+
+PairUploadDep = Annotated[PairUpload, Depends(_read_pair)]
+EmbedUploadDep = Annotated[EmbedUpload, Depends(_read_images_to_embed)]
+DetectUploadDep = Annotated[ImagesUpload, Depends(_read_images_to_search)]
+EmbeddingPairDep = Annotated[EmbeddingPair, Depends(_read_embedding_pair)]

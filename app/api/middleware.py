@@ -11,8 +11,10 @@ import uuid
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.connection import awaits_continue
 from app.api.problems import Problem, respond
 from app.lifecycle import Drain
 from app.metrics import Metrics
@@ -73,10 +75,10 @@ class TelemetryMiddleware:
 
 
 class ClosingMiddleware:
-    """While the replica drains, each answer closes its connection, and the next request goes to another replica.
+    """Closes a connection with its answer while the replica drains, so that the next request goes to another replica.
 
-    So does an answer to a client that still waits for `100 Continue`: it may send its body all the same or not (RFC
-    9110 section 10.1.1), so nobody could tell where its next request begins.
+    So does the answer to a client that still waits for `100 Continue`: it may send its body all the same or not, and
+    nobody could tell where its next request begins.
     """
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:
@@ -87,19 +89,15 @@ class ClosingMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        waits = Headers(scope=scope).get("expect", "").lower() == "100-continue"
-
-        async def receive_body() -> Message:
-            nonlocal waits
-            waits = False
-            return await receive()
 
         async def send_and_close(message: Message) -> None:
-            if message["type"] == "http.response.start" and (waits or self._drain.begun or self._drain.device_lost):
+            if message["type"] == "http.response.start" and (
+                self._drain.leaving or awaits_continue(HTTPConnection(scope))
+            ):
                 MutableHeaders(scope=message)["Connection"] = "close"
             await send(message)
 
-        await self._app(scope, receive_body, send_and_close)
+        await self._app(scope, receive, send_and_close)
 
 
 def _request_id(offered: str) -> str:

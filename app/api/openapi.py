@@ -12,7 +12,7 @@ from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
 from app.api.schemas import CompareRequest, ProblemDetail
 
 
-def multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
+def _multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
     """A multipart/form-data body with these parts."""
     schema = {
         "type": "object",
@@ -55,6 +55,11 @@ def _header(description: str) -> dict[str, Any]:
 REQUEST_ID = {
     "X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in a body that has it")
 }
+VERIFY_BODY = _multipart(
+    ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE}
+)
+EMBED_BODY = _multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED})
+DETECT_BODY = _multipart(["image"], {"image": FILES})
 COMPARE_BODY = {"requestBody": {"required": True, "content": {"application/json": _reference(CompareRequest)}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {

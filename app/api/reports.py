@@ -1,10 +1,14 @@
-"""What an answer says of the model and of the images it was asked about, and which of their faces are embedded."""
+"""What an answer says of images and embeddings, and which faces of an image are embedded.
 
+B crops, D embedding
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.api.schemas import Box, FaceReport, ImageReport, ModelName, QualityReport
-from model.arrays import Pixels
-from model.checkpoint import Header
+from app.api.inputs import encode_base64
+from app.api.schemas import Box, Embedding, FaceReport, ImageReport, QualityReport
+from model.arrays import Embeddings, Pixels
 from model.imaging.analysis import AnalysedFace, ImageAnalysis
 from model.imaging.detection import LANDMARKS
 
@@ -13,24 +17,47 @@ PLACES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class View:
-    """What the network sees, uint8: of which image, and which of its faces if one was looked for."""
+class EmbeddableCrop:
+    """What the network sees, uint8: of which image, and of which of its faces if one was looked for."""
 
     image: int
     face: int | None
     pixels: Pixels
 
 
-def views_of(number: int, analysis: ImageAnalysis) -> list[View]:
-    """What is embedded of an image: itself, or the faces asked for that have enough pixels."""
-    if analysis.whole is not None:
-        return [View(image=number, face=None, pixels=analysis.whole)]
-    return [View(image=number, face=face.index, pixels=face.pixels) for face in analysis.faces if face.usable]
+def embeddable_crops(analyses: Sequence[ImageAnalysis]) -> list[EmbeddableCrop]:
+    """Of each image the whole picture, or those of its faces asked for that have enough pixels."""
+    crops = []
+    for number, analysis in enumerate(analyses):
+        if analysis.whole is not None:
+            crops.append(EmbeddableCrop(image=number, face=None, pixels=analysis.whole))
+        crops += [
+            EmbeddableCrop(image=number, face=face.index, pixels=face.pixels) for face in analysis.faces if face.usable
+        ]
+    return crops
 
 
-def report_image(field: str, analysis: ImageAnalysis) -> ImageReport:
-    """An image with the face that was taken, or with all of them if all were asked for."""
-    faces = [_face(face) for face in analysis.faces]
+def report_embeddings(crops: Sequence[EmbeddableCrop], embeddings: Embeddings, encoding: str) -> list[Embedding]:
+    """The embeddings (B, D) of the crops, as numbers or in base64."""
+    return [
+        Embedding(
+            object="embedding",
+            index=index,
+            image=crop.image,
+            face=crop.face,
+            embedding=encode_base64(values) if encoding == "base64" else values.tolist(),
+        )
+        for index, (crop, values) in enumerate(zip(crops, embeddings, strict=True))
+    ]
+
+
+def report_images(fields: Iterable[str], analyses: Sequence[ImageAnalysis]) -> list[ImageReport]:
+    """Each image under the name of its field, with the face that was taken, or with all if all were asked for."""
+    return [_report_image(field, analysis) for field, analysis in zip(fields, analyses, strict=True)]
+
+
+def _report_image(field: str, analysis: ImageAnalysis) -> ImageReport:
+    faces = [_report_face(face) for face in analysis.faces]
     return ImageReport(
         field=field,
         width=analysis.width_px,
@@ -43,22 +70,18 @@ def report_image(field: str, analysis: ImageAnalysis) -> ImageReport:
     )
 
 
-def _face(seen: AnalysedFace) -> FaceReport:
-    x, y, width, height = (round(value, PLACES_PX) for value in seen.face.box)
+def _report_face(analysed: AnalysedFace) -> FaceReport:
+    face, quality = analysed.face, analysed.quality
+    x, y, width, height = (round(value, PLACES_PX) for value in face.box)
     return FaceReport(
-        index=seen.index,
+        index=analysed.index,
         box=Box(x=x, y=y, width=width, height=height),
-        landmarks={name: _point(*point) for name, point in zip(LANDMARKS, seen.face.landmarks.tolist(), strict=True)},
-        score=round(seen.face.score, PLACES),
-        quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in vars(seen.quality).items()}),
-        warnings=seen.warnings,
+        landmarks={name: _point(*point) for name, point in zip(LANDMARKS, face.landmarks.tolist(), strict=True)},
+        score=round(face.score, PLACES),
+        quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in vars(quality).items()}),
+        warnings=analysed.warnings,
     )
 
 
 def _point(x: float, y: float) -> tuple[float, float]:
     return round(x, PLACES_PX), round(y, PLACES_PX)
-
-
-def name_model(header: Header) -> ModelName:
-    """Which model answers."""
-    return ModelName(name=header.name, embedding_sha256=header.embedding_sha256)

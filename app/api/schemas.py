@@ -1,16 +1,17 @@
 """The bodies of requests and answers."""
 
-from typing import Annotated, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import examples
 from app.api.problems import KINDS
-from model.checkpoint import Metric, Provenance
+from model.checkpoint import Header, Metric, Provenance
 from model.imaging.decoding import Format
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import AnyNetworkConfig
-from model.similarity import Decision, OperatingPoint, Threshold
+from model.similarity import Decision, OperatingPoint, Threshold, decide
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
 Rate = Annotated[
@@ -25,6 +26,11 @@ class ModelName(BaseModel):
 
     name: str
     embedding_sha256: str
+
+    @classmethod
+    def of(cls, header: Header) -> Self:
+        """The model of a checkpoint."""
+        return cls(name=header.name, embedding_sha256=header.embedding_sha256)
 
 
 class Box(BaseModel):
@@ -94,6 +100,14 @@ class Timing(BaseModel):
     total: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """From which similarity the decision is "same", and the operating point's name if one was asked for."""
+
+    threshold: float
+    operating_point: str | None = None
+
+
 class DecisionReport(BaseModel):
     """What /verify and /compare both say of a similarity."""
 
@@ -103,6 +117,20 @@ class DecisionReport(BaseModel):
     threshold: Similarity
     operating_point: str | None
     fmr_at_similarity: Rate | None
+
+    @classmethod
+    def of(cls, similarity: float, rule: Rule, header: Header, **answer: Any) -> Self:
+        """The decision of a rule, with the further fields of the answer."""
+        decision, curve = decide(similarity, rule.threshold), header.false_match_curve
+        return cls(
+            decision=decision,
+            verified=decision == "same",
+            similarity=similarity,
+            threshold=rule.threshold,
+            operating_point=rule.operating_point,
+            fmr_at_similarity=curve.rate_at(similarity) if curve else None,
+            **answer,
+        )
 
 
 class Verification(DecisionReport):

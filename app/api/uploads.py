@@ -1,32 +1,35 @@
 """Request bodies in memory, under limits that hold while the bytes stream in. Nothing touches a disk."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.api.admission import Turn
+from app.api.admission import Reservation
+from app.api.connection import awaits_continue
 from app.api.problems import Problem
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 MAX_FIELD_BYTES = 1024
-# More than a request has parts. What follows one tells whether it is one, which costs the event loop a microsecond.
+# More than a request has parts. Each one costs the event loop a microsecond before the parser can judge it.
 MAX_DELIMITERS = 2000
-# Boundaries and part headers, beside the parts' own bytes.
+# Boundaries and part headers, which count towards the body but not towards a part.
 OVERHEAD_BYTES = 64 * 1024
+
+Chunks = AsyncGenerator[bytes, None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartRule:
-    """A part that a route takes: how many bytes it may have, how often it may come, and whether it is an image. Of a
-    `repeatable` part each has its number in errors, even where a setting allows one alone.
+    """A part that a route takes: how many bytes it may have, how often it may come, and whether it is an image. Each
+    `repeatable` part has a number in errors, even where a setting allows only one.
     """
 
     max_bytes: int = MAX_FIELD_BYTES
@@ -36,111 +39,92 @@ class PartRule:
     image: bool = False
 
 
-@dataclass
-class _Part:
-    name: str
-    label: str  # what an error calls it
-    rule: PartRule
-    data: bytearray = field(default_factory=bytearray)
+@dataclass(frozen=True)
+class Form:
+    """The parts of a body in the order of their rules: images under the names that errors give them, and fields."""
+
+    images: dict[str, bytes] = field(default_factory=dict)
+    fields: dict[str, bytes] = field(default_factory=dict)
 
 
-Parts = dict[str, list[bytes]]
+async def read_form(request: Request, rules: Mapping[str, PartRule], reservation: Reservation) -> Form:
+    """The parts of a multipart/form-data body. Raises Problem.
 
-
-async def read_parts(request: Request, rules: Mapping[str, PartRule], turn: Turn) -> Parts:
-    """The parts of a multipart/form-data body by name. Raises Problem.
-
-    The turn counts the required images before the body is read, further ones as they begin to arrive, and all of them
-    as work at the end. Before it raises, the turn's places are given back, and the rest of a body of legal size is read
-    and dropped, so that the client finds an answer and not a closed connection.
+    Slots are taken for the required images before the body is read and for further ones as they begin to arrive; at
+    the end all are exchanged for work slots. Before a Problem is raised the slots are released, and the rest of a body
+    of legal size is read and dropped, so that the client finds an answer and not a closed connection.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
     limit = sum(rule.max_bytes * rule.max_count for rule in rules.values()) + OVERHEAD_BYTES
-    async with _body(request, limit, turn) as stream:
-        turn.arrive(sum(rule.required and rule.image for rule in rules.values()))
+    async with _body(request, limit, reservation) as chunks:
+        reservation.begin_upload(sum(rule.required and rule.image for rule in rules.values()))
         if kind != b"multipart/form-data":
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
         if not options.get(b"boundary"):
             raise Problem("malformed_multipart", "the Content-Type header names no boundary")
-        collector = _Collector(rules, turn)
-        async with _in_time(turn):
-            await _feed(stream, collector, options[b"boundary"], limit)
-        parts = collector.finish()
-        turn.work()
-    return parts
+        collector = _Collector(rules, reservation)
+        async with _in_time(reservation):
+            await _feed(chunks, collector, options[b"boundary"], limit)
+        form = collector.finish()
+        reservation.begin_work()
+    return form
+
+
+async def read_body(request: Request, limit_bytes: int, content_type: str, reservation: Reservation) -> bytes:
+    """A whole body of one content type, which takes the slot of one image. Raises Problem."""
+    async with _body(request, limit_bytes, reservation) as chunks:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
+            raise Problem("unsupported_content_type", f"send {content_type}")
+        reservation.begin_upload(1)
+        async with _in_time(reservation):
+            body = await _collect(chunks, limit_bytes)
+        reservation.begin_work()
+    return body
 
 
 @asynccontextmanager
-async def _body(request: Request, limit_bytes: int, turn: Turn) -> AsyncIterator["_Stream"]:
-    """The stream of a request's body. Where a Problem is raised before its end, the turn's places are given back and
-    the rest is dropped, or is not asked for: a client that sent `Expect: 100-continue` waits to be told to go on.
+async def _body(request: Request, limit_bytes: int, reservation: Reservation) -> AsyncIterator[Chunks]:
+    """The chunks of a body. After a Problem the slots are released and the rest of the body is dropped, unless the
+    client still waits to be asked for it.
     """
-    stream = _Stream(request)
+    chunks: Chunks = request.stream()
     try:
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
-        if stream.is_awaited and int(request.headers.get("content-length", 0)) > limit_bytes:
+        if awaits_continue(request) and int(request.headers.get("content-length", 0)) > limit_bytes:
             raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
-        yield stream
+        yield chunks
     except Problem:
-        turn.leave()
-        if not stream.is_awaited:
-            await _discard(stream, limit_bytes, turn)
+        reservation.release()
+        if not awaits_continue(request):
+            await _discard(chunks, limit_bytes, reservation)
         raise
 
 
-class _Stream:
-    """A request's body, a chunk at a time."""
-
-    def __init__(self, request: Request) -> None:
-        self._chunks = request.stream()
-        # Whether the client waits with its body until the first chunk is asked for.
-        self.is_awaited = request.headers.get("expect", "").lower() == "100-continue"
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        self.is_awaited = False
-        return await anext(self._chunks)
-
-
 @asynccontextmanager
-async def _in_time(turn: Turn) -> AsyncIterator[None]:
+async def _in_time(reservation: Reservation) -> AsyncIterator[None]:
     """Raises Problem if the client has not sent its body by the deadline."""
     try:
-        async with asyncio.timeout(turn.remaining_s()):
+        async with asyncio.timeout(reservation.remaining_s()):
             yield
     except TimeoutError as error:
         raise Problem("deadline_passed", "the body did not arrive in time") from error
 
 
-async def read_body(request: Request, limit_bytes: int, content_type: str, turn: Turn) -> bytes:
-    """A whole body of one content type, which counts as one image. Raises Problem."""
-    async with _body(request, limit_bytes, turn) as stream:
-        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
-            raise Problem("unsupported_content_type", f"send {content_type}")
-        turn.arrive(1)
-        async with _in_time(turn):
-            body = await _collect(stream, limit_bytes)
-        turn.work()
-    return body
-
-
-async def _collect(stream: _Stream, limit_bytes: int) -> bytes:
+async def _collect(chunks: Chunks, limit_bytes: int) -> bytes:
     body = bytearray()
-    async for chunk in stream:
+    async for chunk in chunks:
         if len(body) + len(chunk) > limit_bytes:
             raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
         body += chunk
     return bytes(body)
 
 
-async def _feed(stream: _Stream, collector: "_Collector", boundary: bytes, limit_bytes: int) -> None:
+async def _feed(chunks: Chunks, collector: "_Collector", boundary: bytes, limit_bytes: int) -> None:
     taken = delimiters = 0
     try:
         parser = MultipartParser(boundary, collector.callbacks())
-        async for chunk in stream:
+        async for chunk in chunks:
             taken += len(chunk)
             delimiters += chunk.count(b"\r\n--" + boundary)
             if taken > limit_bytes:
@@ -155,23 +139,31 @@ async def _feed(stream: _Stream, collector: "_Collector", boundary: bytes, limit
         raise Problem("malformed_multipart", "the body ends before its closing boundary")
 
 
-async def _discard(stream: _Stream, limit_bytes: int, turn: Turn) -> None:
+async def _discard(chunks: Chunks, limit_bytes: int, reservation: Reservation) -> None:
     """Drops the rest of a body, as far as it is of legal size and comes in time."""
     dropped = 0
     with suppress(TimeoutError):
-        async with asyncio.timeout(turn.remaining_s()):
-            async for chunk in stream:
+        async with asyncio.timeout(reservation.remaining_s()):
+            async for chunk in chunks:
                 dropped += len(chunk)
                 if dropped > limit_bytes:
                     return
 
 
+@dataclass
+class _Part:
+    name: str
+    label: str  # what an error calls it
+    rule: PartRule
+    data: bytearray = field(default_factory=bytearray)
+
+
 class _Collector:
     """Takes the parser's events and holds every part to its rule as soon as it can be judged."""
 
-    def __init__(self, rules: Mapping[str, PartRule], turn: Turn) -> None:
+    def __init__(self, rules: Mapping[str, PartRule], reservation: Reservation) -> None:
         self._rules = rules
-        self._turn = turn
+        self._reservation = reservation
         self._parts: list[_Part] = []
         self._header_name = bytearray()
         self._header_value = bytearray()
@@ -190,16 +182,18 @@ class _Collector:
             "on_end": self._end,
         }
 
-    def finish(self) -> Parts:
+    def finish(self) -> Form:
         """All parts, once the body has ended. Raises Problem if a required one is absent."""
-        parts: Parts = {}
-        for part in self._parts:
-            parts.setdefault(part.name, []).append(bytes(part.data))
-            part.data = bytearray()  # so that no more than one part is in memory twice
+        form, order = Form(), list(self._rules)
+        for part in sorted(self._parts, key=lambda part: order.index(part.name)):
+            taken = form.images if part.rule.image else form.fields
+            taken[part.label] = bytes(part.data)
+            part.data = bytearray()  # so that only one part at a time is in memory twice
+        names = {part.name for part in self._parts}
         for name, rule in self._rules.items():
-            if rule.required and name not in parts:
+            if rule.required and name not in names:
                 raise Problem("missing_part", f"the part {name} is missing", name)
-        return parts
+        return form
 
     def _begin(self) -> None:
         self._disposition = b""
@@ -217,7 +211,7 @@ class _Collector:
         self._header_value.clear()
 
     def _open_part(self) -> None:
-        """Judges a part by its name, before its bytes come; the file name that may stand beside it is not read."""
+        """Judges a part by its name before its bytes come; its file name, if there is one, is not read."""
         name = parse_options_header(self._disposition)[1].get(b"name", b"").decode("utf-8", "replace")
         rule = self._rules.get(name)
         if rule is None:
@@ -228,7 +222,7 @@ class _Collector:
                 raise Problem("duplicate_part", f"the part {name} may be given once", name)
             raise Problem("too_many_images", f"the part {name} may be given {rule.max_count} times", name)
         self._parts.append(_Part(name, f"{name}[{before}]" if rule.repeatable else name, rule))
-        self._turn.arrive(sum(part.rule.image for part in self._parts))
+        self._reservation.begin_upload(sum(part.rule.image for part in self._parts))
 
     def _take_data(self, data: bytes, start: int, end: int) -> None:
         part = self._parts[-1]

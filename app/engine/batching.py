@@ -104,7 +104,7 @@ class Batcher(Generic[Job, Result]):
         return self._closed or self._thread_ended()
 
     @property
-    def stalled_s(self) -> float:
+    def seconds_since_progress(self) -> float:
         """For how many seconds a batch in work has made no progress; 0 if there is none."""
         return time.perf_counter() - self._last_progress if self._busy else 0.0
 

@@ -131,13 +131,13 @@ class Inference:
             self._checking.add_done_callback(lambda done: done.cancelled() or done.exception())  # if nobody waits
         await asyncio.shield(self._checking)
 
-    def fault(self, hung_s: float) -> str | None:
+    def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, or None: the network's thread has ended, or a pass has taken longer than
         `hung_s`, or there has been no decoder for as long.
         """
         if self._network.ended:
             return "the thread of the network has ended"
-        if self._network.stalled_s > hung_s:
+        if self._network.seconds_since_progress > hung_s:
             return f"the network has been at one pass for more than {hung_s:g} s"
         if self.decoders.missing_s > hung_s:
             return f"there has been no decoder for more than {hung_s:g} s"

@@ -4,7 +4,7 @@ B batch, C channels, H W pixels, D embedding
 """
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
@@ -22,6 +22,9 @@ class NetworkConfig(BaseModel):
     """A Siamese network. Widths default to those of the paper (see `siamese`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    unit_length: ClassVar[bool] = False
+    """Whether every embedding has length 1."""
 
     batch_norm: bool
     embedding_activation: Literal["sigmoid", "relu"]
@@ -72,6 +75,9 @@ class ResidualConfig(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    unit_length: ClassVar[bool] = True
+    """Whether every embedding has length 1."""
 
     kind: Literal["residual"] = "residual"
     side_px: int = Field(default=100, ge=STRIDE, le=MAX_SIDE_PX)

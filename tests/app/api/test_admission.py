@@ -2,88 +2,88 @@
 
 import pytest
 
-from app.api.admission import Admission, Turn
+from app.api.admission import Admission, Reservation
 from app.api.problems import Problem
 from app.lifecycle import Drain
 from app.metrics import Metrics
 
 
-def admission(arriving: int = 8, working: int = 4, drain: Drain | None = None) -> Admission:
-    return Admission(arriving, working, 30, Metrics(), drain or Drain())
+def new_admission(uploads: int = 8, work: int = 4, drain: Drain | None = None) -> Admission:
+    return Admission(uploads, work, 30, Metrics(), drain or Drain())
 
 
-def full(turn: Turn, images: int) -> None:
+def assert_refused(reservation: Reservation, images: int) -> None:
     with pytest.raises(Problem) as caught:
-        turn.arrive(images)
+        reservation.begin_upload(images)
     assert caught.value.kind.code == "queue_full"
 
 
-def working(admitted: Admission, images: int) -> Turn:
-    turn = admitted.turn()
-    turn.arrive(images)
-    turn.work()
-    return turn
+def begin_work(admission: Admission, images: int) -> Reservation:
+    reservation = admission.reserve()
+    reservation.begin_upload(images)
+    reservation.begin_work()
+    return reservation
 
 
-def test_what_arrives_takes_no_place_from_what_is_worked_on() -> None:
-    admitted = admission()
+def test_uploads_take_no_work_slots() -> None:
+    admission = new_admission()
     for _ in range(4):
-        admitted.turn().arrive(2)
+        admission.reserve().begin_upload(2)
     with pytest.raises(Problem):
-        admitted.turn().arrive(1)
-    admitted = admission()
-    admitted.turn().arrive(4)
-    working(admitted, 4)
+        admission.reserve().begin_upload(1)
+    admission = new_admission()
+    admission.reserve().begin_upload(4)
+    begin_work(admission, 4)
 
 
-def test_no_request_is_let_in_for_which_there_is_no_work_left() -> None:
-    admitted = admission()
-    first = working(admitted, 2)
-    full(admitted.turn(), 3)
+def test_uploads_are_refused_without_enough_work_slots() -> None:
+    admission = new_admission()
+    first = begin_work(admission, 2)
+    assert_refused(admission.reserve(), 3)
     with first:
         pass
-    working(admitted, 3)
+    begin_work(admission, 3)
 
 
-def test_who_arrives_too_late_is_refused_and_gives_its_place_back() -> None:
-    admitted = admission()
-    with admitted.turn() as late:
-        late.arrive(2)
-        working(admitted, 4)
+def test_work_without_free_slots_is_refused_and_upload_slots_are_released() -> None:
+    admission = new_admission()
+    with admission.reserve() as late:
+        late.begin_upload(2)
+        begin_work(admission, 4)
         with pytest.raises(Problem):
-            late.work()
-    assert admitted.arriving.taken == 0
-    assert admitted.working.taken == 4
+            late.begin_work()
+    assert admission.uploads.taken == 0
+    assert admission.work.taken == 4
 
 
-def test_images_are_counted_once_however_often_they_are_told() -> None:
-    admitted = admission()
-    turn = admitted.turn()
+def test_repeated_upload_counts_take_the_largest() -> None:
+    admission = new_admission()
+    reservation = admission.reserve()
     for count in (2, 2, 3, 1):
-        turn.arrive(count)
-    assert admitted.arriving.taken == 3
-    turn.work()
-    assert (admitted.arriving.taken, admitted.working.taken) == (0, 3)
+        reservation.begin_upload(count)
+    assert admission.uploads.taken == 3
+    reservation.begin_work()
+    assert (admission.uploads.taken, admission.work.taken) == (0, 3)
 
 
-def test_a_request_that_is_alone_may_have_more_than_there_is_room_for() -> None:
-    admitted = admission()
-    alone = admitted.turn()
+def test_a_lone_request_may_exceed_the_slots() -> None:
+    admission = new_admission()
+    alone = admission.reserve()
     for count in range(1, 13):
-        alone.arrive(count)
-    full(admitted.turn(), 1)
-    alone.work()
-    full(admitted.turn(), 1)
+        alone.begin_upload(count)
+    assert_refused(admission.reserve(), 1)
+    alone.begin_work()
+    assert_refused(admission.reserve(), 1)
 
 
-def test_a_lost_device_lets_nothing_in() -> None:
+def test_a_lost_device_refuses_everything() -> None:
     drain = Drain()
-    admitted = admission(drain=drain)
-    waiting = admitted.turn()
-    waiting.arrive(1)
+    admission = new_admission(drain=drain)
+    waiting = admission.reserve()
+    waiting.begin_upload(1)
     drain.device_lost = True
-    with pytest.raises(Problem) as arriving:
-        admitted.turn().arrive(1)
-    with pytest.raises(Problem) as arrived:
-        waiting.work()
-    assert arriving.value.kind.code == arrived.value.kind.code == "device_lost"
+    with pytest.raises(Problem) as uploading:
+        admission.reserve().begin_upload(1)
+    with pytest.raises(Problem) as working:
+        waiting.begin_work()
+    assert uploading.value.kind.code == working.value.kind.code == "device_lost"

@@ -184,16 +184,16 @@ async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
         return jobs
 
     batcher: Batcher[int, int] = Batcher(work, max_size=1, name="test")
-    assert batcher.stalled_s == 0
+    assert batcher.seconds_since_progress == 0
     task = asyncio.create_task(batcher.run(1))
     await asyncio.to_thread(begun.wait, 10)
-    while (stalled_s := batcher.stalled_s) < 0.05:
+    while (stalled_s := batcher.seconds_since_progress) < 0.05:
         await asyncio.sleep(0)
     gates[0].set()
     before = time.perf_counter()
     await asyncio.to_thread(moved.wait, 10)
-    assert batcher.stalled_s < stalled_s + time.perf_counter() - before
+    assert batcher.seconds_since_progress < stalled_s + time.perf_counter() - before
     gates[1].set()
     await task
-    assert batcher.stalled_s == 0
+    assert batcher.seconds_since_progress == 0
     batcher.close()

@@ -5,8 +5,8 @@ import gc
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from math import inf
 from pathlib import Path
 from typing import cast
@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from app.api.inputs import analyse_images
+from app.api.inputs import ImagesUpload
 from app.api.problems import Problem
+from app.api.routes import analyse_images
 from app.engine.cpu_budget import Threads
 from app.engine.decoder import Setup, Task, work
 from app.engine.inference import CROWD_S, Inference
@@ -31,6 +32,7 @@ from model.imaging.analysis import FaceAllowance, ImageAnalysis
 from model.imaging.decoding import ImageLimits
 from model.imaging.preprocessing import PreprocessingConfig
 from model.verifier import Verifier
+from tests.app.support.collection import without_collection
 from tests.app.support.stopped_decoders import stopped
 from tests.conftest import fork_server
 from tests.drawing import encode, portrait
@@ -110,9 +112,10 @@ async def test_an_upload_that_is_refused_is_let_go_at_once(settings: Settings, v
     images[field] = Upload(b"\xff\xd8\xff" + bytes(1000))
     known = [weakref.ref(upload) for upload in images.values()]
     async with inference_of(settings, verifier) as inference:
+        upload = ImagesUpload(images=cast("dict[str, bytes]", images), choice="largest", max_faces=64)
         with without_collection():
             with pytest.raises(Problem, match="damaged"):
-                await analyse_images(inference, cast("dict[str, bytes]", images), "largest", settings, inf)
+                await analyse_images(upload, inference, inf)
             images.clear()
             await asyncio.sleep(0.01)
             assert [each() for each in known] == [None] * 2
@@ -127,17 +130,6 @@ def test_a_decoder_lets_a_refused_image_go_at_once() -> None:
         after = sys.getrefcount(task.data)
     assert isinstance(answer.outcome, UndecodableImage)
     assert after == before
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """Whatever is let go inside is let go by counting alone."""
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 @asynccontextmanager

@@ -16,8 +16,9 @@ from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
 from model.embedder import open_embedder
 from model.verifier import Verifier
+from tests.app.support.leaving_client import post_and_leave
 from tests.app.support.modified_verifier import Gate
-from tests.app.support.requests import ANNA, BERTA, MULTIPART, check_problem, multipart, pair
+from tests.app.support.requests import ANNA, BERTA, check_problem, multipart, pair
 from tests.app.support.stopped_decoders import stopped
 from tests.conftest import app_of
 
@@ -89,7 +90,9 @@ async def test_what_a_caller_left_is_not_computed_and_gives_its_room_back(settin
     async with serving(settings, held) as (app, client):
         first = asyncio.create_task(client.post("/verify", files=pair()))
         await asyncio.to_thread(held.gate.reached.wait)
-        status = await post_and_leave(app, client, multipart(("image1", ANNA), ("image2", BERTA)))
+        status = await post_and_leave(
+            app, "/verify", multipart(("image1", ANNA), ("image2", BERTA)), lambda: wait_for_second_request(client)
+        )
         assert await metric(client, IN_PROGRESS) == 2
         held.gate.opened.set()
         assert (await first).status_code == 200
@@ -99,34 +102,16 @@ async def test_what_a_caller_left_is_not_computed_and_gives_its_room_back(settin
     assert held.passes == [2, 2]
 
 
+async def wait_for_second_request(client: httpx.AsyncClient) -> None:
+    """Until the images of both requests are decoded."""
+    while await metric(client, DECODED) < 4:
+        await asyncio.sleep(0.01)
+    assert await metric(client, IN_PROGRESS) == 4  # and the event loop has gone on to the network
+
+
 async def metric(client: httpx.AsyncClient, name: str) -> float:
     lines = (await client.get("/metrics")).text.splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
-
-
-async def post_and_leave(app: FastAPI, client: httpx.AsyncClient, body: bytes) -> int:
-    """The status of a request whose caller leaves when its images are decoded, beside two others."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in MULTIPART.items()]
-    scope = {"type": "http", "method": "POST", "path": "/verify", "raw_path": b"/verify", "query_string": b"",
-             "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("test", 80)}  # fmt: skip
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-    sent = []
-
-    async def receive() -> dict[str, object]:
-        if messages:
-            return messages.pop()
-        while await metric(client, DECODED) < 4:
-            await asyncio.sleep(0.01)
-        assert await metric(client, IN_PROGRESS) == 4  # and the event loop has gone on to the network
-        return {"type": "http.disconnect"}
-
-    async def send(message: dict[str, object]) -> None:
-        sent.append(message)
-
-    await app(scope, receive, send)  # type: ignore[arg-type]  # a plain message is one
-    status = sent[0]["status"]
-    assert isinstance(status, int)
-    return status
 
 
 @pytest.mark.parametrize(

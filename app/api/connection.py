@@ -1,0 +1,75 @@
+"""What a client does with its connection while it sends a body and waits: it holds the body back, or leaves."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import Receive, Scope
+
+# nginx's status for a client that left; it is logged and counted, and nobody receives it.
+CLIENT_CLOSED_REQUEST = 499
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class UploadRequest(Request):
+    """A request that knows how far its body has come."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self.body_read = asyncio.Event()
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The chunks of the body."""
+        self.state.body_requested = True
+        async for chunk in super().stream():
+            yield chunk
+        self.body_read.set()
+
+
+def awaits_continue(connection: HTTPConnection) -> bool:
+    """Whether the client holds its body back until it reads `100 Continue` (RFC 9110 section 10.1.1), which the server
+    sends when the first chunk is asked for.
+    """
+    expects = connection.headers.get("expect", "").lower() == "100-continue"
+    return expects and not getattr(connection.state, "body_requested", False)
+
+
+class UploadRoute(APIRoute):
+    """A route whose handler gets an `UploadRequest`, and is cancelled when the client closes the connection."""
+
+    def get_route_handler(self) -> Handler:
+        """Called by FastAPI when the route is made."""
+        handle = super().get_route_handler()
+
+        async def handle_while_connected(request: Request) -> Response:
+            return await _handle_while_connected(handle, UploadRequest(request.scope, request.receive))
+
+        return handle_while_connected
+
+
+async def _handle_while_connected(handle: Handler, request: UploadRequest) -> Response:
+    try:
+        async with asyncio.timeout(None) as work:  # it never ends by itself, only when the client leaves
+            watch = asyncio.create_task(_end_when_client_leaves(request, work))
+            try:
+                return await handle(request)
+            finally:
+                watch.cancel()
+    except ClientDisconnect:  # during the upload
+        pass
+    except TimeoutError:
+        if not work.expired():
+            raise
+    return Response(status_code=CLIENT_CLOSED_REQUEST)
+
+
+async def _end_when_client_leaves(request: UploadRequest, work: asyncio.Timeout) -> None:
+    """Until the body has been read, reading it notices that the client left."""
+    await request.body_read.wait()
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    work.reschedule(asyncio.get_running_loop().time())

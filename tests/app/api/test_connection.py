@@ -1,0 +1,43 @@
+"""The images of a request are freed with its answer, without waiting for Python to collect garbage."""
+
+import asyncio
+import gc
+
+import pytest
+
+from app.api.inputs import PairUpload
+from app.settings import Settings
+from model.verifier import Verifier
+from tests.app.support.collection import without_collection
+from tests.app.support.leaving_client import post_and_leave
+from tests.app.support.requests import ANNA, BERTA, check_problem, multipart, pair
+from tests.app.support.stopped_decoders import stopped
+from tests.conftest import app_of
+
+pytestmark = pytest.mark.anyio
+
+
+async def uploads_in_memory() -> int:
+    await asyncio.sleep(0.01)  # tasks that were cancelled end
+    return sum(type(each) is PairUpload for each in gc.get_objects())
+
+
+async def test_images_of_a_client_that_left_are_freed(settings: Settings, verifier: Verifier) -> None:
+    before_leaving = []
+
+    async def leave() -> None:
+        before_leaving.append(await uploads_in_memory())
+
+    async with app_of(settings, verifier) as (app, _):
+        with without_collection(), stopped(app.state.inference.decoders):
+            status = await post_and_leave(app, "/verify", multipart(("image1", ANNA), ("image2", BERTA)), leave)
+            assert await uploads_in_memory() == 0
+    assert (status, before_leaving) == (499, [1])
+
+
+async def test_images_of_a_refused_request_are_freed(settings: Settings, verifier: Verifier) -> None:
+    async with app_of(settings, verifier) as (_, client):
+        with without_collection():
+            response = await client.post("/verify", files=pair(ANNA, b"\xff\xd8\xff" + bytes(1000)))
+            assert await uploads_in_memory() == 0
+    check_problem(response, 422, "undecodable_image", "image2")
