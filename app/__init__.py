@@ -2,5 +2,5 @@
 
 import os
 
-# Else Prometheus' client would write files into a folder that is another program's.
+# Otherwise Prometheus' client would write files into a folder that belongs to another program.
 os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)

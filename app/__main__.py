@@ -1,6 +1,6 @@
 """`python -m app`: reads the settings, loads the checkpoint, listens.
 
-What needs torch is imported late, after the environment that it reads is set.
+Modules that need torch are imported late, after the environment that torch reads is set.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
-# How many times FACEPAIR_HUNG_S a fault may last before the process ends: a balancer has long left it by then.
+# How many times FACEPAIR_HUNG_S a health problem may last before the process ends. Balancers leave much earlier.
 PATIENCE = 2
 
 UNSET = {
@@ -31,8 +31,8 @@ UNSET = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0 after an orderly end, 1 after the loss of the device, or with one line on standard
-    error if it cannot start.
+    """Returns the exit status: 0 after an orderly end, 1 after the device was lost or, with one line on standard error,
+    if the service cannot start.
     """
     flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     limit_spinning()
@@ -42,17 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(settings)
     except FacepairError as error:
         logger.debug("cannot start", exc_info=error)
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person, before there is a service that logs)
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person; logging comes later)
         return 1
 
 
 def _serve(settings: Settings) -> int:
     """The exit status: 0 after an orderly end. Raises FacepairError."""
-    # For the time before uvicorn takes signals: a container's first process would not hear SIGTERM otherwise. And for
-    # after it: uvicorn ends in order, then raises the signal once more, which must not make a status of its own.
+    # Before uvicorn handles signals: a container's first process would otherwise ignore SIGTERM. And after it: uvicorn
+    # ends in order and then raises the signal again, which must not change the exit status.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))
-    require_free(settings.host, settings.port)  # said before the loading
+    require_free(settings.host, settings.port)  # fails before loading, which takes long
     from app.application import create_app
     from app.server.replica import configure_server, freeze_heap, open_replica
     from app.server.shutdown import Server
@@ -64,7 +64,7 @@ def _serve(settings: Settings) -> int:
         configure_server(settings, app),
         replica.drain,
         settings.drain_s,
-        fault=lambda: replica.inference.health_problem(settings.hung_s),
+        health_problem=lambda: replica.inference.health_problem(settings.hung_s),
         patience_s=PATIENCE * settings.hung_s,
     )
     server.run()

@@ -7,26 +7,25 @@ from http.client import HTTPException
 from app.settings import SettingsError, read_settings
 
 TIMEOUT_S = 5.0
-# Whatever proxies the environment names, this machine is asked itself.
+# Ignores the environment's proxies: the service is on this machine.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (where a service is met that listens everywhere)
+# Where to ask a service that listens on all addresses.
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
 def is_ready(host: str, port: int) -> bool:
-    """Whether the service that listens at this address of this machine says that it is."""
+    """Whether the service that listens at this address of this machine is ready."""
     name = LOOPBACK.get(host, host)
     name = f"[{name}]" if ":" in name else name
     try:
-        with DIRECT.open(f"http://{name}:{port}/health/ready", timeout=TIMEOUT_S) as answer:
-            return bool(answer.status == 200)
+        with DIRECT.open(f"http://{name}:{port}/health/ready", timeout=TIMEOUT_S) as response:
+            return bool(response.status == 200)
     except (OSError, HTTPException):  # urllib's own errors are OSErrors too
         return False
 
 
 def main() -> int:
-    """Asks where the service's variables say that it listens; the exit status."""
+    """Asks at the address in the service's variables. Returns the exit status."""
     try:
         settings = read_settings({})
     except SettingsError as error:

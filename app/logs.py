@@ -1,4 +1,4 @@
-"""What the processes of the service say: one JSON object a line, on standard error."""
+"""Logs of all processes of the service: one JSON object a line, on standard error."""
 
 import json
 import logging
@@ -6,8 +6,8 @@ import warnings
 from datetime import UTC, datetime
 from typing import Any
 
-# Libraries whose lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
-TALKATIVE = ("PIL", "python_multipart")
+# Libraries whose log lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
+QUOTING = ("PIL", "python_multipart")
 
 
 class JsonFormatter(logging.Formatter):
@@ -31,6 +31,6 @@ def configure_logging(level: str) -> None:
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # of every odd picture, with numbers from it, and kept for good
-    for library in TALKATIVE:
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they quote numbers of the image, and Python keeps them
+    for library in QUOTING:
         logging.getLogger(library).setLevel(logging.ERROR)

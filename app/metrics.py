@@ -35,13 +35,17 @@ class Metrics:
         )
         self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
         for reason in REFUSALS:
-            self.refusals.labels(reason)  # from 0 on: what begins with its first count has no increase
+            self.refusals.labels(reason)  # shown as 0, since a series that begins with 1 shows no increase
         self.model_info = Gauge(
             "facepair_model_info",
             "Always 1; the labels name the model that is served",
             ["name", "embedding_sha256", "device"],
             registry=self.registry,
         )
+
+    def observe_stage(self, stage: str, seconds: float) -> None:
+        """Counts one stage of one image or request."""
+        self.stage_seconds.labels(stage).observe(seconds)
 
     def show(self) -> bytes:
         """All of them as Prometheus reads them."""

@@ -11,7 +11,7 @@ from model.errors import FacepairError
 
 PREFIX = "FACEPAIR_"
 SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-5.safetensors"
-# Names with the prefix that are not the service's, but may stand in the same environment.
+# Names with the prefix that are not settings, but may be in the same environment.
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
 DAY_S = 24 * 60 * 60
 
@@ -21,7 +21,7 @@ class SettingsError(FacepairError):
 
 
 class Settings(BaseModel):
-    """Frozen; the descriptions are what `python -m app --help` and the documentation say."""
+    """All settings, with the descriptions that `python -m app --help` shows."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -9,7 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope
 
-# nginx's status for a client that left; it is logged and counted, and nobody receives it.
+# nginx's status for a client that left. It is only logged and counted.
 CLIENT_CLOSED_REQUEST = 499
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]

@@ -1,4 +1,4 @@
-"""The routes that say how the replica is and what it serves; they are never refused."""
+"""The routes that report the health of the replica and what it serves; they are never refused."""
 
 import asyncio
 import logging
@@ -23,8 +23,8 @@ READINESS_TIMEOUT_S = 5.0
 router = APIRouter(responses=PROBLEMS)
 
 
-# Of each pair of decorators the lower one answers; the upper one describes it, since OpenAPI has no operation of two
-# methods.
+# The lower decorator of each pair registers both methods, the upper one describes the route in /openapi.json, where an
+# operation has one method.
 @router.get("/info")
 @router.api_route("/info", methods=["GET", "HEAD"], include_in_schema=False, response_model=Info)
 async def info(inference: InferenceDep, settings: SettingsDep) -> Info:
@@ -65,7 +65,7 @@ async def ready(inference: InferenceDep, settings: SettingsDep, drain: DrainDep,
     _require_health(inference, settings)
     try:
         await asyncio.wait_for(inference.check_canary(), READINESS_TIMEOUT_S)
-    except Exception as error:  # whatever is wrong, be it with the GPU: ask again, or another replica
+    except Exception as error:  # any cause: the client can ask again, or another replica
         logger.exception("not ready", extra={"fields": {"request_id": request_id}})
         raise Problem("not_ready", "the network does not reproduce its recorded score in time") from error
     return Health(status="ready")

@@ -1,4 +1,4 @@
-"""What routes read from a body, checked. Whatever is wrong ends the request as a Problem.
+"""What routes read from a body, checked. Errors end the request as a Problem.
 
 D embedding
 """
@@ -69,7 +69,7 @@ class EmbeddingPair:
 
 
 def parse_rule(fields: Fields, header: Header) -> Rule:
-    """The fields `threshold` and `max_fmr`, of which one may be filled in, else the checkpoint's. Raises Problem."""
+    """The field `threshold` or `max_fmr`, not both, else the checkpoint's threshold. Raises Problem."""
     return choose_rule(_number(fields, "threshold"), _number(fields, "max_fmr"), header)
 
 

@@ -1,6 +1,6 @@
-"""What the service says of each request: a log line, a request id, and a count in the metrics.
+"""What wraps every request: its id, log line and metrics, and the end of its connection.
 
-Neither holds file names, pixels, embeddings or similarities.
+Logs and metrics never contain file names, pixels, embeddings or similarities.
 """
 
 import asyncio
@@ -23,12 +23,12 @@ logger = logging.getLogger("facepair")
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 UNMATCHED = "unmatched"
-# What is asked every second by machines; a line of it only where it fails.
+# Balancers ask these every second; at level info they are logged only when they fail.
 PROBES = {"/health/live", "/health/ready", "/metrics"}
 
 
 class TelemetryMiddleware:
-    """Gives each request an id, counts and logs it, and turns an exception nobody expected into the opaque 500."""
+    """Gives each request an id, counts and logs it, and answers an unexpected exception with an opaque 500."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -52,7 +52,7 @@ class TelemetryMiddleware:
 
         try:
             await self._app(scope, receive, send_with_id)
-        except asyncio.CancelledError:  # by uvicorn, when the grace after SIGTERM is over
+        except asyncio.CancelledError:  # by uvicorn, when the grace time after SIGTERM is over
             if status:
                 raise
             problem = Problem("not_ready", "the service ended before the request did; send it again")
@@ -77,8 +77,8 @@ class TelemetryMiddleware:
 class ClosingMiddleware:
     """Closes a connection with its answer while the replica drains, so that the next request goes to another replica.
 
-    So does the answer to a client that still waits for `100 Continue`: it may send its body all the same or not, and
-    nobody could tell where its next request begins.
+    It also closes the connection of a client that still waits for `100 Continue`: the client may send its body all the
+    same or not, so the service could not tell where its next request begins.
     """
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:

@@ -1,4 +1,4 @@
-"""How the service is documented where FastAPI cannot know: bodies that the routes read themselves, errors, headers."""
+"""What FastAPI cannot learn from the routes for /openapi.json: bodies that are read in chunks, errors, headers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -74,12 +74,12 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 
 def name_operation(route: APIRoute) -> str:
-    """An operation's id, which generated clients call it by: the name of its function."""
+    """The id of an operation, the name of its method in generated clients: the name of its function."""
     return route.name
 
 
 def complete(app: FastAPI) -> dict[str, Any]:
-    """The application's OpenAPI document, with what FastAPI leaves out."""
+    """The application's OpenAPI document, with additions to what FastAPI makes."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
         defined = document["components"]["schemas"]

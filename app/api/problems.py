@@ -1,6 +1,6 @@
-"""Every error answer, in one table: RFC 9457 `application/problem+json`, the same shape everywhere.
+"""Every error answer in one table: `application/problem+json` (RFC 9457), the same shape everywhere.
 
-An answer never echoes the input, an exception's text from a library, a file name or a stack trace.
+An answer never contains input, a library's exception text, a file name or a stack trace.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from model import errors
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """A row of the table. `error` is the domain error that becomes this answer, if one does."""
+    """A row of the table. `error` is the domain error that becomes this answer, if there is one."""
 
     status: int
     code: str
@@ -67,7 +67,7 @@ RETRY_AFTER_S = 1
 
 
 class Problem(Exception):
-    """Ends a request with the answer `code`; `detail` is our own sentence and says what to do."""
+    """Ends a request with the answer `code`; `detail` says what the client can do."""
 
     def __init__(self, code: str, detail: str, field: str | None = None) -> None:
         super().__init__(detail)
@@ -77,7 +77,7 @@ class Problem(Exception):
 
 
 def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
-    """A domain error as an answer. Raises it again if it has no row: it is then an internal error."""
+    """A domain error as an answer. Raises it again if it has no row, so that it becomes an internal error."""
     kind = BY_ERROR.get(type(error))
     if kind is None:
         raise error
@@ -85,7 +85,7 @@ def from_domain(error: errors.FacepairError, field: str | None = None) -> Proble
 
 
 def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """The answer itself."""
+    """The answer of a problem."""
     kind = problem.kind
     further = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
     return JSONResponse(

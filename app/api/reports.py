@@ -18,7 +18,7 @@ PLACES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddableCrop:
-    """What the network sees, uint8: of which image, and of which of its faces if one was looked for."""
+    """What the network sees, uint8: a face of an image, or the whole image if `face` is None."""
 
     image: int
     face: int | None

@@ -176,7 +176,8 @@ class Detection(BaseModel):
     request_id: str
 
 
-# The first value that is no number is enough: to list all would keep the event loop for tenths of a second.
+# Validation stops at the first value that is not a number: to list all would block the event loop for tenths of a
+# second.
 Values = Annotated[list[float], Field(fail_fast=True)]
 
 

@@ -1,6 +1,6 @@
-"""Micro-batching: what waits is taken together whenever the thread is free, up to a maximum, and without a timer.
+"""Micro-batching without a timer: whenever the thread is free, it takes all jobs that wait, up to a maximum.
 
-A lone job goes at once; a crowd fills the batches. It knows neither HTTP nor networks.
+A job that comes alone starts at once, and many jobs at a time fill the batches. It knows neither HTTP nor networks.
 """
 
 import asyncio
@@ -20,24 +20,25 @@ Result = TypeVar("Result")
 Done = tuple[Sequence[Result], float, float]
 
 # Seconds between checks that the thread of a running batch is alive.
-LOOK_S = 0.5
-BUSY = "the replica was too busy to begin in time; send the request again"
+CHECK_S = 0.5
+MSG_BUSY = "the replica was too busy to begin in time; send the request again"
+MSG_ENDED = "the thread of the batch ended"
 
 
 class BatchError(RuntimeError):
-    """A batch was answered with another number of results than it has jobs, or its thread ended."""
+    """A batch had another number of results than jobs, or its thread ended."""
 
 
 class DeadlinePassed(Exception):
     """A job was not begun in time, or was given up; the message says which, and what the caller can do."""
 
-    def __init__(self, what: str = BUSY) -> None:
-        super().__init__(what)
+    def __init__(self, message: str = MSG_BUSY) -> None:
+        super().__init__(message)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Timed(Generic[Result]):
-    """A result, how long it waited for a thread, how long its batch took there, and how many jobs were in it."""
+    """A result, how long it waited for the thread, how long its batch took there, and how many jobs the batch had."""
 
     value: Result
     queue_s: float
@@ -51,7 +52,7 @@ class _Waiting(Generic[Job, Result]):
     size: int
     asked: float
     future: "asyncio.Future[Timed[Result]]" = field(repr=False)
-    late: asyncio.TimerHandle | None = None
+    expiry: asyncio.TimerHandle | None = None
 
     def expire(self) -> None:
         """Called at the deadline, unless the job has begun."""
@@ -60,10 +61,10 @@ class _Waiting(Generic[Job, Result]):
 
 
 class Batcher(Generic[Job, Result]):
-    """A worker thread and the jobs that wait for it. All but `note_progress` belong to one event loop."""
+    """A worker thread and the jobs that wait for it. All methods but `note_progress` belong to one event loop."""
 
     def __init__(self, work: Callable[[list[Job]], Sequence[Result]], *, max_size: int, name: str) -> None:
-        """`work` gets a batch and returns as many results, in order; `max_size` limits the sum of sizes in a batch."""
+        """`work` gets a batch and returns a result per job, in order; `max_size` limits the sum of a batch's sizes."""
         self._work = work
         self._max_size = max_size
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
@@ -75,7 +76,7 @@ class Batcher(Generic[Job, Result]):
 
     @property
     def waiting(self) -> int:
-        """The sum of the sizes of the jobs that no batch has taken yet, and that somebody waits for."""
+        """The sum of the sizes of the jobs that are not in a batch yet and whose callers still wait."""
         return sum(each.size for each in self._waiting if not each.future.done())
 
     async def run(self, job: Job, *, size: int = 1, deadline: float = inf) -> Timed[Result]:
@@ -89,7 +90,7 @@ class Batcher(Generic[Job, Result]):
         if deadline <= asked:
             raise DeadlinePassed
         if deadline < inf:
-            waiting.late = loop.call_later(deadline - asked, waiting.expire)
+            waiting.expiry = loop.call_later(deadline - asked, waiting.expire)
         self._waiting.append(waiting)
         self._begin()
         return await waiting.future
@@ -100,12 +101,12 @@ class Batcher(Generic[Job, Result]):
 
     @property
     def ended(self) -> bool:
-        """Whether the thread is no more; then no job is taken."""
+        """Whether the thread has ended or was closed; then every job is refused."""
         return self._closed or self._thread_ended()
 
     @property
     def seconds_since_progress(self) -> float:
-        """For how many seconds a batch in work has made no progress; 0 if there is none."""
+        """For how long the running batch has made no progress; 0 if none is running."""
         return time.perf_counter() - self._last_progress if self._busy else 0.0
 
     def close(self) -> None:
@@ -117,44 +118,44 @@ class Batcher(Generic[Job, Result]):
         self._thread = threading.current_thread()
 
     def _thread_ended(self) -> bool:
-        """Whether the thread was there and is no more."""
+        """Whether the thread was started and has ended."""
         return self._thread is not None and not self._thread.is_alive()
 
     def _begin(self) -> None:
-        """Hands what waits to the thread if it is free."""
+        """Hands waiting jobs to the thread if it is free."""
         while not self._busy and (batch := self._take()):
             self._last_progress, self._busy = time.perf_counter(), True
             try:
-                running = self._hand_over([each.job for each in batch])
+                running = self._submit([each.job for each in batch])
             except RuntimeError as error:
                 for each in batch:
                     each.future.set_exception(error)
                 self._busy = False
                 continue
             running.add_done_callback(partial(self._end, batch))
-            self._look_after(running)
+            self._watch(running)
 
-    def _hand_over(self, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
-        """Raises BatchError if the thread was closed or has ended, RuntimeError if none can be started."""
+    def _submit(self, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
+        """Raises BatchError if the thread was closed or has ended, RuntimeError if it cannot be started."""
         if self.ended:
-            raise BatchError("the thread of the batch ended")
+            raise BatchError(MSG_ENDED)
         return asyncio.get_running_loop().run_in_executor(self._pool, self._timed, jobs)
 
-    def _look_after(self, running: "asyncio.Future[Done[Result]]") -> None:
+    def _watch(self, running: "asyncio.Future[Done[Result]]") -> None:
         """Fails a batch whose thread has ended: its future would never complete."""
         if self._thread_ended():
             running.cancel()
         elif not running.done():
-            asyncio.get_running_loop().call_later(LOOK_S, self._look_after, running)
+            asyncio.get_running_loop().call_later(CHECK_S, self._watch, running)
 
     def _take(self) -> list[_Waiting[Job, Result]]:
-        """The first jobs that still have somebody to answer and together are not too large; a large one goes alone."""
+        """The first jobs whose callers still wait, up to the maximum size; a job beyond it is a batch of its own."""
         batch: list[_Waiting[Job, Result]] = []
         size = 0
         while self._waiting and (not batch or size + self._waiting[0].size <= self._max_size):
             each = self._waiting.popleft()
-            if each.late:
-                each.late.cancel()
+            if each.expiry:
+                each.expiry.cancel()
             if each.future.done():
                 continue
             batch.append(each)
@@ -170,15 +171,15 @@ class Batcher(Generic[Job, Result]):
         return results, started, time.perf_counter() - started
 
     def _end(self, batch: list[_Waiting[Job, Result]], done: "asyncio.Future[Done[Result]]") -> None:
-        """Answers a batch's callers, and begins the next."""
+        """Begins the next batch, and gives this one's callers their results."""
         self._busy = False
         self._begin()
-        error = asyncio.CancelledError() if done.cancelled() else done.exception()
+        error = BatchError(MSG_ENDED) if done.cancelled() else done.exception()
         for number, each in enumerate(batch):
             if each.future.done():
                 continue
             if error is not None:
-                each.future.set_exception(BatchError("the thread of the batch ended") if done.cancelled() else error)
+                each.future.set_exception(error)
                 continue
             results, started, work_s = done.result()
             timed = Timed(value=results[number], queue_s=started - each.asked, work_s=work_s, jobs=len(batch))

@@ -1,8 +1,8 @@
-"""How a process shares out the cores that it may use: between its decoders and its network.
+"""How a process divides the cores that it may use between its decoders and its network.
 
-Finding and straightening faces takes as long as the network or longer, so the decoders get every core, and while they
-work the network half of them: on two cores that answers an eighth more requests a second than two threads of the
-network do. While requests come one at a time, and where no faces are looked for, a pass gets every core.
+Finding and straightening faces takes at least as long as the network, so the decoders get every core, and while they
+work the network gets half: on two cores that answers an eighth more requests a second than two threads of the network.
+While requests come one at a time, and where no faces are looked for, a pass gets every core.
 """
 
 import os
@@ -11,27 +11,27 @@ from pathlib import Path
 
 from app.settings import Settings
 
-# The two photographs of a request are looked at side by side.
+# The two images of a request are decoded at the same time.
 MIN_DECODERS = 2
-# So many images keep the cores busy while requests come and go, and the last waits as long as a few lone ones take.
+# Queue slots per core: enough to keep it busy, few enough that the last image waits only a few request times.
 QUEUE_PER_CORE, MIN_QUEUE = 5, 10
 MIN_UPLOADS = 16
-# Looks of an idle thread of OpenMP (GNU's) for more to do, about 0.2 ms; it takes 3 ms unless told otherwise.
+# How often an idle thread of GNU's OpenMP looks for more work, for about 0.2 ms; the default is 3 ms.
 SPINS = "20000"
 # Where Linux says how much of the processors a container may use.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
 
 def own_cores(quota: Path = QUOTA) -> int:
-    """The cores that the process can count on, at least 1; a container's limit counts too."""
+    """The cores that the process may use, at least 1; a container's limit counts, too."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(allowed, _limit(quota))))
 
 
 def limit_spinning() -> None:
-    """Called before torch is loaded: OpenMP's idle threads soon leave their cores to the decoders.
+    """Called before torch is loaded: makes OpenMP's idle threads soon leave their cores to the decoders.
 
-    What is in the environment already, here or as OMP_WAIT_POLICY, is left as it is.
+    If the environment says how they wait, here or as OMP_WAIT_POLICY, it is left as it is.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
@@ -39,14 +39,14 @@ def limit_spinning() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Threads:
-    """Of a pass of the network: with decoders at work beside it, and while requests come one at a time."""
+    """Threads of a pass of the network: while decoders are busy (`beside`), and while requests come one at a time."""
 
     beside: int
     alone: int
 
 
 def threads_of(settings: Settings, finds_faces: bool) -> Threads:
-    """As many as are set, in either case, or a share of the cores."""
+    """The number that is set, in both cases, or a share of the cores."""
     cores = settings.threads or own_cores()
     halved = finds_faces and settings.threads is None
     return Threads(beside=max(1, cores // 2) if halved else cores, alone=cores)
@@ -58,17 +58,17 @@ def decoders_of(settings: Settings) -> int:
 
 
 def queue_of(settings: Settings) -> int:
-    """Images in progress."""
+    """Slots for images in progress."""
     return settings.queue or max(MIN_QUEUE, QUEUE_PER_CORE * own_cores())
 
 
 def uploads_of(settings: Settings) -> int:
-    """Images whose uploads are under way."""
+    """Slots for images whose uploads are under way."""
     return settings.uploads or max(MIN_UPLOADS, queue_of(settings))
 
 
 def _limit(quota: Path) -> float:
-    """Cores by the file's two numbers, microseconds of work in a period of so many; infinity if there is no limit."""
+    """Cores by the file's two numbers, microseconds of work in a period of microseconds; infinite without a limit."""
     try:
         limit, period = quota.read_text().split()
     except (OSError, ValueError):

@@ -1,9 +1,10 @@
-"""A decoder: a process that decodes images and finds their faces, one image at a time, as its service asks it to.
+"""A decoder: a process that decodes images and finds their faces, one image at a time.
 
-It shares no interpreter's lock with the network, and what an image does to its process ends no other request. Service
-and decoder speak pickle over a pair of sockets: `Setup`, answered by the process's number when it is ready, and then
-any number of `Task`, each answered by an `Answer`. Answers have their length before them, for a reader that must not
-wait. The decoder ends with the service, whose end of the sockets closes then.
+It does not share the interpreter's lock with the network, and an image that ends its process ends no other request.
+Service and decoder exchange pickles over a pair of sockets: the service sends a `DecoderConfig`, the decoder replies
+with its process id when it is ready, and then every `DecodeRequest` gets a `DecodeResult`. The decoder's messages are
+preceded by their length, for a reader that must not block. The decoder ends when the service closes its socket, or
+ends.
 """
 
 import gc
@@ -32,19 +33,19 @@ from model.imaging.quality import QualityRanges
 
 E = TypeVar("E", bound=Exception)
 
-# Before an answer: how many bytes it has.
+# Before a decoder's message: its length in bytes.
 LENGTH = struct.Struct("!Q")
 
 
 class DecoderFault(Exception):
-    """Something failed that is no fault of the image; the message is the decoder's traceback."""
+    """An unexpected failure that is not the image's fault; the message is the decoder's traceback."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setup:
-    """How the checkpoint wants its images, what is refused, and for how long a decoder may be at one image."""
+class DecoderConfig:
+    """How the checkpoint wants its images, which images are refused, and the seconds that one image may take."""
 
-    config: PreprocessingConfig
+    preprocessing: PreprocessingConfig
     trained_on: QualityRanges | None
     detector: Path | None
     limits: ImageLimits
@@ -52,24 +53,24 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """The bytes of an image, which of its faces are asked for, and how many the request may still have."""
+class DecodeRequest:
+    """The bytes of an image, which of its faces are asked for, and how many faces the request may still have."""
 
-    data: bytes
+    image: bytes
     choice: Choice
-    faces: FaceAllowance
+    allowance: FaceAllowance
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What came of a task, and the seconds that each of its stages took."""
+class DecodeResult:
+    """An analysis or the reason why there is none, and the seconds of each stage."""
 
     outcome: ImageAnalysis | ImageError | DecoderFault
     seconds: dict[str, float]
 
 
 def warm_up() -> None:
-    """Makes Pillow load its parts, which it does at the first picture of a format."""
+    """Makes Pillow load its plugins, which it does at the first image of a format."""
     for form in get_args(Format):
         file = BytesIO()
         Image.new("L", (64, 64)).save(file, form)
@@ -77,65 +78,69 @@ def warm_up() -> None:
 
 
 def serve(channel: socket.socket) -> None:
-    """Answers until the service has closed its end; what it cannot be set up with is its first and last answer."""
+    """Replies until the service closes its end. If setup fails, the error is the only reply."""
     stream = channel.makefile("rb")
-    with suppress(EOFError, ConnectionError, pickle.UnpicklingError):  # the service has ended, or ends
-        setup: Setup = pickle.load(stream)  # noqa: S301 (of the service)
+    with suppress(EOFError, ConnectionError, pickle.UnpicklingError):  # the service has ended, or is ending
+        config: DecoderConfig = pickle.load(stream)  # noqa: S301 (from the service)
         try:
-            finder = _open_finder(setup)
+            finder = _open_finder(config)
         except DetectorError as error:
-            _say(channel, error)
+            _send(channel, error)
             return
         gc.freeze()
-        _say(channel, os.getpid())
+        _send(channel, os.getpid())
         while True:
-            _say(channel, _answer_next(stream, setup, finder))
+            _send(channel, _handle_next(stream, config, finder))
 
 
-def _open_finder(setup: Setup) -> FaceFinder | None:
-    """None for whole pictures, unless one is named.
+def _open_finder(config: DecoderConfig) -> FaceFinder | None:
+    """None for whole pictures, unless the settings name a detector.
 
     Raises DetectorError if it is not the one that the checkpoint was made with.
     """
-    if setup.config.alignment is None and setup.detector is None:
+    if config.preprocessing.alignment is None and config.detector is None:
         return None
-    finder = FaceFinder(setup.detector)
-    require_detector(setup.config, finder)
+    finder = FaceFinder(config.detector)
+    require_detector(config.preprocessing, finder)
     return finder
 
 
-def _answer_next(stream: BufferedReader, setup: Setup, finder: FaceFinder | None) -> Answer:
-    """Waits for a task. What takes longer than it may ends the process, in whichever library it is."""
-    task: Task = pickle.load(stream)  # noqa: S301 (of the service)
-    signal.setitimer(signal.ITIMER_REAL, setup.limit_s)
-    answer = work(task, setup, finder)
+def _handle_next(stream: BufferedReader, config: DecoderConfig, finder: FaceFinder | None) -> DecodeResult:
+    """Waits for a request. A timer of the system ends the process if it takes too long."""
+    request: DecodeRequest = pickle.load(stream)  # noqa: S301 (from the service)
+    signal.setitimer(signal.ITIMER_REAL, config.limit_s)
+    result = handle(request, config, finder)
     signal.setitimer(signal.ITIMER_REAL, 0)
-    return answer
+    return result
 
 
-def work(task: Task, setup: Setup, finder: FaceFinder | None) -> Answer:
-    """Decodes an image, and looks for its faces where the checkpoint wants them."""
+def handle(request: DecodeRequest, config: DecoderConfig, finder: FaceFinder | None) -> DecodeResult:
+    """Decodes an image, and finds its faces if the checkpoint wants them."""
     started, seconds = time.perf_counter(), {}
+    preprocessing, trained_on = config.preprocessing, config.trained_on
     try:
-        photo = decode(task.data, setup.config, setup.limits)
+        photo = decode(request.image, preprocessing, config.limits)
         seconds["decode"] = time.perf_counter() - started
-        analysis = analyse(photo, task.choice, setup.config, finder, trained_on=setup.trained_on, allowance=task.faces)
+        analysis = analyse(
+            photo, request.choice, preprocessing, finder, trained_on=trained_on, allowance=request.allowance
+        )
     except ImageError as error:
-        return Answer(outcome=anew(error), seconds=seconds)
+        return DecodeResult(outcome=without_traceback(error), seconds=seconds)
     except Exception:
-        return Answer(outcome=DecoderFault(traceback.format_exc()), seconds=seconds)
-    if setup.config.alignment:
+        return DecodeResult(outcome=DecoderFault(traceback.format_exc()), seconds=seconds)
+    if preprocessing.alignment:
         seconds["face"] = analysis.face_s
-    return Answer(outcome=analysis, seconds=seconds)
+    return DecodeResult(outcome=analysis, seconds=seconds)
 
 
-def anew(error: E) -> E:
-    """The same error without where it was raised: the frames there hold the image, and one of them, sooner or later,
-    the error, so that both would stay until Python looks for such circles.
+def without_traceback(error: E) -> E:
+    """A copy of the error without its traceback, whose frames would keep the image in memory.
+
+    One of the frames would soon refer to the error, too: a cycle, which Python frees only when it collects garbage.
     """
     return type(error)(*error.args)
 
 
-def _say(channel: socket.socket, what: object) -> None:
-    message = pickle.dumps(what)
-    channel.sendall(LENGTH.pack(len(message)) + message)  # at once, since each part wakes the service
+def _send(channel: socket.socket, message: object) -> None:
+    data = pickle.dumps(message)
+    channel.sendall(LENGTH.pack(len(data)) + data)  # in one piece, since each piece wakes the service

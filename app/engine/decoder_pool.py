@@ -1,4 +1,4 @@
-"""The decoders of a service, each replaced when it ends, and the images that wait for them."""
+"""The decoders of a service, each replaced when it ends, and the images that wait for a free one."""
 
 import asyncio
 import logging
@@ -10,64 +10,64 @@ from contextlib import closing
 from functools import partial
 from math import inf
 
-from app.engine.batching import BUSY, DeadlinePassed
-from app.engine.decoder import LENGTH, Answer, Setup, Task, anew
+from app.engine.batching import MSG_BUSY, DeadlinePassed
+from app.engine.decoder import LENGTH, DecoderConfig, DecodeRequest, DecodeResult, without_traceback
 from app.engine.decoder_process import DecoderProcess
 from app.engine.fork_server import ForkServer
 from model.errors import FacepairError, UndecodableImage
-from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
+from model.imaging.analysis import ImageAnalysis
 
 logger = logging.getLogger("facepair")
 
-# An image whose decoder ends is tried once more: it may have been the memory, or somebody's hand.
+# An image whose decoder ends is tried once more: the cause may have been a lack of memory, or a person's `kill`.
 ATTEMPTS = 2
-# How long the first decoders may take to be there, and the pause after one that did not get so far.
+# How long the first decoders may take to be ready, and the pause after one that was not.
 STARTING_S = 60.0
 PAUSE_S = 1.0
-FORESEEN = (EOFError, OSError, FacepairError)
-TOO_SLOW = "an image was not decoded and searched for faces in time; send the request again, or a smaller image"
-LETHAL = "decoding it ended the process that tried; send it in another form, such as PNG"
+EXPECTED = (EOFError, OSError, FacepairError)
+MSG_TOO_SLOW = "an image was not decoded and searched for faces in time; send the request again, or a smaller image"
+MSG_CRASHED_DECODER = "decoding it ended the process that tried; send it in another form, such as PNG"
 
 
 class DecodersError(FacepairError):
     """No decoder could be started."""
 
 
-def try_out(fork_server: ForkServer, setup: Setup) -> None:
-    """Starts a decoder and lets it go, before there is an event loop. Raises DetectorError or DecodersError."""
+def try_out(fork_server: ForkServer, config: DecoderConfig) -> None:
+    """Starts a decoder and lets it end, before there is an event loop. Raises DetectorError or DecodersError."""
     try:
         with fork_server.fork() as channel:
             channel.settimeout(STARTING_S)
-            channel.sendall(pickle.dumps(setup))
+            channel.sendall(pickle.dumps(config))
             with channel.makefile("rb") as stream:
                 LENGTH.unpack(stream.read(LENGTH.size))
-                answer = pickle.load(stream)  # noqa: S301 (of a process of ours)
+                reply = pickle.load(stream)  # noqa: S301 (from our own process)
     except (OSError, struct.error) as error:
         raise DecodersError(f"no decoder could be started: {_reason(error)}") from error
-    if isinstance(answer, Exception):
-        raise answer
+    if isinstance(reply, Exception):
+        raise reply
 
 
 class Decoders:
-    """So many decoders. They belong to one event loop."""
+    """A fixed number of decoders. They belong to one event loop."""
 
     def __init__(
-        self, fork_server: ForkServer, setup: Setup, count: int, observe: Callable[[str, float], None]
+        self, fork_server: ForkServer, config: DecoderConfig, count: int, observe: Callable[[str, float], None]
     ) -> None:
-        """`observe` is told each stage of an image and the seconds that it took, those of callers who left too."""
+        """`observe` is called with each stage of an image and its seconds, also for callers who have left."""
         self.pids: set[int] = set()
-        """The processes that are ready or at work."""
+        """The processes that are ready or busy."""
         self._fork_server = fork_server
-        self._setup = setup
+        self._config = config
         self._count = count
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
         self._complete = asyncio.Event()
-        self._last_there = time.perf_counter()
+        self._last_seen = time.perf_counter()
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        """Returns when all are there. Raises DecodersError."""
+        """Returns when all are ready. Raises DecodersError."""
         self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._count)]
         try:
             await asyncio.wait_for(self._complete.wait(), STARTING_S)
@@ -76,82 +76,82 @@ class Decoders:
             raise DecodersError("no decoder could be started; the log says why") from error
 
     async def close(self) -> None:
-        """Lets them go; each ends after the image that it is at."""
+        """Lets them end, each after the image that it has begun."""
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
 
     @property
     def missing_s(self) -> float:
-        """For how many seconds there has been none; 0 if there is one."""
-        return 0.0 if self.pids else time.perf_counter() - self._last_there
+        """For how many seconds there has been no decoder; 0 if there is one."""
+        return 0.0 if self.pids else time.perf_counter() - self._last_seen
 
-    async def analyse(self, data: bytes, choice: Choice, faces: FaceAllowance, deadline: float = inf) -> ImageAnalysis:
-        """The bytes of an image -> what the network sees of it; `faces` is asked as the image begins, and not changed.
+    async def analyse(self, request: DecodeRequest, deadline: float = inf) -> ImageAnalysis:
+        """What the network sees of an image. A decoder gets a copy of the request when it begins.
 
         Raises ImageError, DecoderFault, or DeadlinePassed when that moment of `time.perf_counter` comes first. A
-        decoder that has begun goes on for nobody.
+        decoder that has begun finishes the image even if the caller leaves.
         """
         for _ in range(ATTEMPTS):
-            if answer := await self._attempt(data, choice, faces, deadline):
-                if isinstance(answer.outcome, Exception):
-                    raise anew(answer.outcome)
-                return answer.outcome
-        raise UndecodableImage(LETHAL)
+            if result := await self._attempt(request, deadline):
+                if isinstance(result.outcome, Exception):
+                    raise without_traceback(result.outcome)
+                return result.outcome
+        raise UndecodableImage(MSG_CRASHED_DECODER)
 
-    async def _attempt(self, data: bytes, choice: Choice, faces: FaceAllowance, deadline: float) -> Answer | None:
+    async def _attempt(self, request: DecodeRequest, deadline: float) -> DecodeResult | None:
         """None if the decoder ended."""
         asked, begun = time.perf_counter(), False
         if deadline <= asked:
             raise DeadlinePassed
         try:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
-                decoder = await self._free()
+                decoder = await self._free_decoder()
                 begun = True
                 self._observe("decoder_queue", time.perf_counter() - asked)
-                return await asyncio.shield(self._ask(decoder, Task(data=data, choice=choice, faces=faces)))
+                return await asyncio.shield(self._send(decoder, request))
         except TimeoutError:
-            raise DeadlinePassed(TOO_SLOW if begun else BUSY) from None
+            raise DeadlinePassed(MSG_TOO_SLOW if begun else MSG_BUSY) from None
 
-    async def _free(self) -> DecoderProcess:
+    async def _free_decoder(self) -> DecoderProcess:
         while (decoder := await self._idle.get()).ended.is_set():
             pass
         return decoder
 
-    def _ask(self, decoder: DecoderProcess, task: Task) -> "asyncio.Future[Answer | None]":
+    def _send(self, decoder: DecoderProcess, request: DecodeRequest) -> "asyncio.Future[DecodeResult | None]":
         try:
-            answering = decoder.ask(pickle.dumps(task))
-        except BaseException:  # such as a lack of memory: nobody knows what it was told
+            awaited = decoder.send(pickle.dumps(request))
+        except BaseException:  # such as a lack of memory: it is unknown what the decoder received
             decoder.abandon()
             raise
-        answering.add_done_callback(partial(self._finish, decoder))
-        return answering
+        awaited.add_done_callback(partial(self._finish, decoder))
+        return awaited
 
-    def _finish(self, decoder: DecoderProcess, answering: "asyncio.Future[Answer | None]") -> None:
-        """Called when a decoder has answered or ended, whether somebody waits for it or not."""
-        if answer := answering.result():
+    def _finish(self, decoder: DecoderProcess, awaited: "asyncio.Future[DecodeResult | None]") -> None:
+        """Called when a decoder has a result or has ended, also if its caller has left."""
+        if result := awaited.result():
             self._idle.put_nowait(decoder)
-            for stage, seconds in answer.seconds.items():
+            for stage, seconds in result.seconds.items():
                 self._observe(stage, seconds)
 
     async def _keep(self) -> None:
-        """One process after the other, whatever happens."""
+        """Runs one process after the other, also after unexpected failures."""
         while True:
             try:
-                await self._live()
+                await self._run_one()
             except Exception as error:
                 fields = {"reason": _reason(error), "again_in_s": PAUSE_S}
-                unforeseen = not isinstance(error, FORESEEN)
-                logger.error("decoder could not be started", exc_info=unforeseen, extra={"fields": fields})
+                unexpected = not isinstance(error, EXPECTED)
+                logger.error("decoder could not be started", exc_info=unexpected, extra={"fields": fields})
                 await asyncio.sleep(PAUSE_S)
 
-    async def _live(self) -> None:
-        """One process, from its start to its end. Raises an exception if it is never ready."""
+    async def _run_one(self) -> None:
+        """One process, from its start to its end. Raises an exception if it never becomes ready."""
         loop = asyncio.get_running_loop()
         transport, decoder = await loop.create_connection(DecoderProcess, sock=self._fork_server.fork())
         with closing(transport):
-            decoder.begin(self._setup)
-            pid = await self._wait_for(decoder)
+            decoder.configure(self._config)
+            pid = await self._wait_until_ready(decoder)
             self.pids.add(pid)
             if len(self.pids) == self._count:
                 self._complete.set()
@@ -160,10 +160,10 @@ class Decoders:
                 await decoder.ended.wait()
             finally:
                 self.pids.discard(pid)
-                self._last_there = time.perf_counter()
+                self._last_seen = time.perf_counter()
 
-    async def _wait_for(self, decoder: DecoderProcess) -> int:
-        """Its number, when it is ready. A fork server that does not get so far is not asked again."""
+    async def _wait_until_ready(self, decoder: DecoderProcess) -> int:
+        """Its process id. If it is not ready in time, the fork server is replaced, too: it may hang."""
         try:
             return await asyncio.wait_for(decoder.pid, STARTING_S)
         except TimeoutError:
@@ -177,4 +177,4 @@ def _reason(error: Exception) -> str:
         return f"it was not ready within {STARTING_S:g} s"
     if isinstance(error, EOFError | ConnectionError | struct.error):
         return "it ended before it was ready"
-    return str(error) if isinstance(error, FORESEEN) else type(error).__name__
+    return str(error) if isinstance(error, EXPECTED) else type(error).__name__

@@ -1,68 +1,68 @@
-"""A decoder as its service sees it: a process that is set up, asked, and listened to until it ends."""
+"""A decoder process as its service sees it: configured once, then given one request at a time until it ends."""
 
 import asyncio
 import pickle
 from typing import cast
 
-from app.engine.decoder import LENGTH, Answer, Setup
+from app.engine.decoder import LENGTH, DecoderConfig, DecodeResult
 
 
 class DecoderProcess(asyncio.Protocol):
-    """One process, which takes one task at a time."""
+    """One decoder at the other end of a socket."""
 
     def __init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.pid: asyncio.Future[int] = loop.create_future()
-        """The process's number, when it is ready. DetectorError or EOFError if it does not get so far."""
+        """The process id, when the decoder is ready; DetectorError or EOFError if it never is."""
         self.ended = asyncio.Event()
-        self._answer: asyncio.Future[Answer | None] | None = None
+        self._result: asyncio.Future[DecodeResult | None] | None = None
         self._received = bytearray()
         self._transport: asyncio.WriteTransport
 
-    def begin(self, setup: Setup) -> None:
-        """Tells it how to work."""
-        self._transport.write(pickle.dumps(setup))
+    def configure(self, config: DecoderConfig) -> None:
+        """Sends the configuration, which comes before all requests."""
+        self._transport.write(pickle.dumps(config))
 
-    def ask(self, task: bytes) -> "asyncio.Future[Answer | None]":
-        """The answer to a pickled task, None if the process ends before it."""
-        answering: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+    def send(self, request: bytes) -> "asyncio.Future[DecodeResult | None]":
+        """The result of a pickled request, or None if the process ends first."""
+        result: asyncio.Future[DecodeResult | None] = asyncio.get_running_loop().create_future()
         if self.ended.is_set():
-            answering.set_result(None)
+            result.set_result(None)
         else:
-            self._transport.write(task)
-            self._answer = answering
-        return answering
+            self._transport.write(request)
+            self._result = result
+        return result
 
     def abandon(self) -> None:
-        """Lets it go, whatever it has been told."""
+        """Closes the socket at once, even in the middle of a message."""
         self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called once, before all else."""
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's do not say so
+        """Called once, before everything else."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's types do not say so
 
     def data_received(self, data: bytes) -> None:
-        """Called with the next part of an answer."""
+        """Called with the next part of a message."""
         self._received += data
         if len(self._received) < LENGTH.size:
             return
         (length,) = LENGTH.unpack_from(self._received)
         if len(self._received) < LENGTH.size + length:
             return
-        answer = pickle.loads(memoryview(self._received)[LENGTH.size :])  # noqa: S301 (of a process of ours)
+        message = pickle.loads(memoryview(self._received)[LENGTH.size :])  # noqa: S301 (from our own process)
         self._received = bytearray()
-        asked, self._answer = self._answer or self.pid, None
-        if asked.done():  # the service gave up the wait at its own end
+        awaited, self._result = self._result or self.pid, None
+        if awaited.done():  # the service stopped waiting when it ended
             return
-        if isinstance(answer, Exception):
-            asked.set_exception(answer)
+        if isinstance(message, Exception):
+            awaited.set_exception(message)
         else:
-            asked.set_result(answer)
+            awaited.set_result(message)
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (a protocol's signature)
-        """Called when the process has ended, or was let go."""
+        """Called when the process has ended, or the socket was closed here."""
         self.ended.set()
         if not self.pid.done():
             self.pid.set_exception(EOFError())
-        if self._answer and not self._answer.done():
-            self._answer.set_result(None)
+        if self._result and not self._result.done():
+            self._result.set_result(None)

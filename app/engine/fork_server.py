@@ -1,7 +1,8 @@
-"""`python -m app.engine.fork_server ORDERS`: the process that decoders are forked from, and how the service asks it to.
+"""`python -m app.engine.fork_server ORDERS`: the process that decoders are forked from, and the service's end of it.
 
-It has loaded what a decoder needs, and no torch, and runs one thread, so that a decoder is there within some hundredths
-of a second and shares most of its memory. Whichever end of the channel closes, the other process ends or is replaced.
+It has loaded what a decoder needs, without torch, and runs one thread: a new decoder is ready within some hundredths of
+a second and shares most of its memory. If the fork server ends, the service starts another; if the service ends, the
+fork server ends, too.
 """
 
 import gc
@@ -23,11 +24,11 @@ from model.errors import FacepairError
 logger = logging.getLogger("facepair")
 
 COMMAND = (sys.executable, "-m", "app.engine.fork_server")
-# A thread of numpy's would not be forked with the rest. And what a large picture took is given back to the system: the
-# next one may be another decoder's.
 ENVIRONMENT = {
+    # A fork copies no threads but the one that calls it, so numpy must not start any.
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
+    # The memory of a large picture goes back to the system: another decoder may have the next one.
     "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
 }
@@ -39,7 +40,7 @@ class ForkServerError(FacepairError):
 
 
 class Orders(BaseModel):
-    """What the process is told, as JSON on its command line; `channel` is an inherited descriptor."""
+    """The process's configuration, as JSON on its command line; `channel` is an inherited descriptor."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,12 +52,12 @@ class ForkServer:
     """The service's end. A process that has ended is started again when a decoder is wanted."""
 
     def __init__(self, log_level: str = "info") -> None:
-        """Does not wait until the process is there. Raises ForkServerError."""
+        """Starts the process and does not wait until it is ready. Raises ForkServerError."""
         self._log_level = log_level
         self._start()
 
     def fork(self) -> socket.socket:
-        """The service's end of a new decoder's channel; the decoder may end at any time, and closes its own then.
+        """The service's end of a new decoder's channel. The other end is closed when the decoder ends.
 
         Raises ForkServerError or OSError.
         """
@@ -74,12 +75,12 @@ class ForkServer:
         return ours
 
     def kill(self) -> None:
-        """Ends the process if it hangs; the next decoder is another's."""
+        """Ends a process that hangs; the next call of `fork` starts another."""
         self._process.kill()
         self._process.wait()
 
     def close(self) -> None:
-        """Ends the process; decoders that it has forked go on."""
+        """Ends the process. Decoders that it has forked go on."""
         self._channel.close()
         self._process.wait()
 
@@ -92,16 +93,16 @@ class ForkServer:
                     [*COMMAND, orders.model_dump_json()],
                     pass_fds=[orders.channel],
                     env=os.environ | ENVIRONMENT,
-                    start_new_session=True,  # a terminal's Ctrl-C reaches the service alone
+                    start_new_session=True,  # so that a terminal's Ctrl-C reaches the service alone
                 )
             except OSError as error:
                 raise ForkServerError(f"the fork server could not be started: {error.strerror}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Forks until the service has closed its end. Returns the exit status."""
+    """Forks a decoder for each request until the service closes its end. Returns the exit status."""
     orders = Orders.model_validate_json((sys.argv[1:] if arguments is None else arguments)[0])
-    for each in (signal.SIGTERM, signal.SIGINT):  # as systemd sends to all processes: the service says when
+    for each in (signal.SIGTERM, signal.SIGINT):  # systemd sends them to all processes; the service decides
         signal.signal(each, signal.SIG_IGN)
     configure_logging(orders.log_level)
     from app.engine.decoder import serve, warm_up
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fork() -> int | None:
-    """0 in the new process; None if there can be none now, which the service sees as one that ended at once."""
+    """0 in the new process; None if the system has no process left, which the service sees as a decoder that ended."""
     try:
         return os.fork()
     except OSError as error:
@@ -141,7 +142,7 @@ def _run(serve: Callable[[socket.socket], None], channel: socket.socket) -> NoRe
 
 
 def _reap(*_: object) -> None:
-    """Called when decoders have ended. Those that the service let go end with 0."""
+    """Called when decoders have ended; status 0 means that the service closed the socket."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)

@@ -16,44 +16,46 @@ TOO_LATE = b"The request line and headers did not arrive in time."
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Answers 431 and closes the connection when so much has come, of a request's head or trailers, without an end.
+    """Answers 431 and closes the connection when a request's head or trailers exceed MAX_HEAD_BYTES.
 
-    What arrives together with the end of what came before it is not counted. A head that is not whole within
-    HEAD_WITHIN_S of its first byte is answered 408; a connection that begins none is closed after as long.
+    Bytes that arrive together with the end of the previous part are not counted. A head that is incomplete
+    HEAD_WITHIN_S after its first byte is answered 408; a connection that begins no head for that long is closed.
 
     An offer to speak another protocol (`Upgrade`, RFC 9110 section 7.8), as Java's client makes by default, is ignored:
-    the parser takes such a head for the end of HTTP and loses the body, so another one reads the request without it.
+    the parser would stop at such a head and lose the body, so a new one reads the request without the offer.
+
+    uvicorn has no setting or hook for these limits in its httptools protocol, hence the overridden methods.
     """
 
     _unfinished_bytes = 0
-    """Of a head or trailers, so far."""
+    """Received so far of a head or trailers."""
     _head_timer: asyncio.TimerHandle | None = None
     _received = _again = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """A new connection."""
+        """Called when the connection was made."""
         super().connection_made(transport)
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Its end."""
+        """Called when the connection has ended."""
         self._stop_head_timer()
         super().connection_lost(exc)
 
     def on_message_begin(self) -> None:
-        """The first byte of a head."""
+        """Called at the first byte of a head."""
         super().on_message_begin()
         self._start_head_timer()
 
     def data_received(self, data: bytes) -> None:
-        """A part of a request, or what comes after its answer: then the connection goes on being idle."""
+        """Called with a part of a request, or with stray bytes after it, which leave the connection idle."""
         self._unfinished_bytes += len(data)
         idle_until = self.timeout_keep_alive_task.when() if self.timeout_keep_alive_task else None
         while data and not self.transport.is_closing():
             self._received, self._again = data, b""
             super().data_received(data)
             data = self._again
-        self._received = b""  # else an idle connection would keep its last bytes
+        self._received = b""  # otherwise an idle connection would keep its last bytes
         if self.transport.is_closing():
             return
         if self._unfinished_bytes > MAX_HEAD_BYTES:
@@ -62,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_at(idle_until, self.timeout_keep_alive_handler)
 
     def on_headers_complete(self) -> None:
-        """The head has ended."""
+        """Called at the end of a head."""
         if self._is_offer():
             return
         self._unfinished_bytes = 0
@@ -70,24 +72,25 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A part of the body, whose limits are the application's."""
+        """Called with a part of the body; the application limits it."""
         self._unfinished_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The request has ended."""
+        """Called at the end of a request."""
         if self._is_offer():
             return
         self._unfinished_bytes = 0
         super().on_message_complete()
 
     def _is_offer(self) -> bool:
-        """Whether the head that was read offers to speak another protocol."""
+        """Whether the head offers to speak another protocol."""
         return bool(self.parser.should_upgrade() and any(name == b"upgrade" for name, _ in self.headers))
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Called by uvicorn when its parser has stopped at such a head: puts the request without the offer before what
-        came after it, for a new parser to read.
+        """Called by uvicorn when its parser has stopped at such a head.
+
+        Prepares the request without the offer, and what came after it, for a new parser.
         """
         stopped = sys.exception()
         assert isinstance(stopped, HttpParserUpgrade)
@@ -102,7 +105,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
 
     def _is_idle(self) -> bool:
-        """Whether the last request was answered and the head of no other has begun."""
+        """Whether the last request was answered and no other head has begun."""
         return self.cycle is not None and self.cycle.response_complete and self._head_timer is None
 
     def _start_head_timer(self) -> None:
@@ -115,7 +118,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._head_timer = None
 
     def _end_late_head(self) -> None:
-        """Lets a request that came before the head, and is still being answered, have its answer first."""
+        """Waits longer while a previous request is still being answered."""
         self._head_timer = None
         if self.cycle and not self.cycle.response_complete:
             self._start_head_timer()

@@ -11,8 +11,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from app.engine.cpu_budget import Threads, decoders_of, threads_of
-from app.engine.decoder import Setup
-from app.engine.decoder_pool import try_out
+from app.engine.decoder import DecoderConfig
+from app.engine.decoder_pool import Decoders, try_out
 from app.engine.fork_server import ForkServer
 from app.engine.inference import Inference
 from app.lifecycle import Drain
@@ -25,7 +25,7 @@ from model.verifier import Verifier
 
 logger = logging.getLogger("facepair")
 
-# Just below the largest block that glibc learns from.
+# Just below the largest block that glibc adapts to.
 LARGE_BYTES = 31 * 1024 * 1024
 
 
@@ -45,7 +45,7 @@ def open_replica(settings: Settings) -> Replica:
     """
     fork_server = ForkServer(settings.log_level)
     verifier = open_verifier(settings)
-    try_out(fork_server, set_up_decoders(settings, verifier.header))
+    try_out(fork_server, decoder_config(settings, verifier.header))
     replica = build_replica(settings, verifier, fork_server)
     header = verifier.header
     fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": verifier.embedder.device}
@@ -58,25 +58,18 @@ def build_replica(settings: Settings, verifier: Verifier, fork_server: ForkServe
     metrics, drain = Metrics(), Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, verifier.embedder.device).set(1)
-    inference = Inference(
-        verifier,
-        fork_server,
-        metrics,
-        setup=set_up_decoders(settings, header),
-        decoders=decoders_of(settings),
-        threads=_threads(settings, header),
-        max_batch=settings.max_batch,
-        drain=drain,
-    )
+    decoders = Decoders(fork_server, decoder_config(settings, header), decoders_of(settings), metrics.observe_stage)
+    threads = _threads(settings, header)
+    inference = Inference(verifier, decoders, metrics, threads=threads, max_batch=settings.max_batch, drain=drain)
     return Replica(inference=inference, metrics=metrics, drain=drain)
 
 
 def open_verifier(settings: Settings) -> Verifier:
-    """Loads the checkpoint, warms the network up and checks the canary pair.
+    """Loads the checkpoint, warms the network up and checks the canary pair. Raises FacepairError.
 
-    It comes before the event loop and the listener, so that a service that listens can answer. Raises FacepairError.
-    It is done on a thread that ends: OpenMP's threads belong to the one that computes, and with two such there would be
-    more of them than cores, which makes them sleep between any two steps of the network.
+    It runs before the event loop and the listener, so that a service that listens can answer. It runs on a thread that
+    ends, because every thread that computes has OpenMP threads of its own: with more of them than cores they would
+    sleep between any two steps of the network.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="opening") as opening:
         return opening.submit(_open, settings).result()
@@ -90,23 +83,23 @@ def _open(settings: Settings) -> Verifier:
 
 
 def _warm_up(verifier: Verifier, threads: Threads) -> None:
-    """The network alone and as a pair: first passes are slow, and no caller's."""
+    """Runs passes of one and of two crops, since the first ones are slow."""
     channels, side = verifier.header.preprocessing.input_shape
-    pixels = np.zeros((side, side) if channels == 1 else (side, side, channels), np.uint8)
+    crop = np.zeros((side, side) if channels == 1 else (side, side, channels), np.uint8)
     for count in (threads.beside, threads.alone):
         verifier.embedder.use_threads(count)
         for size in (1, 2):
-            verifier.embed(np.stack([pixels] * size))
+            verifier.embed(np.stack([crop] * size))
 
 
 def _threads(settings: Settings, header: Header) -> Threads:
     return threads_of(settings, finds_faces=header.preprocessing.alignment is not None)
 
 
-def set_up_decoders(settings: Settings, header: Header) -> Setup:
-    """What decoders are told."""
-    return Setup(
-        config=header.preprocessing,
+def decoder_config(settings: Settings, header: Header) -> DecoderConfig:
+    """The configuration of every decoder."""
+    return DecoderConfig(
+        preprocessing=header.preprocessing,
         trained_on=header.trained_on,
         detector=settings.detector,
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
@@ -131,13 +124,13 @@ def configure_server(settings: Settings, app: FastAPI) -> uvicorn.Config:
 
 
 def freeze_heap() -> None:
-    """Makes the process one that has come to stay.
+    """Prepares the process to run for a long time, when everything is loaded.
 
-    What was loaded is no longer searched for garbage: that stops all threads for 0.2 s now and then. And glibc, which
-    gives memory back to the system and fetches it again in every pass of the network, keeps as much as the largest
-    block that it has seen freed.
+    Python no longer searches loaded objects for garbage, which would stop all threads for 0.2 s now and then. And glibc
+    keeps freed memory up to the largest block that it has seen freed, instead of giving it back to the system and
+    fetching it again in every pass of the network.
     """
     gc.collect()
     gc.freeze()
-    atexit.register(gc.unfreeze)  # else libraries that count their objects at the end report them as lost, at length
+    atexit.register(gc.unfreeze)  # otherwise libraries that count their objects at exit report leaks
     bytearray(LARGE_BYTES)

@@ -1,10 +1,9 @@
-"""Leaving in an order that suits a balancer.
+"""How a replica leaves without failing requests behind a balancer.
 
-On SIGTERM readiness turns 503 at once, while the listener stays open and requests are served, so that a balancer sees
-it before a connection is refused; answers close their connections. When the time for that is over the listener
-closes, and what is in progress has the grace to end. A second signal ends the process without either. A replica whose
-device was lost has nothing to serve with: it closes the listener at once, and what is in progress has the grace. What
-does not end by then, such as a pass of the network that hangs, ends with the process.
+On SIGTERM readiness turns 503 at once, while the listener stays open for the drain time, so that the balancer notices
+before a connection is refused. Answers close their connections meanwhile. Then the listener closes, and requests in
+progress have the grace time to end; so has a replica whose device was lost, without the drain time. What does not end
+by then, such as a pass of the network that hangs, ends with the process. After a second signal it ends at once.
 """
 
 import asyncio
@@ -17,16 +16,16 @@ import uvicorn
 
 from app.lifecycle import Drain, end, end_within
 
-# uvicorn's.
+# How often uvicorn calls `on_tick`.
 TICKS_A_SECOND = 10
-# How long the end may take beyond the grace, or after a second signal.
+# How long shutdown may take after the grace time, or after a second signal.
 MARGIN_S = 3.0
 
 
 class Server(uvicorn.Server):
-    """uvicorn's, but SIGTERM drains first; SIGINT, a person's Ctrl-C, and a lost device do not.
+    """uvicorn's server that drains after SIGTERM, but not after SIGINT (Ctrl-C) or the loss of the device.
 
-    When its network hangs or it has no decoders, and that lasts, it ends the process to be replaced.
+    If a health problem lasts, such as a network that hangs, it ends the process, to be replaced.
     """
 
     def __init__(
@@ -35,18 +34,18 @@ class Server(uvicorn.Server):
         drain: Drain,
         drain_s: float,
         *,
-        fault: Callable[[], str | None],
+        health_problem: Callable[[], str | None],
         patience_s: float,
     ) -> None:
         super().__init__(config)
         self._drain = drain
         self._drain_s = drain_s
-        self._fault = fault
-        self._patience = round(TICKS_A_SECOND * patience_s)
-        self._faulty = 0
+        self._health_problem = health_problem
+        self._max_unhealthy_ticks = round(TICKS_A_SECOND * patience_s)
+        self._unhealthy_ticks = 0
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by a signal, between two steps of the event loop."""
+        """Called when a signal arrives."""
         if self._drain.begun:
             self.force_exit = True
             end_within(MARGIN_S)
@@ -59,17 +58,17 @@ class Server(uvicorn.Server):
         loop.call_soon_threadsafe(lambda: loop.call_later(self._drain_s, leave, sig, frame))
 
     async def on_tick(self, counter: int) -> bool:
-        """Called ten times a second; true ends the service in order, which one that hangs cannot.
+        """Called ten times a second; True ends the service in order.
 
-        Ticks are counted and not seconds, since those pass while the whole process is stopped, too.
+        It counts ticks and not seconds, since seconds also pass while the whole process is stopped.
         """
-        fault = self._fault()
-        self._faulty = self._faulty + 1 if fault else 0
-        if self._faulty > self._patience:
-            end(f"{fault}, and that lasts; the process ends, to be started again")
+        problem = self._health_problem()
+        self._unhealthy_ticks = self._unhealthy_ticks + 1 if problem else 0
+        if self._unhealthy_ticks > self._max_unhealthy_ticks:
+            end(f"{problem}, and that lasts; the process ends, to be started again")
         return await super().on_tick(counter) or self._drain.device_lost
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Called when the listener is to close: what is in progress has the grace, and then the threads a moment."""
+        """Called to close the listener: requests in progress have the grace time, and threads a little longer."""
         end_within((self.config.timeout_graceful_shutdown or 0) + MARGIN_S)
         await super().shutdown(sockets)

@@ -1,4 +1,4 @@
-"""Whether the service can have the address that it is to listen on."""
+"""A check that the service can listen on its address."""
 
 import socket
 
@@ -6,7 +6,7 @@ from model.errors import FacepairError
 
 
 class ListenError(FacepairError):
-    """An address that cannot be listened on."""
+    """The service cannot listen on this address."""
 
 
 def require_free(host: str, port: int) -> None:
@@ -17,7 +17,7 @@ def require_free(host: str, port: int) -> None:
             probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         try:
             probe.bind((host, port))
-        except (OSError, UnicodeError) as error:  # the second of a name that is none
+        except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
             why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
             raise ListenError(
                 f"cannot listen on {host} port {port}: {why}; choose others with --host and --port"

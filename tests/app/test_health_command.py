@@ -29,7 +29,7 @@ def ask(port: str, **variables: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("variables", [{}, PROXIES])
-def test_a_ready_service_is_0_whatever_proxies_there_are(service: Service, variables: dict[str, str]) -> None:
+def test_status_is_0_when_ready_despite_proxies(service: Service, variables: dict[str, str]) -> None:
     asked = ask(str(service.port), **variables)
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, "", "")
 
@@ -44,7 +44,7 @@ class Ready(BaseHTTPRequestHandler):
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.2", "::1", "::", "localhost"])
-def test_it_asks_where_the_service_listens(host: str) -> None:
+def test_asks_at_the_service_s_address(host: str) -> None:
     class Server(HTTPServer):
         address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
 
@@ -55,14 +55,14 @@ def test_it_asks_where_the_service_listens(host: str) -> None:
     assert (asked.returncode, asked.stderr) == (0, "")
 
 
-def test_nothing_that_listens_is_1() -> None:
+def test_status_is_1_when_nothing_listens() -> None:
     with socket.socket() as bound:  # taken, so that nobody else listens there
         bound.bind((HOST, 0))
         asked = ask(str(bound.getsockname()[1]))
     assert (asked.returncode, asked.stdout, asked.stderr) == (1, "", "")
 
 
-def test_something_else_that_listens_is_1() -> None:
+def test_status_is_1_when_something_else_listens() -> None:
     with socket.create_server((HOST, 0)) as other:
         own = environment({"FACEPAIR_PORT": str(other.getsockname()[1])})
         with subprocess.Popen(
@@ -77,7 +77,7 @@ def test_something_else_that_listens_is_1() -> None:
             assert (asking.stderr.read(), asking.wait(PATIENCE_S)) == (b"", 1)
 
 
-def test_a_malformed_port_is_1_and_one_line() -> None:
+def test_status_is_1_with_one_line_for_a_malformed_port() -> None:
     asked = ask("x")
     assert (asked.returncode, asked.stdout) == (1, "")
     [line] = asked.stderr.splitlines()

@@ -22,7 +22,7 @@ run_and_leave(main)
     ("body", "status"),
     [("return 0", 0), ("return 3", 3), ("sys.exit()", 0), ("sys.exit(2)", 2), ("sys.exit('in words')", 1)],
 )
-def test_the_status_is_the_one_asked_for_and_nothing_comes_after(body: str, status: int) -> None:
+def test_status_is_that_of_main_without_teardown(body: str, status: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", CODE.replace("BODY", body)], capture_output=True, text=True, check=False
     )
@@ -38,6 +38,6 @@ def test_an_unexpected_error_is_shown() -> None:
     assert "RuntimeError: oh" in done.stderr
 
 
-def test_closed_streams_are_no_failure() -> None:
+def test_closed_streams_are_tolerated() -> None:
     command = f'"{sys.executable}" -c "from app.lifecycle import run_and_leave; run_and_leave(lambda: 0)" >&- 2>&-'
     assert subprocess.run(command, shell=True, check=False).returncode == 0

@@ -31,18 +31,18 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def test_without_any_the_defaults_hold() -> None:
+def test_defaults() -> None:
     settings = read_settings({}, environment={})
     assert (settings.host, settings.port, settings.device, settings.threads) == ("127.0.0.1", 8000, "auto", None)
     assert settings.weights.name == "experiment-5.safetensors"
 
 
-def test_a_variable_sets() -> None:
+def test_variable_sets_a_value() -> None:
     settings = read_settings({}, environment={"FACEPAIR_PORT": "9000", "FACEPAIR_WEIGHTS": "some.safetensors"})
     assert (settings.port, settings.weights) == (9000, Path("some.safetensors"))
 
 
-def test_the_process_environment_is_read_unless_another_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_environment_is_the_process_s(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(variable(name), raising=False)
     monkeypatch.setenv("FACEPAIR_PORT", "9000")
@@ -66,7 +66,7 @@ def test_an_unknown_variable_is_refused_in_one_line(name: str) -> None:
     assert "SECRET" not in message
 
 
-def test_other_variables_are_let_be() -> None:
+def test_other_variables_are_ignored() -> None:
     environment = {"PATH": "/bin", "PORT": "1", "FACEPAIRS": "2", **dict.fromkeys(NOT_OURS, "/data")}
     assert read_settings({}, environment=environment) == read_settings({}, environment={})
 
@@ -86,7 +86,7 @@ def test_every_setting_has_a_description() -> None:
         assert field.description, name
 
 
-def test_the_help_names_every_flag_its_variable_and_its_meaning(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_names_every_flag_with_its_variable_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["--help"])
     assert ended.value.code == 0

@@ -31,8 +31,8 @@ pytestmark = pytest.mark.anyio
 LIMITS = {"max_image_bytes": 20_000, "max_pixels": 250_000, "min_side_px": 40, "max_images": 2}
 TOO_MANY_BYTES = ANNA + bytes(20_000)
 NOT_THRESHOLDS = (SECRET, "nan", "-nan", "inf", "-0.001", "1.001", "1e400", "0,5", "0x1", "0_1", "\0", "½")
-# Rows that no request can bring about: test_telemetry.py and test_health.py have them.
-NOT_THE_CALLERS = {"out_of_memory", "device_lost", "internal_error", "not_ready", "queue_full", "deadline_passed"}
+# Rows that no single request causes; other tests have them.
+NOT_OF_ONE_REQUEST = {"out_of_memory", "device_lost", "internal_error", "not_ready", "queue_full", "deadline_passed"}
 # Rows of faces: test_faces_bad_input.py has those of a model that finds them, test_whole_pictures.py that of one that
 # does not.
 OF_FACES = {"no_face", "several_faces", "too_many_faces", "face_too_small", "whole_pictures"}
@@ -137,24 +137,24 @@ async def client(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-async def test_is_refused(client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, case: Case) -> None:
+async def test_bad_input_is_refused(client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, case: Case) -> None:
     caplog.set_level(logging.INFO)
     check_problem(await client.request(case.method, case.path, **case.request), case.status, case.code, case.field)
     assert log_lines(caplog)
     assert SECRET not in "".join(log_lines(caplog))
 
 
-async def test_the_service_takes_what_is_within_the_limits(client: httpx.AsyncClient) -> None:
+async def test_input_within_the_limits_is_accepted(client: httpx.AsyncClient) -> None:
     assert (await client.post("/verify", files=pair())).status_code == 200
     largest = encode(portrait(1, size=(500, 500)))
     padded = encode(portrait(1)) + bytes(LIMITS["max_image_bytes"] - len(ANNA))
     assert (await client.post("/verify", files=pair(largest, padded))).status_code == 200
 
 
-async def test_a_wrong_method_is_told_the_right_one(client: httpx.AsyncClient) -> None:
+async def test_wrong_method_gets_allow_header(client: httpx.AsyncClient) -> None:
     assert (await client.get("/verify")).headers["allow"] == "POST"
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    assert {case.code for case in CASES} | NOT_THE_CALLERS | OF_FACES | {"malformed_embedding"} == set(BY_CODE)
+    assert {case.code for case in CASES} | NOT_OF_ONE_REQUEST | OF_FACES | {"malformed_embedding"} == set(BY_CODE)
     assert all(BY_CODE[case.code].status == case.status for case in CASES)

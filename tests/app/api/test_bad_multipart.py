@@ -87,14 +87,14 @@ async def test_a_garbled_body_is_refused(
 
 
 @pytest.mark.parametrize("header", NAMELESS.values(), ids=NAMELESS)
-async def test_a_part_without_a_name_that_is_known_is_refused(client: httpx.AsyncClient, header: bytes) -> None:
+async def test_part_without_a_known_name_is_refused(client: httpx.AsyncClient, header: bytes) -> None:
     known = multipart(("image1", ANNA)).removesuffix(b"--edge--\r\n")
     body = known + b"--edge\r\n" + header + b"\r\nx\r\n--edge--\r\n"
     check_problem(await client.post("/verify", content=body, headers=MULTIPART), 400, "unexpected_part")
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-async def test_an_odd_boundary_is_refused(client: httpx.AsyncClient, boundary: bytes) -> None:
+async def test_invalid_boundary_is_refused(client: httpx.AsyncClient, boundary: bytes) -> None:
     headers = [(b"Content-Type", b"multipart/form-data; boundary=" + boundary)]
     check_problem(await client.post("/verify", content=BODY, headers=headers), 400, "malformed_multipart")
 
@@ -120,7 +120,7 @@ async def refuses_early(client: httpx.AsyncClient, start: bytes) -> None:
     assert upload.taken < 20 * LIMIT
 
 
-async def test_a_boundary_that_stands_in_the_parts_is_refused(client: httpx.AsyncClient) -> None:
+async def test_boundary_inside_the_parts_is_refused(client: httpx.AsyncClient) -> None:
     def body(times: int) -> bytes:
         return multipart(("image1", ANNA + b"\r\n--edge~" * times), ("image2", BERTA))
 
@@ -129,7 +129,7 @@ async def test_a_boundary_that_stands_in_the_parts_is_refused(client: httpx.Asyn
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["with its length", "chunked"])
-async def test_the_byte_limit_holds_however_the_body_comes(client: httpx.AsyncClient, length: bool) -> None:
+async def test_byte_limit_holds_for_any_chunks(client: httpx.AsyncClient, length: bool) -> None:
     body = multipart(("image1", ANNA), ("image2", bytes(LIMIT + 1)))
     content = body if length else Upload(*(body[i : i + CHUNK] for i in range(0, len(body), CHUNK)))
     check_problem(await client.post("/verify", content=content, headers=MULTIPART), 413, "too_many_bytes", "image2")

@@ -18,7 +18,7 @@ async def known(client: httpx.AsyncClient) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("encoding", ["float", "base64"])
-async def test_says_what_verify_says(client: httpx.AsyncClient, encoding: str) -> None:
+async def test_decision_equals_that_of_verify(client: httpx.AsyncClient, encoding: str) -> None:
     expected = await verify(client)
     answer = (await client.post("/compare", json=await compare_request(client, encoding))).json()
     assert set(answer) == set(expected) - {"images", "timing_ms"}
@@ -34,20 +34,20 @@ async def test_is_symmetric(client: httpx.AsyncClient, known: dict[str, Any]) ->
     assert answers[0]["similarity"] == answers[1]["similarity"]
 
 
-async def test_the_two_may_differ_in_encoding(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+async def test_embeddings_may_differ_in_encoding(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
     packed = known | {"embedding2": (await compare_request(client, "base64"))["embedding2"]}
     answers = [(await client.post("/compare", json=body)).json() for body in (known, packed)]
     assert answers[0]["similarity"] == answers[1]["similarity"]
 
 
-async def test_an_embedding_is_the_same_as_itself(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+async def test_equal_embeddings_are_the_same_person(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
     answer = (await client.post("/compare", json=known | {"embedding2": known["embedding1"]})).json()
     assert answer["similarity"] == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-9)
     assert answer["decision"] == "same"
 
 
 @pytest.mark.parametrize(("threshold", "decision"), [(0, "same"), (1, "different")])
-async def test_a_threshold_in_the_request_decides(
+async def test_threshold_of_the_request_is_used(
     client: httpx.AsyncClient, known: dict[str, Any], threshold: float, decision: str
 ) -> None:
     answer = (await client.post("/compare", json=known | {"threshold": threshold})).json()

@@ -68,7 +68,7 @@ async def test_embeddings_of_another_model_are_refused(client: httpx.AsyncClient
 
 @pytest.mark.parametrize("field", ["embedding1", "embedding2"])
 @pytest.mark.parametrize("value", NOT_EMBEDDINGS.values(), ids=NOT_EMBEDDINGS)
-async def test_what_is_no_embedding_is_named(
+async def test_malformed_embedding_is_named(
     client: httpx.AsyncClient, known: dict[str, Any], field: str, value: Any
 ) -> None:
     response = await client.post("/compare", content=json.dumps(known | {field: value}), headers=JSON)
@@ -76,7 +76,7 @@ async def test_what_is_no_embedding_is_named(
 
 
 @pytest.mark.parametrize("body", NOT_REQUESTS.values(), ids=NOT_REQUESTS)
-async def test_a_body_that_is_no_request_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
+async def test_malformed_body_is_refused(client: httpx.AsyncClient, body: bytes) -> None:
     response = await client.post("/compare", content=body, headers=JSON)
     missing = "embedding1" if SECRET.encode() in body and body[:1] == b"{" else None
     check_problem(response, 400, "malformed_json", missing)
@@ -89,9 +89,7 @@ async def test_a_missing_field_is_named(client: httpx.AsyncClient, known: dict[s
 
 
 @pytest.mark.parametrize("threshold", [-0.1, 1.1, "0.5", math.nan, [], True, SECRET])
-async def test_a_threshold_that_is_none_is_named(
-    client: httpx.AsyncClient, known: dict[str, Any], threshold: Any
-) -> None:
+async def test_invalid_threshold_is_named(client: httpx.AsyncClient, known: dict[str, Any], threshold: Any) -> None:
     response = await client.post("/compare", content=json.dumps(known | {"threshold": threshold}), headers=JSON)
     check_problem(response, 400, "malformed_json", "threshold")
 
@@ -112,7 +110,7 @@ async def test_a_content_type_may_name_its_charset(client: httpx.AsyncClient, kn
     assert (await client.post("/compare", content=json.dumps(known), headers=headers)).status_code == 200
 
 
-async def test_numbers_that_overflow_the_network_are_the_callers_fault(settings: Settings, tmp_path: Path) -> None:
+async def test_embedding_that_overflows_the_network_is_refused(settings: Settings, tmp_path: Path) -> None:
     network = tiny_network()
     with torch.no_grad():
         network.comparison.weight[0, ::2] = 2.0
@@ -140,16 +138,14 @@ def scaled(request: dict[str, Any], factor: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("factor", NOT_OF_LENGTH_1)
-async def test_an_embedding_of_another_length_than_the_network_s_is_refused(
-    unit_client: httpx.AsyncClient, factor: float
-) -> None:
+async def test_embedding_of_another_length_than_1_is_refused(unit_client: httpx.AsyncClient, factor: float) -> None:
     """The head would take one of zeros for anybody."""
     body = scaled(await compare_request(unit_client), factor)
     response = await unit_client.post("/compare", json=body)
     check_problem(response, 400, "malformed_embedding", "embedding2")
 
 
-async def test_an_embedding_that_was_rounded_is_taken(unit_client: httpx.AsyncClient) -> None:
+async def test_rounded_embedding_is_accepted(unit_client: httpx.AsyncClient) -> None:
     body = await compare_request(unit_client)
     exact = (await unit_client.post("/compare", json=body)).json()["similarity"]
     rounded = body | {"embedding2": np.array(body["embedding2"], np.float16).tolist()}

@@ -30,7 +30,7 @@ def assert_where_drawn(face: dict[str, Any], head: Placed) -> None:
     assert (head.landmarks.max(axis=0) < high).all()
 
 
-async def test_every_face_of_every_image(aligned_client: httpx.AsyncClient) -> None:
+async def test_detects_every_face_of_every_image(aligned_client: httpx.AsyncClient) -> None:
     response = await aligned_client.post("/detect", files=files(("image", CROWD), ("image", NOBODY), ("image", ALONE)))
     answer = response.json()
     assert set(answer) == {"images", "request_id"}
@@ -42,14 +42,14 @@ async def test_every_face_of_every_image(aligned_client: httpx.AsyncClient) -> N
         assert_where_drawn(face, head)
 
 
-async def test_no_face_is_an_empty_list_and_no_error(aligned_client: httpx.AsyncClient) -> None:
+async def test_image_without_a_face_has_an_empty_list(aligned_client: httpx.AsyncClient) -> None:
     [image] = await detect(aligned_client, NOBODY)
     assert (image["faces_found"], image["faces"], image["warnings"]) == (0, [], [])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("orientation", LYING)
-async def test_places_are_those_of_the_upright_picture(
+async def test_coordinates_are_those_of_the_upright_picture(
     aligned_client: httpx.AsyncClient, orientation: int, kind: str
 ) -> None:
     head = beheld(0, 200, 180, tilt_deg=12)
@@ -60,7 +60,7 @@ async def test_places_are_those_of_the_upright_picture(
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-async def test_places_are_those_of_a_file_of_12_megapixels(aligned_client: httpx.AsyncClient, orientation: int) -> None:
+async def test_coordinates_are_those_of_a_large_file(aligned_client: httpx.AsyncClient, orientation: int) -> None:
     large = scene(beheld(0, 420, 200, 50, tilt_deg=-10)).resize((4000, 3000), Resampling.BILINEAR)
     exif = {"quality": 85}
     data = encode_lying(large, 6, "JPEG", **exif) if orientation == 6 else encode(large, "JPEG", **exif)
@@ -72,7 +72,7 @@ async def test_places_are_those_of_a_file_of_12_megapixels(aligned_client: httpx
     assert face["quality"]["roll_deg"] == pytest.approx(-10, abs=5)
 
 
-async def test_says_of_faces_what_embed_says(aligned_client: httpx.AsyncClient) -> None:
+async def test_faces_are_reported_as_by_embed(aligned_client: httpx.AsyncClient) -> None:
     [detected] = await detect(aligned_client, CROWD)
     [embedded] = (await embed(aligned_client, CROWD, face="all"))["images"]
     assert detected == embedded
@@ -91,7 +91,7 @@ async def test_a_thin_picture_has_no_faces(aligned_client: httpx.AsyncClient, si
         assert [image["faces_found"] for image in images] == [0, 1]
 
 
-async def test_as_many_faces_as_the_setting_says(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
+async def test_max_faces_are_accepted(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
     async with client_of(aligned_settings.model_copy(update={"max_faces": 4}), aligned_verifier) as client:
         assert [image["faces_found"] for image in await detect(client, CROWD, ALONE)] == [3, 1]
         response = await client.post("/detect", files=files(*[("image", CROWD)] * 2))

@@ -16,7 +16,7 @@ from tests.model.support.pictures import prepare
 pytestmark = pytest.mark.anyio
 
 
-async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient, verifier: Verifier) -> None:
+async def test_answer_has_the_documented_fields(client: httpx.AsyncClient, verifier: Verifier) -> None:
     answer = await embed(client, ANNA)
     assert set(answer) == {"object", "data", "images", "model", "dimension", "request_id"}
     assert answer["object"] == "list"
@@ -28,7 +28,7 @@ async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient
     assert len(item["embedding"]) == TINY.dimension
 
 
-async def test_embeds_as_the_network_does_bit_for_bit(client: httpx.AsyncClient, verifier: Verifier) -> None:
+async def test_embedding_equals_the_network_s_bit_for_bit(client: httpx.AsyncClient, verifier: Verifier) -> None:
     expected = verifier.embed(np.stack([prepare(ANNA, PreprocessingConfig())]))[0]
     [item] = (await embed(client, ANNA))["data"]
     assert np.array(item["embedding"], np.float32).tobytes() == expected.tobytes()
@@ -41,7 +41,7 @@ async def test_base64_is_the_same_numbers_little_endian(client: httpx.AsyncClien
     assert np.frombuffer(base64.b64decode(packed["embedding"]), "<f4").tolist() == plain["embedding"]
 
 
-async def test_an_encoding_left_blank_is_float(client: httpx.AsyncClient) -> None:
+async def test_blank_encoding_is_float(client: httpx.AsyncClient) -> None:
     assert (await embed(client, ANNA, encoding_format=""))["data"] == (await embed(client, ANNA))["data"]
 
 
@@ -55,6 +55,6 @@ async def test_several_images_come_back_in_order(client: httpx.AsyncClient) -> N
     assert answer["data"][0]["embedding"] != pytest.approx(answer["data"][1]["embedding"], abs=1e-5)
 
 
-async def test_as_many_images_as_the_setting_says(settings: Settings, verifier: Verifier) -> None:
+async def test_max_images_are_accepted(settings: Settings, verifier: Verifier) -> None:
     async with client_of(settings.model_copy(update={"max_images": 3}), verifier) as client:
         assert len((await embed(client, *[ANNA] * 3))["data"]) == 3

@@ -27,13 +27,13 @@ SPOILT: dict[str, tuple[Callable[[], Image.Image], str]] = {
 }
 
 
-async def test_a_good_picture_has_none(aligned_client: httpx.AsyncClient) -> None:
+async def test_good_picture_has_no_warnings(aligned_client: httpx.AsyncClient) -> None:
     for image in (await verify(aligned_client, ALONE, encode(GOOD, "JPEG", quality=80)))["images"]:
         assert image["warnings"] == []
 
 
 @pytest.mark.parametrize("name", SPOILT)
-async def test_what_is_wrong_is_said(aligned_client: httpx.AsyncClient, name: str) -> None:
+async def test_defects_are_reported_as_warnings(aligned_client: httpx.AsyncClient, name: str) -> None:
     spoil, words = SPOILT[name]
     good, spoilt = (await verify(aligned_client, ALONE, encode(spoil())))["images"]
     assert good["warnings"] == []
@@ -43,7 +43,7 @@ async def test_what_is_wrong_is_said(aligned_client: httpx.AsyncClient, name: st
 
 
 @pytest.mark.parametrize("name", sorted(SPOILT.keys() - {"another face"}))
-async def test_detect_says_it_of_the_face(aligned_client: httpx.AsyncClient, name: str) -> None:
+async def test_detect_reports_warnings_of_the_face(aligned_client: httpx.AsyncClient, name: str) -> None:
     spoil, words = SPOILT[name]
     [image] = await detect(aligned_client, encode(spoil()))
     [warning] = image["faces"][0]["warnings"]

@@ -39,7 +39,7 @@ async def embedding(client: httpx.AsyncClient, image: bytes, **fields: str) -> l
     return values
 
 
-async def test_an_answer_says_which_face_was_taken_of_each_image(aligned_client: httpx.AsyncClient) -> None:
+async def test_answer_reports_the_chosen_face_of_each_image(aligned_client: httpx.AsyncClient) -> None:
     answer = await verify(aligned_client, ALONE, CROWD)
     assert [set(image) for image in answer["images"]] == [REPORT, REPORT]
     assert [image["faces_found"] for image in answer["images"]] == [1, 3]
@@ -54,25 +54,23 @@ async def test_an_answer_says_which_face_was_taken_of_each_image(aligned_client:
 
 
 @pytest.mark.parametrize("fields", [{}, {"face": "largest"}, {"face": ""}, {"face": " "}])
-async def test_the_largest_is_taken_if_nothing_else_is_said(
-    aligned_client: httpx.AsyncClient, fields: dict[str, str]
-) -> None:
+async def test_default_is_the_largest_face(aligned_client: httpx.AsyncClient, fields: dict[str, str]) -> None:
     image = (await verify(aligned_client, CROWD, ALONE, **fields))["images"][0]
     assert nose(image["face"]) == pytest.approx(tuple(HEADS[0].landmarks[2]), abs=8)
 
 
-async def test_center_is_the_one_nearest_the_centre(aligned_client: httpx.AsyncClient) -> None:
+async def test_center_chooses_the_face_nearest_the_centre(aligned_client: httpx.AsyncClient) -> None:
     image = (await verify(aligned_client, CROWD, ALONE, face="center"))["images"][0]
     assert image["face"]["index"] == 1
     assert nose(image["face"]) == pytest.approx(tuple(HEADS[1].landmarks[2]), abs=8)
 
 
-async def test_only_takes_the_only_one(aligned_client: httpx.AsyncClient) -> None:
+async def test_only_chooses_the_only_face(aligned_client: httpx.AsyncClient) -> None:
     only = await verify(aligned_client, ALONE, OTHER, face="only")
     assert only["similarity"] == (await verify(aligned_client, ALONE, OTHER))["similarity"]
 
 
-async def test_a_small_face_beside_a_large_one_counts_where_all_count(aligned_client: httpx.AsyncClient) -> None:
+async def test_small_faces_count_for_only_and_detect(aligned_client: httpx.AsyncClient) -> None:
     two = encode(scene(beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42), size=(2400, 1600)), "JPEG")
     refused = await aligned_client.post("/verify", files=pair(two, ALONE), data={"face": "only"})
     check_problem(refused, 422, "several_faces", "image1")
@@ -82,7 +80,7 @@ async def test_a_small_face_beside_a_large_one_counts_where_all_count(aligned_cl
     assert taken["face"]["box"] == seen["faces"][0]["box"]
 
 
-async def test_none_takes_the_picture_as_it_is_and_says_so(aligned_client: httpx.AsyncClient) -> None:
+async def test_none_takes_the_whole_picture_with_a_warning(aligned_client: httpx.AsyncClient) -> None:
     answer = await verify(aligned_client, CROWD, NOBODY, face="none")
     for image in answer["images"]:
         assert (image["faces_found"], image["face"], image["faces"]) == (None, None, None)
@@ -104,7 +102,7 @@ async def test_a_picture_already_in_the_frame_may_be_sent_with_none(
 
 
 @pytest.mark.parametrize("choice", ["largest", "center"])
-async def test_embeds_what_the_model_makes_of_the_chosen_face(
+async def test_embedding_is_the_network_s_for_the_chosen_face(
     aligned_client: httpx.AsyncClient, aligned_verifier: Verifier, choice: FaceChoice
 ) -> None:
     expected = aligned_verifier.embed(np.stack([prepare(CROWD, ALIGNED, choice=choice)]))[0]
@@ -119,7 +117,7 @@ async def test_a_face_in_a_crowd_embeds_nearly_as_it_does_alone(aligned_client: 
 
 
 @pytest.mark.parametrize("choice", ["largest", "center", "none"])
-async def test_verify_is_embed_and_compare(aligned_client: httpx.AsyncClient, choice: str) -> None:
+async def test_verify_equals_embed_and_compare(aligned_client: httpx.AsyncClient, choice: str) -> None:
     both = await embed(aligned_client, CROWD, ALONE, face=choice)
     left, right = (item["embedding"] for item in both["data"])
     body = {"embedding1": left, "embedding2": right, "embedding_sha256": both["model"]["embedding_sha256"]}
@@ -171,9 +169,7 @@ async def test_an_image_with_only_faces_that_are_too_small_has_no_embeddings(ali
     assert (await embed(aligned_client, encode(too_small()), face="all"))["data"] == []
 
 
-async def test_more_faces_than_go_through_the_network_at_once(
-    aligned_settings: Settings, aligned_verifier: Verifier
-) -> None:
+async def test_more_faces_than_max_batch(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
     async with client_of(aligned_settings, aligned_verifier) as client:
         answer = await embed(client, *[CROWD] * 7, face="all")
     assert [item["index"] for item in answer["data"]] == list(range(21))

@@ -42,18 +42,16 @@ async def test_the_first_of_two_bad_images_is_named(aligned_client: httpx.AsyncC
     check_problem(await aligned_client.post("/verify", files=pair(NOBODY, SMALL)), 422, "no_face", "image1")
 
 
-async def test_no_face_among_all(aligned_client: httpx.AsyncClient) -> None:
+async def test_embed_all_without_a_face_is_refused(aligned_client: httpx.AsyncClient) -> None:
     response = await aligned_client.post("/embed", files=files(("image", NOBODY)), data={"face": "all"})
     check_problem(response, 422, "no_face", "image[0]")
 
 
-async def test_what_cannot_be_decoded_is_still_that(aligned_client: httpx.AsyncClient) -> None:
+async def test_undecodable_image_is_refused(aligned_client: httpx.AsyncClient) -> None:
     check_problem(await aligned_client.post("/detect", files=files(("image", b""))), 422, "empty_image", "image[0]")
 
 
-async def test_more_faces_in_one_image_than_the_setting_says(
-    aligned_settings: Settings, aligned_verifier: Verifier
-) -> None:
+async def test_max_faces_in_one_image(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
     async with client_of(aligned_settings.model_copy(update={"max_faces": 2}), aligned_verifier) as client:
         for path, fields in (("/embed", {"face": "all"}), ("/detect", {})):
             response = await client.post(path, files=files(("image", ALONE), ("image", CROWD)), data=fields)
@@ -61,9 +59,7 @@ async def test_more_faces_in_one_image_than_the_setting_says(
         assert (await embed(client, CROWD))["images"][0]["faces_found"] == 3
 
 
-async def test_more_faces_in_all_images_than_the_setting_says(
-    aligned_settings: Settings, aligned_verifier: Verifier
-) -> None:
+async def test_max_faces_in_all_images(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
     async with client_of(aligned_settings.model_copy(update={"max_faces": 5}), aligned_verifier) as client:
         response = await client.post("/embed", files=files(*[("image", CROWD)] * 2), data={"face": "all"})
         check_problem(response, 422, "too_many_faces", "image")
@@ -73,13 +69,13 @@ async def test_more_faces_in_all_images_than_the_setting_says(
 
 @pytest.mark.parametrize(("path", "choice"), [("/verify", SECRET), ("/verify", "all"), ("/verify", "any"),
                                               ("/embed", SECRET), ("/embed", "any"), ("/embed", "ALL")])  # fmt: skip
-async def test_a_choice_that_there_is_not(aligned_client: httpx.AsyncClient, path: str, choice: str) -> None:
+async def test_unknown_choice_is_refused(aligned_client: httpx.AsyncClient, path: str, choice: str) -> None:
     body = pair(ALONE, ALONE) if path == "/verify" else files(("image", ALONE))
     response = await aligned_client.post(path, files=body, data={"face": choice})
     check_problem(response, 400, "invalid_field", "face")
 
 
-async def test_a_choice_given_twice(aligned_client: httpx.AsyncClient) -> None:
+async def test_repeated_choice_is_refused(aligned_client: httpx.AsyncClient) -> None:
     response = await aligned_client.post("/verify", files=pair(), data={"face": ["largest", "only"]})
     check_problem(response, 400, "duplicate_part", "face")
 

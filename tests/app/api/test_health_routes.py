@@ -12,7 +12,7 @@ import pytest
 from app.settings import Settings
 from model.networks.siamese import SiameseNetwork
 from model.verifier import Verifier
-from tests.app.support.modified_verifier import PATIENCE_S, Gate, altered, drift, explode, spoil
+from tests.app.support.modified_verifier import PATIENCE_S, Gate, drift, explode, modified_verifier, spoil
 from tests.app.support.requests import check_problem, log_lines, pair, verify
 from tests.app.support.threads import end_thread
 from tests.conftest import build_app, client_of
@@ -28,20 +28,20 @@ async def test_a_sound_service_is_live_and_ready(client: httpx.AsyncClient, stat
 
 
 @pytest.mark.parametrize("change", [drift, spoil])
-async def test_a_network_that_scores_otherwise_is_live_but_not_ready(
+async def test_network_with_another_score_is_live_but_not_ready(
     settings: Settings, checkpoint_path: Path, change: Callable[[SiameseNetwork], None]
 ) -> None:
-    async with client_of(settings, altered(checkpoint_path, change)) as client:
+    async with client_of(settings, modified_verifier(checkpoint_path, change)) as client:
         assert (await client.get("/health/live")).status_code == 200
         response = await client.get("/health/ready")
     check_problem(response, 503, "not_ready")
     assert int(response.headers["retry-after"]) >= 1
 
 
-async def test_a_network_that_fails_is_not_ready_and_the_log_says_why(
+async def test_failing_network_is_not_ready_and_logged(
     settings: Settings, checkpoint_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with client_of(settings, altered(checkpoint_path, explode)) as client:
+    async with client_of(settings, modified_verifier(checkpoint_path, explode)) as client:
         assert (await client.get("/health/live")).status_code == 200
         response = await client.get("/health/ready")
     check_problem(response, 503, "not_ready")
@@ -60,17 +60,17 @@ async def test_head_is_answered_like_get(client: httpx.AsyncClient, path: str) -
     assert set(refused.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
-async def test_readiness_is_asked_anew_each_time(settings: Settings, checkpoint_path: Path) -> None:
+async def test_readiness_is_checked_each_time(settings: Settings, checkpoint_path: Path) -> None:
     networks: list[SiameseNetwork] = []
-    async with client_of(settings, altered(checkpoint_path, networks.append)) as client:
+    async with client_of(settings, modified_verifier(checkpoint_path, networks.append)) as client:
         assert (await client.get("/health/ready")).status_code == 200
         drift(networks[0])
         assert (await client.get("/health/ready")).status_code == 503
 
 
-async def test_many_who_ask_at_once_cost_one_pass(settings: Settings, checkpoint_path: Path) -> None:
+async def test_concurrent_readiness_probes_share_one_pass(settings: Settings, checkpoint_path: Path) -> None:
     gate, passes = Gate(), []
-    verifier = altered(checkpoint_path, lambda _: None)
+    verifier = modified_verifier(checkpoint_path, lambda _: None)
     check = verifier.check_canary
 
     def held() -> None:
@@ -82,9 +82,9 @@ async def test_many_who_ask_at_once_cost_one_pass(settings: Settings, checkpoint
     async with client_of(settings, verifier) as client:
         asked = [asyncio.create_task(client.get("/health/ready")) for _ in range(20)]
         assert await asyncio.to_thread(gate.reached.wait, PATIENCE_S)
-        impatient = asyncio.create_task(client.get("/health/ready"))
+        leaving = asyncio.create_task(client.get("/health/ready"))
         await asyncio.sleep(0.01)
-        impatient.cancel()
+        leaving.cancel()
         gate.opened.set()
         assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
         assert len(passes) == 1
@@ -93,7 +93,7 @@ async def test_many_who_ask_at_once_cost_one_pass(settings: Settings, checkpoint
 
 
 @pytest.mark.parametrize("state", ["live", "ready"])
-async def test_without_the_networks_thread_it_is_neither_live_nor_ready(
+async def test_ended_network_thread_is_neither_live_nor_ready(
     settings: Settings, verifier: Verifier, state: str
 ) -> None:
     before = set(threading.enumerate())
@@ -106,7 +106,7 @@ async def test_without_the_networks_thread_it_is_neither_live_nor_ready(
         check_problem(await client.get(f"/health/{state}"), 503, "not_ready")
 
 
-async def test_a_closed_network_is_neither_live_nor_ready(settings: Settings, verifier: Verifier) -> None:
+async def test_closed_network_is_neither_live_nor_ready(settings: Settings, verifier: Verifier) -> None:
     app = build_app(settings, verifier)
     async with app.state.inference:
         pass
@@ -115,11 +115,9 @@ async def test_a_closed_network_is_neither_live_nor_ready(settings: Settings, ve
             check_problem(await client.get(f"/health/{state}"), 503, "not_ready")
 
 
-async def test_a_pass_that_does_not_end_makes_it_neither_live_nor_ready(
-    settings: Settings, checkpoint_path: Path
-) -> None:
-    gate, impatient = Gate(), settings.model_copy(update={"hung_s": 0.01})
-    async with client_of(impatient, altered(checkpoint_path, gate.before)) as client:
+async def test_hung_pass_is_neither_live_nor_ready(settings: Settings, checkpoint_path: Path) -> None:
+    gate, short_limit = Gate(), settings.model_copy(update={"hung_s": 0.01})
+    async with client_of(short_limit, modified_verifier(checkpoint_path, gate.before)) as client:
         working = asyncio.create_task(verify(client))
         assert await asyncio.to_thread(gate.reached.wait, PATIENCE_S)
         async with asyncio.timeout(PATIENCE_S):

@@ -72,7 +72,7 @@ async def test_info_states_the_limits_that_hold(settings: Settings, verifier: Ve
         assert (await client.get("/info")).json()["limits"] == limits
 
 
-async def test_the_info_says_nothing_of_the_machine(client: httpx.AsyncClient, settings: Settings) -> None:
+async def test_info_hides_the_machine(client: httpx.AsyncClient, settings: Settings) -> None:
     text = (await client.get("/info")).text
     assert str(settings.weights) not in text
     assert settings.weights.parent.name not in text
@@ -110,7 +110,7 @@ async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, An
         schemas.CompareRequest.model_validate(example)
 
 
-async def test_generated_clients_have_a_name_for_everything(openapi: dict[str, Any]) -> None:
+async def test_every_operation_has_an_id(openapi: dict[str, Any]) -> None:
     operations = [each for operations in openapi["paths"].values() for each in operations.values()]
     assert sorted(operation["operationId"] for operation in operations) == [
         "compare", "detect", "embed", "info", "live", "metrics", "ready", "verify",
@@ -119,13 +119,13 @@ async def test_generated_clients_have_a_name_for_everything(openapi: dict[str, A
         assert reference.removeprefix("#/components/schemas/") in openapi["components"]["schemas"]
 
 
-async def test_what_every_answer_has_is_required(openapi: dict[str, Any]) -> None:
+async def test_fields_that_every_answer_has_are_required(openapi: dict[str, Any]) -> None:
     for name in ("Verification", "EmbeddingList", "Embedding", "ImageReport", "FaceReport", "ProblemDetail"):
         schema = openapi["components"]["schemas"][name]
         assert set(schema["required"]) == set(schema["properties"]), name
 
 
-async def test_every_header_of_ours_is_documented(client: httpx.AsyncClient, openapi: dict[str, Any]) -> None:
+async def test_every_header_is_documented(client: httpx.AsyncClient, openapi: dict[str, Any]) -> None:
     for operations in openapi["paths"].values():
         for operation in operations.values():
             assert all("X-Request-ID" in response["headers"] for response in operation["responses"].values())
@@ -136,9 +136,7 @@ async def test_every_header_of_ours_is_documented(client: httpx.AsyncClient, ope
 
 
 @pytest.mark.parametrize(("route", "name"), WHOLE_ANSWERS.items())
-async def test_each_answer_has_an_example_that_is_one(
-    openapi: dict[str, Any], route: tuple[str, str], name: str
-) -> None:
+async def test_examples_match_their_schema(openapi: dict[str, Any], route: tuple[str, str], name: str) -> None:
     path, method = route
     content = openapi["paths"][path][method]["responses"]["200"]["content"]
     assert content["application/json"]["schema"] == {"$ref": f"#/components/schemas/{name}"}
@@ -192,7 +190,7 @@ async def test_the_documentation_page_answers(client: httpx.AsyncClient) -> None
     assert "/openapi.json" in response.text
 
 
-async def test_the_documentation_page_takes_everything_from_the_service(client: httpx.AsyncClient) -> None:
+async def test_documentation_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     links = re.findall(r"""(?:src|href)=["']([^"']+)""", (await client.get("/docs")).text)
     assert {link.rpartition(".")[2] for link in links} == {"js", "css", "png"}
     for link in links:

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.settings import Settings
-from tests.app.support.modified_verifier import altered, explode, spoil
+from tests.app.support.modified_verifier import explode, modified_verifier, spoil
 from tests.app.support.requests import FILE_NAME, SECRET, check_problem, embed, log_lines, pair, verify
 from tests.conftest import client_of
 
@@ -43,7 +43,7 @@ def _level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
 
 
-async def test_a_request_leaves_one_line_and_nothing_of_itself(
+async def test_request_is_logged_in_one_line_without_its_content(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
 ) -> None:
     response = await client.post("/verify", files=pair(), headers={"User-Agent": SECRET, "Cookie": SECRET})
@@ -64,7 +64,7 @@ async def test_a_request_leaves_one_line_and_nothing_of_itself(
         ("GET", "/verify", "/verify", 405),
     ],
 )
-async def test_the_line_has_the_routes_template(
+async def test_log_line_has_the_route_s_path(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, method: str, path: str, route: str, status: int
 ) -> None:
     await client.request(method, path)
@@ -74,7 +74,7 @@ async def test_the_line_has_the_routes_template(
 
 
 @pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/metrics"])
-async def test_a_probe_that_succeeds_is_a_line_of_the_level_debug(
+async def test_successful_probes_are_logged_at_debug(
     client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
     await client.get(path)
@@ -130,7 +130,7 @@ async def test_the_stages_are_timed(client: httpx.AsyncClient) -> None:
     assert counts == {("decoder_queue",): 3, ("decode",): 3, ("network_queue",): 2, ("inference",): 2}
 
 
-async def test_probes_are_no_stage_of_a_request(client: httpx.AsyncClient) -> None:
+async def test_probes_are_not_timed_as_stages(client: httpx.AsyncClient) -> None:
     assert (await client.get("/health/ready")).status_code == 200
     assert await samples(client, "facepair_stage_seconds_count") == {}
 
@@ -144,10 +144,10 @@ async def test_the_metrics_name_the_model(client: httpx.AsyncClient) -> None:
     assert (await client.get("/metrics")).headers["content-type"].startswith("text/plain")
 
 
-async def test_an_unexpected_failure_is_opaque_outside_and_whole_in_the_log(
+async def test_unexpected_failure_is_opaque_and_logged(
     settings: Settings, checkpoint_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with client_of(settings, altered(checkpoint_path, explode)) as client:
+    async with client_of(settings, modified_verifier(checkpoint_path, explode)) as client:
         response = await client.post("/verify", files=pair(), headers={"X-Request-ID": "mine"})
     check_problem(response, 500, "internal_error")
     failure, request = logged(caplog)
@@ -157,10 +157,10 @@ async def test_an_unexpected_failure_is_opaque_outside_and_whole_in_the_log(
     assert (request["status"], request["route"], request["request_id"]) == (500, "/verify", "mine")
 
 
-async def test_a_network_that_answers_nan_is_logged_as_the_answer_says(
+async def test_nan_from_the_network_is_logged_with_the_request_id(
     settings: Settings, checkpoint_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with client_of(settings, altered(checkpoint_path, spoil)) as client:
+    async with client_of(settings, modified_verifier(checkpoint_path, spoil)) as client:
         response = await client.post("/verify", files=pair())
     check_problem(response, 500, "internal_error")
     errors = [line for line in logged(caplog) if line["level"] == "error"]

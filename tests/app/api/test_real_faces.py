@@ -72,7 +72,7 @@ def placed(portrait: Image.Image, at: tuple[int, int], side: int, tilt_deg: floa
     return canvas
 
 
-async def test_a_pair_s_similarity_stays_nearly_what_it_is(
+async def test_similarity_hardly_changes_with_the_file(
     aligned_client: httpx.AsyncClient, portraits: list[Image.Image]
 ) -> None:
     for one, other in itertools.pairwise(portraits[:4]):

@@ -52,7 +52,7 @@ async def both(client: httpx.AsyncClient, **fields: float) -> list[httpx.Respons
 
 
 @pytest.mark.parametrize(("max_fmr", "threshold", "name"), [(0.1, 0.55, "fmr_1e-1"), (0.01, 0.7309, "fmr_1e-2")])
-async def test_a_false_match_rate_takes_the_threshold_that_was_measured_for_it(
+async def test_max_fmr_takes_its_operating_point(
     client: httpx.AsyncClient, max_fmr: float, threshold: float, name: str
 ) -> None:
     for response in await both(client, max_fmr=max_fmr):
@@ -60,7 +60,7 @@ async def test_a_false_match_rate_takes_the_threshold_that_was_measured_for_it(
         assert (answer["threshold"], answer["operating_point"], answer["decision"]) == (threshold, name, "same")
 
 
-async def test_the_operating_point_decides(client: httpx.AsyncClient) -> None:
+async def test_operating_point_is_used(client: httpx.AsyncClient) -> None:
     """Two pictures between the two thresholds."""
     similarity = (await verify(client))["similarity"]
     assert 0.55 < similarity < 0.7309
@@ -68,23 +68,23 @@ async def test_the_operating_point_decides(client: httpx.AsyncClient) -> None:
     assert not (await verify(client, max_fmr="0.01"))["verified"]
 
 
-async def test_without_one_the_checkpoint_s_threshold_decides(client: httpx.AsyncClient) -> None:
+async def test_default_is_the_checkpoint_s_threshold(client: httpx.AsyncClient) -> None:
     for response in await both(client):
         assert (response.json()["threshold"], response.json()["operating_point"]) == (0.5, None)
 
 
-async def test_a_rate_that_was_not_measured_is_refused_with_those_that_were(client: httpx.AsyncClient) -> None:
+async def test_unknown_max_fmr_is_refused_with_the_known_ones(client: httpx.AsyncClient) -> None:
     for response in await both(client, max_fmr=0.02):
         check_problem(response, 400, "invalid_field", "max_fmr")
         assert "0.1, 0.01" in response.json()["detail"]
 
 
-async def test_threshold_and_rate_together_are_refused(client: httpx.AsyncClient) -> None:
+async def test_threshold_with_max_fmr_is_refused(client: httpx.AsyncClient) -> None:
     for response in await both(client, max_fmr=0.1, threshold=0.4):
         check_problem(response, 400, "invalid_field", "max_fmr")
 
 
-async def test_the_rate_is_that_at_the_similarity(client: httpx.AsyncClient) -> None:
+async def test_fmr_at_similarity_is_that_of_the_curve(client: httpx.AsyncClient) -> None:
     for response in await both(client, threshold=0.9):
         answer = response.json()
         assert answer["fmr_at_similarity"] == pytest.approx(CURVE.rate_at(answer["similarity"]))

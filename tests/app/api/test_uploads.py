@@ -58,7 +58,7 @@ def large() -> bytes:
     return data
 
 
-def test_the_watch_sees_what_a_spooled_upload_does() -> None:
+def test_watch_sees_a_spooled_upload() -> None:
     with watching() as written, tempfile.SpooledTemporaryFile(max_size=MEBIBYTE) as spool:
         spool.write(bytes(MEBIBYTE))
         assert not written
@@ -66,7 +66,7 @@ def test_the_watch_sees_what_a_spooled_upload_does() -> None:
         assert written
 
 
-def test_the_watch_sees_a_plain_file(tmp_path: Path) -> None:
+def test_watch_sees_a_plain_file(tmp_path: Path) -> None:
     with watching() as written:
         (tmp_path / "upload").write_bytes(b"1")
     assert written == [str(tmp_path / "upload")]

@@ -18,7 +18,7 @@ from tests.model.support.pictures import prepare
 pytestmark = pytest.mark.anyio
 
 
-async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient, verifier: Verifier) -> None:
+async def test_answer_has_the_documented_fields(client: httpx.AsyncClient, verifier: Verifier) -> None:
     answer = await verify(client, encode(portrait(1, size=(160, 120)), "JPEG"), BERTA)
     assert set(answer) == {
         "decision", "verified", "similarity", "threshold", "operating_point", "fmr_at_similarity", "images", "model",
@@ -33,7 +33,7 @@ async def test_answers_with_the_contract_of_the_design(client: httpx.AsyncClient
     assert 0 <= answer["similarity"] <= 1
 
 
-async def test_timings_are_parts_of_the_whole(client: httpx.AsyncClient) -> None:
+async def test_timings_fit_into_the_total(client: httpx.AsyncClient) -> None:
     timing = (await verify(client))["timing_ms"]
     assert set(timing) == {"decode", "face", "queue", "inference", "total"}
     rounding = 0.02
@@ -41,12 +41,12 @@ async def test_timings_are_parts_of_the_whole(client: httpx.AsyncClient) -> None
     assert 0 < timing["decode"] + timing["queue"] + timing["inference"] <= timing["total"] + rounding
 
 
-async def test_the_answer_is_of_this_request(client: httpx.AsyncClient) -> None:
+async def test_answer_has_the_request_id(client: httpx.AsyncClient) -> None:
     response = await client.post("/verify", files=pair(), headers={"X-Request-ID": "mine"})
     assert response.json()["request_id"] == response.headers["x-request-id"] == "mine"
 
 
-async def test_scores_as_the_network_does(client: httpx.AsyncClient, verifier: Verifier) -> None:
+async def test_similarity_equals_the_network_s(client: httpx.AsyncClient, verifier: Verifier) -> None:
     embeddings = verifier.embed(np.stack([prepare(image, PreprocessingConfig()) for image in (ANNA, BERTA)]))
     expected = verifier.compare(embeddings[:1], embeddings[1:])[0]
     assert (await verify(client))["similarity"] == pytest.approx(expected, abs=1e-5)
@@ -66,25 +66,25 @@ async def test_identical_images_score_the_sigmoid_of_the_bias(client: httpx.Asyn
 
 
 @pytest.mark.parametrize(("threshold", "decision"), [("0", "same"), ("1", "different"), ("0.999", "different")])
-async def test_a_threshold_in_the_request_decides(client: httpx.AsyncClient, threshold: str, decision: str) -> None:
+async def test_threshold_of_the_request_is_used(client: httpx.AsyncClient, threshold: str, decision: str) -> None:
     answer = await verify(client, ANNA, ANNA, threshold=threshold)
     assert answer["threshold"] == float(threshold)
     assert (answer["decision"], answer["verified"]) == (decision, decision == "same")
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\r\n"])
-async def test_a_threshold_left_blank_is_the_checkpoint_s(client: httpx.AsyncClient, blank: str) -> None:
+async def test_blank_threshold_is_the_checkpoint_s(client: httpx.AsyncClient, blank: str) -> None:
     assert (await verify(client, threshold=blank))["threshold"] == 0.5
 
 
-async def test_a_similarity_at_the_threshold_is_the_same_person(client: httpx.AsyncClient) -> None:
+async def test_similarity_at_the_threshold_is_same(client: httpx.AsyncClient) -> None:
     similarity = (await verify(client))["similarity"]
     assert (await verify(client, threshold=repr(similarity)))["decision"] == "same"
     above = math.nextafter(similarity, 1)
     assert (await verify(client, threshold=repr(above)))["decision"] == "different"
 
 
-async def test_answers_alone_as_among_sixteen_at_once(settings: Settings, verifier: Verifier) -> None:
+async def test_concurrent_requests_get_the_same_answer(settings: Settings, verifier: Verifier) -> None:
     images = [encode(portrait(person)) for person in range(17)]
     pairs = [(images[i], images[i + 1]) for i in range(16)]
     async with client_of(settings.model_copy(update={"queue": 32}), verifier) as client:
@@ -94,11 +94,11 @@ async def test_answers_alone_as_among_sixteen_at_once(settings: Settings, verifi
     assert len({round(similarity, 4) for similarity in alone}) > 8
 
 
-async def test_the_limits_themselves_are_allowed(client: httpx.AsyncClient, settings: Settings) -> None:
+async def test_smallest_allowed_image_is_accepted(client: httpx.AsyncClient, settings: Settings) -> None:
     smallest = encode(portrait(1, size=(settings.min_side_px, settings.min_side_px)))
     assert (await verify(client, smallest, smallest))["decision"] == "same"
 
 
-async def test_a_browser_may_send_the_parts_in_any_order(client: httpx.AsyncClient) -> None:
+async def test_parts_may_come_in_any_order(client: httpx.AsyncClient) -> None:
     turned = await client.post("/verify", files=pair()[::-1])
     assert turned.json()["similarity"] == (await verify(client))["similarity"]

@@ -25,13 +25,13 @@ async def test_detect_is_refused(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("choice", ["none", "", " none "])
-async def test_the_whole_picture_is_what_it_sees_anyway(client: httpx.AsyncClient, choice: str) -> None:
+async def test_none_changes_nothing(client: httpx.AsyncClient, choice: str) -> None:
     answer = await verify(client, face=choice)
     assert answer["similarity"] == (await verify(client))["similarity"]
     assert [image["warnings"] for image in answer["images"]] == [[], []]
     assert (await embed(client, ANNA, face=choice))["data"] == (await embed(client, ANNA))["data"]
 
 
-async def test_a_choice_that_there_is_not(client: httpx.AsyncClient) -> None:
+async def test_unknown_choice_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.post("/verify", files=pair(), data={"face": "all"})
     check_problem(response, 400, "invalid_field", "face")

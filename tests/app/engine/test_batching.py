@@ -56,14 +56,14 @@ async def waiting(batcher: Batcher[int, int], *jobs: int, size: int = 1) -> "lis
     return tasks
 
 
-async def test_a_lone_job_goes_at_once() -> None:
+async def test_lone_job_starts_at_once() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         result = await batcher.run(5)
     assert (result.value, result.jobs, worker.batches) == (10, 1, [[5]])
 
 
-async def test_what_waits_is_taken_together_up_to_the_most() -> None:
+async def test_waiting_jobs_share_batches_up_to_max_size() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         first = await begin(batcher, worker)
@@ -75,7 +75,7 @@ async def test_what_waits_is_taken_together_up_to_the_most() -> None:
     assert [result.value for result in results] == [0, 2, 4, 6, 8, 10]  # type: ignore[attr-defined]
 
 
-async def test_sizes_count_and_a_large_job_goes_alone() -> None:
+async def test_sizes_count_and_a_large_job_is_a_batch_of_its_own() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         first = await begin(batcher, worker)
@@ -86,7 +86,7 @@ async def test_sizes_count_and_a_large_job_goes_alone() -> None:
     assert worker.batches == [[0], [1], [2], [3]]
 
 
-async def test_a_caller_who_left_is_not_computed() -> None:
+async def test_job_of_cancelled_caller_is_not_run() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         first = await begin(batcher, worker)
@@ -97,7 +97,7 @@ async def test_a_caller_who_left_is_not_computed() -> None:
     assert worker.batches == [[0], [2]]
 
 
-async def test_a_job_past_its_deadline_is_not_computed() -> None:
+async def test_job_past_its_deadline_is_not_run() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         first = await begin(batcher, worker)
@@ -110,7 +110,7 @@ async def test_a_job_past_its_deadline_is_not_computed() -> None:
     assert worker.batches == [[0], [2]]
 
 
-async def test_a_failing_batch_fails_its_own_callers_alone() -> None:
+async def test_failing_batch_fails_only_its_own_callers() -> None:
     worker = Worker()
     async with batcher_of(worker, max_size=2) as batcher:
         first = await begin(batcher, worker)
@@ -122,7 +122,7 @@ async def test_a_failing_batch_fails_its_own_callers_alone() -> None:
         assert [(await task).value for task in (first, other)] == [0, 4]  # type: ignore[attr-defined]
 
 
-async def test_a_wrong_number_of_results_is_an_error_and_no_hang() -> None:
+async def test_wrong_number_of_results_is_an_error() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         with pytest.raises(BatchError, match="0 results for 1 jobs"):
@@ -130,7 +130,7 @@ async def test_a_wrong_number_of_results_is_an_error_and_no_hang() -> None:
         assert (await batcher.run(1)).value == 2
 
 
-async def test_after_closing_a_job_is_refused() -> None:
+async def test_closed_batcher_refuses_jobs() -> None:
     worker = Worker()
     async with batcher_of(worker) as batcher:
         pass
@@ -139,7 +139,7 @@ async def test_after_closing_a_job_is_refused() -> None:
         await batcher.run(1)
 
 
-async def test_what_waits_when_it_closes_is_refused_in_all_its_batches() -> None:
+async def test_closing_refuses_all_waiting_jobs() -> None:
     worker = Worker()
     async with batcher_of(worker, max_size=1) as batcher:
         first = await begin(batcher, worker)
@@ -151,7 +151,7 @@ async def test_what_waits_when_it_closes_is_refused_in_all_its_batches() -> None
             await asyncio.wait_for(each, 10)
 
 
-async def test_a_thread_that_ends_fails_what_it_had_and_what_comes() -> None:
+async def test_ended_thread_fails_running_and_later_jobs() -> None:
     threads: list[int] = []
 
     def work(jobs: list[int]) -> list[int]:
@@ -172,7 +172,7 @@ async def test_a_thread_that_ends_fails_what_it_had_and_what_comes() -> None:
     batcher.close()
 
 
-async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
+async def test_seconds_since_progress_count_only_without_progress() -> None:
     begun, gates, moved = threading.Event(), [threading.Event(), threading.Event()], threading.Event()
 
     def work(jobs: list[int]) -> list[int]:
@@ -187,12 +187,12 @@ async def test_only_a_batch_that_does_not_move_on_is_still() -> None:
     assert batcher.seconds_since_progress == 0
     task = asyncio.create_task(batcher.run(1))
     await asyncio.to_thread(begun.wait, 10)
-    while (stalled_s := batcher.seconds_since_progress) < 0.05:
+    while (before_progress := batcher.seconds_since_progress) < 0.05:
         await asyncio.sleep(0)
     gates[0].set()
     before = time.perf_counter()
     await asyncio.to_thread(moved.wait, 10)
-    assert batcher.seconds_since_progress < stalled_s + time.perf_counter() - before
+    assert batcher.seconds_since_progress < before_progress + time.perf_counter() - before
     gates[1].set()
     await task
     assert batcher.seconds_since_progress == 0

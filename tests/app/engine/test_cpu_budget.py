@@ -38,7 +38,7 @@ def sixteen(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nonsense\n", 16),
     ],
 )
-def test_cores_are_those_that_the_process_can_count_on(tmp_path: Path, text: str | None, cores: int) -> None:
+def test_own_cores_respect_affinity_and_quota(tmp_path: Path, text: str | None, cores: int) -> None:
     quota = tmp_path / "cpu.max"
     if text is not None:
         quota.write_text(text)
@@ -48,7 +48,7 @@ def test_cores_are_those_that_the_process_can_count_on(tmp_path: Path, text: str
 @pytest.mark.parametrize(
     ("cores", "threads", "decoders", "queue"), [(1, 1, 2, 10), (2, 1, 2, 10), (3, 1, 3, 15), (16, 8, 16, 80)]
 )
-def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
+def test_defaults_for_a_number_of_cores(
     monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int
 ) -> None:
     monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: cores)
@@ -62,7 +62,7 @@ def test_decoders_get_every_core_the_network_half_and_the_queue_follows(
 @pytest.mark.parametrize(
     ("environment", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
 )
-def test_idle_threads_soon_leave_their_cores_unless_the_environment_says_else(
+def test_limit_spinning_respects_the_environment(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None
 ) -> None:
     monkeypatch.setattr("app.engine.cpu_budget.os.environ", environment)
@@ -70,12 +70,12 @@ def test_idle_threads_soon_leave_their_cores_unless_the_environment_says_else(
     assert environment.get("GOMP_SPINCOUNT") == spins
 
 
-def test_the_command_comes_before_torch_which_reads_it_when_it_is_loaded() -> None:
+def test_main_module_does_not_load_torch() -> None:
     program = "import sys, app.__main__; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
-def test_what_is_set_is_taken() -> None:
+def test_settings_override_the_defaults() -> None:
     settings = Settings(threads=7, decoders=1, queue=3, uploads=5)
     assert uploads_of(settings) == 5
     assert (decoders_of(settings), queue_of(settings)) == (1, 3)

@@ -20,7 +20,7 @@ from tests.app.support.faulty_device import (
     LETHAL,
     OUT_OF_MEMORY,
     TOO_MUCH,
-    fail_at_crowds,
+    fail_at_batches,
     fail_at_marked_pictures,
 )
 from tests.app.support.requests import ANNA, BERTA, JSON, check_problem, compare_request, embed, files, pair, verify
@@ -39,10 +39,10 @@ def failing(hook: Callable[[nn.Module, tuple[Any, ...]], None]) -> Iterator[None
 
 
 @pytest.mark.anyio
-async def test_a_batch_beyond_the_memory_is_done_image_by_image(settings: Settings, verifier: Verifier) -> None:
+async def test_batch_beyond_the_memory_is_retried_image_by_image(settings: Settings, verifier: Verifier) -> None:
     async with client_of(settings, verifier) as client:
         together, similarity = await embed(client, ANNA, BERTA), (await verify(client))["similarity"]
-        with failing(fail_at_crowds):
+        with failing(fail_at_batches):
             apart, again = await embed(client, ANNA, BERTA), (await verify(client))["similarity"]
     assert again == pytest.approx(similarity, abs=1e-5)
     for one, other in zip(together["data"], apart["data"], strict=True):
@@ -50,7 +50,7 @@ async def test_a_batch_beyond_the_memory_is_done_image_by_image(settings: Settin
 
 
 @pytest.mark.anyio
-async def test_out_of_memory_costs_only_the_request_that_needs_it(settings: Settings, verifier: Verifier) -> None:
+async def test_out_of_memory_fails_only_the_request_that_needs_it(settings: Settings, verifier: Verifier) -> None:
     async with client_of(settings.model_copy(update={"queue": 8}), verifier) as client:
         with failing(fail_at_marked_pictures):
             requests = [pair(), pair(ANNA, TOO_MUCH), pair(), pair(TOO_MUCH, BERTA)]
@@ -65,7 +65,7 @@ async def test_out_of_memory_costs_only_the_request_that_needs_it(settings: Sett
 
 
 @pytest.mark.anyio
-async def test_a_lost_device_ends_all_work_and_readiness(settings: Settings, verifier: Verifier) -> None:
+async def test_lost_device_ends_all_work_and_readiness(settings: Settings, verifier: Verifier) -> None:
     async with client_of(settings, verifier) as client:
         body = await compare_request(client)
         with failing(fail_at_marked_pictures):
@@ -82,7 +82,7 @@ async def test_a_lost_device_ends_all_work_and_readiness(settings: Settings, ver
     assert live.status_code == 200
 
 
-def test_a_replica_outlives_want_of_memory_and_not_the_loss_of_its_device(checkpoint_path: Path) -> None:
+def test_process_ends_when_its_device_is_lost_and_not_out_of_memory(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, module="tests.app.support.faulty_device") as service:
         with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
             assert client.post("/verify", files=pair()).status_code == 200

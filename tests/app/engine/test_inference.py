@@ -20,8 +20,8 @@ from app.api.inputs import ImagesUpload
 from app.api.problems import Problem
 from app.api.routes import analyse_images
 from app.engine.cpu_budget import Threads
-from app.engine.decoder import Setup, Task, work
-from app.engine.inference import CROWD_S, Inference
+from app.engine.decoder import DecoderConfig, DecodeRequest, handle
+from app.engine.inference import CONCURRENT_S, Inference
 from app.server.replica import build_replica
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
@@ -56,25 +56,25 @@ def reachable(start: object) -> list[object]:
     return list(found.values())
 
 
-def test_the_walk_finds_a_picture() -> None:
+def test_reachable_finds_a_picture() -> None:
     picture = portrait(1)
     assert picture in reachable({"a": [(picture,)]})
 
 
 @pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
-async def test_the_decoded_picture_is_let_go(settings: Settings, verifier: Verifier, form: str) -> None:
+async def test_decoded_picture_is_freed(settings: Settings, verifier: Verifier, form: str) -> None:
     data = encode(portrait(1, size=(200, 150)), form)
     analysis = await analyse(settings, verifier, data)
     assert (analysis.format, analysis.width_px, analysis.height_px) == (form, 200, 150)
     assert np.array_equal(analysis.pixels, prepare(data, PreprocessingConfig()))
-    assert_let_go(analysis)
+    assert_freed(analysis)
 
 
-async def test_the_decoded_picture_of_a_face_is_let_go(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
+async def test_decoded_picture_of_a_face_is_freed(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
     data = encode(scene(beheld(0), beheld(1, 100, 100, 30)))
     analysis = await analyse(aligned_settings, aligned_verifier, data)
     assert np.array_equal(analysis.pixels, prepare(data, ALIGNED))
-    assert_let_go(analysis)
+    assert_freed(analysis)
 
 
 class Upload(bytearray):
@@ -84,7 +84,7 @@ class Upload(bytearray):
         return bytes, (bytes(self),)
 
 
-async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_busy(
+async def test_images_of_cancelled_callers_are_freed_while_decoders_are_busy(
     settings: Settings, verifier: Verifier
 ) -> None:
     async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
@@ -107,7 +107,7 @@ async def test_uploads_of_callers_who_left_are_let_go_while_the_decoders_are_bus
 
 
 @pytest.mark.parametrize("field", ["image1", "image2"])
-async def test_an_upload_that_is_refused_is_let_go_at_once(settings: Settings, verifier: Verifier, field: str) -> None:
+async def test_refused_images_are_freed_at_once(settings: Settings, verifier: Verifier, field: str) -> None:
     images = {name: Upload(encode(portrait(1))) for name in ("image1", "image2")}
     images[field] = Upload(b"\xff\xd8\xff" + bytes(1000))
     known = [weakref.ref(upload) for upload in images.values()]
@@ -121,14 +121,16 @@ async def test_an_upload_that_is_refused_is_let_go_at_once(settings: Settings, v
             assert [each() for each in known] == [None] * 2
 
 
-def test_a_decoder_lets_a_refused_image_go_at_once() -> None:
-    setup = Setup(config=PreprocessingConfig(), trained_on=None, detector=None, limits=ImageLimits(), limit_s=1)
-    task = Task(data=b"\xff\xd8\xff" + bytes(1000), choice="largest", faces=FaceAllowance(0))
-    before = sys.getrefcount(task.data)
+def test_decoder_frees_a_refused_image_at_once() -> None:
+    config = DecoderConfig(
+        preprocessing=PreprocessingConfig(), trained_on=None, detector=None, limits=ImageLimits(), limit_s=1
+    )
+    request = DecodeRequest(image=b"\xff\xd8\xff" + bytes(1000), choice="largest", allowance=FaceAllowance(0))
+    before = sys.getrefcount(request.image)
     with without_collection():
-        answer = work(task, setup, None)
-        after = sys.getrefcount(task.data)
-    assert isinstance(answer.outcome, UndecodableImage)
+        result = handle(request, config, None)
+        after = sys.getrefcount(request.image)
+    assert isinstance(result.outcome, UndecodableImage)
     assert after == before
 
 
@@ -143,7 +145,7 @@ async def analyse(settings: Settings, verifier: Verifier, data: bytes) -> ImageA
         return await inference.analyse(data, "largest", FaceAllowance(0))
 
 
-def assert_let_go(analysis: ImageAnalysis) -> None:
+def assert_freed(analysis: ImageAnalysis) -> None:
     kept = reachable(analysis)
     assert any(each is analysis.pixels for each in kept)
     assert not [each for each in kept if isinstance(each, Image.Image)]
@@ -161,12 +163,12 @@ class Clock:
 
 
 class Counted(Verifier):
-    """Keeps with how many threads each pass was made; a probe lasts until it is let go."""
+    """Keeps with how many threads each pass was made; a probe lasts until it is released."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint.header, open_embedder(checkpoint, "cpu"))
         self.passes: list[int] = []
-        self.probed, self.let_go = threading.Event(), threading.Event()
+        self.probed, self.released = threading.Event(), threading.Event()
 
     def embed(self, pixels: Pixels) -> Embeddings:
         self.passes.append(torch.get_num_threads())
@@ -174,10 +176,10 @@ class Counted(Verifier):
 
     def check_canary(self) -> None:
         self.probed.set()
-        self.let_go.wait(30)
+        self.released.wait(30)
 
 
-async def test_a_pass_has_every_core_until_there_is_a_crowd(
+async def test_passes_get_every_core_until_requests_are_concurrent(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
     monkeypatch.setattr("app.server.replica.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
@@ -188,13 +190,13 @@ async def test_a_pass_has_every_core_until_there_is_a_crowd(
         await inference.embed([picture])
         probe = asyncio.create_task(inference.check_canary())
         assert await asyncio.to_thread(verifier.probed.wait, 30)
-        waiting = asyncio.create_task(inference.embed([picture]))  # behind a probe, which is no crowd
-        verifier.let_go.set()
+        waiting = asyncio.create_task(inference.embed([picture]))  # the probe does not count as concurrent
+        verifier.released.set()
         await asyncio.gather(probe, waiting)
         assert verifier.passes == [2, 2]
         await asyncio.gather(*(inference.embed([picture]) for _ in range(4)))  # the last three in one pass
         assert verifier.passes == [2, 2, 2, 1]
-        clock.now_s = CROWD_S
+        clock.now_s = CONCURRENT_S
         await inference.embed([picture])
         assert verifier.passes[-1] == 1
         clock.now_s += 0.01

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 
-from app.engine.decoder_pool import TOO_SLOW
+from app.engine.decoder_pool import MSG_TOO_SLOW
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
@@ -62,7 +62,7 @@ async def serving(
         yield served
 
 
-async def test_what_waits_past_its_deadline_is_answered_and_not_computed(settings: Settings, held: Held) -> None:
+async def test_request_past_its_deadline_is_answered_and_not_computed(settings: Settings, held: Held) -> None:
     async with serving(settings, held, deadline_s=DEADLINE_S) as (_, client):
         first = asyncio.create_task(client.post("/verify", files=pair()))
         await asyncio.to_thread(held.gate.reached.wait)
@@ -74,19 +74,17 @@ async def test_what_waits_past_its_deadline_is_answered_and_not_computed(setting
     assert 'facepair_refusals_total{reason="deadline_passed"} 1.0' in shown
 
 
-async def test_what_waits_for_a_decoder_past_its_deadline_is_not_decoded(
-    settings: Settings, verifier: Verifier
-) -> None:
+async def test_image_past_its_deadline_is_not_decoded(settings: Settings, verifier: Verifier) -> None:
     async with serving(settings, verifier, deadline_s=DEADLINE_S, decoders=1) as (app, client):
         with stopped(app.state.inference.decoders):
             response = await client.post("/verify", files=pair())  # the decoder has begun with one of the images
             check_problem(response, 504, "deadline_passed")
-            assert response.json()["detail"] == TOO_SLOW
+            assert response.json()["detail"] == MSG_TOO_SLOW
         assert (await client.post("/verify", files=pair())).status_code == 200
         assert await metric(client, DECODED) == 3
 
 
-async def test_what_a_caller_left_is_not_computed_and_gives_its_room_back(settings: Settings, held: Held) -> None:
+async def test_abandoned_request_is_not_computed_and_releases_its_slots(settings: Settings, held: Held) -> None:
     async with serving(settings, held) as (app, client):
         first = asyncio.create_task(client.post("/verify", files=pair()))
         await asyncio.to_thread(held.gate.reached.wait)
@@ -123,7 +121,7 @@ async def metric(client: httpx.AsyncClient, name: str) -> float:
         ("/verify", "text/plain", 415, "unsupported_content_type"),
     ],
 )
-async def test_a_body_that_stalls_holds_nobody_longer_than_the_deadline(
+async def test_stalled_body_is_answered_at_the_deadline(
     settings: Settings, verifier: Verifier, path: str, kind: str, status: int, code: str
 ) -> None:
     async def stalling() -> AsyncIterator[bytes]:
@@ -135,7 +133,7 @@ async def test_a_body_that_stalls_holds_nobody_longer_than_the_deadline(
         check_problem(answer, status, code)
 
 
-async def test_a_replica_whose_check_takes_too_long_is_not_ready(
+async def test_slow_readiness_check_is_not_ready(
     settings: Settings, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.api.health_routes.READINESS_TIMEOUT_S", 0.3)
@@ -145,7 +143,7 @@ async def test_a_replica_whose_check_takes_too_long_is_not_ready(
         held.gate.opened.set()
 
 
-async def test_who_shares_a_pass_with_one_that_fails_is_served(settings: Settings, held: Held) -> None:
+async def test_requests_that_share_a_failing_pass_are_retried_alone(settings: Settings, held: Held) -> None:
     async with serving(settings, held) as (app, _):
         inference = app.state.inference
         first = asyncio.create_task(inference.embed([BLACK]))
@@ -159,7 +157,7 @@ async def test_who_shares_a_pass_with_one_that_fails_is_served(settings: Setting
     assert isinstance(results[2], RuntimeError)
 
 
-async def test_a_pass_has_no_more_images_than_the_setting(settings: Settings, held: Held) -> None:
+async def test_passes_respect_max_batch(settings: Settings, held: Held) -> None:
     async with serving(settings, held, max_batch=3) as (app, _):
         inference = app.state.inference
         first = asyncio.create_task(inference.embed([BLACK]))

@@ -32,7 +32,7 @@ def test_memory_of_a_pass_is_kept_for_the_next() -> None:
     assert given < 2 * BLOCKS * SIZE, "otherwise it is given again for each pass"
 
 
-def test_what_was_loaded_is_not_searched_for_garbage() -> None:
+def test_loaded_objects_are_not_searched_for_garbage() -> None:
     code = """import gc
 from app.server.replica import freeze_heap
 freeze_heap()

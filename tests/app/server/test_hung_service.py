@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Callable
 
 import pytest
 import uvicorn
@@ -20,28 +21,32 @@ def end(status: int) -> None:
     raise Ended(status)
 
 
+def new_server(health_problem: Callable[[], str | None]) -> Server:
+    return Server(uvicorn.Config("nothing:app"), Drain(), 0, health_problem=health_problem, patience_s=2)
+
+
 async def tick(server: Server, times: int) -> None:
     for _ in range(times):
         await server.on_tick(1)
 
 
-async def test_it_ends_after_its_patience_and_not_for_faults_that_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    fault: list[str] = []
+async def test_process_ends_only_after_a_lasting_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem: list[str | None] = [None]
     monkeypatch.setattr(os, "_exit", end)
-    server = Server(uvicorn.Config("nothing:app"), Drain(), 0, fault=lambda: fault[0] if fault else None, patience_s=2)
+    server = new_server(lambda: problem[0])
     for _ in range(3):
-        fault[:] = ["it hangs"]
+        problem[:] = ["it hangs"]
         await tick(server, 2 * TICKS_A_SECOND)
-        fault.clear()
+        problem[:] = [None]
         await tick(server, 1)
-    fault[:] = ["it hangs"]
+    problem[:] = ["it hangs"]
     with pytest.raises(Ended, match="1"):
         await tick(server, 2 * TICKS_A_SECOND + 1)
 
 
-async def test_time_in_which_the_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_time_while_the_process_was_stopped_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "_exit", end)
-    server = Server(uvicorn.Config("nothing:app"), Drain(), 0, fault=lambda: "it hangs", patience_s=2)
+    server = new_server(lambda: "it hangs")
     await tick(server, 1)
     later = time.monotonic() + 1000
     monkeypatch.setattr(time, "monotonic", lambda: later)

@@ -73,7 +73,7 @@ def test_a_full_replica_refuses_comparisons(service: Service, client: httpx.Clie
         check_problem(client.post("/compare", content=b"{}", headers=JSON), 429, "queue_full")
 
 
-def test_what_fits_in_part_is_refused_and_gives_its_part_back(service: Service, client: httpx.Client) -> None:
+def test_request_that_fits_in_part_is_refused_and_releases_its_slots(service: Service, client: httpx.Client) -> None:
     with uploading(service, 1):
         check_problem(client.post("/verify", files=pair()), 429, "queue_full")
         check_problem(client.post("/embed", files=files(("image", ANNA), ("image", BERTA))), 429, "queue_full")
@@ -81,7 +81,7 @@ def test_what_fits_in_part_is_refused_and_gives_its_part_back(service: Service, 
     _wait_until(service, 0)
 
 
-def test_a_request_that_is_alone_may_have_more_images_than_the_queue(service: Service, client: httpx.Client) -> None:
+def test_lone_request_may_have_more_images_than_slots(service: Service, client: httpx.Client) -> None:
     images = files(*[("image", ANNA)] * 3)
     assert len(client.post("/embed", files=images).json()["data"]) == 3
     with uploading(service, 1):
@@ -89,7 +89,7 @@ def test_a_request_that_is_alone_may_have_more_images_than_the_queue(service: Se
     _wait_until(service, 0)
 
 
-def test_slow_uploads_keep_nobody_else_from_being_served(checkpoint_path: Path) -> None:
+def test_slow_uploads_block_nobody(checkpoint_path: Path) -> None:
     with (
         serving(checkpoint_path, "--uploads", "6", "--queue", "2") as slowed,
         uploading(slowed, 2),
@@ -105,13 +105,13 @@ def test_a_full_replica_refuses_before_it_reads(service: Service) -> None:
         assert other.recv(65536).startswith(b"HTTP/1.1 429 ")
 
 
-def test_a_large_upload_is_refused_with_an_answer_and_no_reset(service: Service, client: httpx.Client) -> None:
+def test_large_upload_is_refused_with_an_answer_and_no_reset(service: Service, client: httpx.Client) -> None:
     with uploading(service, 2):
         for _ in range(5):
             check_problem(client.post("/verify", files=pair(bytes(5_000_000), bytes(5_000_000))), 429, "queue_full")
 
 
-def test_a_refused_upload_takes_no_places_while_its_rest_is_dropped(service: Service, client: httpx.Client) -> None:
+def test_refused_upload_holds_no_slots_while_its_rest_is_dropped(service: Service, client: httpx.Client) -> None:
     with socket.create_connection((HOST, service.port), PATIENCE_S) as refused:
         fields = b"Host: test\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\nX-Request-ID: refused\r\n"
         refused.sendall(b"POST /verify HTTP/1.1\r\n" + fields + b"\r\n")
@@ -129,7 +129,7 @@ def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Cl
         assert 'facepair_refusals_total{reason="queue_full"}' in client.get("/metrics").text
 
 
-def test_an_upload_past_its_deadline_is_answered_and_makes_room(checkpoint_path: Path) -> None:
+def test_upload_past_its_deadline_is_answered_and_releases_its_slots(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--deadline-s", "0.5") as service, stalled(service, "/verify") as connection:
         connection.settimeout(PATIENCE_S)
         answer = b""
@@ -140,7 +140,7 @@ def test_an_upload_past_its_deadline_is_answered_and_makes_room(checkpoint_path:
         _wait_until(service, 0)
 
 
-def test_a_replica_that_leaves_says_so_and_serves_on(checkpoint_path: Path) -> None:
+def test_draining_replica_is_not_ready_and_still_serves(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--drain-s", "2") as service, httpx.Client(base_url=service.url) as client:
         assert client.get("/health/ready").status_code == 200
         service.process.send_signal(signal.SIGTERM)
@@ -159,7 +159,7 @@ def _wait_until_not_ready(client: httpx.Client) -> httpx.Response:
     return answer
 
 
-def test_a_second_signal_ends_the_drain(checkpoint_path: Path) -> None:
+def test_second_signal_ends_the_drain(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--drain-s", "60", "--grace-s", "60") as service:
         with httpx.Client(base_url=service.url) as client:
             service.process.send_signal(signal.SIGTERM)
@@ -169,7 +169,7 @@ def test_a_second_signal_ends_the_drain(checkpoint_path: Path) -> None:
             assert service.process.wait(PATIENCE_S) == 0
 
 
-def test_ctrl_c_does_not_wait(checkpoint_path: Path) -> None:
+def test_ctrl_c_does_not_drain(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--drain-s", "60") as service:
         assert service.end(signal.SIGINT) == 0
     assert not [line for line in service.log if "Traceback" in line]

@@ -61,7 +61,7 @@ def test_answers_a_multipart_request(client: httpx.Client) -> None:
     assert "server" not in response.headers
 
 
-def test_an_oversized_upload_is_answered_and_not_reset(client: httpx.Client) -> None:
+def test_oversized_upload_is_answered_and_not_reset(client: httpx.Client) -> None:
     for excess in (1, LIMIT, 20 * LIMIT):
         response = client.post("/verify", files=pair(ANNA, bytes(LIMIT + excess)))
         check_problem(response, 413, "too_many_bytes", "image2")
@@ -75,7 +75,7 @@ def test_an_oversized_upload_without_a_length_is_answered_and_not_reset(client: 
     check_healthy(client)
 
 
-def test_a_client_that_leaves_while_it_uploads_harms_nobody(service: Service, client: httpx.Client) -> None:
+def test_client_that_leaves_during_its_upload_is_logged_as_499(service: Service, client: httpx.Client) -> None:
     with socket.create_connection((HOST, service.port), PATIENCE_S) as leaving:
         leaving.sendall(head(len(BODY), "leaving") + BODY[:1000])
     line = service.wait_for(lambda line: line.get("request_id") == "leaving")
@@ -83,7 +83,7 @@ def test_a_client_that_leaves_while_it_uploads_harms_nobody(service: Service, cl
     check_healthy(client)
 
 
-def test_an_upload_that_never_ends_holds_nobody_up(service: Service, client: httpx.Client) -> None:
+def test_stalled_upload_blocks_nobody(service: Service, client: httpx.Client) -> None:
     with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
         waiting.sendall(head(len(BODY)) + BODY[:1000])
         check_healthy(client)
@@ -91,7 +91,7 @@ def test_an_upload_that_never_ends_holds_nobody_up(service: Service, client: htt
         assert waiting.recv(65536).startswith(b"HTTP/1.1 200")
 
 
-def test_a_slow_image_holds_nobody_up(service: Service, client: httpx.Client) -> None:
+def test_slow_image_blocks_nobody(service: Service, client: httpx.Client) -> None:
     slow = encode(Image.new("L", (7000, 7000)))
     body = multipart(("image1", slow), ("image2", slow))
     with socket.create_connection((HOST, service.port), PATIENCE_S) as working:
@@ -105,7 +105,7 @@ def test_a_slow_image_holds_nobody_up(service: Service, client: httpx.Client) ->
     assert answered > 5
 
 
-def test_the_libraries_log_nothing_of_a_request_even_when_debugging(checkpoint_path: Path) -> None:
+def test_libraries_log_nothing_of_a_request_at_debug(checkpoint_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010E] = f"{SECRET} description"
     picture = encode(portrait(1), "JPEG", exif=exif, comment=SECRET.encode())
@@ -123,7 +123,7 @@ def test_the_libraries_log_nothing_of_a_request_even_when_debugging(checkpoint_p
     assert not [line for line in lines if SECRET in str(line) or line["level"] == "warning"]
 
 
-def test_sigterm_ends_it_in_order(checkpoint_path: Path) -> None:
+def test_sigterm_ends_the_service_in_order(checkpoint_path: Path) -> None:
     with serving(checkpoint_path) as service:
         assert httpx.get(f"{service.url}/health/ready", timeout=PATIENCE_S, trust_env=False).status_code == 200
         assert service.end(signal.SIGTERM) == 0
@@ -131,7 +131,7 @@ def test_sigterm_ends_it_in_order(checkpoint_path: Path) -> None:
     assert levels == {"info"}
 
 
-def test_sigterm_ends_it_although_an_upload_has_stalled(checkpoint_path: Path) -> None:
+def test_sigterm_ends_the_service_despite_a_stalled_upload(checkpoint_path: Path) -> None:
     with (
         serving(checkpoint_path, "--grace-s", "1") as service,
         socket.create_connection((HOST, service.port), PATIENCE_S) as stalled,
@@ -148,7 +148,7 @@ def test_sigterm_ends_it_although_an_upload_has_stalled(checkpoint_path: Path) -
     assert not [line for line in lines if "exception" in line]
 
 
-def test_what_is_not_http_is_answered_in_plain_text(service: Service, client: httpx.Client) -> None:
+def test_other_protocols_are_answered_in_plain_text(service: Service, client: httpx.Client) -> None:
     with socket.create_connection((HOST, service.port), PATIENCE_S) as confused:
         confused.sendall(b"SSH-2.0-x\r\n\r\n")
         answer = confused.recv(65536)
@@ -158,7 +158,7 @@ def test_what_is_not_http_is_answered_in_plain_text(service: Service, client: ht
 
 
 @pytest.mark.parametrize("kind", ["one endless header", "endless headers", "endless trailers", "an endless path"])
-def test_a_head_or_trailers_without_an_end_are_refused(service: Service, client: httpx.Client, kind: str) -> None:
+def test_endless_head_or_trailers_are_refused(service: Service, client: httpx.Client, kind: str) -> None:
     start, more = {
         "one endless header": (b"GET /info HTTP/1.1\r\nX: ", b"x" * 1024),
         "endless headers": (b"GET /info HTTP/1.1\r\n", b"X: " + b"x" * 100 + b"\r\n"),
@@ -181,7 +181,7 @@ def test_a_head_or_trailers_without_an_end_are_refused(service: Service, client:
 
 @pytest.mark.parametrize("before", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"])
 @pytest.mark.parametrize("sent", [b"", b"GET /info HTTP/1.1\r\nX: "], ids=["nothing", "half"])
-def test_a_head_that_does_not_arrive_ends_its_connection(checkpoint_path: Path, before: bytes, sent: bytes) -> None:
+def test_incomplete_head_ends_its_connection(checkpoint_path: Path, before: bytes, sent: bytes) -> None:
     with (
         serving(checkpoint_path, module="tests.app.support.short_head_timeout") as service,
         socket.create_connection((HOST, service.port), PATIENCE_S) as slow,
@@ -201,9 +201,7 @@ def test_a_head_that_does_not_arrive_ends_its_connection(checkpoint_path: Path, 
 
 
 @pytest.mark.parametrize(("body", "after"), [("", b""), ("", b"\r\n"), ("Content-Length: 9\r\n", b"x")])
-def test_an_idle_connection_is_closed_after_the_time_that_is_set(
-    checkpoint_path: Path, body: str, after: bytes
-) -> None:
+def test_idle_connection_is_closed_after_keep_alive_s(checkpoint_path: Path, body: str, after: bytes) -> None:
     with (
         serving(checkpoint_path, "--keep-alive-s", "1") as service,
         socket.create_connection((HOST, service.port), PATIENCE_S) as idle,
@@ -216,7 +214,7 @@ def test_an_idle_connection_is_closed_after_the_time_that_is_set(
         assert idle.recv(65536) == b""
 
 
-def test_a_slow_answer_or_body_is_no_slow_head(checkpoint_path: Path) -> None:
+def test_slow_answer_or_body_does_not_count_as_slow_head(checkpoint_path: Path) -> None:
     with (
         serving(checkpoint_path, module="tests.app.support.short_head_timeout") as service,
         socket.create_connection((HOST, service.port), PATIENCE_S) as slow,
@@ -251,9 +249,7 @@ REFUSED_UNREAD = {
 
 
 @pytest.mark.parametrize("name", REFUSED_UNREAD)
-def test_a_client_that_waits_to_go_on_is_refused_before_it_sends_its_body(
-    service: Service, client: httpx.Client, name: str
-) -> None:
+def test_expect_continue_is_refused_before_the_body(service: Service, client: httpx.Client, name: str) -> None:
     line, kind, length, code = REFUSED_UNREAD[name]
     fields = [line, "Host: test", f"Content-Type: {kind}", f"Content-Length: {length}", "Expect: 100-continue", "\r\n"]
     with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
@@ -267,7 +263,7 @@ def test_a_client_that_waits_to_go_on_is_refused_before_it_sends_its_body(
     check_healthy(client)
 
 
-def test_a_client_that_waits_to_go_on_is_told_to(service: Service) -> None:
+def test_expect_continue_is_answered_with_100(service: Service) -> None:
     with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
         waiting.sendall(head(len(BODY), Expect="100-continue"))
         assert waiting.recv(65536).startswith(b"HTTP/1.1 100 ")
@@ -278,7 +274,7 @@ def test_a_client_that_waits_to_go_on_is_told_to(service: Service) -> None:
 @pytest.mark.parametrize("split", [False, True], ids=["together", "split"])
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 @pytest.mark.parametrize("offer", ["h2c", "websocket"])
-def test_an_offer_to_speak_another_protocol_is_ignored(
+def test_upgrade_offer_is_ignored(
     service: Service, client: httpx.Client, offer: str, chunked: bool, split: bool
 ) -> None:
     """Java's client makes one of HTTP/2 with its first request."""
@@ -307,14 +303,14 @@ def test_an_offer_to_speak_another_protocol_is_ignored(
     check_healthy(client)
 
 
-def test_connect_is_no_method_of_ours(service: Service, client: httpx.Client) -> None:
+def test_connect_is_refused(service: Service, client: httpx.Client) -> None:
     with socket.create_connection((HOST, service.port), PATIENCE_S) as tunnel:
         tunnel.sendall(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\nUpgrade: h2c\r\n\r\n")
         assert tunnel.recv(65536).startswith((b"HTTP/1.1 400", b"HTTP/1.1 404", b"HTTP/1.1 405"))
     check_healthy(client)
 
 
-def test_a_process_whose_network_hangs_ends_to_be_replaced(checkpoint_path: Path) -> None:
+def test_process_with_a_hung_network_ends(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--hung-s", "1", module="tests.app.support.hung_service") as service:
         with pytest.raises(httpx.TransportError):
             httpx.post(f"{service.url}/verify", files=pair(), timeout=PATIENCE_S, trust_env=False)
@@ -322,7 +318,7 @@ def test_a_process_whose_network_hangs_ends_to_be_replaced(checkpoint_path: Path
         service.wait_for(lambda line: "and that lasts" in line["message"])
 
 
-def test_a_decoder_that_ends_is_logged_and_replaced_and_all_end_with_the_service(checkpoint_path: Path) -> None:
+def test_decoder_that_ends_is_replaced_and_all_end_with_the_service(checkpoint_path: Path) -> None:
     with serving(checkpoint_path, "--decoders", "1") as service:
         _, fork_server, decoder = family(service.process.pid)
         os.kill(decoder, signal.SIGSEGV)
@@ -337,7 +333,7 @@ def test_a_decoder_that_ends_is_logged_and_replaced_and_all_end_with_the_service
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_a_process_whose_network_hangs_leaves_when_it_is_told_to(checkpoint_path: Path, signals: int) -> None:
+def test_sigterm_ends_a_process_with_a_hung_network(checkpoint_path: Path, signals: int) -> None:
     times = ("--drain-s", "0", "--grace-s", "1" if signals == 1 else "600", "--hung-s", "600")
     with serving(checkpoint_path, *times, module="tests.app.support.hung_service") as service:
         with socket.create_connection((HOST, service.port), PATIENCE_S) as waiting:
@@ -352,7 +348,7 @@ def test_a_process_whose_network_hangs_leaves_when_it_is_told_to(checkpoint_path
         service.wait_for(lambda line: "work did not end in time" in line["message"])
 
 
-def test_a_second_sigterm_ends_it_although_nobody_reads_its_log(checkpoint_path: Path) -> None:
+def test_second_sigterm_ends_a_process_with_a_blocked_log(checkpoint_path: Path) -> None:
     """Whoever writes the log waits for its reader, and so does the event loop."""
     line = command("--weights", str(checkpoint_path), "--device", "cpu", "--port", "0")
     with subprocess.Popen(line, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -370,7 +366,7 @@ def test_a_second_sigterm_ends_it_although_nobody_reads_its_log(checkpoint_path:
 
 
 @pytest.mark.parametrize("wanted", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_while_it_loads_ends_it(checkpoint_path: Path, wanted: signal.Signals) -> None:
+def test_signal_during_loading_ends_the_process(checkpoint_path: Path, wanted: signal.Signals) -> None:
     """As a container's first process, which the system spares signals that it does not take."""
     line = command("--weights", str(checkpoint_path), "--device", "cpu", "--port", "0", "--log-level", "debug")
     with subprocess.Popen(line, env=environment(), cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
@@ -393,7 +389,7 @@ def takes(status: Path, wanted: signal.Signals) -> bool:
     return bool(int(line.split()[1], 16) >> (wanted - 1) & 1)
 
 
-def test_a_connection_stays_usable_after_head(client: httpx.Client) -> None:
+def test_connection_stays_usable_after_head(client: httpx.Client) -> None:
     for _ in range(2):
         assert client.head("/health/ready").status_code == 200
         assert client.get("/health/ready").json() == {"status": "ready"}

@@ -31,41 +31,41 @@ def refuses(*flags: str, **variables: str) -> str:
     return line
 
 
-def test_with_a_damaged_checkpoint(damaged: Path) -> None:
+def test_fails_with_a_damaged_checkpoint(damaged: Path) -> None:
     line = refuses("--device", "cpu", "--weights", str(damaged))
     assert str(damaged) in line
     assert "damaged" in line
 
 
-def test_without_its_checkpoint(tmp_path: Path) -> None:
+def test_fails_without_its_checkpoint(tmp_path: Path) -> None:
     missing = tmp_path / "missing.safetensors"
     line = refuses("--device", "cpu", "--weights", str(missing))
     assert str(missing) in line
 
 
-def test_with_a_gpu_that_is_not_there(checkpoint_path: Path) -> None:
+def test_fails_with_a_gpu_that_is_not_there(checkpoint_path: Path) -> None:
     assert "cuda:99" in refuses("--device", "cuda:99", "--weights", str(checkpoint_path))
 
 
-def test_with_an_unknown_variable(checkpoint_path: Path) -> None:
+def test_fails_with_an_unknown_variable(checkpoint_path: Path) -> None:
     line = refuses("--weights", str(checkpoint_path), FACEPAIR_THRESHOLD="0.5")
     assert "FACEPAIR_THRESHOLD is not a setting" in line
 
 
 @pytest.mark.parametrize("name", ["taken", "no name of a host"])
-def test_with_an_address_that_it_cannot_have(checkpoint_path: Path, name: str) -> None:
+def test_fails_with_an_address_that_it_cannot_have(checkpoint_path: Path, name: str) -> None:
     with socket.create_server((HOST, 0)) as taken:
         host, port = {"taken": (HOST, taken.getsockname()[1]), "no name of a host": ("a..b", 0)}[name]
         line = refuses("--weights", str(checkpoint_path), "--host", host, "--port", str(port))
     assert line.startswith(f"error: cannot listen on {host} port {port}: ")
 
 
-def test_with_a_setting_twice(checkpoint_path: Path) -> None:
+def test_fails_with_a_setting_twice(checkpoint_path: Path) -> None:
     line = refuses("--weights", str(checkpoint_path), FACEPAIR_QUEUE="9", facepair_queue="8")
     assert "twice" in line
 
 
-def test_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> None:
+def test_fails_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> None:
     foreign = LFW_ALIGNMENT.model_copy(update={"detector_sha256": "0" * 64})
     path = tmp_path / "foreign.safetensors"
     save(path, tiny_network(), describe(preprocessing=ALIGNED.model_copy(update={"alignment": foreign})))
@@ -74,12 +74,12 @@ def test_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> None:
     assert "0" * 12 in line
 
 
-def test_without_its_detector(aligned_checkpoint_path: Path, tmp_path: Path) -> None:
+def test_fails_without_its_detector(aligned_checkpoint_path: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.onnx"
     assert str(missing) in refuses("--weights", str(aligned_checkpoint_path), FACEPAIR_DETECTOR=str(missing))
 
 
-def test_without_a_decoder(checkpoint_path: Path) -> None:
+def test_fails_without_a_decoder(checkpoint_path: Path) -> None:
     flags = ("--device", "cpu", "--weights", str(checkpoint_path), "--port", "0")
     ended = start_in_vain(*flags, module="tests.app.support.no_decoders")
     assert ended.returncode == 1

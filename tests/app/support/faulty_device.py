@@ -39,7 +39,7 @@ def fail_at_marked_pictures(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
         raise torch.OutOfMemoryError(OUT_OF_MEMORY)
 
 
-def fail_at_crowds(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
+def fail_at_batches(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
     """Before a layer: a device with memory for one image at a time."""
     if isinstance(layer, nn.Conv2d) and len(inputs[0]) > 1:
         raise torch.OutOfMemoryError(OUT_OF_MEMORY)

@@ -15,7 +15,7 @@ from model.verifier import Verifier
 PATIENCE_S = 30
 
 
-def altered(checkpoint_path: Path, change: Callable[[SiameseNetwork], object]) -> Verifier:
+def modified_verifier(checkpoint_path: Path, change: Callable[[SiameseNetwork], object]) -> Verifier:
     """The checkpoint's verifier after `change` was made to its network."""
     verifier = Verifier.of(load(checkpoint_path), "cpu")
     assert isinstance(verifier.embedder, TorchEmbedder)
