@@ -5,13 +5,12 @@ import traceback
 
 import torch
 
-from model.errors import DeviceError, DeviceExhausted, DeviceLost
+from model.errors import MSG_DEVICE_LOST, DeviceError, DeviceExhausted, DeviceLost
 
 # Messages of CUDA and its libraries: PyTorch raises some of their errors as plain RuntimeErrors.
 CUDA_MESSAGE = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|CUDNN_STATUS|CUFFT_|cuFFT error")
 MEMORY_MESSAGE = re.compile(r"out of memory|ALLOC_FAILED|DefaultCPUAllocator")
 MSG_DEVICE_EXHAUSTED = "the device is short of memory at the moment; try again later, or send fewer images at once"
-MSG_DEVICE_LOST = "the device failed and this replica is shutting down; send the request to another replica"
 
 
 def select_device(name: str) -> torch.device:

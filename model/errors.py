@@ -25,6 +25,9 @@ A message is one line that says what is wrong and, if the reader can act on it, 
 It never contains pixels, embeddings or the name of an uploaded file.
 """
 
+# The service sends it without a device at hand, and so without loading torch.
+MSG_DEVICE_LOST = "the device failed and this replica is shutting down; send the request to another replica"
+
 
 class FacepairError(Exception):
     """The root of the tree."""

@@ -12,8 +12,7 @@ from prometheus_client import Gauge
 from app.api.problems import Problem, from_domain
 from app.lifecycle import Drain
 from app.metrics import Metrics
-from model.device import MSG_DEVICE_LOST
-from model.errors import DeviceLost
+from model.errors import MSG_DEVICE_LOST, DeviceLost
 
 
 class Capacity:

@@ -14,7 +14,7 @@ from app.api.schemas import Health, Info, Limits, ModelName
 from app.engine.inference import Inference
 from app.settings import Settings
 from model import __version__
-from model.device import MSG_DEVICE_LOST
+from model.errors import MSG_DEVICE_LOST
 
 logger = logging.getLogger("facepair")
 

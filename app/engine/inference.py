@@ -20,8 +20,7 @@ from app.engine.decoder_pool import Decoders
 from app.lifecycle import Drain
 from app.metrics import Metrics
 from model.arrays import Embeddings, Pixels
-from model.device import MSG_DEVICE_LOST
-from model.errors import DeviceExhausted, DeviceLost
+from model.errors import MSG_DEVICE_LOST, DeviceExhausted, DeviceLost
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
 from model.verifier import Verifier
 
