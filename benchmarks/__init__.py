@@ -1,1 +1,1 @@
-"""What is measured: recorded with the machine's description, never asserted on a clock."""
+"""Benchmarks: each writes a record that describes the machine too. No test depends on measured times."""

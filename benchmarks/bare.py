@@ -1,4 +1,4 @@
-"""The network of a checkpoint on its own, as fast as this machine runs it: no decoding, no HTTP, no queue.
+"""The speed of a checkpoint's network alone: without decoding, HTTP or a queue.
 
 B batch, H W pixels
 """
@@ -22,19 +22,19 @@ from model.networks.heads import similarity
 
 @dataclass(frozen=True, kw_only=True)
 class BareNetwork:
-    """A checkpoint's network on a device, folded and laid out in memory as the service has it."""
+    """A checkpoint's network on a device, fused and with the memory format that the service uses."""
 
     header: Header
     network: FaceNetwork
     device: torch.device
 
     def embedding(self, batch: int) -> Callable[[], Tensor]:
-        """Embeds `batch` pictures, which are on the device already."""
+        """A function that embeds `batch` crops, which are already on the device."""
         images = self._images(batch)
         return torch.inference_mode()(lambda: self.network.embed(images))
 
     def verification(self) -> Callable[[], float]:
-        """The similarity of one pair, the two pictures embedded as a batch of two; waits for the answer."""
+        """A function that embeds a pair as a batch of two, and returns its similarity when the device has finished."""
         images = self._images(2)
 
         @torch.inference_mode()
@@ -45,7 +45,7 @@ class BareNetwork:
         return verify
 
     def _images(self, batch: int) -> Tensor:
-        """float32 (B, C, H, W), -1..1; what they show makes no difference to the speed."""
+        """float32 (B, C, H, W), -1 to 1; noise, since the content does not change the speed."""
         channels, side = self.header.network.input_shape
         noise = 2 * torch.rand(batch, channels, side, side, generator=torch.Generator().manual_seed(0)) - 1
         return noise.to(self.device).contiguous(memory_format=torch.channels_last)
@@ -59,14 +59,14 @@ def load_bare(weights: Path, device: torch.device) -> BareNetwork:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRate:
-    """Medians of one measurement."""
+    """The medians of one measurement."""
 
     pairs_per_s: float
     product_gflop_per_s: float
 
 
 def measure_pairs(weights: Path, device: str, rounds: int) -> PairRate:
-    """The bare network's pairs per second; of plain values, so that a process of its own can run it."""
+    """The bare network's pairs per second. All values can be pickled, so that another process can run it."""
     bare = load_bare(weights, select_device(device))
     works = {"pair": Work(run=bare.verification(), calls=8), "product": Work(run=matrix_product(bare.device))}
     seconds = interleave(works, rounds, bare.device)

@@ -1,6 +1,6 @@
-"""A lean HTTP client: it shares the cores with the service, so whatever it needs is missing there.
+"""A minimal HTTP client, which takes as little as possible of the cores that it shares with the service.
 
-The requests are made beforehand; a connection stays open and has one request on its way at a time.
+Requests are encoded beforehand. A connection stays open and carries one request at a time.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ ANSWER_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """An answer as it came; the names and values of its headers are in lower case."""
+    """A response. The names and values of its headers are in lower case."""
 
     status: int
     headers: dict[bytes, bytes]
@@ -26,9 +26,7 @@ class Response:
 
 @dataclass(kw_only=True)
 class Load:
-    """What came of one load: the seconds of every request, from the first sent to the last answered, and this client's
-    own processor time.
-    """
+    """A load's latencies, the time from its first request to its last response, and the client's CPU time."""
 
     latencies_s: list[float] = field(default_factory=list)
     elapsed_s: float = 0.0
@@ -53,9 +51,9 @@ def verify_request(left: bytes, right: bytes) -> bytes:
 
 
 async def load(port: int, requests: Sequence[bytes], connections: int, most: int, seconds: float) -> Load:
-    """Sends `requests` over and over, at most `most` of them and for at most `seconds`; waits for every answer.
+    """Repeats `requests`, at most `most` in all and for at most `seconds`, and waits for all responses.
 
-    Raises ServiceError at the first answer other than 200.
+    Raises ServiceError at the first response other than 200.
     """
     result = Load()
     turns = zip(range(most), cycle(requests), strict=False)
@@ -81,7 +79,7 @@ async def load(port: int, requests: Sequence[bytes], connections: int, most: int
 
 
 async def exchange(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, request: bytes) -> Response:
-    """One request and its whole answer; the connection stays open. Raises OSError or EOFError if it breaks off."""
+    """Sends a request and reads its response; the connection stays open. Raises OSError or EOFError if it breaks."""
     writer.write(request)
     await writer.drain()
     status, *lines = (await reader.readuntil(b"\r\n\r\n")).lower().split(b"\r\n")

@@ -1,4 +1,4 @@
-"""What the benchmarks' commands share: options for device and record, one line for an error, the record at the end."""
+"""What the benchmarks' commands share: common options, the handling of errors, and the record."""
 
 import argparse
 import shlex
@@ -19,7 +19,10 @@ from training.runs.provenance import code_version
 def new_parser(
     name: str, module: str, description: str, rounds: int | None, *, cpu_alone: bool = False
 ) -> argparse.ArgumentParser:
-    """A parser with the options that benchmarks share; `name` is the record's, without `rounds` none are offered."""
+    """A parser with the options that benchmarks share.
+
+    `name` is the record's default name, `rounds` the default of --rounds, or None for a benchmark without that option.
+    """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -37,7 +40,7 @@ def new_parser(
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
-    """The checkpoint to measure, for the benchmarks that need one."""
+    """Adds the option for the checkpoint to measure."""
     parser.add_argument("--weights", type=Path, default=SHIPPED, help="checkpoint to measure")
 
 
@@ -46,7 +49,7 @@ def run_benchmark(
     arguments: Sequence[str] | None,
     measure: Callable[[argparse.Namespace], Figures],
 ) -> int:
-    """Measures, writes and prints the record. Returns the exit status: 1 with one line for an error of ours."""
+    """Measures, then writes and prints the record. Returns the exit status: 1 after a FacepairError, then printed."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     options = parser.parse_args(given)
     started, code = datetime.now(UTC), code_version()

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.faces`: what finding and straightening a face costs, beside decoding and the network."""
+"""`python -m benchmarks.faces`: the time of face detection and alignment, compared with decoding and the network."""
 
 import argparse
 import sys
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def photograph(size: tuple[int, int]) -> bytes:
-    """A JPEG of that size with a drawn face of a third of its height, tilted by 10 degrees, and two smaller ones."""
+    """A JPEG of that size with a drawn face a third as high, tilted by 10 degrees, and two smaller faces."""
     width, height = size
     heads = [Placed(person=1, at=(0.4 * width, 0.5 * height), inter_eye_px=0.15 * height, tilt_deg=10)]
     heads += [
@@ -43,7 +43,7 @@ def photograph(size: tuple[int, int]) -> bytes:
 
 
 def face_works(data: bytes, finder: FaceFinder) -> dict[str, Work]:
-    """The steps of one photograph, each given what the step before it makes."""
+    """The steps for one photo; each gets the result of the one before."""
     config = EXPERIMENT_5.preprocessing
     decoded = decode(data, config)
     faces = find_faces(decoded, finder)
@@ -55,7 +55,7 @@ def face_works(data: bytes, finder: FaceFinder) -> dict[str, Work]:
 
 
 def face_figures(embed: Callable[[], object], rounds: int, sizes: dict[str, tuple[int, int]]) -> Figures:
-    """The table has a row for each size of photograph; all steps take turns with the network on one picture."""
+    """The table has a row for each size of photo. All steps take turns with the network, which embeds one crop."""
     finder, cpu = FaceFinder(), torch.device("cpu")
     works = {"network": Work(run=embed)}
     for name, size in sizes.items():

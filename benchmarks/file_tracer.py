@@ -1,7 +1,7 @@
 """Records which files of a checkout run, and which of them are handed an image.
 
-`benchmarks.image_path` copies this file to `sitecustomize.py`, which Python runs when it starts: so the tracer is in
-the service, in the process that decoders are forked from, and in the decoders. Standard library alone.
+`benchmarks.image_path` copies this file to `sitecustomize.py`, which Python runs at its start. The tracer is thereby in
+the service, the fork server and the decoders. It needs only the standard library.
 """
 
 import os
@@ -13,11 +13,11 @@ from dataclasses import fields, is_dataclass
 from math import prod
 from types import FrameType
 
-# Names without the service's prefix, which refuses variables that it does not know.
+# Without the prefix of the service's settings, since the service refuses variables that it does not know.
 ROOT_VARIABLE = "FILE_TRACER_ROOT"
 LOG_VARIABLE = "FILE_TRACER_LOG"
 PACKAGES = ("model", "app", "training")
-# Shorter strings of bytes are options and headers.
+# Shorter byte strings are options and headers.
 MIN_BYTES = 1000
 ARRAYS = {"ndarray", "Tensor", "Image"}
 # Smaller arrays are landmarks, boxes and scores.
@@ -29,7 +29,7 @@ Hook = Callable[[FrameType, str, object], None]
 
 
 def holds_image(value: object, depth: int = MAX_DEPTH) -> bool:
-    """Whether a value is the bytes of a file, a picture or an array, or contains one."""
+    """Whether a value is the bytes of a file, a Pillow image or an array, or contains one."""
     if isinstance(value, bytes | bytearray | memoryview):
         return len(value) >= MIN_BYTES
     if ARRAYS & {base.__name__ for base in type(value).__mro__}:
@@ -38,7 +38,7 @@ def holds_image(value: object, depth: int = MAX_DEPTH) -> bool:
 
 
 def _values(value: object) -> int:
-    """How many numbers an array has; a picture of Pillow's has enough."""
+    """The number of values of an array; MIN_VALUES for a Pillow image, which has no shape."""
     shape = getattr(value, "shape", None)
     return MIN_VALUES if shape is None else prod(shape)
 
@@ -54,7 +54,10 @@ def _parts(value: object) -> list[object]:
 
 
 def make_hook(root: str, write: Callable[[str], object]) -> Hook:
-    """A function for `sys.setprofile`: a line with time, file, function and 1 or 0 for each call and each image."""
+    """A function for `sys.setprofile` that writes lines with time, file, function, and whether an image was handed.
+
+    It writes a line for each call, and two when an image is returned: for the function and for its caller.
+    """
     folders = tuple(os.path.join(root, package) + os.sep for package in PACKAGES)
 
     def note(frame: FrameType | None, *, handed: bool) -> None:
@@ -76,7 +79,7 @@ def make_hook(root: str, write: Callable[[str], object]) -> Hook:
 
 
 def start(root: str, log: str) -> None:
-    """Traces this process, its threads to come, and processes forked from it. Lines are appended whole to the log."""
+    """Traces this process, its future threads and the processes forked from it, which all append to the log."""
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     hook = make_hook(root, lambda line: os.write(file, line.encode()))
     threading.setprofile(hook)

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.folding`: a network as the service runs it on a CPU, against the same network as trained.
+"""`python -m benchmarks.folding`: a network fused for inference on a CPU, compared with the same network as trained.
 
-One thread, and seconds of its own CPU time: what else the machine does counts for little.
+Runs on one thread and measures its CPU time, so that other work on the machine hardly matters.
 """
 
 import argparse
@@ -25,16 +25,14 @@ BATCHES = (1, 2, 4, 8)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
-    parser = new_parser(
-        "folding", "benchmarks.folding", "Times the folded network on a CPU.", rounds=30, cpu_alone=True
-    )
+    parser = new_parser("folding", "benchmarks.folding", "Times the fused network on a CPU.", rounds=30, cpu_alone=True)
     add_weights(parser)
     parser.add_argument("--batches", type=positive, nargs="+", default=BATCHES, metavar="B", help="batch sizes")
     return run_benchmark(parser, arguments, _measure)
 
 
 def folding_figures(trained: BareNetwork, served: BareNetwork, batches: Sequence[int], rounds: int) -> Figures:
-    """The table has a row for each batch size: both times, how much faster, and the largest difference."""
+    """The table has a row for each batch size: both times, the speed-up, and the largest difference of embeddings."""
     return Figures(
         summary={"model": trained.header.name, "threads": torch.get_num_threads(), "rounds": rounds},
         table=[_row(batch, trained.embedding(batch), served.embedding(batch), rounds) for batch in batches],

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.http`: pairs per second and latencies of /verify, against its parts alone in the same run."""
+"""`python -m benchmarks.http`: pairs per second and latencies of /verify, compared with its parts in the same run."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ from tests.faces import Placed, scene
 from training.commands.options import positive
 
 CONNECTIONS = (1, 4, 16)
-# Of one request; the service's queue is made long enough for all connections.
+# Images in a request.
 IMAGES = 2
 PEOPLE = 8
 WARM_UP = 4
@@ -36,7 +36,7 @@ BARE_ROUNDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How much is asked: each load ends after so many requests or seconds, whichever is first."""
+    """The sizes of the measurement. A load ends after `requests` or `seconds`, whichever is reached first."""
 
     connections: Sequence[int] = CONNECTIONS
     rounds: int = 3
@@ -48,8 +48,8 @@ class Bounds:
 
 @dataclass(kw_only=True)
 class Measured:
-    """In each round the bare network's rate, the stages' costs, and a load for every number of connections, with the
-    processor time that the service took for it, and its event loop.
+    """For each round, the bare network's rate and the stages' costs; by number of connections, for each round, the load
+    and the CPU time of the service and of its event loop.
     """
 
     bare: list[PairRate] = field(default_factory=list)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def drawn_requests() -> list[bytes]:
-    """Requests with two drawn photographs of one person or of two."""
+    """Requests with two drawn photos, of one person or of two people."""
     images = drawn_photographs()
     firsts, seconds = images[::2], images[1::2]
     same = [verify_request(*pair) for pair in zip(firsts, seconds, strict=True)]
@@ -79,7 +79,7 @@ def drawn_requests() -> list[bytes]:
 
 
 def drawn_photographs() -> list[bytes]:
-    """Two of each person, one after the other; as large as LFW's in pixels and in bytes."""
+    """Two photos of each person in turn, as large as LFW's in pixels and bytes."""
     return [
         encode(_photograph(person, tilt_deg), "JPEG", quality=95) for person in range(PEOPLE) for tilt_deg in (-4, 4)
     ]
@@ -90,7 +90,7 @@ def _photograph(person: int, tilt_deg: float) -> Image.Image:
 
 
 async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measured:
-    """Starts the service and, in turns, lets the bare network run beside it, idle, and loads it."""
+    """Starts the service. Each round measures the network and the stages while the service is idle, then loads it."""
     requests = drawn_requests()
     left, right, *_ = drawn_photographs()
     measured = Measured(
@@ -99,7 +99,7 @@ async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measure
         loop_cpu_s={connections: [] for connections in bounds.connections},
     )
     processes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    queue = str(IMAGES * max(bounds.connections))
+    queue = str(IMAGES * max(bounds.connections))  # slots for all connections, so that nothing is refused
     with serving(weights, device, "--queue", queue) as service, processes:
         await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
         for _ in range(bounds.rounds):
@@ -117,7 +117,7 @@ async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measure
 
 
 def http_figures(measured: Measured) -> Figures:
-    """The table has a row for each number of connections; latencies are of all rounds together."""
+    """The table has a row for each number of connections. Percentiles of latencies are over all rounds."""
     bare = [rate.pairs_per_s for rate in measured.bare]
     return Figures(
         summary={
@@ -151,8 +151,8 @@ def _row(connections: int, measured: Measured) -> Row:
 
 
 def _core_ms(connections: int, measured: Measured) -> Row:
-    """Processor time of one request: the client's, the service's, of that the event loop's, which is HTTP and the
-    queue, and what the stages do not explain.
+    """The CPU time of a request: of the client, of the service, of its event loop (HTTP and the queue), and the part of
+    the service's that the stages do not explain.
     """
     loads, services = measured.loads[connections], measured.service_cpu_s[connections]
     counts = [len(one.latencies_s) for one in loads]
@@ -169,7 +169,7 @@ def _core_ms(connections: int, measured: Measured) -> Row:
 
 
 def _shares_of_cores(loads: Sequence[Load], stages: Sequence[StageCosts]) -> list[float]:
-    """Pairs per second as a share of what the cores could do if a pair cost the stages and the client alone."""
+    """Pairs per second as a share of what the cores could do if a pair cost only the stages and the client."""
     cores = os.cpu_count() or 1
     shares = []
     for one, costs in zip(loads, stages, strict=True):

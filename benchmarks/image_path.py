@@ -1,9 +1,9 @@
-"""Which files of a checkout an uploaded image passes before it has a similarity, found by running it.
+"""Which files of a checkout an uploaded image passes until it has a similarity, found by running the service.
 
-A real service with the checkout's code answers one `POST /verify`; `file_tracer` watches its processes. An image
-*passes* a file when a function there is given it or returns it: as bytes, picture, crop, embedding or another array
-made from it, by itself or in a list, dictionary or dataclass. Files that run meanwhile without it (settings, queue
-slots, periodic checks) are listed apart. The path ends with the call that turns logits into similarities.
+A service with the checkout's code handles one `POST /verify` while `file_tracer` watches its processes. An image
+*passes* a file when a function there gets or returns it: as bytes, photo, crop, embedding or another array made from
+it, by itself or in a list, dictionary or dataclass. Files that run without the image (settings, queue slots, periodic
+checks) are listed separately. The path ends with the call that turns logits into similarities.
 """
 
 import shutil
@@ -27,7 +27,7 @@ ANSWER_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A function of a file was called, or had an image in its hands; in nanoseconds of the monotonic clock."""
+    """A function was called; `handed` if it got or returned an image. Times are of the monotonic clock."""
 
     at_ns: int
     file: str
@@ -37,13 +37,13 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class ImagePath:
-    """Files in alphabetical order."""
+    """The files that were handed an image, and the others, each in alphabetical order."""
 
     passed: list[str]
     others: list[str]
 
     def report(self) -> list[str]:
-        """Lines for a person."""
+        """Lines to print."""
         return [
             f"files that an uploaded image passes before its similarity: {len(self.passed)}",
             *(f"  {file}" for file in self.passed),
@@ -53,7 +53,7 @@ class ImagePath:
 
 
 def trace(root: Path, weights: Path | None = None) -> ImagePath:
-    """Serves a checkpoint, by default the checkout's shipped one, with a checkout's code. Raises ServiceError."""
+    """The path in a checkout's code, with `weights` or that checkout's shipped checkpoint. Raises ServiceError."""
     root = root.resolve()
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(Path(__file__).with_name("file_tracer.py"), Path(folder) / "sitecustomize.py")

@@ -1,10 +1,10 @@
-"""Kills a small training run with SIGKILL, again and again, resumes it, and compares the weights at its end.
+"""Repeatedly kills a small training run with SIGKILL, resumes it, and compares the weights at its end.
 
     python -m benchmarks.kill --kills 200
 
-Every other kill comes at a random moment; the others come while the state is being saved. Each run that
-comes to its end must have the very weights of one that was never interrupted. The parent forks, so it must
-not compute with torch itself: OpenMP's threads do not survive a fork.
+Every second kill comes while the state is being saved, the others at random moments. Each finished run must have the
+same weights, bit for bit, as one that was never interrupted. The parent process forks, so it must not compute with
+torch: OpenMP's threads do not survive a fork.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from training.data.pair_data import PairData
 from training.learning.experiments import SMOKE
 from training.learning.loop import STATE_FILE, train
 
-# Wide enough for a save to take a noticeable part of the time, with dropout and best weights to remember too.
+# Wide enough for saving to take a noticeable part of the time; dropout and `keep` add to the state that is saved.
 EXPERIMENT = replace(
     SMOKE,
     name="kill",
@@ -48,7 +48,7 @@ POLL_S = 0.0005
 
 @dataclass(kw_only=True)
 class Outcome:
-    """What happened: kills, those that left a half-written state, runs finished, runs that ended differently."""
+    """The numbers of kills, of kills that left a half-written state, of finished runs, and of those that differ."""
 
     kills: int = 0
     while_saving: int = 0
@@ -57,7 +57,7 @@ class Outcome:
 
 
 def kill_and_resume(kills: int, seed: int, folder: Path) -> Outcome:
-    """Runs until so many kills have been made and the run of the last one has come to its end."""
+    """Kills and resumes until there were `kills` kills and the last run has finished."""
     draws = random.Random(seed)
     started = time.monotonic()
     _wait(_fork(folder / "reference"))
@@ -74,7 +74,7 @@ def kill_and_resume(kills: int, seed: int, folder: Path) -> Outcome:
 
 
 def _kill_once(place: Path, outcome: Outcome, delay_s: float) -> bool:
-    """Starts or resumes the run and kills it; False if it came to its end before."""
+    """Starts or resumes the run and kills it; False if it finished first."""
     child = _fork(place)
     aim_at_save = outcome.kills % 2 == 1
     deadline = time.monotonic() + delay_s
@@ -91,7 +91,7 @@ def _kill_once(place: Path, outcome: Outcome, delay_s: float) -> bool:
 
 
 def _fork(place: Path) -> int:
-    """A child that trains in `place`, from where it stands, and ends."""
+    """The id of a child process that trains in `place`, from the state there, and exits."""
     child = os.fork()
     if child == 0:
         status = 1
@@ -109,11 +109,11 @@ def _fork(place: Path) -> int:
 def _wait(child: int) -> None:
     _, status = os.waitpid(child, 0)
     if status != 0:
-        raise RuntimeError("a training run that was left alone failed")
+        raise RuntimeError("a training run failed without being killed")
 
 
 def _data() -> PairData:
-    """Noise pictures: what is learned does not matter here, only that it is the same."""
+    """Crops of noise, since only equality of the weights matters."""
     draws = np.random.default_rng(0)
     side = EXPERIMENT.preprocessing.side_px
     pixels = draws.integers(0, 256, (PICTURES, side, side), dtype=np.uint8)

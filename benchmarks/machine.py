@@ -1,4 +1,4 @@
-"""The machine that a figure was measured on, and how fast it multiplies matrices: what other rates are held against."""
+"""The machine of a record, and a matrix product, whose speed other rates are compared with."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ PRODUCT_FLOP = 2 * PRODUCT_SIDE**3
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """All that a reader needs to judge whether two records can be compared."""
+    """What a reader needs to judge whether two records can be compared."""
 
     cpu: str
     cores: int
@@ -29,7 +29,7 @@ class Machine:
 
 
 def describe_machine(device: torch.device) -> Machine:
-    """This machine, and the device on it that computes."""
+    """This machine and the device that computes."""
     return Machine(
         cpu=_cpu(),
         cores=os.cpu_count() or 0,
@@ -44,14 +44,14 @@ def describe_machine(device: torch.device) -> Machine:
 
 
 def matrix_product(device: torch.device) -> Callable[[], Tensor]:
-    """One product of two float32 matrices of 2048 x 2048: PRODUCT_FLOP operations."""
+    """A function that multiplies two float32 matrices of 2048 x 2048: PRODUCT_FLOP operations."""
     generator = torch.Generator().manual_seed(0)
     left, right = torch.rand(2, PRODUCT_SIDE, PRODUCT_SIDE, generator=generator).to(device)
     return lambda: left @ right
 
 
 def _cpu() -> str:
-    """The processor's name, from Linux where it is one; `platform` knows only the architecture there."""
+    """The processor's name. On Linux `platform` knows only the architecture, so it is read from /proc there."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.memory`: how much memory a real service takes when many large photographs come at once."""
+"""`python -m benchmarks.memory`: the memory that a service takes when many large images come at once."""
 
 import argparse
 import asyncio
@@ -24,7 +24,7 @@ from training.commands.options import positive
 MIB = 2**20
 SIZE = (6000, 4167)
 DEADLINE_S = 900
-# A file of each form that decodes in full, and a plain JPEG, which does not.
+# A plain JPEG, which is decoded at a reduced size, and the forms that are decoded at full size.
 FORMS = {
     "JPEG": ("RGB", "JPEG", {"quality": 90}),
     "progressive JPEG": ("RGB", "JPEG", {"quality": 90, "progressive": True, "subsampling": 0}),
@@ -33,34 +33,35 @@ FORMS = {
     "WebP with transparency": ("RGBA", "WEBP", {"quality": 50, "method": 0}),
 }
 
-# The most that decoding takes for a pixel of the file, in Pillow and its libraries, whatever the format.
+# The most that decoding takes for a pixel of the file, in Pillow and its libraries, for any format.
 BYTES_PER_PIXEL = 18
-# A body grows by an eighth at a time, and one image is held twice while its part becomes whole.
+# The buffer of a body grows by an eighth at a time.
 BYTES_PER_BYTE = 9 / 8
-# What threads, the detector and the network take for their work, and what the allocator keeps.
+# The working memory of threads, detector and network, and what the allocator keeps.
 BESIDE_BYTES = 256 * MIB
 
 
 def most_growth_bytes(settings: Settings) -> float:
-    """How much a service may grow above what it has when it is ready: what docs/operations.md states."""
+    """How much a service may grow above its memory when it becomes ready, as docs/operations.md states it."""
     working = max(queue_of(settings), settings.max_images)
     copies = 2 * decoders_of(settings)  # in a decoder, and on the way to it
+    # One more image, because an image is held twice while its part of the body is put together.
     uploads = (uploads_of(settings) + working + copies + 1) * settings.max_image_bytes * BYTES_PER_BYTE
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 
 def resident_now(pid: int) -> dict[int, int]:
-    """Of each process of a service the bytes that are resident."""
+    """The resident bytes of each process of a service."""
     return {each: resident_bytes(each, "VmRSS") for each in family(pid)}
 
 
 def growth_bytes(before: Mapping[int, int]) -> int:
-    """How much those processes have grown above that, each at its highest: at least as much as all had at one time."""
+    """How much the processes have grown, each at its highest: an upper bound of their growth at any one time."""
     return sum(resident_bytes(pid) - resident for pid, resident in before.items())
 
 
 def drawn_file(form: str, size: tuple[int, int], orientation: int = 1) -> bytes:
-    """A photograph with one face, in one of FORMS, with that EXIF orientation."""
+    """An image with one face, in one of FORMS and with that EXIF orientation."""
     mode, kind, options = FORMS[form]
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
@@ -69,7 +70,7 @@ def drawn_file(form: str, size: tuple[int, int], orientation: int = 1) -> bytes:
 
 
 async def send_at_once(url: str, data: bytes, count: int) -> Counter[int]:
-    """So many requests to /embed with the image -> how often each status came back."""
+    """Sends `count` requests to /embed with the image; returns how often each status came back."""
     limits = httpx.Limits(max_connections=count)
     async with httpx.AsyncClient(base_url=url, timeout=DEADLINE_S, limits=limits, trust_env=False) as client:
         posts = (client.post("/embed", files={"image": ("photograph", data)}) for _ in range(count))
@@ -77,7 +78,7 @@ async def send_at_once(url: str, data: bytes, count: int) -> Counter[int]:
 
 
 def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) -> Row:
-    """One service, one load."""
+    """The row for one form: a new service under one load."""
     data = drawn_file(form, size)
     with serving(weights, "cpu", "--deadline-s", str(DEADLINE_S)) as service:
         before = resident_now(service.pid)

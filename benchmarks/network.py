@@ -1,4 +1,4 @@
-"""`python -m benchmarks.network`: the bare network's images per second by batch size, against a matrix product."""
+"""`python -m benchmarks.network`: the bare network's crops per second by batch size, compared with a matrix product."""
 
 import argparse
 import sys
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def time_batches(bare: BareNetwork, batches: Sequence[int], rounds: int) -> Seconds:
-    """Seconds for each batch size, named by it, and for the matrix product; every turn has as many pictures."""
+    """Seconds for each batch size, by its number, and for the matrix product. Every turn embeds as many crops."""
     works = {PRODUCT: Work(run=matrix_product(bare.device), calls=2)}
     for batch in batches:
         works[str(batch)] = Work(run=bare.embedding(batch), calls=max(1, max(batches) // batch))

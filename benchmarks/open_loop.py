@@ -1,7 +1,6 @@
-"""A client whose requests arrive at a rate of their own, whether or not the earlier ones were answered.
+"""A client that sends requests at a fixed rate, whether or not earlier ones were answered.
 
-A latency is counted from the moment at which a request was to be sent, so that a slow service cannot hide behind the
-requests that were held back meanwhile.
+A latency counts from the time at which the request was due, so that it includes delays in sending.
 """
 
 import asyncio
@@ -12,13 +11,13 @@ from dataclasses import dataclass
 from benchmarks.client import ANSWER_S, Response, exchange
 from benchmarks.service import HOST
 
-# Instead of a status: the connection was refused, reset or closed, or nothing came in time.
+# Stands for the status if the connection was refused, reset or closed, or if the response took too long.
 NO_ANSWER = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """When the request was to be sent, counted from the first one, how long it took, and what came."""
+    """A response: when its request was due, from the start of the load, its latency, status and headers."""
 
     at_s: float
     latency_s: float
@@ -33,14 +32,14 @@ class _Connection:
 
 
 class OpenLoop:
-    """Connections are kept and used again; a request that finds none idle opens another."""
+    """The client. It reuses idle connections, and opens another one when none is idle."""
 
     def __init__(self, port: int) -> None:
         self._port = port
         self._idle: list[_Connection] = []
 
     async def send(self, requests: Sequence[bytes], per_s: float, seconds: float) -> list[Answer]:
-        """Sends `requests` over and over, evenly; returns when the last is answered, in the order of sending."""
+        """Repeats `requests` at regular intervals for `seconds`; returns all responses, in the order of sending."""
         started = time.perf_counter()
         answers = []
         for number in range(max(1, round(per_s * seconds))):
@@ -50,7 +49,7 @@ class OpenLoop:
         return list(await asyncio.gather(*answers))
 
     def close(self) -> None:
-        """Closes the connections that are idle, which after `send` are all."""
+        """Closes the idle connections; after `send` all are idle."""
         for connection in self._idle:
             connection.writer.close()
         self._idle.clear()
@@ -68,7 +67,7 @@ class OpenLoop:
         return _Connection(*await asyncio.open_connection(HOST, self._port))
 
     async def _exchange(self, request: bytes) -> Response:
-        """Over an idle connection or a new one, which is kept if the answer leaves it open."""
+        """Uses an idle connection or a new one, and keeps it unless the response closes it."""
         connection = self._idle.pop() if self._idle else await self._open()
         kept = False
         try:

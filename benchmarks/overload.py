@@ -1,4 +1,4 @@
-"""`python -m benchmarks.overload`: twice and ten times what the service can do, without waiting for its answers."""
+"""`python -m benchmarks.overload`: requests at two and ten times the service's peak rate."""
 
 import argparse
 import asyncio
@@ -26,14 +26,14 @@ HEALTH_PER_S = 5.0
 UNLOADED = 0.2
 AFTER = 0.5
 WINDOW_S = 0.5
-# The service is back to normal in the first half second whose requests are all accepted, half of them within twice
-# the unloaded median.
+# The service is back to normal in the first window in which all requests are accepted, half of them within this
+# multiple of the unloaded median.
 NORMAL = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How long each part lasts; `times` are multiples of the peak with the seconds that each lasts."""
+    """How long each part lasts. `times` has multiples of the peak rate, each with its length in seconds."""
 
     peak_s: float = 10.0
     peak_connections: int = 16
@@ -44,7 +44,7 @@ class Bounds:
 
 @dataclass(kw_only=True)
 class Overloaded:
-    """One overload: as a multiple of the peak, how long, its answers and those that came after it."""
+    """One overload: its multiple of the peak rate, its length, its responses, and those of the time after it."""
 
     times: float
     seconds: float
@@ -54,7 +54,7 @@ class Overloaded:
 
 @dataclass(kw_only=True)
 class Measured:
-    """The peak in pairs per second, before and after, lone requests, the overloads, and all answers of health."""
+    """The peak in pairs per second, before and after; the responses without load, under overload, and of health."""
 
     peaks: list[float] = field(default_factory=list)
     unloaded: list[Answer] = field(default_factory=list)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def measure_overload(weights: Path, device: str, bounds: Bounds, *flags: str) -> Measured:
-    """Starts the service, finds its peak, and then sends more, while health is asked all the time."""
+    """Starts the service, measures its peak, and sends more, with health requests all the time."""
     requests = drawn_requests()
     measured = Measured()
     with serving(weights, device, *flags) as service:
@@ -99,7 +99,7 @@ async def _peak(port: int, requests: Sequence[bytes], bounds: Bounds) -> float:
 
 
 async def _watch(port: int, stop: asyncio.Event) -> list[Answer]:
-    """Asks for health at a steady rate, whether or not it was answered, until told to stop."""
+    """Requests health at a fixed rate, whether or not earlier requests were answered, until `stop` is set."""
     client, asked = OpenLoop(port), []
     while not stop.is_set():
         asked.append(asyncio.create_task(client.send([HEALTH], HEALTH_PER_S, 1 / HEALTH_PER_S)))
@@ -151,7 +151,7 @@ def _row(one: Overloaded, measured: Measured) -> Row:
 
 
 def normal_after_s(answers: Sequence[Answer], unloaded_s: float) -> float | None:
-    """When the first window ends in which all is normal, None if none does."""
+    """The end of the first window in which the service is back to normal, or None."""
     last = max(answer.at_s for answer in answers)
     for number in range(int(last / WINDOW_S) + 1):
         window = [a for a in answers if number * WINDOW_S <= a.at_s < (number + 1) * WINDOW_S]

@@ -1,6 +1,6 @@
-"""Counts mannerisms: turns of phrase that a reader of other projects' documentation does not meet there.
+"""Counts mannerisms: phrases that are unusual in other projects' documentation.
 
-`tests/test_prose.py` limits how many there are, `benchmarks.structure` prints it. Standard library alone.
+`benchmarks.structure` prints how many there are per 1,000 words. Needs only the standard library.
 """
 
 import ast
@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.source_tree import PACKAGES
 
 PAGES = ("*.md", "docs/*.md", "benchmarks/*.md", "deploy/**/*.md", "weights/*.md", "examples/*.md")
-# Commands write these pages; the rows of their tables are data.
+# Pages that commands write. The rows of their tables are data.
 GENERATED = ("docs/accuracy.md", "docs/reproduction.md", "weights/*.md")
 
 MANNERISMS = re.compile(
@@ -36,13 +36,13 @@ TABLE_ROW = re.compile(r"^\|.*$", re.MULTILINE)
 
 
 def code_prose(root: Path) -> str:
-    """The docstrings and comments of a checkout's packages."""
+    """The docstrings and comments in a checkout's packages."""
     sources = [path.read_text() for package in PACKAGES for path in sorted((root / package).rglob("*.py"))]
     return "\n\n".join(text for source in sources for text in (*_docstrings(source), *_comments(source)))
 
 
 def page_prose(root: Path) -> str:
-    """The Markdown pages of a checkout, without blocks of code and without tables that are data."""
+    """A checkout's Markdown pages, without code blocks and without the tables of generated pages."""
     generated = {path for pattern in GENERATED for path in root.glob(pattern)}
     return "\n\n".join(
         TABLE_ROW.sub("", text) if path in generated else text
@@ -52,7 +52,7 @@ def page_prose(root: Path) -> str:
 
 
 def count_mannerisms(text: str) -> Counter[str]:
-    """Each mannerism in lower case and how often it occurs; code in backquotes does not count."""
+    """How often each mannerism occurs, by its lower case; code in backquotes does not count."""
     return Counter(match.lower() for match in MANNERISMS.findall(_plain(text)))
 
 
@@ -63,12 +63,12 @@ def mannerisms_per_thousand_words(text: str) -> float:
 
 
 def _plain(text: str) -> str:
-    """Text in one line, so that a phrase is found across the end of a line."""
+    """The text on one line, so that phrases are found across line breaks."""
     return " ".join(INLINE_CODE.sub("", text).split())
 
 
 def _docstrings(source: str) -> Iterator[str]:
-    """Also the strings that document an attribute below it."""
+    """Includes the strings that document the attribute above them."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield node.value.value

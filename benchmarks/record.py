@@ -1,4 +1,4 @@
-"""A record: what was measured, by which command, on which machine; one dated JSON file, and a table for a terminal."""
+"""Records of measurements, with the command and the machine: one dated JSON file each, and a table for a terminal."""
 
 import json
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from model.files import replacing
 
 RESULTS = Path(__file__).parent / "results"
 
-# None where there was nothing to measure.
+# None if there was nothing to measure.
 Value = str | int | float | None
 Row = dict[str, Value]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
-    """What a benchmark found: single values, and a table whose rows have the same columns."""
+    """What a benchmark measured: single values, and a table whose rows have the same columns."""
 
     summary: Row
     table: list[Row]
@@ -25,7 +25,7 @@ class Figures:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """`utc` is when it was measured, in ISO 8601."""
+    """A measurement with its circumstances; `utc` is when it began, in ISO 8601."""
 
     name: str
     utc: str
@@ -36,7 +36,7 @@ class Record:
 
 
 def write_record(record: Record, folder: Path) -> Path:
-    """Writes `NAME-YYYY-MM-DD.json` into the folder; a second one of that name and day takes its place."""
+    """Writes `NAME-YYYY-MM-DD.json` into the folder, in place of an earlier record of that name and day."""
     path = folder / f"{record.name}-{record.utc[:10]}.json"
     with replacing(path) as partial:
         partial.write_text(json.dumps(asdict(record), indent=1, allow_nan=False) + "\n")
@@ -44,7 +44,7 @@ def write_record(record: Record, folder: Path) -> Path:
 
 
 def format_record(record: Record) -> str:
-    """The machine in a line, the single values, the table."""
+    """The command, the machine, the single values and the table, as lines."""
     machine = record.machine
     lines = [
         f"{record.command}  at {record.utc}, code {record.code_version}",
@@ -63,7 +63,7 @@ def _table(rows: Sequence[Row]) -> list[str]:
 
 
 def _text(value: Value) -> str:
-    """Four digits are more than a noisy machine gives."""
+    """At most four significant digits, more than a noisy machine gives."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.4g}"

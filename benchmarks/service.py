@@ -1,4 +1,4 @@
-"""A real service in a process of its own, on a free port of this machine, for as long as a block lasts."""
+"""Runs a service in its own process, on a free port of this machine, during a `with` block."""
 
 import os
 import socket
@@ -23,7 +23,7 @@ POLL_S = 0.05
 
 
 class ServiceError(FacepairError):
-    """The service did not start, or answered something else than a decision."""
+    """The service did not start, or did not answer as expected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,18 +33,18 @@ class Serving:
     port: int
     pid: int
     start_s: float
-    """From the process's start until it was ready."""
+    """Seconds from the process's start until it was ready."""
 
     def cpu_s(self) -> float:
-        """The processor time that all its threads and decoders have taken so far."""
+        """The CPU time so far of all its threads and decoders."""
         return sum(map(cpu_s, family(self.pid)))
 
     def own_bytes(self) -> int:
-        """The memory of all its processes now, what they share counted once."""
+        """The present memory of all its processes; what they share counts once."""
         return sum(map(own_bytes, family(self.pid)))
 
     def loop_cpu_s(self) -> float:
-        """The processor time that the event loop has taken so far, which is the process's first thread."""
+        """The CPU time so far of the event loop, which runs on the process's first thread."""
         return int(Path(f"/proc/{self.pid}/task/{self.pid}/schedstat").read_text().split()[0]) / 1e9
 
 
@@ -52,9 +52,9 @@ class Serving:
 def serving(
     weights: Path, device: str, *flags: str, root: Path | None = None, variables: Mapping[str, str] | None = None
 ) -> Iterator[Serving]:
-    """Yields a service that is ready, with the code of this checkout or of `root`; `variables` are added to its own.
+    """Yields a ready service with the code of this checkout or of `root`; `variables` are added to its environment.
 
-    Raises ServiceError with its last line if it does not get there.
+    Raises ServiceError with the last line of its log if it does not become ready.
     """
     port = _free_port()
     command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
@@ -82,7 +82,7 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes
         if process.poll() is not None:
             log.seek(0)
             lines = log.read().decode(errors="replace").splitlines()
-            raise ServiceError(f"the service did not start: {lines[-1] if lines else 'it said nothing'}")
+            raise ServiceError(f"the service did not start: {lines[-1] if lines else 'its log is empty'}")
         if time.monotonic() > deadline:
             raise ServiceError(f"the service was not ready after {START_S:.0f} s")
         time.sleep(POLL_S)

@@ -1,6 +1,6 @@
-"""The modules of a checkout and which of them import which, read with `ast` and without importing anything.
+"""The modules of a checkout and the imports between them, read with `ast` and without importing anything.
 
-Standard library alone, so that it reads any checkout with any Python.
+Needs only the standard library, so that it can read any checkout with any Python.
 """
 
 import ast
@@ -10,15 +10,13 @@ from functools import cache
 from pathlib import Path
 
 PACKAGES = ("model", "app", "training")
-# Two modules are in one circle if each reaches the other through its imports.
+# The modules that each module imports.
 Graph = Mapping[str, frozenset[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Module:
-    """A file; `imports` are the modules of all three packages that it names, `names` those that it takes from its own
-    package.
-    """
+    """A file, with the modules that it imports, and how many `names` it imports from its own package."""
 
     name: str
     path: Path
@@ -35,12 +33,12 @@ class Module:
 
     @property
     def is_init(self) -> bool:
-        """Whether it is the `__init__.py` of its folder."""
+        """Whether the file is an `__init__.py`."""
         return self.path.name == "__init__.py"
 
 
 def read_modules(root: Path) -> list[Module]:
-    """Every module of the packages below a folder, by package and path."""
+    """All modules of the packages in a folder, sorted by package and path."""
     paths = {
         _name(path.relative_to(root)): path for package in PACKAGES for path in sorted((root / package).rglob("*.py"))
     }
@@ -54,7 +52,7 @@ def import_graph(modules: list[Module]) -> Graph:
 
 
 def longest_chain(graph: Graph) -> int:
-    """How many modules the longest chain of imports has; imports inside a circle add nothing."""
+    """The number of modules in the longest chain of imports. Imports inside a circle do not count."""
     reachable = {name: _reachable(graph, name) for name in graph}
 
     @cache
@@ -66,7 +64,7 @@ def longest_chain(graph: Graph) -> int:
 
 
 def circles(graph: Graph) -> list[list[str]]:
-    """The groups of modules that import one another, each sorted."""
+    """The groups of modules that reach each other through their imports, each sorted."""
     reachable = {name: _reachable(graph, name) for name in graph}
     groups = {
         tuple(sorted(other for other in reached if name in reachable[other]))
@@ -121,5 +119,5 @@ def _imported(node: ast.Import | ast.ImportFrom, name: str, path: Path) -> Itera
 
 
 def _target(imported: str, known: frozenset[str]) -> str:
-    """The module that a dotted name stands in, which is the name itself or what is before its last dot."""
+    """The module of a dotted name: the name itself, or what is before its last dot."""
     return imported if imported in known else imported.rpartition(".")[0]

@@ -1,7 +1,7 @@
-"""What each stage of one /verify costs on its own: decoding, finding the faces, the network.
+"""The cost of each stage of a /verify request by itself: decoding, face detection and alignment, the network.
 
-Each stage runs in as many processes as there are cores, all at once and one thread each, so that a core which shares
-its arithmetic with another counts for what it gives then.
+Each stage runs in one single-threaded process per core at the same time, as under load: two cores may share arithmetic
+units, and are slower together than alone.
 """
 
 import os
@@ -22,7 +22,7 @@ from model.imaging.detection import FaceFinder
 
 MAX_FACES = 64
 BARRIER_S = 60.0
-# Where the processes that measure meet; each of them gets it when it starts.
+# Makes all processes start each stage together; every process gets it at its start.
 _barrier: Barrier
 
 
@@ -36,7 +36,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class StageCosts:
-    """Core milliseconds of one pair, all cores being busy with the same stage."""
+    """CPU milliseconds for a pair while all cores are busy with the same stage."""
 
     decode_ms: float
     face_ms: float
@@ -44,12 +44,12 @@ class StageCosts:
 
     @property
     def total_ms(self) -> float:
-        """All three."""
+        """The sum of the three stages."""
         return self.decode_ms + self.face_ms + self.network_ms
 
 
 def measure_stages(weights: Path, pair: Pair, seconds: float) -> StageCosts:
-    """Runs each stage for that long on every core."""
+    """Runs each stage on every core for `seconds`."""
     cores = os.cpu_count() or 1
     context = get_context("spawn")
     with ProcessPoolExecutor(
@@ -62,7 +62,7 @@ def measure_stages(weights: Path, pair: Pair, seconds: float) -> StageCosts:
 
 
 def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
-    """The three stages, each given what the one before it makes."""
+    """The three stages. Each gets the result of the one before."""
     bare, finder = load_bare(weights, torch.device("cpu")), FaceFinder()
     header = bare.header
     config = header.preprocessing
@@ -77,7 +77,7 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
 
 
 def _join(barrier: Barrier) -> None:
-    """Gives a process the barrier at which all of them meet."""
+    """Gives a process the barrier."""
     global _barrier
     _barrier = barrier
 

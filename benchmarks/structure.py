@@ -1,19 +1,19 @@
-"""`python -m benchmarks.structure`: how model/, app/ and training/ are built, in figures, for any checkout.
+"""`python -m benchmarks.structure`: metrics of the structure of model/, app/ and training/.
 
-`--root FOLDER` reads another checkout, such as an older one. Apart from `--trace` it needs the standard library alone.
+`--root FOLDER` reads another checkout, such as an older one. Only `--trace` needs more than the standard library.
 
-| figure | how it is counted |
+| metric | how it is counted |
 |---|---|
-| files, lines | Python files and their lines, blank ones too |
-| in a folder | modules besides `__init__` in the folder of the package that has most |
+| files, lines | Python files and their lines, including blank lines |
+| in a folder | modules without `__init__`, in the package's largest folder |
 | floors | modules in the longest chain of imports inside the package; imports inside functions count |
 | import lines | lines of `import` statements, in % of all lines |
 | names | names that files import from files of the same package, per 1,000 lines |
-| circles | groups of modules of the package that import one another |
-| isinstance calls | those against a class of the project, exceptions aside; class patterns of `match` count too |
-| isinstance lines | lines with such a check of a network, experiment or data set, by the end of the class's name |
+| circles | groups of modules of the package that import each other |
+| isinstance calls | checks for a class of the project, without exceptions; class patterns of `match` count too |
+| isinstance lines | lines with such a check for a network, experiment or data set, by the ending of the class's name |
 | mannerisms | per 1,000 words of docstrings and comments, and of the Markdown pages; see `benchmarks.prose` |
-| image path | with `--trace`: files that an uploaded image passes before its similarity; see `benchmarks.image_path` |
+| image path | with `--trace`: files that an uploaded image passes until its similarity; see `benchmarks.image_path` |
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.prose import code_prose, mannerisms_per_thousand_words, page_pro
 from benchmarks.source_tree import PACKAGES, Module, circles, import_graph, longest_chain, read_modules
 
 ROOT = Path(__file__).parent.parent
-# The ends of class names of networks, their configurations and heads, experiments, recipes and data sets.
+# How the names of classes of networks, their configurations and heads, experiments, recipes and data sets end.
 KINDS = ("Network", "Config", "Head", "Experiment", "Recipe", "Data", "Dataset")
 EXCEPTIONS = ("Exception", "Error", "Warning")
 HEADINGS = ("", "files", "in a folder", "lines", "floors", "import lines", "names", "circles")
@@ -36,7 +36,7 @@ HEADINGS = ("", "files", "in a folder", "lines", "floors", "import lines", "name
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The figures of one package."""
+    """The metrics of one package."""
 
     package: str
     files: int
@@ -48,7 +48,7 @@ class Shape:
     circles: int
 
     def cells(self) -> list[str]:
-        """In the order of HEADINGS."""
+        """The row of the table, in the order of HEADINGS."""
         shares = [f"{self.import_share:.1%}", f"{self.names_per_thousand:.0f}"]
         counts = [self.files, self.in_folder, self.lines, self.floors]
         return [self.package, *map(str, counts), *shares, str(self.circles)]
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(package: str, modules: Sequence[Module]) -> Shape:
-    """The figures of a package among all modules of a checkout."""
+    """The metrics of a package, from all modules of a checkout."""
     own = [module for module in modules if module.package == package]
     graph = import_graph(own)
     lines = sum(module.lines for module in own)
@@ -94,7 +94,7 @@ def measure(package: str, modules: Sequence[Module]) -> Shape:
 
 
 def type_checks(modules: Sequence[Module]) -> list[tuple[str, int, frozenset[str]]]:
-    """Module, line and classes of each `isinstance` call and each class pattern."""
+    """The module, line and classes of each `isinstance` call and each class pattern."""
     return [
         (module.name, node.lineno, frozenset(_names(classes)))
         for module in modules
@@ -104,7 +104,7 @@ def type_checks(modules: Sequence[Module]) -> list[tuple[str, int, frozenset[str
 
 
 def project_classes(modules: Sequence[Module]) -> set[str]:
-    """The names of all classes that the modules define, without exceptions."""
+    """The names of all classes that the modules define, except exceptions."""
     bases = {
         node.name: {name for base in node.bases for name in _names(base)}
         for module in modules
@@ -148,7 +148,7 @@ def _totals(modules: Sequence[Module], root: Path) -> list[str]:
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines with the first column to the left and the others to the right."""
+    """Lines with the first column aligned left and the others right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(

@@ -1,4 +1,4 @@
-"""Timing on a noisy machine: works take turns, so that a slow minute slows all of them; medians are reported."""
+"""Timing on a noisy machine: works take turns, so that a slow phase slows all of them, and medians are reported."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -7,13 +7,13 @@ from statistics import median
 
 import torch
 
-# For each work its seconds per call, one value for each round.
+# The seconds per call of each work, one value per round.
 Seconds = dict[str, list[float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """Something to time, and how often it is called in one turn; short works need several calls."""
+    """A function to time, and how often it is called in a turn; short functions need several calls."""
 
     run: Callable[[], object]
     calls: int = 1
@@ -22,7 +22,7 @@ class Work:
 def interleave(
     works: Mapping[str, Work], rounds: int, device: torch.device, clock: Callable[[], float] = time.perf_counter
 ) -> Seconds:
-    """Calls every work once unmeasured, then `rounds` times gives each of them its turn."""
+    """Calls every work once without timing, then times one turn of each in every round."""
     for work in works.values():
         work.run()
     seconds: Seconds = {name: [] for name in works}
@@ -35,12 +35,12 @@ def interleave(
 def against_product(
     flop: float, seconds: Sequence[float], product_flop: float, product: Sequence[float]
 ) -> list[float]:
-    """A work's arithmetic rate as a share of the matrix product's, for each round."""
+    """A work's floating-point rate as a share of the matrix product's, for each round."""
     return [(flop / mine) / (product_flop / other) for mine, other in zip(seconds, product, strict=True)]
 
 
 def spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    """Median, lowest and highest as fields of a record."""
+    """The median, the lowest and the highest value, as fields of a record."""
     return {name: median(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
 
@@ -54,6 +54,6 @@ def _turn(work: Work, device: torch.device, clock: Callable[[], float]) -> float
 
 
 def _wait_for(device: torch.device) -> None:
-    """A GPU is asked and goes on by itself; a CPU has finished when a call returns."""
+    """Waits for a GPU, which runs asynchronously; a CPU has finished when a call returns."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,6 +1,6 @@
-"""`python -m benchmarks.training_step`: one full step as training takes it, against a matrix product.
+"""`python -m benchmarks.training_step`: one full training step, compared with a matrix product.
 
-A step draws and augments a batch, goes forward and backward, and lets Adam move the weights.
+A step draws and augments a batch, runs forward and backward, and updates the weights with Adam.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from training.learning.experiments import EXPERIMENTS, Experiment, find_pairs_ex
 from training.pairs.pair_epoch import Learner, batches, new_learner, step
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
-# A step takes many times as long as a product, which is sampled a few times in each round.
+# A step takes many times as long as a product, so a round times several products.
 PRODUCTS_PER_ROUND = 8
 
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def synthetic_data(experiment: Experiment) -> PairData:
-    """Noise for pictures, and just as many pairs as one batch has."""
+    """Crops of noise, and as many pairs as a batch has."""
     pairs, side = experiment.batch_pairs, experiment.preprocessing.side_px
     generator = torch.Generator().manual_seed(0)
     pixels = torch.randint(0, 256, (2 * pairs, side, side), dtype=torch.uint8, generator=generator)
@@ -46,14 +46,14 @@ def synthetic_data(experiment: Experiment) -> PairData:
 
 
 def learner_in(layout: torch.memory_format, experiment: Experiment, device: torch.device) -> Learner:
-    """The experiment's network and optimiser as a run begins with them; the kernels' layout decides all others."""
+    """The experiment's network and optimiser at the start of a run, with this memory format."""
     learner = new_learner(experiment, device)
     learner.network.to(memory_format=layout)
     return learner
 
 
 def full_step(experiment: Experiment, learner: Learner, data: PairData) -> Callable[[], None]:
-    """One step with training's own functions; it changes the network, as a step does."""
+    """A function that takes one step with training's own functions, which changes the network."""
 
     def run() -> None:
         for images, same, weight in batches(experiment, data, 1, learner.device):
@@ -69,7 +69,7 @@ def time_step(
     layout: torch.memory_format,
     products_per_round: int = PRODUCTS_PER_ROUND,
 ) -> Seconds:
-    """Seconds for the matrix product, for drawing and augmenting a batch alone, and for a full step."""
+    """Seconds for the matrix product, for drawing and augmenting a batch, and for a full step."""
     data = synthetic_data(experiment)
     learner = learner_in(layout, experiment, device)
     works = {

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.turn_about CHECKOUT`: this checkout's service against another's, loaded in turns in one run.
+"""`python -m benchmarks.turn_about CHECKOUT`: this checkout's service compared with another's in the same run.
 
-Both services run at the same time and are loaded one after the other, so that a machine that others use slows both
-alike. Reported are ratios, this checkout's value by the other's: median, lowest and highest over the rounds.
+Both services run at the same time and are loaded in turns, so that other work on the machine slows both alike. The
+ratios divide this checkout's value by the other's: the median, lowest and highest over the rounds.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from benchmarks.timing import spread
 from training.commands.options import positive
 
 CONNECTIONS = (1, 4, 16)
-# Requests arrive at this multiple of the other checkout's peak, whether they are answered or not.
+# Requests come at this multiple of the other checkout's peak, whether or not they are answered.
 OVERLOAD = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """How long each load lasts, in seconds, and how often each has its turn."""
+    """The numbers of connections, the number of rounds and the length of a load."""
 
     connections: Sequence[int] = CONNECTIONS
     rounds: int = 5
@@ -38,7 +38,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Turn:
-    """One load of one service: verifications a second, median latency, processor time a verification."""
+    """One load of one service: requests per second, median latency, CPU time per request."""
 
     per_s: float
     median_ms: float
@@ -47,9 +47,9 @@ class Turn:
 
 @dataclass(kw_only=True)
 class Measured:
-    """This checkout's value comes first, the other's second.
+    """Pairs of values, this checkout's first.
 
-    `turns` are by number of connections; `goodput` is verifications a second under overload.
+    `turns` are by number of connections; `goodput` is successful requests per second under overload.
     """
 
     turns: dict[int, list[tuple[Turn, Turn]]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def measure_turn_about(weights: Path, device: str, other: Path, bounds: Bounds) -> Measured:
-    """Loads both services with a queue for all connections, then with their default queue at twice the peak."""
+    """Loads both services with slots for all connections, then overloads them with their default slots."""
     requests, measured = drawn_requests(), Measured(turns={count: [] for count in bounds.connections})
     long_queue = ("--queue", str(IMAGES * max(bounds.connections)))
     with ExitStack() as stack:
@@ -107,7 +107,7 @@ def turn_about_figures(measured: Measured) -> Figures:
 
 
 def _order(number: int) -> tuple[int, int]:
-    """Which service is loaded first in a round, this checkout's (0) or the other's (1)."""
+    """The order of the services in a round: this checkout's is 0, the other's is 1."""
     return (0, 1) if number % 2 == 0 else (1, 0)
 
 
@@ -130,7 +130,7 @@ async def _load(service: Serving, requests: Sequence[bytes], connections: int, s
 
 
 async def _goodput(port: int, requests: Sequence[bytes], per_s: float, seconds: float) -> float:
-    """Responses 200 a second that arrived while the requests were sent."""
+    """Responses 200 per second that arrived while requests were being sent."""
     client = OpenLoop(port)
     answers = await client.send(requests, per_s, seconds)
     client.close()

@@ -59,7 +59,7 @@ class QualityRanges(BaseModel):
 
     @classmethod
     def of(cls, qualities: list[Quality]) -> Self:
-        """The ranges over the faces, of which there must be at least one."""
+        """The ranges over one or more faces."""
 
         def middle(name: str) -> Range:
             low, high = np.percentile([getattr(quality, name) for quality in qualities], [1, 99])

@@ -87,7 +87,7 @@ class Tower(nn.Module):
 
     def forward(self, region: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D / R) float32 of unit length."""
-        # flatten reads the features in (C, H, W) order, whatever their memory format is.
+        # flatten reads the features in (C, H, W) order for every memory format.
         features = self.trunk(region).flatten(1)
         return functional.normalize(self.normalisation(self.fully_connected(features)).float())
 

@@ -31,7 +31,7 @@ class SiameseNetwork(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) float32, -1 to 1 -> (B, D) float32."""
-        # flatten reads the features in (C, H, W) order, whatever their memory format is.
+        # flatten reads the features in (C, H, W) order for every memory format.
         features = self.twin(images).flatten(1)
         embeddings: Tensor = self.dropout(self.activation(self.fully_connected(features)))
         return embeddings
