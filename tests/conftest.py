@@ -1,4 +1,4 @@
-"""Real parts, made small: a narrow network's checkpoint, a folder of drawn people, the application around them."""
+"""Shared fixtures with small real parts: a narrow network's checkpoint, a folder of drawn people, the application."""
 
 import os
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from training.learning.experiments import ALIGNED
 TINY = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
 PEOPLE = 6
 PICTURES = 3
-# Every drawn head is within these as it is, and beyond them when it is blurred, darkened or lightened.
+# Every drawn head is within these ranges, and outside when it is blurred, darkened or brightened.
 DRAWN_RANGES = QualityRanges(
     sharpness=Range(low=40, high=2000), brightness=Range(low=70, high=190), yaw_deg=Range(low=-25, high=25)
 )
@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
-    """A narrow network with random weights, batch statistics of drawn pictures, and a bias that favours "same"."""
+    """A narrow network with random weights, batch statistics of the canary pair, and a bias that favours "same"."""
     network = SiameseNetwork(config)
     initialise(network, torch.Generator().manual_seed(seed))
     pixels = torch.from_numpy(canary_pair(config.input_shape))[:, None].float() / 255
@@ -62,7 +62,7 @@ def describe(
     preprocessing: PreprocessingConfig | None = None,
     trained_on: QualityRanges | None = None,
 ) -> Description:
-    """What a checkpoint of a tiny network says of itself."""
+    """The description of a tiny network's checkpoint."""
     return Description(
         name=name,
         network=config,
@@ -77,7 +77,7 @@ def describe(
 
 @pytest.fixture(scope="session")
 def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound checkpoint on the disk; tests that damage one copy it first."""
+    """A valid checkpoint on disk. Tests that damage one copy it first."""
     path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
     save(path, tiny_network(), describe())
     return path
@@ -85,19 +85,19 @@ def checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(checkpoint_path: Path) -> Settings:
-    """The service's settings for the tiny checkpoint, whatever the environment says."""
+    """The service's settings for the tiny checkpoint, independent of the environment."""
     return read_settings({"weights": checkpoint_path, "device": "cpu"}, environment={})
 
 
 @pytest.fixture(scope="session")
 def verifier(settings: Settings) -> Verifier:
-    """The tiny checkpoint, loaded and warm."""
+    """The tiny checkpoint's verifier, warmed up."""
     return open_verifier(settings)
 
 
 @cache
 def fork_server() -> ForkServer:
-    """One for all applications of a test run."""
+    """One fork server for all applications of a test run."""
     return ForkServer()
 
 
@@ -114,7 +114,7 @@ def build_app(settings: Settings, verifier: Verifier) -> FastAPI:
 
 @asynccontextmanager
 async def app_of(settings: Settings, verifier: Verifier) -> AsyncIterator[tuple[FastAPI, httpx.AsyncClient]]:
-    """The application inside its lifespan, and a client."""
+    """The running application and a client."""
     app = build_app(settings, verifier)
     session = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
     async with app.router.lifespan_context(app), session as client:
@@ -123,7 +123,7 @@ async def app_of(settings: Settings, verifier: Verifier) -> AsyncIterator[tuple[
 
 @asynccontextmanager
 async def client_of(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application, inside its lifespan."""
+    """A client of the running application."""
     async with app_of(settings, verifier) as (_, client):
         yield client
 
@@ -137,7 +137,7 @@ async def client(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.
 
 @pytest.fixture(scope="session")
 def aligned_checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound checkpoint of a network that sees straightened faces."""
+    """A valid checkpoint of a network that sees aligned faces."""
     path = tmp_path_factory.mktemp("weights") / "aligned.safetensors"
     save(path, tiny_network(), describe(name="aligned", preprocessing=ALIGNED, trained_on=DRAWN_RANGES))
     return path
@@ -145,26 +145,26 @@ def aligned_checkpoint_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def aligned_settings(aligned_checkpoint_path: Path) -> Settings:
-    """The service's settings for that checkpoint."""
+    """The service's settings for the aligned checkpoint."""
     return read_settings({"weights": aligned_checkpoint_path, "device": "cpu"}, environment={})
 
 
 @pytest.fixture(scope="session")
 def aligned_verifier(aligned_settings: Settings) -> Verifier:
-    """That checkpoint, loaded and warm."""
+    """The aligned checkpoint's verifier, warmed up."""
     return open_verifier(aligned_settings)
 
 
 @pytest.fixture
 async def aligned_client(aligned_settings: Settings, aligned_verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the application that finds faces."""
+    """A client of the application with the aligned checkpoint."""
     async with client_of(aligned_settings, aligned_verifier) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def finder() -> FaceFinder:
-    """The installed detector."""
+    """The installed face detector."""
     return FaceFinder()
 
 
@@ -175,7 +175,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder as a user would have it: `people/NAME/NAME_0001.png`, train.txt and test.txt."""
+    """A data folder like a user's: `people/NAME/NAME_0001.png`, train.txt and test.txt."""
     folder = tmp_path_factory.mktemp("data")
     for person in range(PEOPLE):
         name = f"Person_{person}"
@@ -189,7 +189,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_pairs(path: Path, count: int) -> None:
-    """`count` pairs of one person and as many of two, in LFW's format."""
+    """Writes `count` genuine pairs and as many impostor pairs, in LFW's format."""
     lines = [str(count)]
     lines += [f"Person_{i % PEOPLE}\t1\t{2 + i // PEOPLE % 2}" for i in range(count)]
     lines += [f"Person_{i % PEOPLE}\t1\tPerson_{(i + 1 + i // PEOPLE) % PEOPLE}\t2" for i in range(count)]
@@ -198,7 +198,7 @@ def write_pairs(path: Path, count: int) -> None:
 
 @pytest.fixture(scope="session")
 def lfw() -> Path:
-    """The folder of the real data; a test that needs it says so when it is absent."""
+    """The folder with the LFW archives. Tests that need it are skipped without it."""
     folder = os.environ.get("FACEPAIR_LFW")
     if not folder:
         pytest.skip("FACEPAIR_LFW names no folder with the LFW archives")
@@ -207,7 +207,7 @@ def lfw() -> Path:
 
 @pytest.fixture(scope="session")
 def hostile() -> Path:
-    """A folder with `pngsuite`, `exif-orientation` and `image-rs`; a test that needs it says so when it is absent."""
+    """A folder with `pngsuite`, `exif-orientation` and `image-rs`. Tests that need it are skipped without it."""
     folder = os.environ.get("FACEPAIR_HOSTILE_IMAGES")
     if not folder:
         pytest.skip("FACEPAIR_HOSTILE_IMAGES names no folder with hostile images")
@@ -216,5 +216,5 @@ def hostile() -> Path:
 
 @pytest.fixture(scope="session")
 def lfw_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where prepared LFW pictures are kept for the length of the test run."""
+    """The cache for prepared LFW crops, shared by a test run."""
     return tmp_path_factory.mktemp("lfw-cache")

@@ -1,4 +1,4 @@
-"""Drawn stand-ins for photographs, since no real face is in the repository."""
+"""Drawn stand-ins for photos, since the repository has no real faces."""
 
 import io
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from PIL.Image import Transpose
 
-# How an upright picture lies in a file of each EXIF orientation.
+# How a file of each EXIF orientation stores an upright picture.
 LYING = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -20,7 +20,7 @@ LYING = {
 
 
 def portrait(person: int, picture: int = 1, size: tuple[int, int] = (160, 160)) -> Image.Image:
-    """A colour picture of a drawn person: the number decides the features, the picture small changes of them."""
+    """A colour picture of a drawn person: `person` decides the features, `picture` small changes of them."""
     draws = np.random.default_rng([person, 7])
     shade = np.random.default_rng([person, picture, 11])
     image = Image.new("RGB", size, tuple(int(v) for v in shade.integers(40, 90, 3)))
@@ -41,14 +41,14 @@ def portrait(person: int, picture: int = 1, size: tuple[int, int] = (160, 160)) 
 
 
 def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """The bytes of the picture in a file format."""
+    """The bytes of a file with the picture."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def encode_lying(image: Image.Image, orientation: int, kind: str = "PNG", **options: Any) -> bytes:
-    """The bytes of a file whose EXIF says how to turn it so that it becomes the picture."""
+    """The bytes of a file that stores the picture in an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encode(image.transpose(LYING[orientation]), kind, exif=exif, **options)

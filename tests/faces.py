@@ -1,6 +1,6 @@
 """Drawn heads in which the detector finds a face, and scenes composed of them.
 
-A head is drawn in distances between its eyes, from the point between them; tilts are clockwise, in degrees.
+Heads are drawn in units of the distance between the eyes, from the point between them. Tilts are clockwise, in degrees.
 """
 
 import functools
@@ -14,9 +14,9 @@ from PIL.Image import Resampling
 
 from model.arrays import Points
 
-# Where the landmarks of every head are, in the detector's order: right eye, left eye, nose, the mouth's corners.
+# The landmarks of every head, in the detector's order: right eye, left eye, nose, the mouth's corners.
 DRAWN: Points = np.array([(-0.5, 0.0), (0.5, 0.0), (0.0, 0.58), (-0.42, 1.03), (0.42, 1.03)])
-# A head is a square of so many distances between the eyes, with the point between them at this share of its height.
+# The side of a head's square, in distances between the eyes, and the height of the eyes as a share of that side.
 HEAD = 4.0
 EYES_AT = 0.42
 FINE_PX = 640
@@ -26,7 +26,7 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Placed:
-    """A head in a scene: whose, where the point between its eyes is, how far apart they are, and how it is tilted."""
+    """A head in a scene: the person, the point between the eyes, the distance between them, and the tilt."""
 
     person: int
     at: tuple[float, float]
@@ -35,7 +35,7 @@ class Placed:
 
     @property
     def landmarks(self) -> Points:
-        """Where the scene has its eyes, nose and mouth, float64 (5, 2)."""
+        """The head's landmarks in the scene, float64 (5, 2)."""
         angle = math.radians(self.tilt_deg)
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
         found: Points = DRAWN @ turn.T * self.inter_eye_px + np.array(self.at)
@@ -43,7 +43,7 @@ class Placed:
 
 
 def scene(*heads: Placed, size: tuple[int, int] = (640, 480), ground: Colour = (96, 108, 120)) -> Image.Image:
-    """A colour picture of that size with the heads in it, later ones before earlier ones."""
+    """A colour picture of that size with the heads in it; later heads cover earlier ones."""
     picture = Image.new("RGB", size, ground)
     for head in heads:
         side = max(1, round(HEAD * head.inter_eye_px))
@@ -56,18 +56,18 @@ def scene(*heads: Placed, size: tuple[int, int] = (640, 480), ground: Colour = (
 
 
 def beheld(person: int, x: float = 320, y: float = 220, inter_eye_px: float = 60, tilt_deg: float = 0) -> Placed:
-    """A head in the middle of a scene of the usual size, unless said otherwise."""
+    """A head, by default in the middle of a scene of the default size."""
     return Placed(person=person, at=(x, y), inter_eye_px=inter_eye_px, tilt_deg=tilt_deg)
 
 
 def too_small() -> Image.Image:
-    """A face that is found and has too few pixels between its eyes: a narrow head on the left of nothing else."""
+    """A picture with a face that is found but has too few pixels between its eyes, since it is narrowed."""
     return scene(beheld(58, 150, 150, 9.5), size=(300, 300)).resize((240, 300))
 
 
 @functools.cache
 def drawn_face(person: int) -> Image.Image:
-    """A head on nothing (RGBA, FINE_PX square): the number decides its features."""
+    """A head on a transparent ground (RGBA, FINE_PX square); `person` decides its features."""
     draws = np.random.default_rng([person, 23])
     head = _Pen()
     skin = _shaded((224, 178, 148), draws.uniform(0.5, 1.1))
@@ -105,7 +105,7 @@ def _shaded(colour: Sequence[int], share: float) -> Colour:
 
 
 class _Pen:
-    """Draws in distances between the eyes."""
+    """Draws in units of the distance between the eyes."""
 
     def __init__(self) -> None:
         self.picture = Image.new("RGBA", (FINE_PX, FINE_PX), (0, 0, 0, 0))

@@ -1,4 +1,4 @@
-"""What the documentation says is what the code does."""
+"""The documentation agrees with the code."""
 
 import re
 import tomllib
@@ -23,7 +23,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def rows(text: str, pattern: str) -> list[tuple[str, ...]]:
-    """The cells, without backquotes, of every table row whose first cell matches."""
+    """The cells, without backquotes, of all table rows whose first cell matches."""
     found = []
     for line in text.splitlines():
         cells = tuple(cell.strip().replace("`", "") for cell in line.strip("|").split("|"))
@@ -71,12 +71,12 @@ def test_every_route_is_documented() -> None:
 
 
 @pytest.mark.parametrize("target", ["serve", "test"])
-def test_the_readme_s_two_commands_are_targets_of_the_makefile(target: str) -> None:
+def test_readme_commands_are_makefile_targets(target: str) -> None:
     assert f"make {target}" in README
     assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_a_commit_is_checked_as_make_lint_checks() -> None:
+def test_pre_commit_hooks_equal_make_lint() -> None:
     recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert recipe
     commands = [line.strip().replace("$(VENV)", ".venv") for line in recipe[1].splitlines()]
@@ -84,7 +84,7 @@ def test_a_commit_is_checked_as_make_lint_checks() -> None:
     assert [hook["entry"] for hook in hooks["hooks"]] == commands
 
 
-def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str]) -> None:
+def test_readme_training_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     commands = re.findall(r"-m training (\w+)", README)
     assert {"run", "prepare", "evaluate"} <= set(commands)
     for command in commands:
@@ -97,12 +97,12 @@ def test_commands_of_the_readme_are_understood(capsys: pytest.CaptureFixture[str
 
 
 def anchors(page: str) -> set[str]:
-    """The names that GitHub gives the headings of a page."""
+    """The anchors that GitHub makes from a page's headings."""
     headings = re.findall(r"^#+ (.+)$", re.sub(r"^```.*?^```", "", page, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_links_of_the_documentation_lead_somewhere() -> None:
+def test_documentation_links_exist() -> None:
     for folder in ("", "docs", "weights", "deploy", "benchmarks"):
         for page in (ROOT / folder).glob("*.md"):
             for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
@@ -111,13 +111,13 @@ def test_links_of_the_documentation_lead_somewhere() -> None:
                 assert not anchor or anchor in anchors(linked.read_text()), f"{page.name}: {target}#{anchor}"
 
 
-def test_the_image_takes_the_constrained_torch() -> None:
+def test_dockerfile_uses_the_pinned_torch() -> None:
     pin = re.search(r"^torch==\S+", (ROOT / "constraints-torch.txt").read_text(), re.MULTILINE)
     assert pin
     assert f'ARG TORCH="{pin[0]}"' in (ROOT / "Dockerfile").read_text()
 
 
-def test_every_dependency_has_a_lower_bound_and_an_exact_version() -> None:
+def test_dependencies_have_a_lower_bound_and_a_pin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     exact = (ROOT / "constraints.txt").read_text() + (ROOT / "constraints-torch.txt").read_text()
@@ -128,6 +128,6 @@ def test_every_dependency_has_a_lower_bound_and_an_exact_version() -> None:
         assert name in pinned, requirement
 
 
-def test_the_shipped_checkpoint_has_its_card() -> None:
+def test_shipped_checkpoint_has_a_card() -> None:
     assert SHIPPED.exists()
     assert SHIPPED.with_suffix(".md").exists()

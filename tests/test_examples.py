@@ -1,4 +1,4 @@
-"""Each example does what it says, as a process of its own against a real service."""
+"""Every example works, run in its own process against a real service."""
 
 import json
 import re
@@ -25,14 +25,14 @@ UPLOADS = 2
 
 @pytest.fixture(scope="module")
 def service(aligned_checkpoint_path: Path) -> Iterator[Service]:
-    """One that is busy with a single upload of two images."""
+    """A service that one upload of two images keeps busy."""
     with serving(aligned_checkpoint_path, "--uploads", str(UPLOADS)) as service:
         yield service
 
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> tuple[str, str]:
-    """Files with a drawn person each."""
+    """Two files, each with a drawn person."""
     for name, person in (("first.png", 0), ("second.png", 1)):
         (tmp_path / name).write_bytes(encode(scene(beheld(person))))
     return str(tmp_path / "first.png"), str(tmp_path / "second.png")
@@ -48,7 +48,7 @@ def run(name: str, *arguments: str, url: str) -> subprocess.CompletedProcess[str
     )
 
 
-def test_examples_are_short_and_each_is_tested() -> None:
+def test_examples_are_short_and_tested() -> None:
     source = Path(__file__).read_text()
     for path in EXAMPLES.glob("*.py"):
         assert len(path.read_text().splitlines()) < 40, path
@@ -68,7 +68,9 @@ def test_verify_prints_warnings(service: Service, photographs: tuple[str, str], 
     assert "image2: " in done.stdout
 
 
-def test_verify_ends_with_the_service_s_error(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
+def test_verify_exits_with_the_error_of_the_service(
+    service: Service, photographs: tuple[str, str], tmp_path: Path
+) -> None:
     faceless = tmp_path / "faceless.png"
     faceless.write_bytes(encode(portrait(1)))
     done = run("verify.py", photographs[0], str(faceless), url=service.url)
@@ -90,7 +92,7 @@ def test_embeddings_are_stored_and_compared(service: Service, photographs: tuple
 
 @contextmanager
 def endless_upload(service: Service) -> Iterator[None]:
-    """An upload of two images that does not end before the block does; the service counts it."""
+    """An upload of two images that lasts as long as the block; yields when the service has counted it."""
     head = f"POST /verify HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
     with socket.create_connection((HOST, service.port)) as connection:
         connection.sendall(f"{head}Content-Length: 100\r\n\r\n--edge\r\n".encode())
@@ -101,7 +103,7 @@ def endless_upload(service: Service) -> Iterator[None]:
         yield
 
 
-def test_a_busy_service_is_asked_again(service: Service, photographs: tuple[str, str]) -> None:
+def test_busy_service_is_retried(service: Service, photographs: tuple[str, str]) -> None:
     line = command("retries.py", *photographs, url=service.url)
     with endless_upload(service):
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
@@ -113,7 +115,7 @@ def test_a_busy_service_is_asked_again(service: Service, photographs: tuple[str,
     assert output.splitlines()[-1] in ("same", "different")
 
 
-def test_a_wrong_request_is_not_repeated(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
+def test_wrong_request_is_not_retried(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(photographs[0]).read_bytes()[:1000])
     done = run("retries.py", photographs[0], str(broken), url=service.url)
@@ -121,7 +123,7 @@ def test_a_wrong_request_is_not_repeated(service: Service, photographs: tuple[st
     assert done.stderr.startswith("undecodable_image in image2: ")
 
 
-def test_every_face_is_cropped_from_the_upright_picture(service: Service, tmp_path: Path) -> None:
+def test_faces_are_cropped_from_the_upright_image(service: Service, tmp_path: Path) -> None:
     party = tmp_path / "party.jpg"
     picture = scene(beheld(0, 180, 220, 60), beheld(1, 470, 220, 40))
     party.write_bytes(encode_lying(picture, 6, "JPEG", quality=95))

@@ -1,4 +1,4 @@
-"""Who imports whom, inside functions too."""
+"""Which packages and modules may be imported where, including imports inside functions."""
 
 import ast
 import re
@@ -16,7 +16,7 @@ ONLY_FOR_TRAINING = {"torchvision", "matplotlib", "tqdm", "pytest", "hypothesis"
 
 
 def imported(path: Path) -> set[str]:
-    """The top-level names of all that a file imports."""
+    """The top-level names of a file's imports."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -27,7 +27,7 @@ def imported(path: Path) -> set[str]:
 
 
 def imported_modules(path: Path) -> set[str]:
-    """The dotted names of all that a file imports: modules, and names in modules."""
+    """The dotted names of a file's imports: modules, and names in modules."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -42,19 +42,19 @@ def files(package: str) -> list[Path]:
 
 
 @pytest.mark.parametrize("package", ALLOWED)
-def test_packages_import_only_what_they_may(package: str) -> None:
+def test_packages_import_only_allowed_packages(package: str) -> None:
     assert files(package)
     for path in files(package):
         assert imported(path) & PACKAGES <= ALLOWED[package], path
 
 
 @pytest.mark.parametrize("package", ["model", "app"])
-def test_serving_needs_nothing_that_only_training_installs(package: str) -> None:
+def test_serving_imports_no_training_dependencies(package: str) -> None:
     for path in files(package):
         assert not imported(path) & ONLY_FOR_TRAINING, path
 
 
-def test_no_relative_imports_hide_from_these_tests() -> None:
+def test_there_are_no_relative_imports() -> None:
     for package in ALLOWED:
         for path in files(package):
             nodes = ast.walk(ast.parse(path.read_text()))
@@ -62,7 +62,7 @@ def test_no_relative_imports_hide_from_these_tests() -> None:
 
 
 @pytest.mark.parametrize("package", ["model", "app"])
-def test_what_serving_imports_is_declared(package: str) -> None:
+def test_imports_of_serving_are_declared_dependencies(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in project["dependencies"]}
     renamed = {"PIL": "pillow", "cv2": "opencv-python-headless", "python_multipart": "python-multipart"}
@@ -72,7 +72,7 @@ def test_what_serving_imports_is_declared(package: str) -> None:
             assert wanted in declared, f"{path} imports {name}"
 
 
-def test_statistics_read_no_files_and_know_no_networks() -> None:
+def test_statistics_import_neither_files_nor_networks() -> None:
     allowed = ("collections.abc.", "dataclasses.", "functools.", "math.", "numpy", "model.checkpoint.Metric",
                "model.similarity.", "training.metrics", "training.statistics")  # fmt: skip
     for path in files("training/statistics"):
@@ -82,6 +82,6 @@ def test_statistics_read_no_files_and_know_no_networks() -> None:
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=60)
 
 
-def test_reports_only_format() -> None:
+def test_reports_import_no_statistics() -> None:
     for path in files("training/reports"):
         assert not any(name.startswith("training.statistics") for name in imported_modules(path)), path

@@ -1,7 +1,7 @@
-"""The service's embedding of a file is what training makes of the same file.
+"""The service and training give the same embedding for the same file.
 
-It is so bit for bit when both ask the folded network, which leaves no room for another picture; the network as trained
-gives the same to rounding.
+With the fused network both are equal bit for bit, which shows that both make the same crop. The network as trained
+gives the same embedding up to rounding.
 """
 
 import base64
@@ -46,7 +46,7 @@ def oriented(orientation: int) -> dict[str, bytes]:
 
 
 def files() -> dict[str, bytes]:
-    """Pictures of every format, turned by EXIF, wide, large enough to be decoded reduced, and not in 8-bit colour."""
+    """Images of every format: in all EXIF orientations, wide, large enough to be reduced, and not in 8-bit colour."""
     wide, large = portrait(1, size=(400, 120)), portrait(2, size=(1800, 1300))
     clear = portrait(3).convert("RGBA")
     clear.putalpha(Image.linear_gradient("L").resize(clear.size))
@@ -70,7 +70,7 @@ def files() -> dict[str, bytes]:
 
 
 def folder_of(pictures: dict[str, bytes], folder: Path) -> Path:
-    """A folder of people, each with one picture."""
+    """A folder of people with one image each."""
     for name, data in pictures.items():
         person = folder / name.replace(".", "_")
         person.mkdir(parents=True)
@@ -81,25 +81,25 @@ def folder_of(pictures: dict[str, bytes], folder: Path) -> Path:
 async def assert_parity(
     client: httpx.AsyncClient, pictures: dict[str, bytes], checkpoint_path: Path, tmp_path: Path
 ) -> None:
-    """Each picture alone, through the album on one side and a request on the other."""
+    """Embeds every image through the album and through a request, and compares."""
     checkpoint = load(checkpoint_path)
     config = checkpoint.header.preprocessing
     album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
     index = album.index()
     assert len(index) == len(pictures)
-    folded_network = fuse_for_inference(restore(checkpoint), torch.device("cpu"))
+    fused_network = fuse_for_inference(restore(checkpoint), torch.device("cpu"))
     trained_network, seen = restore(checkpoint), set()
     for name, data in pictures.items():
         number = index[(name.replace(".", "_"), Path(name).stem)]
         picture = album.pixels[number : number + 1]
-        folded = embed_pictures(folded_network, config, picture)[0].numpy()
+        fused = embed_pictures(fused_network, config, picture)[0].numpy()
         trained = embed_pictures(trained_network, config, picture)[0].numpy()
-        assert np.abs(folded - trained).max() <= 1e-5, name
+        assert np.abs(fused - trained).max() <= 1e-5, name
         answers = [await ask(client, data, encoding) for encoding in ("float", "base64")]
         for served in answers:
-            assert served.dtype == folded.dtype
-            assert served.tobytes() == folded.tobytes(), name
-        seen.add(folded.tobytes())
+            assert served.dtype == fused.dtype
+            assert served.tobytes() == fused.tobytes(), name
+        seen.add(fused.tobytes())
     assert len(seen) > len(pictures) // 3
 
 
@@ -112,12 +112,14 @@ async def ask(
     return np.frombuffer(base64.b64decode(values), "<f4") if isinstance(values, str) else np.array(values, np.float32)
 
 
-async def test_drawn_pictures(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
+async def test_drawn_images_give_equal_embeddings(
+    client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path
+) -> None:
     await assert_parity(client, files(), checkpoint_path, tmp_path)
 
 
 def photographs() -> dict[str, bytes]:
-    """Drawn faces as a person would send them; in each the largest is also the one nearest the centre."""
+    """Images with drawn faces; in each the largest face is also the one nearest the centre."""
     tilted = scene(beheld(0, tilt_deg=20), beheld(3, 560, 90, 24))
     large = scene(beheld(1)).resize((2400, 1800))
     return {
@@ -131,13 +133,13 @@ def photographs() -> dict[str, bytes]:
     }
 
 
-async def test_photographs_with_faces(
+async def test_aligned_faces_give_equal_embeddings(
     aligned_client: httpx.AsyncClient, aligned_checkpoint_path: Path, tmp_path: Path
 ) -> None:
     await assert_parity(aligned_client, photographs(), aligned_checkpoint_path, tmp_path)
 
 
-async def test_photographs_in_colour(tmp_path: Path) -> None:
+async def test_colour_images_give_equal_embeddings(tmp_path: Path) -> None:
     path, preprocessing = tmp_path / "coloured.safetensors", ALIGNED.model_copy(update=IN_COLOUR)
     description = describe(name="coloured", preprocessing=PreprocessingConfig(), trained_on=DRAWN_RANGES)
     save(
@@ -150,7 +152,7 @@ async def test_photographs_in_colour(tmp_path: Path) -> None:
         await assert_parity(client, photographs(), path, tmp_path)
 
 
-async def test_a_picture_without_a_face_is_left_out_where_the_service_refuses_it(
+async def test_album_leaves_out_what_the_service_refuses_for_no_face(
     aligned_client: httpx.AsyncClient, aligned_checkpoint_path: Path, tmp_path: Path
 ) -> None:
     pictures = {"face.png": photographs()["plain.png"], "none.png": encode(portrait(1))}
@@ -161,7 +163,7 @@ async def test_a_picture_without_a_face_is_left_out_where_the_service_refuses_it
     assert answer.json()["code"] == "no_face"
 
 
-async def test_a_pair_scores_alike(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
+async def test_pair_gives_equal_similarity(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path) -> None:
     pictures = {name: files()[name] for name in ("large.jpeg", "turned6.webp")}
     checkpoint = load(checkpoint_path)
     config = checkpoint.header.preprocessing
@@ -175,12 +177,14 @@ async def test_a_pair_scores_alike(client: httpx.AsyncClient, checkpoint_path: P
     assert expected == pytest.approx(trained, abs=1e-5)
 
 
-async def test_real_photographs(client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path, lfw: Path) -> None:
+async def test_lfw_images_give_equal_embeddings(
+    client: httpx.AsyncClient, checkpoint_path: Path, tmp_path: Path, lfw: Path
+) -> None:
     await assert_parity(client, first_pictures(lfw / "lfw-deepfunneled.tgz"), checkpoint_path, tmp_path)
 
 
 def first_pictures(archive_path: Path) -> dict[str, bytes]:
-    """The first few pictures of an archive, read no further than these."""
+    """The first LFW_PICTURES images of an archive, which is read no further."""
     pictures: dict[str, bytes] = {}
     with tarfile.open(archive_path, "r|gz") as archive:
         for member in archive:

@@ -1,4 +1,4 @@
-"""The checkpoints in the repository: sound, described by their cards, and as good as these say."""
+"""The repository's checkpoints are valid, match their cards, and have the accuracy that they record."""
 
 import json
 import signal
@@ -39,16 +39,16 @@ def figure(header: Header, name: str, split_name: str) -> float:
     return next(m.value for m in header.metrics if (m.name, m.split) == (name, split_name))
 
 
-def test_the_reproduction_and_the_flagship_are_shipped() -> None:
+def test_experiments_2_and_5_are_shipped() -> None:
     assert {EXPERIMENT_2.name, EXPERIMENT_5.name} <= {path.stem for path in WEIGHTS}
     assert SHIPPED.stem == EXPERIMENT_5.name
 
 
-def test_its_card_is_what_its_header_says(path: Path, header: Header) -> None:
+def test_card_equals_the_formatted_header(path: Path, header: Header) -> None:
     assert path.with_suffix(".md").read_text() == format_card(header)
 
 
-def test_it_is_an_experiment_s_network_trained_on_a_clean_commit(path: Path, header: Header) -> None:
+def test_header_matches_its_experiment_and_a_clean_commit(path: Path, header: Header) -> None:
     experiment = EXPERIMENTS[path.stem]
     assert header.name == experiment.name
     assert header.network == experiment.network
@@ -56,12 +56,12 @@ def test_it_is_an_experiment_s_network_trained_on_a_clean_commit(path: Path, hea
     assert not header.provenance.code_version.endswith("-dirty")
 
 
-def test_it_is_small_enough_to_ship(path: Path) -> None:
+def test_file_is_below_90_megabytes(path: Path) -> None:
     assert path.stat().st_size < 90_000_000
 
 
 @pytest.mark.anyio
-async def test_the_service_opens_it(path: Path) -> None:
+async def test_service_is_ready_with_the_checkpoint(path: Path) -> None:
     settings = read_settings({"device": "cpu", "weights": path}, environment={})
     verifier = open_verifier(settings)
     assert verifier.header.name == path.stem
@@ -69,11 +69,11 @@ async def test_the_service_opens_it(path: Path) -> None:
         assert (await client.get("/health/ready")).status_code == 200
 
 
-def test_the_service_opens_the_flagship_unless_told_otherwise() -> None:
+def test_experiment_5_is_the_default_checkpoint() -> None:
     assert read_settings({}, environment={}).weights == SHIPPED
 
 
-def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> None:
+def test_experiment_2_has_its_recorded_accuracy_on_lfw(lfw: Path, lfw_cache: Path) -> None:
     checkpoint = load(SHIPPED.with_stem(EXPERIMENT_2.name))
     header = checkpoint.header
     album = open_album(find_images(lfw, "lfw-deepfunneled"), lfw_cache, header.preprocessing)
@@ -86,7 +86,7 @@ def test_experiment_2_scores_on_lfw_what_it_says(lfw: Path, lfw_cache: Path) -> 
 
 
 @pytest.mark.parametrize("module", ["app", "tests.app.support.readonly_root"])
-def test_it_is_served_and_ends_without_a_word_that_is_no_log_line(module: str) -> None:
+def test_service_writes_only_log_lines_until_it_exits(module: str) -> None:
     with serving(SHIPPED, module=module) as service:
         assert service.end(signal.SIGTERM) == 0
     assert {json.loads(line)["level"] for line in service.log} == {"info"}

@@ -1,4 +1,4 @@
-"""A checkpoint gives back what was saved, and its digests cover what they say."""
+"""Checkpoints load as they were saved, and their digests cover what they should."""
 
 import shutil
 from pathlib import Path
@@ -28,7 +28,7 @@ THRESHOLD = Threshold(value=0.4, method="best accuracy", split="validation", pai
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_rounded_weights_come_back_bit_for_bit(tmp_path: Path, name: str) -> None:
+def test_rounded_weights_load_bit_for_bit(tmp_path: Path, name: str) -> None:
     network = tiny(config=VARIANTS[name])
     round_to_storage(network)
     save(tmp_path / "weights", network, describe(VARIANTS[name]))
@@ -49,7 +49,7 @@ def test_saving_rounds_matrices_to_half_precision_and_keeps_vectors(tmp_path: Pa
     assert not torch.equal(loaded["comparison.weight"], network.comparison.weight)
 
 
-def test_what_is_loaded_is_ready_to_serve(checkpoint_path: Path) -> None:
+def test_restored_network_is_in_evaluation_mode_on_the_cpu(checkpoint_path: Path) -> None:
     network = restore(load(checkpoint_path))
     assert not any(module.training for module in network.modules())
     assert not any(weight.requires_grad for weight in network.parameters())
@@ -57,8 +57,8 @@ def test_what_is_loaded_is_ready_to_serve(checkpoint_path: Path) -> None:
     assert {weight.device.type for weight in network.parameters()} == {"cpu"}
 
 
-def test_a_loaded_network_does_not_depend_on_its_file_any_more(checkpoint_path: Path, tmp_path: Path) -> None:
-    """Which a copy over it first cuts short: what is mapped would then end the process."""
+def test_restored_network_survives_changes_of_its_file(checkpoint_path: Path, tmp_path: Path) -> None:
+    """Overwriting a file truncates it first, which would crash a process that has it mapped."""
     copy = tmp_path / "copy.safetensors"
     shutil.copyfile(checkpoint_path, copy)
     network = restore(load(copy))
@@ -68,7 +68,7 @@ def test_a_loaded_network_does_not_depend_on_its_file_any_more(checkpoint_path: 
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
-def test_saving_leaves_the_network_as_it_was(tmp_path: Path) -> None:
+def test_saving_does_not_change_the_network(tmp_path: Path) -> None:
     network = tiny().train()
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
     save(tmp_path / "weights", network, describe())
@@ -81,7 +81,7 @@ def full_description() -> Description:
     return describe().model_copy(update={"metrics": (METRIC,), "threshold": THRESHOLD})
 
 
-def test_the_header_carries_the_description(tmp_path: Path) -> None:
+def test_header_contains_the_description(tmp_path: Path) -> None:
     network = tiny()
     round_to_storage(network)
     saved = save(tmp_path / "weights", network, full_description())
@@ -92,7 +92,7 @@ def test_the_header_carries_the_description(tmp_path: Path) -> None:
     assert len(saved.embedding_sha256) == len(saved.checkpoint_sha256) == 64
 
 
-def test_the_header_is_plain_json(tmp_path: Path) -> None:
+def test_header_is_plain_json(tmp_path: Path) -> None:
     saved = save(tmp_path / "weights", tiny(), full_description())
     header = read_header(tmp_path / "weights")
     assert header["format"] == "facepair-checkpoint-1"
@@ -107,12 +107,12 @@ def test_saving_twice_writes_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
-def test_another_user_may_read_the_file(checkpoint_path: Path) -> None:
+def test_other_users_can_read_the_file(checkpoint_path: Path) -> None:
     assert checkpoint_path.stat().st_mode & 0o777 == 0o644
 
 
 def digests(path: Path, description: Description, changed: str = "") -> tuple[str, str]:
-    """The two digests of the tiny network, after one value of the named tensor has moved."""
+    """The two digests of the tiny network, after a change of one value of the tensor `changed`."""
     network = tiny()
     if changed:
         values = network.state_dict()[changed].view(-1)
@@ -123,9 +123,7 @@ def digests(path: Path, description: Description, changed: str = "") -> tuple[st
 
 @pytest.mark.parametrize("change", [{"threshold": THRESHOLD}, {"metrics": (METRIC,)}, {"name": "another"},
                                     {"provenance": describe().provenance.model_copy(update={"seed": 1})}])  # fmt: skip
-def test_what_no_embedding_depends_on_changes_only_the_checkpoints_digest(
-    tmp_path: Path, change: dict[str, object]
-) -> None:
+def test_metadata_changes_only_the_checkpoint_digest(tmp_path: Path, change: dict[str, object]) -> None:
     embedding, checkpoint = digests(tmp_path / "weights", describe())
     other_embedding, other_checkpoint = digests(tmp_path / "weights", describe().model_copy(update=change))
     assert embedding == other_embedding
@@ -139,7 +137,7 @@ def test_every_tensor_changes_both_digests(tmp_path: Path) -> None:
     assert len(set(embeddings)) == len(set(checkpoints)) == len(seen)
 
 
-def test_the_architecture_and_the_preprocessing_change_both_digests(tmp_path: Path) -> None:
+def test_architecture_and_preprocessing_change_both_digests(tmp_path: Path) -> None:
     sigmoid: NetworkConfig = TINY.model_copy(update={"embedding_activation": "sigmoid"})
     changes: list[dict[str, object]] = [{"network": sigmoid}, {"preprocessing": PreprocessingConfig(mean=0.4)}, {}]
     seen = [digests(tmp_path / "weights", describe().model_copy(update=change)) for change in changes]

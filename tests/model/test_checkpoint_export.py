@@ -1,4 +1,4 @@
-"""What is not fit to serve is not written, and writing never leaves half a file."""
+"""Saving refuses networks that are not fit to serve, and never leaves half a file."""
 
 import math
 from pathlib import Path
@@ -21,7 +21,7 @@ IDENTICAL = 1 / (1 + math.exp(-1.0))  # the tiny network's bias is 1
 
 
 def refuse(folder: Path, network: SiameseNetwork, description: Description) -> str:
-    """The message of the refusal, after which nothing has been written."""
+    """The message of the error; asserts that nothing was written."""
     with pytest.raises(CheckpointError) as caught:
         save(folder / "weights", network, description)
     assert list(folder.iterdir()) == []
@@ -31,19 +31,19 @@ def refuse(folder: Path, network: SiameseNetwork, description: Description) -> s
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "comparison.bias"])
-def test_numbers_that_are_not_finite(tmp_path: Path, name: str, value: float) -> None:
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, name: str, value: float) -> None:
     network = tiny()
     network.state_dict()[name].view(-1)[-1] = value
     assert name in refuse(tmp_path, network, describe())
 
 
-def test_numbers_too_large_for_half_precision(tmp_path: Path) -> None:
+def test_values_too_large_for_half_precision_are_refused(tmp_path: Path) -> None:
     network = tiny()
     network.state_dict()["fully_connected.weight"].view(-1)[0] = 70_000
     assert "fully_connected.weight" in refuse(tmp_path, network, describe())
 
 
-def test_finite_weights_that_give_no_finite_score(tmp_path: Path) -> None:
+def test_weights_without_a_finite_score_are_refused(tmp_path: Path) -> None:
     network = tiny()
     with torch.no_grad():
         for module in network.modules():
@@ -52,18 +52,18 @@ def test_finite_weights_that_give_no_finite_score(tmp_path: Path) -> None:
     refuse(tmp_path, network, describe())
 
 
-def test_a_threshold_that_identical_pictures_do_not_reach(tmp_path: Path) -> None:
+def test_unreachable_threshold_is_refused(tmp_path: Path) -> None:
     message = refuse(tmp_path, tiny(), describe(threshold=math.nextafter(IDENTICAL, 1)))
     assert f"{IDENTICAL:.6f}" in message
 
 
-def test_a_threshold_that_identical_pictures_just_reach(tmp_path: Path) -> None:
+def test_highest_reachable_threshold_is_saved(tmp_path: Path) -> None:
     save(tmp_path / "weights", tiny(), describe(threshold=math.nextafter(IDENTICAL, 0)))
     assert load(tmp_path / "weights").header.threshold.value == math.nextafter(IDENTICAL, 0)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_description_has_no_number_that_json_cannot_say(value: float) -> None:
+def test_descriptions_refuse_values_that_are_not_finite(value: float) -> None:
     with pytest.raises(ValidationError):
         Metric(name="accuracy", split="test", value=value, pairs=1)
     with pytest.raises(ValidationError):
@@ -72,14 +72,14 @@ def test_a_description_has_no_number_that_json_cannot_say(value: float) -> None:
         PreprocessingConfig(std=value)
 
 
-def test_a_description_whose_parts_disagree() -> None:
+def test_description_with_different_sides_is_refused() -> None:
     fields = dict(describe()) | {"preprocessing": PreprocessingConfig(side_px=106)}
     with pytest.raises(ValidationError, match="side_px"):
         Description(**fields)
 
 
 def break_the_disk(monkeypatch: pytest.MonkeyPatch, failure: BaseException) -> None:
-    """Writing fails half way, as on a full disk."""
+    """Makes writing fail half way, as on a full disk."""
 
     def fail(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str]) -> None:
         assert tensors
@@ -98,7 +98,7 @@ FAILURES: list[tuple[BaseException, type[BaseException]]] = [
 
 
 @pytest.mark.parametrize(("failure", "seen"), FAILURES)
-def test_an_interrupted_save_leaves_the_old_file_and_no_litter(
+def test_failed_save_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, seen: type[BaseException]
 ) -> None:
     path = tmp_path / "weights"

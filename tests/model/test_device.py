@@ -1,4 +1,4 @@
-"""The choice is the same on every machine that runs these tests, so what PyTorch finds is set, not found."""
+"""The selection of a device. The tests replace what PyTorch finds, so that they run alike on every machine."""
 
 import pytest
 import torch
@@ -15,32 +15,32 @@ def give_gpus(monkeypatch: MonkeyPatch, count: int) -> None:
 
 
 @pytest.mark.parametrize("gpus", [0, 2])
-def test_cpu_is_always_there(monkeypatch: MonkeyPatch, gpus: int) -> None:
+def test_cpu_is_always_available(monkeypatch: MonkeyPatch, gpus: int) -> None:
     give_gpus(monkeypatch, gpus)
     assert select_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.parametrize(("gpus", "expected"), [(0, "cpu"), (1, "cuda:0"), (2, "cuda:0")])
-def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: MonkeyPatch, gpus: int, expected: str) -> None:
+def test_auto_selects_the_first_gpu(monkeypatch: MonkeyPatch, gpus: int, expected: str) -> None:
     give_gpus(monkeypatch, gpus)
     assert str(select_device("auto")) == expected
 
 
 @pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
-def test_a_gpu_by_number(monkeypatch: MonkeyPatch, name: str, index: int) -> None:
+def test_gpu_is_selected_by_number(monkeypatch: MonkeyPatch, name: str, index: int) -> None:
     give_gpus(monkeypatch, 2)
     assert select_device(name) == torch.device("cuda", index)
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
-def test_a_gpu_where_there_is_none(monkeypatch: MonkeyPatch, name: str) -> None:
+def test_gpu_is_refused_without_gpus(monkeypatch: MonkeyPatch, name: str) -> None:
     give_gpus(monkeypatch, 0)
     with pytest.raises(DeviceError, match=f"device {name} is not available: PyTorch finds no GPU"):
         select_device(name)
 
 
 @pytest.mark.parametrize("name", ["cuda:2", "cuda:99999999999999999999"])
-def test_a_gpu_beyond_the_last(monkeypatch: MonkeyPatch, name: str) -> None:
+def test_gpu_number_beyond_the_last_is_refused(monkeypatch: MonkeyPatch, name: str) -> None:
     give_gpus(monkeypatch, 2)
     with pytest.raises(DeviceError, match=f"device {name} is not available: there are 2 GPUs"):
         select_device(name)

@@ -1,4 +1,4 @@
-"""The device's faults by the exceptions that PyTorch raises for them."""
+"""PyTorch's exceptions for a device's faults become DeviceExhausted or DeviceLost."""
 
 import weakref
 from collections.abc import Callable
@@ -45,39 +45,39 @@ def raising(error: Exception) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("error", MEMORY, ids=str)
-def test_want_of_memory_is_told_apart(error: Exception) -> None:
+def test_memory_errors_become_device_exhausted(error: Exception) -> None:
     with pytest.raises(DeviceExhausted) as caught:
         raising(error)()
     check_text(caught.value, error)
 
 
 @pytest.mark.parametrize("error", LOSSES, ids=str)
-def test_every_other_fault_is_the_loss_of_the_device(error: Exception) -> None:
+def test_other_device_errors_become_device_lost(error: Exception) -> None:
     with pytest.raises(DeviceLost) as caught:
         raising(error)()
     check_text(caught.value, error)
 
 
 def check_text(fault: FacepairError, error: Exception) -> None:
-    """The message is ours and one line; what PyTorch said is in the note."""
+    """The message is one line without PyTorch's text, which is in the note."""
     assert "\n" not in str(fault)
     assert "CUDA" not in str(fault)
     assert str(error) in fault.__notes__[0]
 
 
-def test_a_real_want_of_memory_on_the_cpu_is_one_too() -> None:
+def test_cpu_allocation_failure_becomes_device_exhausted() -> None:
     with pytest.raises(DeviceExhausted):
         translate_faults(torch.empty)(10**15)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("CUDA error")])
-def test_other_failures_stay_what_they_are(error: Exception) -> None:
+def test_other_errors_are_raised_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)) as caught:
         raising(error)()
     assert caught.value is error
 
 
-def test_the_error_does_not_keep_the_failed_pass_alive() -> None:
+def test_error_does_not_keep_tensors_of_the_failed_pass() -> None:
     held: list[weakref.ref[Tensor]] = []
 
     @translate_faults
@@ -93,7 +93,7 @@ def test_the_error_does_not_keep_the_failed_pass_alive() -> None:
     assert held[0]() is None
 
 
-def test_the_verifier_is_behind_the_door(checkpoint_path: Path) -> None:
+def test_verifier_translates_device_errors(checkpoint_path: Path) -> None:
     verifier = Verifier.of(load(checkpoint_path), "cpu")
     embedding = np.zeros((1, verifier.header.network.dimension), np.float32)
 

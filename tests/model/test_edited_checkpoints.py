@@ -1,4 +1,4 @@
-"""A checkpoint that somebody changed by other means is refused, and the refusal says where it no longer fits."""
+"""Loading refuses checkpoints that other tools edited, and the error names what does not fit."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +33,7 @@ TENSOR_EDITS: dict[str, tuple[Callable[[dict[str, Tensor]], object], str, str]] 
 
 
 @pytest.mark.parametrize("name", TENSOR_EDITS)
-def test_edited_tensors(checkpoint_path: Path, tmp_path: Path, name: str) -> None:
+def test_edited_tensors_are_refused(checkpoint_path: Path, tmp_path: Path, name: str) -> None:
     edit, tensor, reason = TENSOR_EDITS[name]
     refused(edited(checkpoint_path, tmp_path, tensors=edit), tensor, reason)
 
@@ -56,8 +56,8 @@ HEADER_EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda header: header.update(network={"kind": "residual", "blocks": [2**40, 1, 1, 1]}), "blocks"
     ),
     "endless side": (lambda header: header["preprocessing"].update(side_px=10**15), "side_px"),
-    "endless view": (lambda header: header.update(network={"kind": "residual", "view_px": 2**40}), "view_px"),
-    "a view of nothing": (lambda header: header.update(network={"kind": "residual", "views": [1.0, 1e-9]}), "views"),
+    "endless view_px": (lambda header: header.update(network={"kind": "residual", "view_px": 2**40}), "view_px"),
+    "an empty region": (lambda header: header.update(network={"kind": "residual", "views": [1.0, 1e-9]}), "views"),
     "a rate above 1": (
         lambda header: header.update(false_match_curve={"thresholds": [0.1, 0.2], "rates": [1.5, 1], "split": "held",
                                                         "pairs": 9, "people": 3}),
@@ -75,12 +75,12 @@ HEADER_EDITS: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
 
 
 @pytest.mark.parametrize("name", HEADER_EDITS)
-def test_edited_headers(checkpoint_path: Path, tmp_path: Path, name: str) -> None:
+def test_edited_headers_are_refused(checkpoint_path: Path, tmp_path: Path, name: str) -> None:
     edit, reason = HEADER_EDITS[name]
     refused(edited(checkpoint_path, tmp_path, header=edit), reason)
 
 
-def test_a_copy_that_nobody_edited_loads(checkpoint_path: Path, tmp_path: Path) -> None:
+def test_unedited_copy_loads(checkpoint_path: Path, tmp_path: Path) -> None:
     copy = edited(checkpoint_path, tmp_path)
     assert same(load(copy), load(checkpoint_path))
     assert read_header(copy) == read_header(checkpoint_path)

@@ -4,8 +4,8 @@ import re
 from model import errors
 
 
-def drawn() -> dict[str, str]:
-    """Class -> parent, as the module's docstring draws them."""
+def documented() -> dict[str, str]:
+    """Class -> parent, as in the tree of the module's docstring."""
     lines = inspect.getdoc(errors)
     assert lines
     ancestors = ["FacepairError"]
@@ -18,21 +18,21 @@ def drawn() -> dict[str, str]:
 
 
 def defined() -> dict[str, str]:
-    """Class -> parent, as Python has them."""
+    """Class -> parent, as defined."""
     classes = [value for value in vars(errors).values() if inspect.isclass(value)]
     assert all(len(one.__bases__) == 1 for one in classes)
     return {one.__name__: one.__bases__[0].__name__ for one in classes}
 
 
-def test_the_drawn_tree_is_the_tree() -> None:
-    assert drawn() == defined()
+def test_docstring_shows_the_class_tree() -> None:
+    assert documented() == defined()
 
 
-def test_every_error_is_one_of_ours() -> None:
+def test_every_error_is_a_facepair_error() -> None:
     for name in defined():
         assert issubclass(getattr(errors, name), errors.FacepairError)
 
 
-def test_every_error_says_what_it_means() -> None:
+def test_every_error_has_a_docstring() -> None:
     for name in defined():
         assert vars(errors)[name].__doc__, name

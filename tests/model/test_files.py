@@ -22,7 +22,7 @@ with replacing(Path(sys.argv[1])) as partial:
 
 @contextmanager
 def other_writer(path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has written to its partial file, and publishes it once it is sent a line."""
+    """Another process that has written its partial file, and replaces the file when it gets a line."""
     command = [sys.executable, "-c", WRITER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
@@ -36,7 +36,7 @@ def interrupted(path: Path, failure: type[BaseException]) -> None:
         raise failure
 
 
-def test_a_new_file_appears_complete_and_in_a_new_folder(tmp_path: Path) -> None:
+def test_new_file_appears_complete_in_a_new_folder(tmp_path: Path) -> None:
     path = tmp_path / "runs" / "one" / "weights"
     with replacing(path) as partial:
         partial.write_text("new")
@@ -45,7 +45,7 @@ def test_a_new_file_appears_complete_and_in_a_new_folder(tmp_path: Path) -> None
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path: Path) -> None:
+def test_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     path.write_text("old")
     with replacing(path) as partial:
@@ -54,7 +54,7 @@ def test_the_old_file_stands_until_the_new_one_is_complete(tmp_path: Path) -> No
     assert path.read_text() == "new"
 
 
-def test_the_bytes_are_on_the_disk_before_the_new_name_is_and_then_it_is_too(
+def test_bytes_are_flushed_before_the_rename_and_the_folder_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "weights"
@@ -71,7 +71,7 @@ def test_the_bytes_are_on_the_disk_before_the_new_name_is_and_then_it_is_too(
 
 
 @pytest.mark.parametrize("failure", [OSError, KeyboardInterrupt, SystemExit])
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
+def test_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure: type[BaseException]) -> None:
     path = tmp_path / "weights"
     path.write_text("old")
     with pytest.raises(failure):
@@ -80,13 +80,13 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, failure:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_before_the_first_byte_leaves_nothing(tmp_path: Path) -> None:
+def test_failure_before_the_first_byte_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="too early"), replacing(tmp_path / "weights"):
         raise ValueError("too early")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_concurrent_writers_do_not_interfere(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     with other_writer(path) as other:
         with replacing(path) as partial:
@@ -99,7 +99,7 @@ def test_writers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
+def test_partial_files_of_killed_processes_are_removed(tmp_path: Path) -> None:
     path = tmp_path / "weights"
     left = set()
     for _ in range(2):
@@ -114,7 +114,7 @@ def test_what_killed_processes_left_is_removed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_partials_are_those_of_this_file_alone(tmp_path: Path) -> None:
+def test_partials_lists_only_those_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "a[1]"
     mine = partial_of(path, 12)
     others = [partial_of(tmp_path / name, 12) for name in ("a1", "a[1].b", "b.a[1]")]
@@ -124,7 +124,7 @@ def test_partials_are_those_of_this_file_alone(tmp_path: Path) -> None:
     assert partials(tmp_path / "absent" / "a") == []
 
 
-def test_files_of_one_folder_do_not_share_their_partial_file(tmp_path: Path) -> None:
+def test_files_of_a_folder_have_separate_partial_files(tmp_path: Path) -> None:
     with replacing(tmp_path / "a") as a, replacing(tmp_path / "b") as b:
         a.write_text("a")
         b.write_text("b")

@@ -1,4 +1,4 @@
-"""Checkpoints of residual networks, beside the older ones, whose digests must go on holding."""
+"""Checkpoints of residual networks. Older checkpoints must keep their digests."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_it_comes_back_whole_and_serves(path: Path) -> None:
+def test_saved_network_loads_and_verifies(path: Path) -> None:
     checkpoint = load(path)
     assert checkpoint.header.network == SLIM
     assert checkpoint.header.operating_points == (POINT,)
@@ -55,7 +55,7 @@ def test_it_comes_back_whole_and_serves(path: Path) -> None:
     assert (verifier.compare(embeddings[:2], embeddings[2:]) == verifier.compare(embeddings[2:], embeddings[:2])).all()
 
 
-def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
+def test_colour_network_is_saved_and_needs_colour_crops(tmp_path: Path) -> None:
     coloured = SLIM.model_copy(update={"input_channels": 3, "grey_views": (0,)})
     preprocessing = PreprocessingConfig(side_px=SLIM.side_px, standardised=True, colour="rgb")
     described = describe().model_copy(update={"network": coloured, "preprocessing": preprocessing})
@@ -68,14 +68,14 @@ def test_a_network_of_coloured_pictures(tmp_path: Path) -> None:
         Description.model_validate({**dict(described), "network": SLIM})
 
 
-def test_grey_networks_are_described_as_before_there_were_coloured_ones() -> None:
+def test_grey_networks_omit_the_fields_of_colour_networks() -> None:
     assert not {"input_channels", "grey_views"} & set(SLIM.model_dump())
     assert not {"input_channels", "grey_views"} & set(SLIM.model_dump(mode="json"))
     mixed = SLIM.model_copy(update={"input_channels": 3, "grey_views": (1,)}).model_dump(mode="json")
     assert (mixed["input_channels"], mixed["grey_views"]) == (3, [1])
 
 
-def test_the_head_is_part_of_the_embedding_s_digest_and_operating_points_are_not(path: Path, tmp_path: Path) -> None:
+def test_embedding_digest_covers_the_head_not_operating_points(path: Path, tmp_path: Path) -> None:
     before = load(path).header
     changed = network().eval()
     changed.head.scale.fill_(2)
@@ -85,7 +85,7 @@ def test_the_head_is_part_of_the_embedding_s_digest_and_operating_points_are_not
     assert bare.checkpoint_sha256 != before.checkpoint_sha256
 
 
-def test_without_operating_points_a_header_is_as_it_was_before_there_were_any(checkpoint_path: Path) -> None:
+def test_header_omits_absent_operating_points(checkpoint_path: Path) -> None:
     header = read_header(checkpoint_path)
     assert "operating_points" not in header
     assert "kind" not in header["network"]
@@ -93,21 +93,21 @@ def test_without_operating_points_a_header_is_as_it_was_before_there_were_any(ch
     assert "operating_points" not in json.loads(load(checkpoint_path).header.model_dump_json())
 
 
-def test_an_edited_operating_point_is_noticed(path: Path, tmp_path: Path) -> None:
+def test_edited_operating_point_is_refused(path: Path, tmp_path: Path) -> None:
     found = edited(path, tmp_path, lambda header: header["operating_points"][0].update(threshold=0.1))
     refused(found, "the header does not match its digest")
 
 
 @pytest.mark.parametrize("kind", ["transformer", None, 7])
-def test_a_network_of_another_kind_is_refused(path: Path, tmp_path: Path, kind: object) -> None:
+def test_unknown_kind_of_network_is_refused(path: Path, tmp_path: Path, kind: object) -> None:
     refused(edited(path, tmp_path, lambda header: header["network"].update(kind=kind)), "does not fit this version")
 
 
-def test_a_header_that_lost_its_kind_is_refused(path: Path, tmp_path: Path) -> None:
+def test_residual_header_without_a_kind_is_refused(path: Path, tmp_path: Path) -> None:
     refused(edited(path, tmp_path, lambda header: header["network"].pop("kind")), "does not fit this version")
 
 
-def test_a_threshold_above_identical_pictures_is_refused(tmp_path: Path) -> None:
+def test_unreachable_threshold_is_refused(tmp_path: Path) -> None:
     made = network(COSINE).eval()
     made.head.bias.fill_(-2)
     told = description(threshold=0.5).model_copy(update={"network": COSINE})
@@ -115,7 +115,7 @@ def test_a_threshold_above_identical_pictures_is_refused(tmp_path: Path) -> None
         save(tmp_path / "a", made, told)
 
 
-def test_sides_must_agree() -> None:
+def test_different_sides_are_refused() -> None:
     with pytest.raises(ValidationError, match="disagree on side_px"):
         Description(**{**dict(description()), "preprocessing": PreprocessingConfig()})
 

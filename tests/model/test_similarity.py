@@ -14,13 +14,13 @@ def test_similarity_is_the_sigmoid() -> None:
     assert similarity(logits).tolist() == pytest.approx(expected, abs=1e-15)
 
 
-def test_similarity_is_double_precision_and_has_the_shape_of_the_logits() -> None:
+def test_similarity_has_double_precision_and_the_shape_of_logits() -> None:
     result = similarity(torch.zeros(3))
     assert result.dtype == torch.float64
     assert result.shape == (3,)
 
 
-def test_sure_answers_stay_apart() -> None:
+def test_similarities_of_large_logits_differ() -> None:
     similarities = similarity(torch.tensor([18.0, 20.0, 25.0, 30.0])).tolist()
     assert similarities == sorted(set(similarities))
     assert similarities[-1] < 1
@@ -31,24 +31,24 @@ def test_extreme_logits_stay_between_0_and_1(logit: float) -> None:
     assert similarity(torch.tensor([logit])).item() == (1.0 if logit > 0 else 0.0)
 
 
-def test_a_similarity_at_the_threshold_is_the_same_person() -> None:
+def test_similarity_equal_to_the_threshold_is_the_same_person() -> None:
     assert decide(0.5, 0.5) == "same"
     assert decide(math.nextafter(0.5, 0), 0.5) == "different"
     assert decide(0.9, 0.5) == "same"
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, math.nan, math.inf])
-def test_a_threshold_lies_between_0_and_1(value: float) -> None:
+def test_threshold_outside_0_to_1_is_refused(value: float) -> None:
     with pytest.raises(ValidationError):
         Threshold(value=value, method="given", split="none", pairs=0)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
-def test_the_ends_are_thresholds(value: float) -> None:
+def test_0_and_1_are_valid_thresholds(value: float) -> None:
     assert Threshold(value=value, method="given", split="none", pairs=0).value == value
 
 
-def test_a_threshold_does_not_change() -> None:
+def test_threshold_is_immutable() -> None:
     threshold = Threshold(value=0.5, method="given", split="none", pairs=0)
     with pytest.raises(ValidationError):
         threshold.value = 0.6  # type: ignore[misc]
@@ -60,7 +60,7 @@ def curve(**changes: object) -> FalseMatchCurve:
 
 
 @pytest.mark.parametrize(("value", "rate"), [(0.0, 1.0), (0.1, 1.0), (0.5, 0.1), (0.7, 0.01), (0.9, 0.001), (1, 0.001)])
-def test_a_rate_is_interpolated_in_its_logarithm(value: float, rate: float) -> None:
+def test_rate_is_interpolated_in_its_logarithm(value: float, rate: float) -> None:
     assert curve().rate_at(value) == pytest.approx(rate)
 
 
@@ -74,6 +74,6 @@ def test_a_rate_is_interpolated_in_its_logarithm(value: float, rate: float) -> N
         {"thresholds": (0.1,), "rates": (1.0,)},
     ],
 )
-def test_what_is_no_curve_is_refused(changes: dict[str, object]) -> None:
+def test_invalid_curves_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         curve(**changes)

@@ -1,4 +1,4 @@
-"""A loaded checkpoint answers the same, whoever else asks and in whichever order."""
+"""A verifier gives the same results in any batch and order, and notices a changed network."""
 
 import math
 from collections.abc import Callable
@@ -29,18 +29,18 @@ def faces(count: int) -> Pixels:
 
 @pytest.fixture
 def checkpoint(checkpoint_path: Path) -> Checkpoint:
-    """The tiny checkpoint, for tests that damage it."""
+    """The tiny checkpoint, loaded for tests that damage it."""
     return load(checkpoint_path)
 
 
 def network_of(verifier: Verifier) -> SiameseNetwork:
-    """The network that a verifier computes with."""
+    """The verifier's network."""
     assert isinstance(verifier.embedder, TorchEmbedder)
     assert isinstance(verifier.embedder.network, SiameseNetwork)
     return verifier.embedder.network
 
 
-def test_embeddings_and_similarities_have_their_shapes_types_and_ranges(verifier: Verifier) -> None:
+def test_results_have_the_documented_shapes_types_and_ranges(verifier: Verifier) -> None:
     embeddings = verifier.embed(faces(3))
     assert embeddings.dtype == np.float32
     assert embeddings.shape == (3, verifier.header.network.dimension)
@@ -50,7 +50,7 @@ def test_embeddings_and_similarities_have_their_shapes_types_and_ranges(verifier
     assert ((similarities > 0) & (similarities < 1)).all()
 
 
-def test_the_answers_are_the_networks(verifier: Verifier, checkpoint: Checkpoint) -> None:
+def test_results_equal_those_of_the_restored_network(verifier: Verifier, checkpoint: Checkpoint) -> None:
     pixels = faces(4)
     images = normalise(to_unit(torch.from_numpy(pixels)), checkpoint.header.preprocessing)
     network = restore(checkpoint)
@@ -61,7 +61,7 @@ def test_the_answers_are_the_networks(verifier: Verifier, checkpoint: Checkpoint
     assert np.abs(verifier.compare(embeddings[:2], embeddings[2:]) - scores).max() <= 1e-5
 
 
-def test_the_batch_does_not_matter(verifier: Verifier) -> None:
+def test_results_do_not_depend_on_the_batch(verifier: Verifier) -> None:
     pixels = faces(16)
     together = verifier.embed(pixels)
     alone = np.concatenate([verifier.embed(pixels[i : i + 1]) for i in range(16)])
@@ -75,28 +75,28 @@ def test_the_batch_does_not_matter(verifier: Verifier) -> None:
         assert abs(similarities[i] - single[0]) <= 1e-5
 
 
-def test_the_order_of_a_pair_does_not_matter(verifier: Verifier) -> None:
+def test_similarity_is_symmetric(verifier: Verifier) -> None:
     embeddings = verifier.embed(faces(8))
     left, right = embeddings[:4], embeddings[4:]
     assert np.array_equal(verifier.compare(left, right), verifier.compare(right, left))
 
 
-def test_the_same_picture_twice_gives_the_same_embedding(verifier: Verifier) -> None:
+def test_embedding_is_deterministic(verifier: Verifier) -> None:
     assert np.array_equal(verifier.embed(faces(4)), verifier.embed(faces(4)))
 
 
-def test_identical_pictures_score_the_sigmoid_of_the_bias(verifier: Verifier, checkpoint: Checkpoint) -> None:
+def test_identical_crops_score_the_sigmoid_of_the_bias(verifier: Verifier, checkpoint: Checkpoint) -> None:
     embeddings = verifier.embed(faces(4))
     expected = 1 / (1 + math.exp(-checkpoint.tensors["comparison.bias"].item()))
     assert verifier.compare(embeddings, embeddings).tolist() == pytest.approx([expected] * 4, abs=1e-12)
     assert (verifier.compare(embeddings[:2], embeddings[2:]) < expected).all()
 
 
-def test_a_sound_network_sings_as_the_canary_did(checkpoint: Checkpoint) -> None:
+def test_canary_passes_for_an_unchanged_network(checkpoint: Checkpoint) -> None:
     Verifier.of(checkpoint, "cpu").check_canary()
 
 
-def test_the_canary_pair_is_two_different_pictures() -> None:
+def test_canary_pair_has_two_different_crops() -> None:
     pair = canary_pair((1, 105))
     assert pair.dtype == np.uint8
     assert pair.shape == (2, 105, 105)
@@ -107,7 +107,7 @@ def test_the_canary_pair_is_two_different_pictures() -> None:
 
 
 @pytest.mark.parametrize("name", ["twin.0.weight", "twin.1.running_var", "fully_connected.weight", "comparison.bias"])
-def test_the_canary_tells_of_a_changed_weight(checkpoint: Checkpoint, name: str) -> None:
+def test_canary_fails_for_a_changed_weight(checkpoint: Checkpoint, name: str) -> None:
     checkpoint.tensors[name][...] *= 1.5
     verifier = Verifier.of(checkpoint, "cpu")
     with pytest.raises(CheckpointError, match=f"but the checkpoint records {verifier.header.canary_similarity:.6f}"):
@@ -115,10 +115,10 @@ def test_the_canary_tells_of_a_changed_weight(checkpoint: Checkpoint, name: str)
 
 
 @pytest.mark.parametrize("change", [lambda weight: weight.zero_(), lambda weight: weight.mul_(1.001)])
-def test_the_canary_tells_of_embeddings_that_its_score_does_not_show(
+def test_canary_fails_for_changed_embeddings_with_the_same_score(
     checkpoint: Checkpoint, change: Callable[[torch.Tensor], object]
 ) -> None:
-    """A similarity next to 1 stays there whatever the embeddings are."""
+    """A similarity near 1 stays there for other embeddings too."""
     checkpoint.tensors["comparison.bias"].fill(20)
     verifier = Verifier.of(recording(checkpoint, 1.0), "cpu")
     verifier.check_canary()
@@ -127,14 +127,14 @@ def test_the_canary_tells_of_embeddings_that_its_score_does_not_show(
         verifier.check_canary()
 
 
-def test_the_canary_tells_of_other_preprocessing(checkpoint: Checkpoint) -> None:
+def test_canary_fails_for_other_preprocessing(checkpoint: Checkpoint) -> None:
     header = checkpoint.header.model_copy(update={"preprocessing": PreprocessingConfig(mean=0.2)})
     with pytest.raises(CheckpointError, match="canary"):
         Verifier.of(Checkpoint(header=header, tensors=checkpoint.tensors), "cpu").check_canary()
 
 
 @pytest.mark.parametrize("sign", [-1, 1])
-def test_the_canary_may_be_off_by_a_ten_thousandth_on_a_cpu(checkpoint: Checkpoint, sign: int) -> None:
+def test_canary_tolerance_on_a_cpu_is_one_in_ten_thousand(checkpoint: Checkpoint, sign: int) -> None:
     recorded = checkpoint.header.canary_similarity
     almost, beyond = (recorded + sign * off for off in (0.9e-4, 1.1e-4))
     Verifier.of(recording(checkpoint, almost), "cpu").check_canary()
@@ -143,13 +143,13 @@ def test_the_canary_may_be_off_by_a_ten_thousandth_on_a_cpu(checkpoint: Checkpoi
 
 
 def recording(checkpoint: Checkpoint, similarity: float) -> Checkpoint:
-    """The checkpoint, had it another canary's score on record."""
+    """The checkpoint with another similarity of the canary pair in its header."""
     header = checkpoint.header.model_copy(update={"canary_similarity": similarity})
     return Checkpoint(header=header, tensors=checkpoint.tensors)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_broken_network_gives_no_answer(checkpoint: Checkpoint, value: float) -> None:
+def test_values_that_are_not_finite_raise_errors(checkpoint: Checkpoint, value: float) -> None:
     verifier = Verifier.of(checkpoint, "cpu")
     sound = verifier.embed(faces(2))
     network_of(verifier).fully_connected.bias.fill_(value)
@@ -162,7 +162,7 @@ def test_a_broken_network_gives_no_answer(checkpoint: Checkpoint, value: float) 
         verifier.check_canary()
 
 
-def test_one_broken_answer_in_a_batch_is_noticed(verifier: Verifier) -> None:
+def test_one_bad_similarity_in_a_batch_raises(verifier: Verifier) -> None:
     sound = verifier.embed(faces(3))
     broken = sound.copy()
     broken[1, 0] = math.nan

@@ -1,4 +1,4 @@
-"""The similarity transform of least squares, and pictures that go through it."""
+"""The least-squares similarity transform, and warping pictures with it."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def similarity(
 
 
 def about(centre: tuple[float, float], scale: float = 1.0, tilt_deg: float = 0.0) -> SimilarityTransform:
-    """Turned and scaled about a point."""
+    """A rotation and scaling about a point."""
     matrix = similarity(scale, tilt_deg).matrix
     return SimilarityTransform(matrix, np.array(centre) - matrix @ np.array(centre))
 
@@ -41,14 +41,14 @@ def slow_fit(source: Points, target: Points) -> SimilarityTransform:
 
 
 def spots(points: Points, side: int, deviation: float) -> Image.Image:
-    """A soft spot of light around each point, the first pixel's centre being at 0.5."""
+    """A soft spot of light around each point; the first pixel's centre is at 0.5."""
     places = np.arange(side) + 0.5
     rows, columns = (np.exp(-(((places - points[:, [axis]]) / deviation) ** 2) / 2) for axis in (1, 0))
     return Image.fromarray(np.rint(255 * (rows.T @ columns).clip(0, 1)).astype(np.uint8))
 
 
 def centres(picture: Pixels, near: Points, radius: int = 8) -> Points:
-    """The centre of light around each point; the first pixel's centre is at 0.5."""
+    """The centre of brightness around each point; the first pixel's centre is at 0.5."""
     found = []
     for x, y in np.floor(near).astype(int):
         part = picture[y - radius : y + radius + 1, x - radius : x + radius + 1].astype(float)
@@ -58,7 +58,7 @@ def centres(picture: Pixels, near: Points, radius: int = 8) -> Points:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_fits_as_plain_least_squares_do(seed: int) -> None:
+def test_fit_equals_least_squares(seed: int) -> None:
     draws = np.random.default_rng(seed)
     source = draws.uniform(0, 100, (5, 2))
     target = similarity(draws.uniform(0.1, 4), draws.uniform(-90, 90), (30, -7))(source) + draws.normal(0, 6, (5, 2))
@@ -68,7 +68,7 @@ def test_fits_as_plain_least_squares_do(seed: int) -> None:
 
 
 @pytest.mark.parametrize("tilt", [-179, -90, -20, 0, 45, 180])
-def test_finds_the_transform_that_was_applied(tilt: float) -> None:
+def test_fit_finds_the_applied_transform(tilt: float) -> None:
     applied = similarity(2.5, tilt, (-40, 12))
     source = np.array(TEMPLATE) * 80
     found = fit_similarity(source, applied(source))
@@ -77,21 +77,21 @@ def test_finds_the_transform_that_was_applied(tilt: float) -> None:
     assert found.scale == pytest.approx(2.5)
 
 
-def test_never_mirrors() -> None:
+def test_fit_never_reflects() -> None:
     source = np.array(TEMPLATE)
     found = fit_similarity(source, source * [-1, 1])
     assert np.linalg.det(found.matrix) > 0
     assert np.allclose(found.matrix[0], [found.matrix[1, 1], -found.matrix[1, 0]])
 
 
-def test_the_inverse_undoes_it() -> None:
+def test_inverse_undoes_the_transform() -> None:
     points = np.random.default_rng(0).uniform(-50, 50, (7, 2))
     transform = similarity(0.3, 33, (5, -9))
     assert np.allclose(transform.inverse()(transform(points)), points)
     assert np.allclose(transform(transform.inverse()(points)), points)
 
 
-def test_a_template_goes_to_the_middle_of_its_frame() -> None:
+def test_template_points_scale_with_side_and_crop() -> None:
     alignment = Alignment(template=TEMPLATE, detector_sha256="")
     assert np.allclose(alignment.points(200), np.array(TEMPLATE) * 200)
     cropped = alignment.points(100, crop=0.5)
@@ -99,27 +99,27 @@ def test_a_template_goes_to_the_middle_of_its_frame() -> None:
 
 
 @pytest.mark.parametrize("template", [TEMPLATE[:4], (*TEMPLATE, (0.1, 0.1)), (TEMPLATE[0], *TEMPLATE[:4])])
-def test_a_template_has_five_different_points(template: tuple[tuple[float, float], ...]) -> None:
+def test_template_needs_five_different_points(template: tuple[tuple[float, float], ...]) -> None:
     with pytest.raises(ValidationError):
         Alignment(template=template, detector_sha256="")
 
 
-def test_nothing_to_do_changes_little() -> None:
+def test_identity_changes_little() -> None:
     assert difference(warp(GREY, similarity(), 120), np.asarray(GREY)[:, :120]) < 1
 
 
-def test_a_shift_by_whole_pixels_takes_the_same_pixels_from_elsewhere() -> None:
+def test_shift_by_whole_pixels_keeps_the_pixels() -> None:
     whole = warp(GREY, similarity(), 120)
     assert np.array_equal(warp(GREY, similarity(shift=(-30, -15)), 80)[1:, 1:], whole[16:95, 31:110])
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 8])
-def test_a_reduction_by_whole_pixels_is_their_mean(factor: int) -> None:
+def test_reduction_by_whole_pixels_is_their_mean(factor: int) -> None:
     large = portrait(3, size=(120 * factor, 120 * factor)).convert("L")
     assert difference(warp(large, similarity(1 / factor), 120), np.asarray(large.reduce(factor))) < 1
 
 
-def test_a_quarter_turn() -> None:
+def test_quarter_turn_equals_transpose() -> None:
     square = GREY.crop((0, 0, 100, 100))
     turned = warp(square, about((50, 50), tilt_deg=90), 100)
     assert difference(turned, warp(square.transpose(Image.Transpose.ROTATE_270), similarity(), 100)) < 0.1
@@ -127,7 +127,7 @@ def test_a_quarter_turn() -> None:
 
 @pytest.mark.parametrize("tilt", [-20, 7, 45])
 @pytest.mark.parametrize("scale", [0.07, 0.2, 0.5, 0.9, 1.0, 1.7])
-def test_points_and_pixels_go_the_same_way(scale: float, tilt: float) -> None:
+def test_points_and_pixels_move_alike(scale: float, tilt: float) -> None:
     wanted = np.array([(40.3, 38.8), (80.0, 40.5), (59.5, 60.0), (45.1, 81.4), (77.7, 78.2)])
     side = round(180 / scale)
     matrix = similarity(scale, tilt).matrix
@@ -137,7 +137,7 @@ def test_points_and_pixels_go_the_same_way(scale: float, tilt: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [1 / 2, 1 / 3.3, 1 / 7, 1 / 20])
-def test_a_fine_pattern_becomes_grey(scale: float) -> None:
+def test_fine_pattern_becomes_grey(scale: float) -> None:
     side = round(80 / scale)
     board = Image.fromarray((np.indices((side, side)).sum(axis=0) % 2 * 255).astype(np.uint8))
     matrix = similarity(scale, 17).matrix
@@ -147,7 +147,7 @@ def test_a_fine_pattern_becomes_grey(scale: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.2, 0.9, 1.7])
-def test_a_coloured_picture_is_its_channels_side_by_side(scale: float) -> None:
+def test_colour_channels_are_warped_alike(scale: float) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     picture = Image.fromarray(noise)
     transform = similarity(scale, 20)
@@ -157,7 +157,7 @@ def test_a_coloured_picture_is_its_channels_side_by_side(scale: float) -> None:
         assert np.array_equal(warped[..., number], warp(channel, transform, 50))
 
 
-def test_beyond_the_edges_they_are_repeated() -> None:
+def test_edges_are_repeated() -> None:
     ramp = Image.linear_gradient("L")
     beyond = warp(ramp, similarity(shift=(20, 20)), 300)
     assert np.abs(beyond[:20].astype(int) - beyond[0, 0]).max() == 0
@@ -167,10 +167,10 @@ def test_beyond_the_edges_they_are_repeated() -> None:
 
 
 @pytest.mark.parametrize("shift", [(500, 500), (-5000, 0), (0, 90000)])
-def test_a_picture_that_is_not_shown_at_all_is_its_edge(shift: tuple[float, float]) -> None:
+def test_picture_outside_the_frame_gives_its_edge(shift: tuple[float, float]) -> None:
     assert np.ptp(warp(Image.new("L", (64, 48), 77), similarity(shift=shift), 30)) == 0
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1)])
-def test_thin_pictures(size: tuple[int, int]) -> None:
+def test_thin_pictures_are_warped(size: tuple[int, int]) -> None:
     assert (warp(Image.new("L", size, 50), similarity(0.4, 10), 50) == 50).all()

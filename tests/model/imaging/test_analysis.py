@@ -1,4 +1,4 @@
-"""How many faces the images of a request may have, and what is not done for those that are too many."""
+"""The limit of faces in a request, and that excess faces cost no alignment."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from tests.app.support.crowds import CROWD
 from training.learning.experiments import ALIGNED
 
 
-def test_an_image_that_has_too_many_by_itself_takes_none() -> None:
+def test_image_with_too_many_faces_takes_no_allowance() -> None:
     faces = FaceAllowance(4)
     with pytest.raises(TooManyFaces, match="there are 5 faces, and a request may have 4") as raised:
         faces.take(5)
@@ -19,7 +19,7 @@ def test_an_image_that_has_too_many_by_itself_takes_none() -> None:
     faces.take(4)
 
 
-def test_images_that_have_too_many_together() -> None:
+def test_images_with_too_many_faces_together_are_refused() -> None:
     faces = FaceAllowance(4)
     faces.take(2)
     faces.take(2)
@@ -29,7 +29,7 @@ def test_images_that_have_too_many_together() -> None:
 
 
 @pytest.mark.parametrize(("taken", "straightened"), [(1, 3), (2, 0)])
-def test_faces_are_counted_before_they_are_straightened(
+def test_faces_are_counted_before_they_are_aligned(
     finder: FaceFinder, monkeypatch: pytest.MonkeyPatch, taken: int, straightened: int
 ) -> None:
     crops: list[Crop] = []

@@ -1,4 +1,4 @@
-"""Which face is taken of a photograph, and how it is straightened; and what a picture without one is."""
+"""The choice of a face, its alignment, and crops of whole photos."""
 
 import dataclasses
 
@@ -35,18 +35,18 @@ def photograph_of(picture: Image.Image) -> Photo:
 
 @pytest.fixture(scope="module")
 def crowd() -> Photo:
-    """The largest face on the left, the middle one in the middle, the smallest on the right."""
+    """The largest face is on the left, the second in the middle, the smallest on the right."""
     return photograph_of(scene(beheld(1, 130, 200, 50), beheld(2, 320, 260, 40), beheld(3, 540, 200, 30)))
 
 
 @pytest.mark.parametrize(("choice", "x"), [("largest", 130), ("center", 320)])
-def test_which_of_several_faces(crowd: Photo, finder: FaceFinder, choice: FaceChoice, x: float) -> None:
+def test_choice_selects_one_of_several_faces(crowd: Photo, finder: FaceFinder, choice: FaceChoice, x: float) -> None:
     faces = find_faces(crowd, finder)
     assert len(faces) == 3
     assert faces[choose(faces, choice, crowd)].landmarks.mean(axis=0)[0] == pytest.approx(x, abs=10)
 
 
-def test_the_only_face(crowd: Photo, finder: FaceFinder) -> None:
+def test_only_refuses_several_faces(crowd: Photo, finder: FaceFinder) -> None:
     faces = find_faces(crowd, finder)
     assert choose(faces[:1], "only", crowd) == 0
     with pytest.raises(SeveralFaces, match="3 faces"):
@@ -54,14 +54,14 @@ def test_the_only_face(crowd: Photo, finder: FaceFinder) -> None:
 
 
 @pytest.mark.parametrize("choice", ["largest", "center", "only"])
-def test_no_face_is_never_the_whole_picture(crowd: Photo, finder: FaceFinder, choice: FaceChoice) -> None:
+def test_photo_without_a_face_is_refused(crowd: Photo, finder: FaceFinder, choice: FaceChoice) -> None:
     with pytest.raises(NoFace):
         choose([], choice, crowd)
     with pytest.raises(NoFace):
         prepare(encode(Image.new("L", (200, 200), 90)), ALIGNED, finder=finder, choice=choice)
 
 
-def test_a_straightened_face_stands_in_the_template(finder: FaceFinder) -> None:
+def test_aligned_face_matches_the_template(finder: FaceFinder) -> None:
     photograph = photograph_of(scene(beheld(1, tilt_deg=15)))
     config = ALIGNED.model_copy(update={"side_px": 315})
     crop = align(photograph, find_faces(photograph, finder)[0], config, finder)
@@ -70,7 +70,7 @@ def test_a_straightened_face_stands_in_the_template(finder: FaceFinder) -> None:
     assert np.abs(again.landmarks - wanted).max() < 0.25 * (wanted[1, 0] - wanted[0, 0])
 
 
-def test_prepare_is_finding_choosing_and_straightening(crowd: Photo, finder: FaceFinder) -> None:
+def test_prepare_finds_chooses_and_aligns(crowd: Photo, finder: FaceFinder) -> None:
     faces = find_faces(crowd, finder)
     data = encode(crowd.grey)
     choices: list[FaceChoice] = ["largest", "center"]
@@ -80,13 +80,13 @@ def test_prepare_is_finding_choosing_and_straightening(crowd: Photo, finder: Fac
     assert np.array_equal(prepare(data, ALIGNED), prepare(data, ALIGNED, finder=finder))
 
 
-def test_prepare_without_alignment_takes_the_whole_picture() -> None:
+def test_prepare_without_alignment_takes_the_whole_photo() -> None:
     data = encode(portrait(1))
     assert np.array_equal(prepare(data, WHOLE), resize(decode(data, WHOLE), WHOLE))
 
 
 @pytest.mark.parametrize("crop", [1.0, 0.6])
-def test_the_middle_of_a_whole_picture_is_shrunk(crop: float) -> None:
+def test_middle_of_a_whole_photo_is_resized(crop: float) -> None:
     grey = portrait(1, size=(200, 100)).convert("L")
     config = PreprocessingConfig(crop=crop)
     margin = (1 - crop) / 2
@@ -95,7 +95,7 @@ def test_the_middle_of_a_whole_picture_is_shrunk(crop: float) -> None:
     assert np.array_equal(resize(photograph_of(grey), config), np.asarray(expected))
 
 
-def test_another_detector_than_the_checkpoint_s_is_refused(finder: FaceFinder) -> None:
+def test_other_detectors_are_refused(finder: FaceFinder) -> None:
     require_detector(ALIGNED, finder)
     require_detector(WHOLE, finder)
     foreign = Alignment(template=LFW_ALIGNMENT.template, detector_sha256="0" * 64)
@@ -107,12 +107,12 @@ def test_another_detector_than_the_checkpoint_s_is_refused(finder: FaceFinder) -
     assert "0" * 12 in message
 
 
-def test_a_face_with_too_few_pixels_is_an_error(finder: FaceFinder) -> None:
+def test_small_face_is_refused(finder: FaceFinder) -> None:
     with pytest.raises(FaceTooSmall, match=r"9\.0 pixels between the eyes, 10 are needed"):
         prepare(encode(too_small()), ALIGNED, finder=finder)
 
 
-def test_the_least_size_itself_is_enough() -> None:
+def test_smallest_allowed_face_is_accepted() -> None:
     least = Quality(inter_eye_px=MIN_INTER_EYE_PX, sharpness=0, brightness=0, roll_deg=0, yaw_deg=0)
     require_size(least)
     with pytest.raises(FaceTooSmall):

@@ -1,4 +1,4 @@
-"""What decoding takes for a pixel of the file, grey or in colour, upright or turned: what docs/operations.md states."""
+"""Decoding takes no more memory per pixel of the file than docs/operations.md states."""
 
 import json
 import os
@@ -35,8 +35,9 @@ print(json.dumps(found))
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="the system cannot forget a memory peak")
-def test_no_format_takes_more_than_is_stated() -> None:
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed is given back, and counts again
+def test_decoding_stays_within_the_documented_memory() -> None:
+    # Makes the allocator return freed memory to the system, so that its reuse counts.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     command = [sys.executable, "-c", CHILD, json.dumps(SIZE)]
     found = json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
     assert len(found) == 4 * len(FORMS)

@@ -1,4 +1,4 @@
-"""Finding faces: drawn heads are found where they are, and nothing else is."""
+"""Face detection: drawn heads are found in their places, and nothing else is."""
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ def grey(*heads: Placed, size: tuple[int, int] = (640, 480)) -> Pixels:
 
 
 def off(face: Face, placed: Placed) -> float:
-    """How far the worst landmark is from where it was drawn, in distances between the eyes."""
+    """The error of the worst landmark, in distances between the eyes."""
     return float(np.abs(face.landmarks - placed.landmarks).max() / placed.inter_eye_px)
 
 
@@ -30,20 +30,20 @@ def values(faces: list[Face]) -> list[tuple[float, ...]]:
 
 
 @pytest.mark.parametrize("person", range(6))
-def test_a_drawn_face_is_found_where_it_was_drawn(finder: FaceFinder, person: int) -> None:
+def test_drawn_face_is_found_in_its_place(finder: FaceFinder, person: int) -> None:
     [face] = finder.find(grey(beheld(person)))
     assert face.score > 0.85
     assert off(face, beheld(person)) < 0.3
 
 
 @pytest.mark.parametrize("tilt", [-30, -20, 20, 30])
-def test_a_tilted_face_is_found_nearly_where_it_was_drawn(finder: FaceFinder, tilt: float) -> None:
+def test_tilted_face_is_found_near_its_place(finder: FaceFinder, tilt: float) -> None:
     [face] = finder.find(grey(beheld(0, tilt_deg=tilt)))
     assert face.score > 0.8
     assert off(face, beheld(0, tilt_deg=tilt)) < 0.6
 
 
-def test_what_is_said_of_a_face(finder: FaceFinder) -> None:
+def test_face_has_consistent_box_landmarks_and_score(finder: FaceFinder) -> None:
     placed = beheld(0)
     [face] = finder.find(grey(placed))
     x, y, width, height = face.box
@@ -55,7 +55,7 @@ def test_what_is_said_of_a_face(finder: FaceFinder) -> None:
     assert 0 < face.score <= 1
 
 
-def test_a_small_face_beside_a_large_one_is_found_where_small_ones_are_asked_for(finder: FaceFinder) -> None:
+def test_include_small_finds_a_small_face_next_to_a_large_one(finder: FaceFinder) -> None:
     large, small = beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42)
     picture = grey(large, small, size=(2400, 1600))
     usual, every = finder.find(picture), finder.find(picture, include_small=True)
@@ -65,7 +65,7 @@ def test_a_small_face_beside_a_large_one_is_found_where_small_ones_are_asked_for
     assert off(every[1], small) < 0.25
 
 
-def test_a_face_that_fills_the_picture_is_not_missed_for_a_small_one(finder: FaceFinder) -> None:
+def test_small_face_does_not_hide_one_that_fills_the_picture(finder: FaceFinder) -> None:
     close, small = beheld(0, 500, 420, 580), beheld(1, 930, 70, 36)
     first, *others = finder.find(grey(close, small, size=(1000, 1000)))
     assert off(first, close) < 0.3
@@ -73,7 +73,7 @@ def test_a_face_that_fills_the_picture_is_not_missed_for_a_small_one(finder: Fac
     assert off(others[0], small) < 0.3
 
 
-def test_several_faces_come_the_largest_first(finder: FaceFinder) -> None:
+def test_faces_are_sorted_by_size(finder: FaceFinder) -> None:
     small, large, middle = beheld(1, 100, 100, 24), beheld(2, 300, 250, 56), beheld(3, 530, 200, 36)
     faces = finder.find(grey(small, large, middle))
     assert len(faces) == 3
@@ -89,20 +89,20 @@ def test_faces_of_every_size_are_found(finder: FaceFinder, inter_eye_px: float) 
     assert off(faces[0], placed) < 0.25
 
 
-def test_a_small_face_in_a_large_picture_is_found_in_a_second_search(finder: FaceFinder) -> None:
+def test_second_search_finds_a_small_face_in_a_large_picture(finder: FaceFinder) -> None:
     placed = beheld(0, x=1500, y=900, inter_eye_px=40)
     [face] = finder.find(grey(placed, size=(2400, 1600)))
     assert off(face, placed) < 0.3
 
 
-def test_a_face_that_fills_its_picture_is_found(finder: FaceFinder) -> None:
+def test_face_that_fills_the_picture_is_found(finder: FaceFinder) -> None:
     placed = beheld(0, x=500, y=380, inter_eye_px=480)
     faces = finder.find(grey(placed, size=(1000, 1000)))
     assert faces
     assert off(faces[0], placed) < 0.3
 
 
-def test_a_face_beyond_the_edge_is_still_whole(finder: FaceFinder) -> None:
+def test_box_reaches_beyond_the_edge(finder: FaceFinder) -> None:
     [face] = finder.find(grey(beheld(0, x=40, inter_eye_px=60)))
     assert face.box[0] < 0
 
@@ -123,8 +123,8 @@ def test_a_face_beyond_the_edge_is_still_whole(finder: FaceFinder) -> None:
     ],
 )
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_an_empty_picture_of_any_shape_has_no_face(finder: FaceFinder, shape: tuple[int, int], shade: int) -> None:
-    assert finder.find(grey(beheld(0)))  # OpenCV's memory has a face in it
+def test_uniform_picture_of_any_shape_has_no_face(finder: FaceFinder, shape: tuple[int, int], shade: int) -> None:
+    assert finder.find(grey(beheld(0)))  # leaves a face in the detector's memory
     assert finder.find(np.full(shape, shade, np.uint8)) == []
 
 
@@ -134,19 +134,19 @@ def test_noise_has_no_face(finder: FaceFinder, shape: tuple[int, int]) -> None:
         assert finder.find(np.random.default_rng(seed).integers(0, 256, shape, np.uint8)) == []
 
 
-def test_a_picture_may_be_a_view_of_another(finder: FaceFinder) -> None:
+def test_picture_need_not_be_contiguous(finder: FaceFinder) -> None:
     wide = grey(beheld(0), size=(700, 480))
     assert values(finder.find(wide[:, :640])) == values(finder.find(np.ascontiguousarray(wide[:, :640])))
 
 
-def test_looking_again_finds_the_same(finder: FaceFinder) -> None:
+def test_repeated_search_finds_the_same(finder: FaceFinder) -> None:
     picture = grey(beheld(0), beheld(1, 120, 120, 30))
     first = values(finder.find(picture))
     finder.find(np.zeros((100, 300), np.uint8))
     assert values(finder.find(picture)) == first
 
 
-def test_threads_side_by_side_find_what_one_finds_alone(finder: FaceFinder) -> None:
+def test_concurrent_searches_find_the_same(finder: FaceFinder) -> None:
     pictures = [grey(beheld(n % 5, 200 + 10 * n, 200, 30 + 3 * n), size=(500 + 20 * n, 420)) for n in range(12)]
     alone = [values(finder.find(picture)) for picture in pictures]
     assert all(alone)
@@ -155,12 +155,12 @@ def test_threads_side_by_side_find_what_one_finds_alone(finder: FaceFinder) -> N
     assert together == alone * 3
 
 
-def test_the_digest_is_of_the_installed_file_and_the_one_the_template_was_measured_with(finder: FaceFinder) -> None:
+def test_digest_is_of_the_installed_file_and_in_the_template(finder: FaceFinder) -> None:
     assert finder.sha256 == hashlib.sha256(installed_detector().read_bytes()).hexdigest()
     assert finder.sha256 == LFW_ALIGNMENT.detector_sha256
 
 
-def test_the_same_file_elsewhere_is_the_same_detector(finder: FaceFinder, tmp_path: Path) -> None:
+def test_copied_file_is_the_same_detector(finder: FaceFinder, tmp_path: Path) -> None:
     path = tmp_path / "copy.onnx"
     path.write_bytes(installed_detector().read_bytes())
     copy = FaceFinder(path)
@@ -177,23 +177,23 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_missing_file_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refused(tmp_path / "missing.onnx")
 
 
-def test_a_folder_is_refused(tmp_path: Path) -> None:
+def test_folder_is_refused(tmp_path: Path) -> None:
     assert "cannot be read" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a network", bytes(10_000)], ids=["empty", "text", "zeros"])
-def test_a_foreign_file_is_refused(tmp_path: Path, data: bytes) -> None:
+def test_foreign_file_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "foreign.onnx"
     path.write_bytes(data)
     assert "not a YuNet face detector" in refused(path)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+def test_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     data = installed_detector().read_bytes()
     path = tmp_path / "truncated.onnx"
     path.write_bytes(data[: int(share * len(data))])

@@ -1,4 +1,4 @@
-"""Pictures that others collected to break decoders; FACEPAIR_HOSTILE_IMAGES names their folder."""
+"""Public collections of images that break decoders; FACEPAIR_HOSTILE_IMAGES names their folder."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ CONFIG = PreprocessingConfig()
 NO_LOWER_LIMIT = ImageLimits(min_side_px=1)
 OURS = {".jpg", ".jpeg", ".png", ".webp"}
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged metadata
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about damaged metadata
 
 
 def test_every_file_is_decoded_or_refused(hostile: Path) -> None:
@@ -30,7 +30,7 @@ def test_every_file_is_decoded_or_refused(hostile: Path) -> None:
     assert decoded > 300
 
 
-def test_the_suites_good_files_are_decoded_and_its_broken_ones_refused(hostile: Path) -> None:
+def test_pngsuite_valid_files_decode_and_broken_ones_are_refused(hostile: Path) -> None:
     files = sorted((hostile / "pngsuite").rglob("*.png"))
     assert len(files) > 100
     taken = []
@@ -44,7 +44,7 @@ def test_the_suites_good_files_are_decoded_and_its_broken_ones_refused(hostile: 
 
 
 @pytest.mark.parametrize("scene", ["Landscape", "Portrait"])
-def test_all_orientations_of_a_scene_show_the_same_picture(hostile: Path, scene: str) -> None:
+def test_all_orientations_of_a_scene_give_the_same_photo(hostile: Path, scene: str) -> None:
     files = [hostile / "exif-orientation" / f"{scene}_{number}.jpg" for number in range(9)]
     photographs = [decode(path.read_bytes(), CONFIG) for path in files]
     assert len({(each.width_px, each.height_px) for each in photographs}) == 1
@@ -53,8 +53,8 @@ def test_all_orientations_of_a_scene_show_the_same_picture(hostile: Path, scene:
         assert difference(prepare(path.read_bytes(), CONFIG), first) < 1, path
 
 
-def test_another_decoder_sees_the_same_pictures(hostile: Path) -> None:
-    """image-rs ships what its own decoder made of each file, as a plain PNG."""
+def test_photos_equal_those_of_image_rs(hostile: Path) -> None:
+    """image-rs contains a plain PNG of what its own decoder makes of each file."""
     tests = hostile / "image-rs" / "tests"
     compared = 0
     for path in sorted(path for path in (tests / "images").rglob("*") if path.suffix in OURS):

@@ -1,4 +1,4 @@
-"""Damaged files of every kind are decoded or refused with an ImageError; nothing else happens."""
+"""Damaged files of every kind are decoded or refused with an ImageError."""
 
 import contextlib
 
@@ -36,10 +36,10 @@ FILES = [
 
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
-    """A good file with up to eight cuts, insertions and overwritten stretches."""
+    """A valid file with up to eight cuts, insertions and overwritten parts."""
     data = bytearray(draw(st.sampled_from(FILES)))
     for _ in range(draw(st.integers(1, 8))):
-        # Headers are short and decide most, so positions near the start are drawn as often as all others.
+        # Headers are short but decide most, so half of the positions are near the start.
         start = draw(st.integers(0, 200) | st.integers(0, len(data)))
         removed = draw(st.sampled_from([0, 1, 1, 1, 2, 4, 50, 10_000]))
         data[start : start + removed] = draw(st.binary(max_size=8))
@@ -53,7 +53,7 @@ def decode_or_refuse(data: bytes) -> None:
         assert resize(photograph, CONFIG).shape == (105, 105)
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged metadata
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about damaged metadata
 @settings(max_examples=400, deadline=None, derandomize=True, database=None)
 @given(damaged())
 def test_damaged_files(data: bytes) -> None:
@@ -62,10 +62,10 @@ def test_damaged_files(data: bytes) -> None:
 
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP"]), st.binary(max_size=300))
-def test_random_bytes(start: bytes, rest: bytes) -> None:
+def test_random_bytes_are_decoded_or_refused(start: bytes, rest: bytes) -> None:
     decode_or_refuse(start + rest)
 
 
-def test_the_undamaged_files_decode() -> None:
+def test_undamaged_files_decode() -> None:
     for data in FILES:
         assert decode(data, CONFIG, LIMITS).grey.size == (64, 64)

@@ -1,4 +1,4 @@
-"""Pictures stand upright, whichever way the camera was held."""
+"""Photos are upright for every EXIF orientation."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ CONFIG = PreprocessingConfig()
 ORIENTATION = 0x0112
 UPRIGHT = portrait(3, size=(120, 80)).rotate(17)
 
-# How the upright picture (row by row from the top) lies in a file of each orientation.
+# How a file of each orientation stores the upright picture.
 STORED: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda up: up,
     2: lambda up: up[:, ::-1],
@@ -38,7 +38,7 @@ def stored(kind: str, orientation: int) -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("orientation", STORED)
-def test_every_orientation_stands_upright(kind: str, orientation: int) -> None:
+def test_every_orientation_becomes_upright(kind: str, orientation: int) -> None:
     photograph = decode(stored(kind, orientation), CONFIG)
     assert (photograph.width_px, photograph.height_px) == photograph.grey.size == UPRIGHT.size
     assert difference(np.asarray(photograph.grey), grey_values(UPRIGHT)) < 3
@@ -47,7 +47,7 @@ def test_every_orientation_stands_upright(kind: str, orientation: int) -> None:
     assert difference(np.asarray(coloured.picture), np.asarray(UPRIGHT)) < 5
 
 
-def test_a_reduced_jpeg_stands_upright_and_reports_the_size_of_its_file() -> None:
+def test_reduced_jpeg_is_upright_and_reports_its_full_size() -> None:
     exif = Image.Exif()
     exif[ORIENTATION] = 6
     photograph = decode(encode(portrait(3, size=(2400, 1800)), "JPEG", exif=exif), CONFIG)
@@ -73,9 +73,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of the EXIF data
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, about the EXIF data
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_good_picture_with_broken_exif_is_taken_as_it_lies(kind: str, name: str) -> None:
+def test_broken_exif_is_ignored(kind: str, name: str) -> None:
     photograph = decode(encode(UPRIGHT, kind, exif=BROKEN[name], quality=95), CONFIG)
     assert difference(np.asarray(photograph.grey), grey_values(UPRIGHT)) < 3

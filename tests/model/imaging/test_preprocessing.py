@@ -1,4 +1,4 @@
-"""Whatever a file's format and mode are, it ends as the picture that it looks like, grey or in colour."""
+"""All formats and modes give the same photo, in grey and in colour."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ DEEP = np.asarray(COLOUR, dtype=np.uint16) * 257
 OPAQUE = np.full((*DEEP.shape[:2], 1), 65535, dtype=np.uint16)
 DEEP_GREY = np.asarray(GREY, dtype=np.uint16)[..., None] * 257
 
-# name: (the file's bytes, the levels by which its grey may differ on average)
+# name: (the file's bytes, the allowed mean difference in grey levels)
 FILES: dict[str, tuple[bytes, float]] = {
     "jpeg": (encode(COLOUR, "JPEG", quality=95), 1.0),
     "jpeg-progressive": (encode(COLOUR, "JPEG", quality=95, progressive=True), 1.0),
@@ -48,7 +48,7 @@ FILES: dict[str, tuple[bytes, float]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_format_and_mode_ends_as_the_same_grey_picture(name: str) -> None:
+def test_every_format_and_mode_gives_the_same_grey_photo(name: str) -> None:
     data, tolerance = FILES[name]
     photograph = decode(data, CONFIG)
     assert photograph.grey.mode == "L"
@@ -58,7 +58,7 @@ def test_every_format_and_mode_ends_as_the_same_grey_picture(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_format_and_mode_ends_as_the_same_coloured_picture(name: str) -> None:
+def test_every_format_and_mode_gives_the_same_colour_photo(name: str) -> None:
     data, tolerance = FILES[name]
     photograph = decode(data, IN_COLOUR)
     expected = COLOUR.convert("L").convert("RGB") if "grey" in name else COLOUR
@@ -77,18 +77,18 @@ def test_colours_become_channels() -> None:
     assert normalise(unit, IN_COLOUR).shape == unit.shape
 
 
-def test_black_and_white() -> None:
+def test_bilevel_images_are_decoded() -> None:
     picture = GREY.convert("1")
     assert np.array_equal(np.asarray(decode(encode(picture), CONFIG).grey), np.asarray(picture) * 255)
 
 
-def test_16_bits_become_8_and_nothing_saturates() -> None:
+def test_16_bits_become_8_without_saturation() -> None:
     values = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64, 1)
     found = np.asarray(decode(deep_png(values), CONFIG).grey).astype(float)
     assert np.abs(found - values[..., 0] / 257).max() <= 1
 
 
-def test_a_large_jpeg_decoded_at_a_fraction_looks_like_the_whole() -> None:
+def test_reduced_jpeg_looks_like_the_full_one() -> None:
     picture = portrait(5, size=(2400, 1800))
     photograph = decode(encode(picture, "JPEG", quality=95), CONFIG)
     assert (photograph.width_px, photograph.height_px) == (2400, 1800)
@@ -99,20 +99,20 @@ def test_a_large_jpeg_decoded_at_a_fraction_looks_like_the_whole() -> None:
 
 
 @pytest.mark.parametrize("side_px", [66, 105, 200])
-def test_shrink_gives_a_square_of_the_networks_side(side_px: int) -> None:
+def test_resize_gives_a_square_of_the_configured_side(side_px: int) -> None:
     config = PreprocessingConfig(side_px=side_px)
     pixels = prepare(encode(portrait(1, size=(90, 140))), config)
     assert pixels.dtype == np.uint8
     assert pixels.shape == (side_px, side_px)
 
 
-def test_shrink_averages_what_it_leaves_out() -> None:
+def test_resize_is_antialiased() -> None:
     checkers: NDArray[np.uint8] = (np.indices((420, 420)).sum(axis=0) % 2 * 255).astype(np.uint8)
     pixels = prepare(encode(Image.fromarray(checkers)), CONFIG)
     assert np.abs(pixels.astype(float) - 127.5).max() <= 2
 
 
-def test_prepare_is_decode_and_shrink() -> None:
+def test_prepare_decodes_and_resizes() -> None:
     data = FILES["jpeg"][0]
     assert np.array_equal(prepare(data, CONFIG), resize(decode(data, CONFIG), CONFIG))
 
@@ -122,7 +122,7 @@ def loop(pixels: torch.Tensor, value: Callable[[int], float]) -> list[float]:
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.5, 0.5), (0.4, 0.2)])
-def test_to_unit_and_normalise_against_a_loop(mean: float, std: float) -> None:
+def test_to_unit_and_normalise_equal_a_loop(mean: float, std: float) -> None:
     pixels = torch.arange(256, dtype=torch.uint8).reshape(4, 8, 8)
     unit = to_unit(pixels)
     normal = normalise(unit, PreprocessingConfig(mean=mean, std=std))
@@ -137,7 +137,7 @@ def test_black_is_minus_one_and_white_is_one() -> None:
     assert normal.flatten().tolist() == [-1.0, 1.0]
 
 
-def test_a_crop_takes_the_middle_of_the_picture() -> None:
+def test_crop_takes_the_middle_of_the_photo() -> None:
     image = Image.new("L", (200, 100), 0)
     image.paste(255, (50, 25, 150, 75))
     config = PreprocessingConfig(side_px=50, crop=0.5)
@@ -145,7 +145,7 @@ def test_a_crop_takes_the_middle_of_the_picture() -> None:
     assert prepare(encode(image), PreprocessingConfig(side_px=50)).mean() < 70
 
 
-def test_standardised_pictures_have_mean_0_and_deviation_1_whatever_their_light() -> None:
+def test_standardised_crops_have_mean_0_and_deviation_1() -> None:
     config = PreprocessingConfig(standardised=True)
     image = torch.rand(1, 1, 105, 105, generator=torch.Generator().manual_seed(0))
     dark = normalise(torch.cat([image, image * 0.5 + 0.1]), config)
@@ -155,7 +155,7 @@ def test_standardised_pictures_have_mean_0_and_deviation_1_whatever_their_light(
     assert normalise(torch.full((1, 1, 4, 4), 0.5), config).abs().max() == 0
 
 
-def test_later_fields_leave_the_digest_of_older_checkpoints_alone() -> None:
+def test_later_fields_are_omitted_at_their_defaults() -> None:
     assert PreprocessingConfig().model_dump().keys().isdisjoint({"crop", "standardised"})
     changed = PreprocessingConfig(crop=0.5, standardised=True)
     assert changed.model_dump()["crop"] == 0.5

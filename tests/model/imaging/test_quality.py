@@ -1,4 +1,4 @@
-"""What is measured of a face, and when it is worth a warning."""
+"""The measures of a face and their warnings."""
 
 import dataclasses
 
@@ -29,7 +29,7 @@ WANTED_PX = 30.0
 
 
 def turned(yaw_deg: float) -> Points:
-    """The drawn landmarks, seen after the head was turned: the nose stands out before the rest."""
+    """The drawn landmarks after a turn of the head; the nose is in front of the others."""
     yaw = np.radians(yaw_deg)
     depth = np.array([0, 0, NOSE_DEPTH, 0, 0])
     return np.column_stack([DRAWN[:, 0] * np.cos(yaw) + depth * np.sin(yaw), DRAWN[:, 1]]) * 50
@@ -47,39 +47,39 @@ def picture(blur: float = 0.0) -> Pixels:
 
 
 @pytest.mark.parametrize("yaw", [-60, -30, -10, 0, 10, 30, 60])
-def test_yaw_is_that_of_a_turned_head(yaw: float) -> None:
+def test_yaw_is_the_angle_of_the_head(yaw: float) -> None:
     assert measure_face(turned(yaw), 1, FLAT).yaw_deg == pytest.approx(yaw, abs=0.01)
 
 
 @pytest.mark.parametrize("tilt", [-30, 10, 45])
 @pytest.mark.parametrize("yaw", [-40, 0, 20])
-def test_yaw_and_roll_are_told_apart(yaw: float, tilt: float) -> None:
+def test_yaw_and_roll_are_independent(yaw: float, tilt: float) -> None:
     quality = measure_face(tilted(turned(yaw), tilt), 1, FLAT)
     assert quality.yaw_deg == pytest.approx(yaw, abs=0.01)
     assert quality.roll_deg == pytest.approx(tilt, abs=0.01)
 
 
-def test_a_mirrored_face_is_turned_the_other_way() -> None:
+def test_mirrored_face_has_the_opposite_yaw() -> None:
     mirrored = turned(25)[MIRRORED] * [-1, 1]
     assert measure_face(mirrored, 1, FLAT).yaw_deg == pytest.approx(-25, abs=0.01)
 
 
-def test_a_face_upside_down_is_rolled_by_half_a_turn() -> None:
+def test_upside_down_face_has_a_roll_of_180_degrees() -> None:
     assert abs(measure_face(tilted(turned(0), 180), 1, FLAT).roll_deg) == pytest.approx(180)
 
 
-def test_the_distance_of_the_eyes_is_in_pixels_of_the_file() -> None:
+def test_inter_eye_distance_is_in_pixels_of_the_image() -> None:
     assert measure_face(turned(0), 4, FLAT).inter_eye_px == pytest.approx(200)
     assert measure_face(tilted(turned(0), 33), 4, FLAT).inter_eye_px == pytest.approx(200)
 
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.ones((5, 2)) * [1, 0], DRAWN * [1, 0], DRAWN * [0, 1]])
-def test_landmarks_in_one_place_or_line_give_finite_numbers(points: Points) -> None:
+def test_degenerate_landmarks_give_finite_values(points: Points) -> None:
     assert all(np.isfinite(value) for value in dataclasses.astuple(measure_face(points, 1, FLAT)))
 
 
 def test_sharpness_equals_a_slow_loop() -> None:
-    """The picture goes on as its mirror image beyond the outermost row and column."""
+    """Beyond its edges the crop is reflected, without repeating the outermost pixels."""
     pixels = np.random.default_rng(0).integers(0, 256, (9, 12), np.uint8)
     wider = np.pad(pixels.astype(float), 1, mode="reflect")
     slow = [
@@ -90,18 +90,18 @@ def test_sharpness_equals_a_slow_loop() -> None:
     assert sharpness(pixels) == pytest.approx(float(np.var(slow)))
 
 
-def test_sharpness_falls_with_every_blur() -> None:
+def test_sharpness_falls_with_blur() -> None:
     values = [measure_face(turned(0), 1, picture(blur)).sharpness for blur in (0, 0.5, 1, 2, 4)]
     assert values == sorted(values, reverse=True)
     assert values[-1] < values[0] / 10
 
 
-def test_a_picture_of_one_shade_is_not_sharp_at_all() -> None:
+def test_uniform_crop_has_sharpness_0() -> None:
     assert measure_face(turned(0), 1, FLAT).sharpness == 0
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
-def test_brightness_is_the_mean_shade(shade: int) -> None:
+def test_brightness_is_the_mean_level(shade: int) -> None:
     assert measure_face(turned(0), 1, np.full_like(FLAT, shade)).brightness == shade
 
 
@@ -112,16 +112,16 @@ def test_ranges_hold_the_middle_98_percent() -> None:
     assert ranges.yaw_deg == Range(low=-49, high=49)
 
 
-def test_ranges_of_one_face_are_that_face() -> None:
+def test_range_of_one_face_is_its_value() -> None:
     assert QualityRanges.of([GOOD]).brightness == Range(low=120, high=120)
 
 
-def test_a_good_face_has_no_warning() -> None:
+def test_good_face_has_no_warning() -> None:
     assert warnings_of(GOOD, RANGES, WANTED_PX) == []
     assert warnings_of(GOOD, None, WANTED_PX) == []
 
 
-# a measure, the last value without a warning, the first with one, and words of the warning
+# A measure, the last value without a warning, the first with one, and words of the warning.
 EDGES = [
     ("inter_eye_px", MIN_RESOLUTION_SHARE * WANTED_PX, MIN_RESOLUTION_SHARE * WANTED_PX - 0.1, "the face is small"),
     ("sharpness", 50.0, 49.9, "blurred"),
@@ -135,23 +135,23 @@ EDGES = [
 
 
 @pytest.mark.parametrize(("measure_", "still", "beyond", "words"), EDGES, ids=lambda value: str(value))
-def test_each_warning_comes_exactly_beyond_its_edge(measure_: str, still: float, beyond: float, words: str) -> None:
+def test_warning_begins_at_its_limit(measure_: str, still: float, beyond: float, words: str) -> None:
     assert warnings_of(dataclasses.replace(GOOD, **{measure_: still}), RANGES, WANTED_PX) == []
     [warning] = warnings_of(dataclasses.replace(GOOD, **{measure_: beyond}), RANGES, WANTED_PX)
     assert words in warning
 
 
-def test_a_face_finer_or_sharper_than_wanted_is_no_worse() -> None:
+def test_high_resolution_and_sharpness_give_no_warning() -> None:
     assert warnings_of(dataclasses.replace(GOOD, inter_eye_px=3000, sharpness=9000), RANGES, WANTED_PX) == []
 
 
-def test_all_that_is_wrong_is_said() -> None:
+def test_every_problem_has_a_warning() -> None:
     bad = Quality(inter_eye_px=12, sharpness=1, brightness=5, roll_deg=80, yaw_deg=-70)
     warnings = warnings_of(bad, RANGES, WANTED_PX)
     assert len(warnings) == 5
     assert all(warning.isprintable() for warning in warnings)
 
 
-def test_without_ranges_only_size_and_tilt_are_judged() -> None:
+def test_without_ranges_only_size_and_roll_are_checked() -> None:
     bad = Quality(inter_eye_px=12, sharpness=1, brightness=5, roll_deg=80, yaw_deg=-70)
     assert len(warnings_of(bad, None, WANTED_PX)) == 2

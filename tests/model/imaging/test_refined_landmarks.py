@@ -1,4 +1,4 @@
-"""A face gets the same landmarks, and the network sees the same, wherever, however large and however tilted it is."""
+"""A face gets the same landmarks and the same crop at every position, size and tilt."""
 
 import numpy as np
 import pytest
@@ -14,8 +14,8 @@ from tests.faces import Placed, beheld, scene
 from tests.model.support.pictures import difference, prepare
 from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
 
-# How far a landmark may be from where it was drawn, and from where it is when the same face stands elsewhere, in
-# distances between the eyes; and how much the straightened pictures may differ, in levels of 255.
+# The largest error of a landmark, and its largest change between placements, in distances between the eyes; and the
+# largest mean difference of the crops, in grey levels.
 BOUND = 0.15
 APART = 0.1
 LEVELS = 8.0
@@ -33,8 +33,8 @@ TEMPLATE = LFW_ALIGNMENT.points(REFINE_PX)
 INTER_EYE_PX = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
 
 
-class Told(FaceFinder):
-    """Finds in one frame after the other what it is told: how far each face is to the right of the template, in px."""
+class ScriptedFinder(FaceFinder):
+    """Finds given faces in each frame in turn: for each face, its pixels to the right of the template."""
 
     def __init__(self, *frames: list[float]) -> None:
         self._frames = iter(frames)
@@ -44,52 +44,52 @@ class Told(FaceFinder):
 
 
 def moved_px(*looks: list[float]) -> float:
-    """How far landmarks settle from where they began if the detector finds that, and nothing in mirrored frames."""
+    """How far the landmarks move if the detector finds these faces, and none in mirrored frames."""
     face = Face(box=(0, 0, 1, 1), landmarks=TEMPLATE + 100, score=1)
-    finder = Told(*(frame for look in looks for frame in (look, [])))
+    finder = ScriptedFinder(*(frame for look in looks for frame in (look, [])))
     moved = refine_landmarks(decode(encode(scene()), ALIGNED), face, LFW_ALIGNMENT, finder) - face.landmarks
     assert np.abs(moved - moved[0, 0] * np.array([1, 0])).max() < 1e-6
     return float(moved[0, 0])
 
 
 def upright(points: Points, placed: Placed) -> Points:
-    """Points of a scene in distances between the eyes, from the point between them, as if the head stood upright."""
+    """Points of a scene in distances between the eyes, from the point between them, with the head's tilt undone."""
     angle = np.radians(placed.tilt_deg)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     found: Points = (points - placed.at) @ turn / placed.inter_eye_px
     return found
 
 
-def settled(placed: Placed, finder: FaceFinder) -> Points:
+def refined(placed: Placed, finder: FaceFinder) -> Points:
     photograph = decode(encode(scene(placed)), ALIGNED)
     [face] = find_faces(photograph, finder)
     return upright(refine_landmarks(photograph, face, LFW_ALIGNMENT, finder), placed)
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_landmarks_settle_where_they_were_drawn(finder: FaceFinder, name: str) -> None:
+def test_refined_landmarks_are_where_they_were_drawn(finder: FaceFinder, name: str) -> None:
     placed = ELSEWHERE[name]
     drawn = upright(placed.landmarks, placed)
-    assert np.abs(settled(placed, finder) - drawn).max() < BOUND
+    assert np.abs(refined(placed, finder) - drawn).max() < BOUND
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_landmarks_settle_at_the_same_place_of_the_face(finder: FaceFinder, name: str) -> None:
-    assert np.abs(settled(ELSEWHERE[name], finder) - settled(beheld(0), finder)).max() < APART
+def test_refined_landmarks_do_not_depend_on_the_placement(finder: FaceFinder, name: str) -> None:
+    assert np.abs(refined(ELSEWHERE[name], finder) - refined(beheld(0), finder)).max() < APART
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_the_network_sees_the_same(finder: FaceFinder, name: str) -> None:
+def test_crop_does_not_depend_on_the_placement(finder: FaceFinder, name: str) -> None:
     first = prepare(encode(scene(beheld(0))), ALIGNED, finder=finder)
     assert difference(prepare(encode(scene(ELSEWHERE[name])), ALIGNED, finder=finder), first) < LEVELS
 
 
-def test_two_people_differ_more_than_that(finder: FaceFinder) -> None:
+def test_two_people_differ_more_than_placements(finder: FaceFinder) -> None:
     one, other = (prepare(encode(scene(beheld(person))), ALIGNED, finder=finder) for person in (0, 4))
     assert difference(one, other) > 2 * LEVELS
 
 
-def test_what_is_said_of_a_crop_is_in_pixels_of_the_file(finder: FaceFinder) -> None:
+def test_crop_reports_pixels_of_the_image(finder: FaceFinder) -> None:
     large = scene(beheld(0)).resize((3200, 2400), Resampling.BICUBIC)
     photograph = decode(encode(large, "JPEG", quality=92), PreprocessingConfig(alignment=LFW_ALIGNMENT))
     assert photograph.grey.width < 3200
@@ -112,15 +112,15 @@ def test_what_is_said_of_a_crop_is_in_pixels_of_the_file(finder: FaceFinder) -> 
         ([[0.04 * INTER_EYE_PX]], 0.04 * INTER_EYE_PX),
     ],
 )
-def test_each_look_but_the_last_goes_further_than_the_detector_says(looks: list[list[float]], expected: float) -> None:
+def test_each_refinement_but_the_last_over_relaxes(looks: list[list[float]], expected: float) -> None:
     assert moved_px(*looks) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("side", [-1, 1])
-def test_a_face_that_is_further_off_than_its_eyes_are_apart_is_another(side: int) -> None:
+def test_face_further_away_than_the_eyes_are_apart_is_ignored(side: int) -> None:
     assert moved_px([side * 0.99 * INTER_EYE_PX], [0.0]) == pytest.approx(side * 1.6 * 0.99 * INTER_EYE_PX)
     assert moved_px([side * 1.01 * INTER_EYE_PX]) == 0
 
 
-def test_of_several_faces_in_a_frame_the_nearest_is_looked_at() -> None:
+def test_nearest_face_in_the_frame_is_used() -> None:
     assert moved_px([9.0, -3.0, 6.0], [0.0]) == pytest.approx(1.6 * -3)

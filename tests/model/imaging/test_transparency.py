@@ -1,4 +1,4 @@
-"""Transparent pixels look white, however a file says that they are transparent."""
+"""Transparent pixels become white, in every way that a file can store transparency."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def halves(mode: str, left: int | tuple[int, ...], right: int | tuple[int, ...])
 
 
 def sides(data: bytes) -> list[int]:
-    """The level of the left half and of the right half, each of one level throughout."""
+    """The grey levels that occur in the left half, then those in the right half."""
     grey = np.asarray(decode(data, CONFIG).grey)
     coloured = np.asarray(decode(data, CONFIG.model_copy(update={"colour": "rgb"})).picture)
     assert (coloured == grey[..., None]).all()
@@ -60,17 +60,17 @@ FILES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_transparent_pixels_look_white_and_the_others_as_they_are(name: str) -> None:
+def test_transparent_pixels_become_white_and_others_stay(name: str) -> None:
     assert sides(FILES[name]) == [255, SHOWN]
 
 
-def test_black_and_white_with_transparent_black() -> None:
+def test_bilevel_image_with_transparent_black_is_white() -> None:
     assert sides(encode(halves("1", 0, 1), transparency=0)) == [255, 255]
 
 
 @pytest.mark.parametrize("alpha", [0, 1, 64, 128, 254, 255])
 @pytest.mark.parametrize("level", [0, 100, 255])
-def test_half_transparent_pixels_are_laid_over_white(alpha: int, level: int) -> None:
+def test_translucent_pixels_are_blended_with_white(alpha: int, level: int) -> None:
     expected = alpha / 255 * level + (1 - alpha / 255) * 255
     pictures: list[tuple[str, Any]] = [("LA", (level, alpha)), ("RGBA", (level, level, level, alpha))]
     for mode, colour in pictures:

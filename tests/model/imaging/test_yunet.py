@@ -1,4 +1,4 @@
-"""The detector's own parts against OpenCV's, which runs the same network."""
+"""YuNet compared with OpenCV's version, which runs the same network."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def grey(*heads: int, size: tuple[int, int] = (640, 480)) -> Pixels:
 
 @pytest.mark.parametrize("heads", [(0,), (1,), (2, 3), (0, 1, 4)])
 @pytest.mark.parametrize("size", [(640, 480), (448, 336), (401, 333), (160, 300)])
-def test_faces_are_those_that_opencv_finds(ours: YuNet, heads: tuple[int, ...], size: tuple[int, int]) -> None:
+def test_faces_equal_those_of_opencv(ours: YuNet, heads: tuple[int, ...], size: tuple[int, int]) -> None:
     picture = grey(*heads, size=size)
     expected = theirs(picture)
     found = ours.detect(picture)
@@ -46,11 +46,11 @@ def test_faces_are_those_that_opencv_finds(ours: YuNet, heads: tuple[int, ...], 
     assert np.abs(found - expected).max(initial=0) < 0.01
 
 
-def test_some_of_these_pictures_have_faces(ours: YuNet) -> None:
+def test_compared_pictures_have_faces(ours: YuNet) -> None:
     assert len(ours.detect(grey(0, 1, 4))) == 3
 
 
-def test_a_low_threshold_and_overlaps_are_as_in_opencv() -> None:
+def test_low_threshold_and_high_overlap_equal_opencv() -> None:
     ours = YuNet(installed_detector().read_bytes(), least_score=0.05, overlap=0.9)
     picture = grey(0, 1, 4)
     expected = theirs(picture, 0.05, 0.9)
@@ -58,13 +58,13 @@ def test_a_low_threshold_and_overlaps_are_as_in_opencv() -> None:
     assert np.abs(ours.detect(picture) - expected).max() < 0.01
 
 
-def test_without_a_face_there_are_no_rows(ours: YuNet) -> None:
+def test_picture_without_a_face_gives_no_rows(ours: YuNet) -> None:
     assert ours.detect(np.zeros((64, 96), np.uint8)).shape == (0, 15)
 
 
 @pytest.mark.parametrize("said", [{}, {"ORT_DISABLE_TELEMETRY": "0"}])
-def test_its_runtime_reports_to_nobody(tmp_path: Path, said: dict[str, str]) -> None:
-    """ONNX Runtime first makes an identity of the device, below the home folder, and then reports under it."""
+def test_onnx_runtime_creates_no_telemetry_files(tmp_path: Path, said: dict[str, str]) -> None:
+    """Before it sends telemetry, ONNX Runtime stores an identity of the device in the home folder."""
     code = "from model.imaging.detection import FaceFinder; FaceFinder()"
     variables = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     home = {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / ".cache")}

@@ -1,4 +1,4 @@
-"""A folded network gives what the network gave."""
+"""A fused network gives the same results as the network itself."""
 
 import copy
 
@@ -24,8 +24,8 @@ RESIDUAL = ResidualConfig(side_px=40, views=(1.0, 0.64), view_px=32, channels=(4
 CONFIGS = [SIAMESE, WIDE, PLAIN, RESIDUAL]
 
 
-def settled(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
-    """A network whose every parameter and batch statistic is drawn, so that none is neutral."""
+def random_network(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
+    """A network with random parameters and batch statistics, so that every one of them matters."""
     network, generator = build(config), torch.Generator().manual_seed(5)
     if isinstance(network, SiameseNetwork):
         initialise_siamese(network, generator)
@@ -50,36 +50,36 @@ def pictures(network: FaceNetwork, count: int = 6) -> Tensor:
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
-def test_embeddings_and_similarities_are_those_of_the_network(config: NetworkConfig | ResidualConfig) -> None:
-    network = settled(config)
+def test_fused_network_gives_the_same_results(config: NetworkConfig | ResidualConfig) -> None:
+    network = random_network(config)
     images = pictures(network)
-    folded = fuse_for_inference(copy.deepcopy(network), CPU)
-    expected, found = network.embed(images), folded.embed(images)
+    fused = fuse_for_inference(copy.deepcopy(network), CPU)
+    expected, found = network.embed(images), fused.embed(images)
     assert (found - expected).abs().max() <= 1e-5
-    left, right = [similarity(each.compare(*each.embed(images).chunk(2))) for each in (network, folded)]
+    left, right = [similarity(each.compare(*each.embed(images).chunk(2))) for each in (network, fused)]
     assert (left - right).abs().max() <= 1e-5
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
-def test_no_normalisation_is_left(config: NetworkConfig | ResidualConfig) -> None:
-    folded = fuse_for_inference(settled(config), CPU)
+def test_fused_network_has_no_normalisation(config: NetworkConfig | ResidualConfig) -> None:
+    fused = fuse_for_inference(random_network(config), CPU)
     normalisations = nn.BatchNorm1d | nn.BatchNorm2d | PReLU
-    assert not [layer for layer in folded.modules() if isinstance(layer, normalisations)]
+    assert not [layer for layer in fused.modules() if isinstance(layer, normalisations)]
 
 
-def test_folding_twice_changes_nothing() -> None:
-    folded = fuse_for_inference(settled(WIDE), CPU)
-    images = pictures(folded)
-    once = folded.embed(images)
-    assert torch.equal(fuse_for_inference(folded, CPU).embed(images), once)
+def test_fusing_twice_changes_nothing() -> None:
+    fused = fuse_for_inference(random_network(WIDE), CPU)
+    images = pictures(fused)
+    once = fused.embed(images)
+    assert torch.equal(fuse_for_inference(fused, CPU).embed(images), once)
 
 
-def test_only_the_wide_convolution_is_transformed_and_the_large_layer_packed() -> None:
-    folded = fuse_for_inference(settled(WIDE), CPU)
-    assert isinstance(folded, SiameseNetwork)
-    kinds = [type(layer) for layer in folded.twin]
+def test_wide_convolution_and_fully_connected_layer_are_replaced() -> None:
+    fused = fuse_for_inference(random_network(WIDE), CPU)
+    assert isinstance(fused, SiameseNetwork)
+    kinds = [type(layer) for layer in fused.twin]
     assert [kind for kind in kinds if kind in (nn.Conv2d, FourierConvolution)] == [
         nn.Conv2d, FourierConvolution, nn.Conv2d, nn.Conv2d
     ]  # fmt: skip
     assert kinds.index(nn.MaxPool2d) < kinds.index(nn.ReLU)
-    assert isinstance(folded.fully_connected, PackedLinear)
+    assert isinstance(fused.fully_connected, PackedLinear)

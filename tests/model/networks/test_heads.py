@@ -1,4 +1,4 @@
-"""How embeddings are compared: formulas against slow loops, symmetry, what half precision does."""
+"""The heads compared with slow loops and the paper's formula; their symmetry."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def draws(*shape: int, seed: int = 0) -> Tensor:
 
 
 def head(kind: str) -> CosineHead | JointBayesianHead:
-    """A head of arbitrary values."""
+    """A head with arbitrary values."""
     made = CosineHead() if kind == "cosine" else JointBayesianHead(DIMENSION)
     for number, buffer in enumerate(made.buffers()):
         buffer.copy_(draws(*buffer.shape, seed=10 + number))
@@ -27,15 +27,15 @@ def pairs() -> tuple[Tensor, Tensor]:
     return functional.normalize(draws(PAIRS, DIMENSION, seed=1)), functional.normalize(draws(PAIRS, DIMENSION, seed=2))
 
 
-def test_the_cosine_equals_a_slow_loop() -> None:
+def test_cosine_equals_a_slow_loop() -> None:
     made, (left, right) = head("cosine"), pairs()
     for logit, x, y in zip(made(left, right), left.tolist(), right.tolist(), strict=True):
         cosine = sum(a * b for a, b in zip(x, y, strict=True))
         assert float(logit) == pytest.approx(float(made.scale) * cosine + float(made.bias), abs=1e-6)
 
 
-def test_the_joint_bayesian_is_the_form_of_its_paper() -> None:
-    """x'Ax + y'Ay - 2x'Gy, with the matrices written out."""
+def test_joint_bayesian_equals_the_formula_of_the_paper() -> None:
+    """x'Ax + y'Ay - 2x'Gy with full matrices."""
     made, (left, right) = head("joint-bayesian"), pairs()
     assert isinstance(made, JointBayesianHead)
     projection = made.projection.double()
@@ -49,17 +49,17 @@ def test_the_joint_bayesian_is_the_form_of_its_paper() -> None:
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_the_order_of_a_pair_does_not_matter_to_the_last_bit(kind: str) -> None:
+def test_heads_are_symmetric_bit_for_bit(kind: str) -> None:
     made, (left, right) = head(kind), pairs()
     assert torch.equal(made(left, right), made(right, left))
 
 
-def test_a_new_joint_bayesian_is_the_cosine() -> None:
+def test_new_joint_bayesian_is_the_cosine() -> None:
     left, right = pairs()
     assert torch.allclose(JointBayesianHead(DIMENSION)(left, right), CosineHead()(left, right), atol=1e-6)
 
 
-def test_no_identical_pictures_score_below_what_the_cosine_says() -> None:
+def test_identical_logit_is_a_lower_bound() -> None:
     made = CosineHead()
     made.scale.fill_(20)
     made.bias.fill_(-7)
@@ -72,7 +72,7 @@ def test_no_identical_pictures_score_below_what_the_cosine_says() -> None:
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_a_head_is_stored_and_not_stepped(kind: str) -> None:
+def test_heads_have_buffers_and_no_parameters(kind: str) -> None:
     made = head(kind)
     assert not list(made.parameters())
     assert "scale" in made.state_dict()

@@ -18,7 +18,7 @@ def same(a: SiameseNetwork, b: SiameseNetwork) -> bool:
     return all(torch.equal(left, right) for left, right in pairs)
 
 
-def test_a_seed_gives_one_network_whatever_the_global_generator_did() -> None:
+def test_weights_depend_only_on_the_given_generator() -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         one = initialised(seed=7)
@@ -27,18 +27,18 @@ def test_a_seed_gives_one_network_whatever_the_global_generator_did() -> None:
     assert same(one, other)
 
 
-def test_another_seed_gives_another_network() -> None:
+def test_different_seeds_give_different_networks() -> None:
     assert not same(initialised(seed=7), initialised(seed=8))
 
 
-def test_the_global_generator_is_left_alone() -> None:
+def test_global_generator_is_not_used() -> None:
     network = SiameseNetwork(TINY)
     before = torch.get_rng_state()
     initialise(network, torch.Generator().manual_seed(7))
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_every_weight_and_bias_is_within_the_bound_of_its_layer_and_fills_it() -> None:
+def test_weights_and_biases_fill_the_bounds_of_their_layer() -> None:
     network = SiameseNetwork(TINY)
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     with torch.no_grad():

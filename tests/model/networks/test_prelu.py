@@ -1,4 +1,4 @@
-"""The parametric rectifier is PyTorch's, values and gradients alike."""
+"""The parametric rectifier equals PyTorch's in values and gradients."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from model.networks.residual import PReLU
 
 
 def gradients(layer: nn.PReLU, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Its values, and the gradients of its input and its slopes."""
+    """The layer's values, and the gradients of its input and its slopes."""
     entering = images.clone().requires_grad_()
     values = layer(entering)
     (values * torch.linspace(-1, 1, values.numel()).view_as(values)).sum().backward()
@@ -18,7 +18,7 @@ def gradients(layer: nn.PReLU, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_it_equals_the_rectifier_of_pytorch(layout: torch.memory_format) -> None:
+def test_values_and_gradients_equal_pytorch(layout: torch.memory_format) -> None:
     images = torch.randn(3, 4, 5, 6, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=layout)
     images[0, 0, 0, :2] = torch.tensor([0.0, -0.0])
     ours, theirs = PReLU(4), nn.PReLU(4)
@@ -33,12 +33,12 @@ def test_it_equals_the_rectifier_of_pytorch(layout: torch.memory_format) -> None
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
-def test_half_precision_keeps_its_type_and_the_slope_its_own() -> None:
+def test_values_and_slope_keep_their_types() -> None:
     layer = PReLU(2)
     images = torch.randn(2, 2, 3, 3, generator=torch.Generator().manual_seed(0)).bfloat16()
     values, for_input, for_slope = gradients(layer, images)
     assert (values.dtype, for_input.dtype, for_slope.dtype) == (torch.bfloat16, torch.bfloat16, torch.float32)
 
 
-def test_what_is_no_number_stays_none() -> None:
+def test_nan_stays_nan() -> None:
     assert bool(PReLU(1)(torch.full((1, 1, 1, 1), torch.nan)).isnan().all())

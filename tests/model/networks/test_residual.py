@@ -1,4 +1,4 @@
-"""The residual network: its sizes, its embeddings, its mirror."""
+"""The residual network: its sizes, its embeddings, its mirror images."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def pictures(count: int, side_px: int = 32) -> Tensor:
 
 
 def multiplications(config: ResidualConfig) -> int:
-    """Of one call of `embed`, from what really goes through the layers."""
+    """The multiplications of one call of `embed`, counted at the layers."""
     with torch.device("meta"):
         made, picture = ResidualNetwork(config).eval(), torch.empty(1, config.input_channels, *[config.side_px] * 2)
     total = 0
@@ -40,8 +40,8 @@ def multiplications(config: ResidualConfig) -> int:
     return total
 
 
-def test_the_served_network_is_within_its_limits() -> None:
-    """At most 5 million parameters and 300 million multiplications for a face, with its mirror image."""
+def test_default_network_is_within_its_limits() -> None:
+    """At most 5 million parameters, and 300 million multiplications for a face with its mirror image."""
     with torch.device("meta"):
         parameters = sum(tensor.numel() for tensor in ResidualNetwork(COLOURED).parameters())
     assert parameters == 2 * 2_309_408 <= 5_000_000
@@ -51,14 +51,14 @@ def test_the_served_network_is_within_its_limits() -> None:
 
 
 @pytest.mark.parametrize("view_px", [16, 32, 33, 64, 70])
-def test_the_features_are_those_that_enter_the_fully_connected_layer(view_px: int) -> None:
+def test_features_equal_the_output_of_the_trunk(view_px: int) -> None:
     config = SLIM.model_copy(update={"view_px": view_px})
     for tower in network(config).towers:
         assert isinstance(tower, Tower)
         assert tower.trunk(pictures(2, view_px)).flatten(1).shape == (2, config.features)
 
 
-def test_each_tower_sees_its_view_and_gives_its_share() -> None:
+def test_each_tower_sees_its_region_and_gives_its_part() -> None:
     made, images = network().eval(), pictures(3)
     whole = made(images)
     inner = images.clone()
@@ -70,7 +70,7 @@ def test_each_tower_sees_its_view_and_gives_its_share() -> None:
         assert torch.allclose(part.norm(dim=1), torch.full((3,), 0.5**0.5), atol=1e-6)
 
 
-def test_a_view_is_the_square_around_the_centre() -> None:
+def test_region_is_the_square_around_the_centre() -> None:
     images = pictures(2, 10)
     assert torch.equal(central_region(images, 1.0, 10), images)
     assert torch.equal(central_region(images, 0.6, 6), images[..., 2:8, 2:8])
@@ -82,8 +82,8 @@ def test_a_view_is_the_square_around_the_centre() -> None:
     assert torch.allclose(middle + middle.flip(0), torch.full((4,), 7.0))
 
 
-def test_a_grey_view_sees_what_is_left_without_colours() -> None:
-    """Of a standardised picture exactly what a network of grey pictures sees of the standardised grey one."""
+def test_grey_region_sees_only_the_luma() -> None:
+    """It sees of a standardised crop what a grey network sees of the standardised grey crop."""
     config = SLIM.model_copy(update={"input_channels": 3, "grey_views": (1,)})
     assert config.region_channels == (3, 1)
     mixed, grey = network(config).eval(), network(SLIM).eval()
@@ -97,7 +97,7 @@ def test_a_grey_view_sees_what_is_left_without_colours() -> None:
     assert not torch.allclose(seen[0], turned[0], atol=1e-3)
 
 
-def test_towers_share_out_the_embedding() -> None:
+def test_dimension_must_be_a_multiple_of_the_regions() -> None:
     with pytest.raises(ValidationError, match="multiple of the number of views"):
         ResidualConfig.model_validate({**SLIM.model_dump(), "dimension": 17})
 
@@ -111,7 +111,7 @@ def test_embeddings_have_unit_length(flip_average: bool, training: bool) -> None
     assert torch.allclose(embeddings.norm(dim=1), torch.ones(5), atol=1e-6)
 
 
-def test_the_mirror_counts_in_evaluation_alone() -> None:
+def test_mirror_image_counts_only_in_evaluation() -> None:
     made, images = network().eval(), pictures(3)
     straight, mirrored = made(images), made(images.flip(3))
     for one, other, both in zip(straight, mirrored, made.embed(images), strict=True):
@@ -125,7 +125,7 @@ def test_the_mirror_counts_in_evaluation_alone() -> None:
     assert torch.equal(made.embed(images), made(images))
 
 
-def test_an_embedding_does_not_depend_on_its_batch() -> None:
+def test_embedding_does_not_depend_on_its_batch() -> None:
     made, images = network().eval(), pictures(6)
     together = made.embed(images)
     for index in range(6):
@@ -133,14 +133,14 @@ def test_an_embedding_does_not_depend_on_its_batch() -> None:
 
 
 @pytest.mark.parametrize("head", ["cosine", "joint-bayesian"])
-def test_comparing_is_symmetric(head: str) -> None:
+def test_compare_is_symmetric(head: str) -> None:
     made = network(ResidualConfig.model_validate({**SLIM.model_dump(), "head": head})).eval()
     left, right = made.embed(pictures(8)).chunk(2)
     assert torch.equal(made.compare(left, right), made.compare(right, left))
     assert made.compare(left, right).shape == (4,)
 
 
-def test_first_weights_come_from_their_generator() -> None:
+def test_weights_depend_only_on_the_given_generator() -> None:
     first, again, other = network(), network(), network(seed=1)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(*(next(made.towers[0].parameters()) for made in (first, other)))
@@ -171,6 +171,6 @@ def test_every_parameter_has_a_gradient() -> None:
         {"batch_norm": True},
     ],
 )
-def test_a_configuration_checks_itself(wrong: dict[str, object]) -> None:
+def test_invalid_configurations_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ResidualConfig.model_validate({**SLIM.model_dump(), **wrong})

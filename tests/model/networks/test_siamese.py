@@ -20,7 +20,7 @@ def images(count: int, seed: int = 1, side_px: int = 105) -> Tensor:
 
 
 def sides(config: NetworkConfig) -> list[int]:
-    """The side of the picture before and after each layer that changes it, without computing anything."""
+    """The side at the input and after each layer that changes it, without computing anything."""
     with torch.device("meta"):
         flow = torch.empty(1, 1, config.side_px, config.side_px)
         seen = [config.side_px]
@@ -40,7 +40,7 @@ def variant(
     )
 
 
-def test_the_papers_sizes() -> None:
+def test_sizes_are_those_of_the_paper() -> None:
     assert sides(PAPER) == [105, 96, 48, 42, 21, 18, 9, 6]
     assert PAPER.features == 9216
     with torch.device("meta"):
@@ -50,7 +50,7 @@ def test_the_papers_sizes() -> None:
     assert embedding.shape == (2, 4096)
 
 
-def test_the_papers_weights() -> None:
+def test_weights_have_the_shapes_of_the_paper() -> None:
     with torch.device("meta"):
         shapes = [tuple(weight.shape) for weight in SiameseNetwork(PAPER).parameters()]
     convolutions = [(64, 1, 10, 10), (128, 64, 7, 7), (128, 128, 4, 4), (256, 128, 4, 4)]
@@ -67,14 +67,14 @@ def test_batch_normalisation_follows_each_convolution_or_none(batch_norm: bool) 
 
 
 @pytest.mark.parametrize("side_px", [66, 80, 105, 131])
-def test_features_are_what_the_twin_gives(side_px: int) -> None:
+def test_features_equal_the_output_of_the_twin(side_px: int) -> None:
     config = variant(side_px=side_px)
     with torch.device("meta"):
         assert SiameseNetwork(config).twin(torch.empty(1, 1, side_px, side_px)).numel() == config.features
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
-def test_the_embeddings_activation(activation: str) -> None:
+def test_activation_is_applied_to_the_embedding(activation: str) -> None:
     network = tiny(config=variant(activation=activation))
     raw = network.fully_connected(network.twin(images(4)).flatten(1))
     assert (raw < 0).any()
@@ -82,7 +82,7 @@ def test_the_embeddings_activation(activation: str) -> None:
     torch.testing.assert_close(network.embed(images(4)), expected)
 
 
-def test_dropout_only_in_training_mode() -> None:
+def test_dropout_applies_only_in_training_mode() -> None:
     network = tiny(config=variant(dropout=0.5))
     whole = network.embed(images(8))
     assert torch.equal(whole, network.embed(images(8)))
@@ -108,7 +108,7 @@ def test_forward_embeds_and_compares(batch_norm: bool) -> None:
     torch.testing.assert_close(network(left, right), network.compare(network.embed(left), network.embed(right)))
 
 
-def test_in_training_the_twin_sees_both_sides_as_one_batch() -> None:
+def test_forward_embeds_both_sides_in_one_batch() -> None:
     network = tiny().train()
     left, right = images(3, seed=1), images(3, seed=2)
     together = network.embed(torch.cat([left, right]))
@@ -117,7 +117,7 @@ def test_in_training_the_twin_sees_both_sides_as_one_batch() -> None:
     assert not torch.allclose(network(left, right), apart)
 
 
-def test_compare_against_a_loop() -> None:
+def test_compare_equals_a_loop() -> None:
     network = tiny()
     initialise(network, generator(5))
     left, right = (torch.randn(4, TINY.dimension, generator=generator(seed)) for seed in (1, 2))
@@ -137,7 +137,7 @@ def test_compare_is_symmetric() -> None:
     assert torch.equal(network.compare(left, right), network.compare(right, left))
 
 
-def test_the_memory_layout_does_not_matter() -> None:
+def test_embeddings_do_not_depend_on_the_memory_format() -> None:
     network = tiny()
     expected = network.embed(images(3))
     network.to(memory_format=torch.channels_last)
@@ -147,6 +147,6 @@ def test_the_memory_layout_does_not_matter() -> None:
 
 @pytest.mark.parametrize("wrong", [{"side_px": 65}, {"dropout": 1.0}, {"dropout": -0.1}, {"dimension": 0}, {"depth": 4},
                                    {"embedding_activation": "tanh"}, {"channels": (4, 4, 8)}])  # fmt: skip
-def test_a_network_that_cannot_be(wrong: dict[str, object]) -> None:
+def test_invalid_configurations_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         NetworkConfig.model_validate({**TINY.model_dump(), **wrong})

@@ -1,4 +1,4 @@
-"""Networks to spoil, and checkpoint files that other tools opened, changed and wrote again."""
+"""Networks that tests may change, and edited checkpoint files."""
 
 import copy
 import functools
@@ -22,7 +22,7 @@ _built = functools.cache(tiny_network)
 
 
 def tiny(config: NetworkConfig = TINY, seed: int = 0) -> SiameseNetwork:
-    """A tiny network of the caller's own; building one takes far longer than copying it."""
+    """A new copy of a tiny network, which is faster than building one."""
     return copy.deepcopy(_built(seed, config))
 
 
@@ -38,7 +38,7 @@ def edited(
     header: Callable[[dict[str, Any]], object] = lambda _: None,
     tensors: Callable[[dict[str, Tensor]], object] = lambda _: None,
 ) -> Path:
-    """A copy of a checkpoint, its digests as they were, after the functions changed its header and its tensors."""
+    """A copy of a checkpoint with its old digests, after the functions changed its header and its tensors."""
     contents, weights = read_header(path), load_file(path)
     header(contents)
     tensors(weights)
@@ -48,7 +48,7 @@ def edited(
 
 
 def refused(path: Path, *reasons: str) -> None:
-    """Asserts that loading fails with one line that names the file and gives the reasons."""
+    """Asserts that loading fails with a one-line message that has the file's name and the reasons."""
     with pytest.raises(CheckpointError) as caught:
         load(path)
     message = str(caught.value)
@@ -58,6 +58,6 @@ def refused(path: Path, *reasons: str) -> None:
 
 
 def same(a: Checkpoint, b: Checkpoint) -> bool:
-    """Whether two checkpoints are equal in every value."""
+    """Whether all values of two checkpoints are equal."""
     names = a.tensors.keys() == b.tensors.keys()
     return a.header == b.header and names and all((a.tensors[name] == b.tensors[name]).all() for name in a.tensors)

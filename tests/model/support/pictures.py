@@ -1,4 +1,4 @@
-"""Files of pictures that Pillow does not write, and pictures as a network sees them."""
+"""Image files that Pillow cannot write, and crops as a network sees them."""
 
 import io
 import struct
@@ -25,12 +25,12 @@ def chunk(name: bytes, data: bytes) -> bytes:
 
 
 def png_header(width_px: int, height_px: int, depth: int = 8, colour_type: int = 0) -> bytes:
-    """A PNG file's signature and first chunk, which say how large it is."""
+    """A PNG file's signature and its first chunk, which has the size."""
     return SIGNATURE + chunk(b"IHDR", struct.pack(">IIBBBBB", width_px, height_px, depth, colour_type, 0, 0, 0))
 
 
 def deep_png(values: NDArray[np.uint16]) -> bytes:
-    """uint16 (H, W, C) -> a 16-bit PNG: grey, grey and alpha, RGB or RGBA by the number of channels."""
+    """uint16 (H, W, C) -> a 16-bit PNG: grey, grey with alpha, RGB or RGBA, by the number of channels."""
     height, width, channels = values.shape
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = png_header(width, height, 16, COLOUR_TYPES[channels])
@@ -38,19 +38,19 @@ def deep_png(values: NDArray[np.uint16]) -> bytes:
 
 
 def several(kind: str, *pictures: Image.Image) -> bytes:
-    """The pictures in one file: frames of an animation, or the photographs of an MPO."""
+    """One file with several pictures: an animation or an MPO."""
     file = io.BytesIO()
     pictures[0].save(file, kind, save_all=True, append_images=pictures[1:])
     return file.getvalue()
 
 
 def grey_values(picture: Image.Image) -> Pixels:
-    """uint8 (H, W): how light the picture is by ITU-R 601."""
+    """uint8 (H, W): the picture's luma (ITU-R BT.601)."""
     return np.asarray(picture.convert("RGB").convert("L"))
 
 
 def difference(a: NDArray[np.number], b: NDArray[np.number]) -> float:
-    """The mean absolute difference of two pictures of one shape, in levels of 255."""
+    """The mean absolute difference of two arrays of the same shape, in grey levels."""
     assert a.shape == b.shape
     return float(np.abs(a.astype(float) - b.astype(float)).mean())
 
@@ -62,7 +62,7 @@ def prepare(
     finder: FaceFinder | None = None,
     choice: FaceChoice = "largest",
 ) -> Pixels:
-    """The bytes of a picture -> uint8 (H, W) or (H, W, 3), as the preprocessing wants it. Raises ImageError."""
+    """The bytes of an image -> the crop, uint8 (H, W) or (H, W, 3). Raises ImageError."""
     if config.alignment and finder is None:
         finder = FaceFinder()
     return analyse(decode(data, config, limits), choice, config, finder).pixels
