@@ -18,7 +18,7 @@ from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
 from model.imaging.decoding import ORIENTATION_TAG
 from tests.drawing import encode
-from tests.faces import beheld, scene
+from tests.faces import head_at, scene
 from training.commands.options import positive
 
 MIB = 2**20
@@ -65,7 +65,7 @@ def drawn_file(form: str, size: tuple[int, int], orientation: int = 1) -> bytes:
     mode, kind, options = FORMS[form]
     exif = Image.Exif()
     exif[ORIENTATION_TAG] = orientation
-    small = scene(beheld(0), size=(600, 417))
+    small = scene(head_at(0), size=(600, 417))
     return encode(small.convert(mode).resize(size, Image.Resampling.BILINEAR), kind, exif=exif.tobytes(), **options)
 
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from PIL.Image import Transpose
 
 # How a file of each EXIF orientation stores an upright picture.
-LYING = {
+STORED = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
     4: Transpose.FLIP_TOP_BOTTOM,
@@ -47,8 +47,8 @@ def encode(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return file.getvalue()
 
 
-def encode_lying(image: Image.Image, orientation: int, kind: str = "PNG", **options: Any) -> bytes:
+def encode_oriented(image: Image.Image, orientation: int, kind: str = "PNG", **options: Any) -> bytes:
     """The bytes of a file that stores the picture in an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encode(image.transpose(LYING[orientation]), kind, exif=exif, **options)
+    return encode(image.transpose(STORED[orientation]), kind, exif=exif, **options)

@@ -55,14 +55,14 @@ def scene(*heads: Placed, size: tuple[int, int] = (640, 480), ground: Colour = (
     return picture
 
 
-def beheld(person: int, x: float = 320, y: float = 220, inter_eye_px: float = 60, tilt_deg: float = 0) -> Placed:
+def head_at(person: int, x: float = 320, y: float = 220, inter_eye_px: float = 60, tilt_deg: float = 0) -> Placed:
     """A head, by default in the middle of a scene of the default size."""
     return Placed(person=person, at=(x, y), inter_eye_px=inter_eye_px, tilt_deg=tilt_deg)
 
 
 def too_small() -> Image.Image:
     """A picture with a face that is found but has too few pixels between its eyes, since it is narrowed."""
-    return scene(beheld(58, 150, 150, 9.5), size=(300, 300)).resize((240, 300))
+    return scene(head_at(58, 150, 150, 9.5), size=(300, 300)).resize((240, 300))
 
 
 @functools.cache

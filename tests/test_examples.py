@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from tests.app.support.service import HOST, PATIENCE_S, ROOT, Service, serving
-from tests.drawing import encode, encode_lying, portrait
-from tests.faces import beheld, scene
+from tests.drawing import encode, encode_oriented, portrait
+from tests.faces import head_at, scene
 
 EXAMPLES = ROOT / "examples"
 UPLOADS = 2
@@ -34,7 +34,7 @@ def service(aligned_checkpoint_path: Path) -> Iterator[Service]:
 def photographs(tmp_path: Path) -> tuple[str, str]:
     """Two files, each with a drawn person."""
     for name, person in (("first.png", 0), ("second.png", 1)):
-        (tmp_path / name).write_bytes(encode(scene(beheld(person))))
+        (tmp_path / name).write_bytes(encode(scene(head_at(person))))
     return str(tmp_path / "first.png"), str(tmp_path / "second.png")
 
 
@@ -63,7 +63,7 @@ def test_verify_prints_the_decision(service: Service, photographs: tuple[str, st
 
 def test_verify_prints_warnings(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
     dark = tmp_path / "dark.png"
-    dark.write_bytes(encode(scene(beheld(0)).point(lambda value: value // 3)))
+    dark.write_bytes(encode(scene(head_at(0)).point(lambda value: value // 3)))
     done = run("verify.py", photographs[0], str(dark), url=service.url)
     assert "image2: " in done.stdout
 
@@ -125,8 +125,8 @@ def test_wrong_request_is_not_retried(service: Service, photographs: tuple[str, 
 
 def test_faces_are_cropped_from_the_upright_image(service: Service, tmp_path: Path) -> None:
     party = tmp_path / "party.jpg"
-    picture = scene(beheld(0, 180, 220, 60), beheld(1, 470, 220, 40))
-    party.write_bytes(encode_lying(picture, 6, "JPEG", quality=95))
+    picture = scene(head_at(0, 180, 220, 60), head_at(1, 470, 220, 40))
+    party.write_bytes(encode_oriented(picture, 6, "JPEG", quality=95))
     done = run("faces.py", str(party), "--out", str(tmp_path / "faces"), url=service.url)
     assert (done.returncode, done.stderr) == (0, "")
     [image] = httpx.post(f"{service.url}/detect", files={"image": party.read_bytes()}).json()["images"]

@@ -22,8 +22,8 @@ from model.networks.architecture import restore
 from model.networks.embedder import save
 from model.networks.fusing import fuse_for_inference
 from tests.conftest import DRAWN_RANGES, client_of, describe
-from tests.drawing import encode, encode_lying, portrait
-from tests.faces import beheld, scene
+from tests.drawing import encode, encode_oriented, portrait
+from tests.faces import head_at, scene
 from tests.model.networks.test_residual import SLIM, network
 from training.data.album import PairSet
 from training.data.album_cache import open_album
@@ -120,16 +120,16 @@ async def test_drawn_images_give_equal_embeddings(
 
 def photographs() -> dict[str, bytes]:
     """Images with drawn faces; in each the largest face is also the one nearest the centre."""
-    tilted = scene(beheld(0, tilt_deg=20), beheld(3, 560, 90, 24))
-    large = scene(beheld(1)).resize((2400, 1800))
+    tilted = scene(head_at(0, tilt_deg=20), head_at(3, 560, 90, 24))
+    large = scene(head_at(1)).resize((2400, 1800))
     return {
-        "plain.png": encode(scene(beheld(0))),
+        "plain.png": encode(scene(head_at(0))),
         "tilted.jpg": encode(tilted, "JPEG"),
-        "crowd.webp": encode(scene(beheld(2), beheld(3, 80, 100, 30)), "WEBP"),
-        "turned6.jpg": encode_lying(tilted, 6, "JPEG"),
-        "turned8.png": encode_lying(scene(beheld(4)), 8),
+        "crowd.webp": encode(scene(head_at(2), head_at(3, 80, 100, 30)), "WEBP"),
+        "turned6.jpg": encode_oriented(tilted, 6, "JPEG"),
+        "turned8.png": encode_oriented(scene(head_at(4)), 8),
         "large.jpeg": encode(large, "JPEG"),
-        "grey.png": encode(scene(beheld(5)).convert("L")),
+        "grey.png": encode(scene(head_at(5)).convert("L")),
     }
 
 

@@ -13,8 +13,8 @@ from model.verifier import Verifier
 from tests.app.support.crowds import ALONE, CROWD, HEADS, NOBODY
 from tests.app.support.requests import check_problem, detect, embed, files
 from tests.conftest import client_of
-from tests.drawing import LYING, encode, encode_lying
-from tests.faces import Placed, beheld, scene, too_small
+from tests.drawing import STORED, encode, encode_oriented
+from tests.faces import Placed, head_at, scene, too_small
 
 pytestmark = pytest.mark.anyio
 
@@ -48,12 +48,12 @@ async def test_image_without_a_face_has_an_empty_list(aligned_client: httpx.Asyn
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize("orientation", LYING)
+@pytest.mark.parametrize("orientation", STORED)
 async def test_coordinates_are_those_of_the_upright_picture(
     aligned_client: httpx.AsyncClient, orientation: int, kind: str
 ) -> None:
-    head = beheld(0, 200, 180, tilt_deg=12)
-    [image] = await detect(aligned_client, encode_lying(scene(head), orientation, kind, quality=92))
+    head = head_at(0, 200, 180, tilt_deg=12)
+    [image] = await detect(aligned_client, encode_oriented(scene(head), orientation, kind, quality=92))
     assert (image["width"], image["height"]) == (640, 480)
     [face] = image["faces"]
     assert_where_drawn(face, head)
@@ -61,13 +61,13 @@ async def test_coordinates_are_those_of_the_upright_picture(
 
 @pytest.mark.parametrize("orientation", [1, 6])
 async def test_coordinates_are_those_of_a_large_file(aligned_client: httpx.AsyncClient, orientation: int) -> None:
-    large = scene(beheld(0, 420, 200, 50, tilt_deg=-10)).resize((4000, 3000), Resampling.BILINEAR)
+    large = scene(head_at(0, 420, 200, 50, tilt_deg=-10)).resize((4000, 3000), Resampling.BILINEAR)
     exif = {"quality": 85}
-    data = encode_lying(large, 6, "JPEG", **exif) if orientation == 6 else encode(large, "JPEG", **exif)
+    data = encode_oriented(large, 6, "JPEG", **exif) if orientation == 6 else encode(large, "JPEG", **exif)
     [image] = await detect(aligned_client, data)
     assert (image["width"], image["height"]) == (4000, 3000)
     [face] = image["faces"]
-    assert_where_drawn(face, beheld(0, 2625, 1250, 312.5, tilt_deg=-10))
+    assert_where_drawn(face, head_at(0, 2625, 1250, 312.5, tilt_deg=-10))
     assert face["quality"]["inter_eye_px"] == pytest.approx(312.5, rel=0.1)
     assert face["quality"]["roll_deg"] == pytest.approx(-10, abs=5)
 

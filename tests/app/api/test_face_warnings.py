@@ -9,21 +9,21 @@ from PIL import Image, ImageFilter
 from tests.app.support.crowds import ALONE
 from tests.app.support.requests import detect, verify
 from tests.drawing import encode
-from tests.faces import beheld, scene
+from tests.faces import head_at, scene
 
 pytestmark = pytest.mark.anyio
 
-GOOD = scene(beheld(0))
+GOOD = scene(head_at(0))
 # What is done to a good picture, and the words of the one warning.
 SPOILT: dict[str, tuple[Callable[[], Image.Image], str]] = {
     "blurred": (lambda: GOOD.filter(ImageFilter.GaussianBlur(3)), "the face is blurred more than"),
     "dark": (lambda: Image.eval(GOOD, lambda shade: shade - 60 if shade > 60 else 0), "the face is darker than"),
     "bright": (lambda: Image.eval(GOOD, lambda shade: min(shade + 95, 255)), "the face is brighter than"),
-    "small": (lambda: scene(beheld(0, inter_eye_px=19)), "the face is small: "),
-    "tilted": (lambda: scene(beheld(5, tilt_deg=44)), "the head is tilted by "),
-    "another face": (lambda: scene(beheld(0, 200), beheld(1, 460)), "another face is nearly as large"),
-    "upside down": (lambda: scene(beheld(1)).rotate(180), "the face has a score of 0."),
-    "at the edge": (lambda: scene(beheld(0, y=420)), "the face reaches beyond the image's edge"),
+    "small": (lambda: scene(head_at(0, inter_eye_px=19)), "the face is small: "),
+    "tilted": (lambda: scene(head_at(5, tilt_deg=44)), "the head is tilted by "),
+    "another face": (lambda: scene(head_at(0, 200), head_at(1, 460)), "another face is nearly as large"),
+    "upside down": (lambda: scene(head_at(1)).rotate(180), "the face has a score of 0."),
+    "at the edge": (lambda: scene(head_at(0, y=420)), "the face reaches beyond the image's edge"),
 }
 
 

@@ -14,7 +14,7 @@ from tests.app.support.crowds import ALONE, CROWD, EACH_ALONE, HEADS, NOBODY, OT
 from tests.app.support.requests import check_problem, detect, embed, files, pair, verify
 from tests.conftest import client_of
 from tests.drawing import encode
-from tests.faces import beheld, scene, too_small
+from tests.faces import head_at, scene, too_small
 from tests.model.support.pictures import prepare
 from training.learning.experiments import ALIGNED
 
@@ -71,7 +71,7 @@ async def test_only_chooses_the_only_face(aligned_client: httpx.AsyncClient) -> 
 
 
 async def test_small_faces_count_for_only_and_detect(aligned_client: httpx.AsyncClient) -> None:
-    two = encode(scene(beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42), size=(2400, 1600)), "JPEG")
+    two = encode(scene(head_at(0, 700, 800, 300), head_at(1, 2000, 300, 42), size=(2400, 1600)), "JPEG")
     refused = await aligned_client.post("/verify", files=pair(two, ALONE), data={"face": "only"})
     check_problem(refused, 422, "several_faces", "image1")
     [seen] = await detect(aligned_client, two)

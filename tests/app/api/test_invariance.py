@@ -8,8 +8,8 @@ import pytest
 from PIL.Image import Resampling
 
 from tests.app.support.requests import verify
-from tests.drawing import LYING, encode, encode_lying
-from tests.faces import beheld, scene
+from tests.drawing import STORED, encode, encode_oriented
+from tests.faces import head_at, scene
 
 pytestmark = pytest.mark.anyio
 
@@ -18,15 +18,15 @@ BOUND = 0.08
 PEOPLE = (0, 1, 4)
 PAIRS = ((0, 1), (4, 0))
 SENT: dict[str, Callable[[int], bytes]] = {
-    "shifted": lambda person: encode(scene(beheld(person, 433, 171))),
-    "larger": lambda person: encode(scene(beheld(person, 330, 230, 84))),
-    "smaller": lambda person: encode(scene(beheld(person, inter_eye_px=36))),
-    "tilted right": lambda person: encode(scene(beheld(person, tilt_deg=20))),
-    "tilted left": lambda person: encode(scene(beheld(person)).rotate(20, Resampling.BICUBIC, expand=True)),
-    "as JPEG": lambda person: encode(scene(beheld(person)), "JPEG", quality=75),
-    "as WebP": lambda person: encode(scene(beheld(person)), "WEBP", quality=75),
-    "among others": lambda person: encode(scene(beheld(person), beheld(7, 80, 100, 24), beheld(8, 560, 380, 30))),
-    "of 12 megapixels": lambda person: encode(scene(beheld(person)).resize((4000, 3000)), "JPEG", quality=85),
+    "shifted": lambda person: encode(scene(head_at(person, 433, 171))),
+    "larger": lambda person: encode(scene(head_at(person, 330, 230, 84))),
+    "smaller": lambda person: encode(scene(head_at(person, inter_eye_px=36))),
+    "tilted right": lambda person: encode(scene(head_at(person, tilt_deg=20))),
+    "tilted left": lambda person: encode(scene(head_at(person)).rotate(20, Resampling.BICUBIC, expand=True)),
+    "as JPEG": lambda person: encode(scene(head_at(person)), "JPEG", quality=75),
+    "as WebP": lambda person: encode(scene(head_at(person)), "WEBP", quality=75),
+    "among others": lambda person: encode(scene(head_at(person), head_at(7, 80, 100, 24), head_at(8, 560, 380, 30))),
+    "of 12 megapixels": lambda person: encode(scene(head_at(person)).resize((4000, 3000)), "JPEG", quality=85),
 }
 
 
@@ -37,7 +37,7 @@ async def similarity(client: httpx.AsyncClient, left: bytes, right: bytes, face:
 
 @functools.cache
 def plain(person: int) -> bytes:
-    return encode(scene(beheld(person)))
+    return encode(scene(head_at(person)))
 
 
 @pytest.mark.parametrize("name", SENT)
@@ -48,11 +48,11 @@ async def test_similarity_hardly_changes_with_the_image(aligned_client: httpx.As
         assert found == pytest.approx(expected, abs=BOUND)
 
 
-@pytest.mark.parametrize("orientation", LYING)
+@pytest.mark.parametrize("orientation", STORED)
 async def test_exif_orientation_changes_nothing(aligned_client: httpx.AsyncClient, orientation: int) -> None:
     expected = await similarity(aligned_client, plain(0), plain(1))
-    lying = encode_lying(scene(beheld(0)), orientation)
-    assert await similarity(aligned_client, lying, plain(1)) == expected
+    oriented = encode_oriented(scene(head_at(0)), orientation)
+    assert await similarity(aligned_client, oriented, plain(1)) == expected
 
 
 async def test_the_same_face_elsewhere_is_closer_than_any_other(aligned_client: httpx.AsyncClient) -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from PIL.Image import Resampling
 
 from tests.app.support.requests import detect, verify
-from tests.drawing import encode, encode_lying
+from tests.drawing import encode, encode_oriented
 
 pytestmark = pytest.mark.anyio
 
@@ -84,7 +84,7 @@ async def test_similarity_hardly_changes_with_the_file(
             "smaller": encode(placed(one, (300, 250), 300)),
             "tilted": encode(placed(one, (200, 150), 400, 20)),
             "as JPEG": encode(placed(one, (200, 150), 400), "JPEG", quality=75),
-            "turned": encode_lying(placed(one, (200, 150), 400), 6, "JPEG", quality=92),
+            "turned": encode_oriented(placed(one, (200, 150), 400), 6, "JPEG", quality=92),
         }
         for name, data in sent.items():
             found = (await verify(aligned_client, data, right))["similarity"]

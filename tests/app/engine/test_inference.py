@@ -36,7 +36,7 @@ from tests.app.support.collection import without_collection
 from tests.app.support.stopped_decoders import stopped
 from tests.conftest import fork_server
 from tests.drawing import encode, portrait
-from tests.faces import beheld, scene
+from tests.faces import head_at, scene
 from tests.model.support.pictures import prepare
 from training.learning.experiments import ALIGNED
 
@@ -71,7 +71,7 @@ async def test_decoded_picture_is_freed(settings: Settings, verifier: Verifier, 
 
 
 async def test_decoded_picture_of_a_face_is_freed(aligned_settings: Settings, aligned_verifier: Verifier) -> None:
-    data = encode(scene(beheld(0), beheld(1, 100, 100, 30)))
+    data = encode(scene(head_at(0), head_at(1, 100, 100, 30)))
     analysis = await analyse(aligned_settings, aligned_verifier, data)
     assert np.array_equal(analysis.pixels, prepare(data, ALIGNED))
     assert_freed(analysis)

@@ -22,7 +22,7 @@ from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality
 from tests.drawing import encode, portrait
-from tests.faces import beheld, scene, too_small
+from tests.faces import head_at, scene, too_small
 from tests.model.support.pictures import prepare
 from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
 
@@ -36,7 +36,7 @@ def photograph_of(picture: Image.Image) -> Photo:
 @pytest.fixture(scope="module")
 def crowd() -> Photo:
     """The largest face is on the left, the second in the middle, the smallest on the right."""
-    return photograph_of(scene(beheld(1, 130, 200, 50), beheld(2, 320, 260, 40), beheld(3, 540, 200, 30)))
+    return photograph_of(scene(head_at(1, 130, 200, 50), head_at(2, 320, 260, 40), head_at(3, 540, 200, 30)))
 
 
 @pytest.mark.parametrize(("choice", "x"), [("largest", 130), ("center", 320)])
@@ -62,7 +62,7 @@ def test_photo_without_a_face_is_refused(crowd: Photo, finder: FaceFinder, choic
 
 
 def test_aligned_face_matches_the_template(finder: FaceFinder) -> None:
-    photograph = photograph_of(scene(beheld(1, tilt_deg=15)))
+    photograph = photograph_of(scene(head_at(1, tilt_deg=15)))
     config = ALIGNED.model_copy(update={"side_px": 315})
     crop = align(photograph, find_faces(photograph, finder)[0], config, finder)
     [again] = finder.find(crop.pixels)

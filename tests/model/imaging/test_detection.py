@@ -10,7 +10,7 @@ import pytest
 from model.arrays import Pixels
 from model.errors import DetectorError
 from model.imaging.detection import Face, FaceFinder, installed_detector
-from tests.faces import Placed, beheld, scene
+from tests.faces import Placed, head_at, scene
 from training.learning.experiments import LFW_ALIGNMENT
 
 LONGEST_PX = 12_000
@@ -31,20 +31,20 @@ def values(faces: list[Face]) -> list[tuple[float, ...]]:
 
 @pytest.mark.parametrize("person", range(6))
 def test_drawn_face_is_found_in_its_place(finder: FaceFinder, person: int) -> None:
-    [face] = finder.find(grey(beheld(person)))
+    [face] = finder.find(grey(head_at(person)))
     assert face.score > 0.85
-    assert off(face, beheld(person)) < 0.3
+    assert off(face, head_at(person)) < 0.3
 
 
 @pytest.mark.parametrize("tilt", [-30, -20, 20, 30])
 def test_tilted_face_is_found_near_its_place(finder: FaceFinder, tilt: float) -> None:
-    [face] = finder.find(grey(beheld(0, tilt_deg=tilt)))
+    [face] = finder.find(grey(head_at(0, tilt_deg=tilt)))
     assert face.score > 0.8
-    assert off(face, beheld(0, tilt_deg=tilt)) < 0.6
+    assert off(face, head_at(0, tilt_deg=tilt)) < 0.6
 
 
 def test_face_has_consistent_box_landmarks_and_score(finder: FaceFinder) -> None:
-    placed = beheld(0)
+    placed = head_at(0)
     [face] = finder.find(grey(placed))
     x, y, width, height = face.box
     assert all(x < px < x + width and y < py < y + height for px, py in placed.landmarks)
@@ -56,7 +56,7 @@ def test_face_has_consistent_box_landmarks_and_score(finder: FaceFinder) -> None
 
 
 def test_include_small_finds_a_small_face_next_to_a_large_one(finder: FaceFinder) -> None:
-    large, small = beheld(0, 700, 800, 300), beheld(1, 2000, 300, 42)
+    large, small = head_at(0, 700, 800, 300), head_at(1, 2000, 300, 42)
     picture = grey(large, small, size=(2400, 1600))
     usual, every = finder.find(picture), finder.find(picture, include_small=True)
     assert len(usual) == 1
@@ -66,7 +66,7 @@ def test_include_small_finds_a_small_face_next_to_a_large_one(finder: FaceFinder
 
 
 def test_small_face_does_not_hide_one_that_fills_the_picture(finder: FaceFinder) -> None:
-    close, small = beheld(0, 500, 420, 580), beheld(1, 930, 70, 36)
+    close, small = head_at(0, 500, 420, 580), head_at(1, 930, 70, 36)
     first, *others = finder.find(grey(close, small, size=(1000, 1000)))
     assert off(first, close) < 0.3
     assert len(others) == 1
@@ -74,7 +74,7 @@ def test_small_face_does_not_hide_one_that_fills_the_picture(finder: FaceFinder)
 
 
 def test_faces_are_sorted_by_size(finder: FaceFinder) -> None:
-    small, large, middle = beheld(1, 100, 100, 24), beheld(2, 300, 250, 56), beheld(3, 530, 200, 36)
+    small, large, middle = head_at(1, 100, 100, 24), head_at(2, 300, 250, 56), head_at(3, 530, 200, 36)
     faces = finder.find(grey(small, large, middle))
     assert len(faces) == 3
     assert all(off(face, placed) < 0.2 for face, placed in zip(faces, (large, middle, small), strict=True))
@@ -83,27 +83,27 @@ def test_faces_are_sorted_by_size(finder: FaceFinder) -> None:
 
 @pytest.mark.parametrize("inter_eye_px", [18, 40, 110])
 def test_faces_of_every_size_are_found(finder: FaceFinder, inter_eye_px: float) -> None:
-    placed = beheld(0, x=300, y=220, inter_eye_px=inter_eye_px)
+    placed = head_at(0, x=300, y=220, inter_eye_px=inter_eye_px)
     faces = finder.find(grey(placed))
     assert len(faces) == 1
     assert off(faces[0], placed) < 0.25
 
 
 def test_second_search_finds_a_small_face_in_a_large_picture(finder: FaceFinder) -> None:
-    placed = beheld(0, x=1500, y=900, inter_eye_px=40)
+    placed = head_at(0, x=1500, y=900, inter_eye_px=40)
     [face] = finder.find(grey(placed, size=(2400, 1600)))
     assert off(face, placed) < 0.3
 
 
 def test_face_that_fills_the_picture_is_found(finder: FaceFinder) -> None:
-    placed = beheld(0, x=500, y=380, inter_eye_px=480)
+    placed = head_at(0, x=500, y=380, inter_eye_px=480)
     faces = finder.find(grey(placed, size=(1000, 1000)))
     assert faces
     assert off(faces[0], placed) < 0.3
 
 
 def test_box_reaches_beyond_the_edge(finder: FaceFinder) -> None:
-    [face] = finder.find(grey(beheld(0, x=40, inter_eye_px=60)))
+    [face] = finder.find(grey(head_at(0, x=40, inter_eye_px=60)))
     assert face.box[0] < 0
 
 
@@ -124,7 +124,7 @@ def test_box_reaches_beyond_the_edge(finder: FaceFinder) -> None:
 )
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_uniform_picture_of_any_shape_has_no_face(finder: FaceFinder, shape: tuple[int, int], shade: int) -> None:
-    assert finder.find(grey(beheld(0)))  # leaves a face in the detector's memory
+    assert finder.find(grey(head_at(0)))  # leaves a face in the detector's memory
     assert finder.find(np.full(shape, shade, np.uint8)) == []
 
 
@@ -135,19 +135,19 @@ def test_noise_has_no_face(finder: FaceFinder, shape: tuple[int, int]) -> None:
 
 
 def test_picture_need_not_be_contiguous(finder: FaceFinder) -> None:
-    wide = grey(beheld(0), size=(700, 480))
+    wide = grey(head_at(0), size=(700, 480))
     assert values(finder.find(wide[:, :640])) == values(finder.find(np.ascontiguousarray(wide[:, :640])))
 
 
 def test_repeated_search_finds_the_same(finder: FaceFinder) -> None:
-    picture = grey(beheld(0), beheld(1, 120, 120, 30))
+    picture = grey(head_at(0), head_at(1, 120, 120, 30))
     first = values(finder.find(picture))
     finder.find(np.zeros((100, 300), np.uint8))
     assert values(finder.find(picture)) == first
 
 
 def test_concurrent_searches_find_the_same(finder: FaceFinder) -> None:
-    pictures = [grey(beheld(n % 5, 200 + 10 * n, 200, 30 + 3 * n), size=(500 + 20 * n, 420)) for n in range(12)]
+    pictures = [grey(head_at(n % 5, 200 + 10 * n, 200, 30 + 3 * n), size=(500 + 20 * n, 420)) for n in range(12)]
     alone = [values(finder.find(picture)) for picture in pictures]
     assert all(alone)
     with ThreadPoolExecutor(6) as threads:
@@ -165,7 +165,7 @@ def test_copied_file_is_the_same_detector(finder: FaceFinder, tmp_path: Path) ->
     path.write_bytes(installed_detector().read_bytes())
     copy = FaceFinder(path)
     assert copy.sha256 == finder.sha256
-    assert values(copy.find(grey(beheld(0)))) == values(finder.find(grey(beheld(0))))
+    assert values(copy.find(grey(head_at(0)))) == values(finder.find(grey(head_at(0))))
 
 
 def refused(path: Path) -> str:

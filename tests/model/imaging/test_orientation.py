@@ -30,10 +30,10 @@ STORED: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def stored(kind: str, orientation: int) -> bytes:
-    lying = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(UPRIGHT))))
+    stored_picture = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(UPRIGHT))))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return encode(lying, kind, exif=exif, quality=95)
+    return encode(stored_picture, kind, exif=exif, quality=95)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])

@@ -10,7 +10,7 @@ from model.imaging.decoding import decode
 from model.imaging.detection import Face, FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode
-from tests.faces import Placed, beheld, scene
+from tests.faces import Placed, head_at, scene
 from tests.model.support.pictures import difference, prepare
 from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
 
@@ -20,12 +20,12 @@ BOUND = 0.15
 APART = 0.1
 LEVELS = 8.0
 ELSEWHERE = {
-    "shifted": beheld(0, 433, 171),
-    "larger": beheld(0, 330, 230, inter_eye_px=84),
-    "smaller": beheld(0, inter_eye_px=36),
-    "tilted right": beheld(0, tilt_deg=20),
-    "tilted left": beheld(0, tilt_deg=-20),
-    "all of it": beheld(0, 200, 260, inter_eye_px=75, tilt_deg=-20),
+    "shifted": head_at(0, 433, 171),
+    "larger": head_at(0, 330, 230, inter_eye_px=84),
+    "smaller": head_at(0, inter_eye_px=36),
+    "tilted right": head_at(0, tilt_deg=20),
+    "tilted left": head_at(0, tilt_deg=-20),
+    "all of it": head_at(0, 200, 260, inter_eye_px=75, tilt_deg=-20),
 }
 
 
@@ -75,26 +75,26 @@ def test_refined_landmarks_are_where_they_were_drawn(finder: FaceFinder, name: s
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_refined_landmarks_do_not_depend_on_the_placement(finder: FaceFinder, name: str) -> None:
-    assert np.abs(refined(ELSEWHERE[name], finder) - refined(beheld(0), finder)).max() < APART
+    assert np.abs(refined(ELSEWHERE[name], finder) - refined(head_at(0), finder)).max() < APART
 
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_crop_does_not_depend_on_the_placement(finder: FaceFinder, name: str) -> None:
-    first = prepare(encode(scene(beheld(0))), ALIGNED, finder=finder)
+    first = prepare(encode(scene(head_at(0))), ALIGNED, finder=finder)
     assert difference(prepare(encode(scene(ELSEWHERE[name])), ALIGNED, finder=finder), first) < LEVELS
 
 
 def test_two_people_differ_more_than_placements(finder: FaceFinder) -> None:
-    one, other = (prepare(encode(scene(beheld(person))), ALIGNED, finder=finder) for person in (0, 4))
+    one, other = (prepare(encode(scene(head_at(person))), ALIGNED, finder=finder) for person in (0, 4))
     assert difference(one, other) > 2 * LEVELS
 
 
 def test_crop_reports_pixels_of_the_image(finder: FaceFinder) -> None:
-    large = scene(beheld(0)).resize((3200, 2400), Resampling.BICUBIC)
+    large = scene(head_at(0)).resize((3200, 2400), Resampling.BICUBIC)
     photograph = decode(encode(large, "JPEG", quality=92), PreprocessingConfig(alignment=LFW_ALIGNMENT))
     assert photograph.grey.width < 3200
     crop = align(photograph, find_faces(photograph, finder)[0], ALIGNED, finder)
-    placed = beheld(0, 1600, 1100, 300)
+    placed = head_at(0, 1600, 1100, 300)
     assert np.abs(upright(crop.face.landmarks, placed) - upright(placed.landmarks, placed)).max() < BOUND
     assert crop.quality.inter_eye_px == pytest.approx(300, rel=0.1)
     x, y, width, height = crop.face.box

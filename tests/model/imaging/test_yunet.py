@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model.arrays import Pixels
 from model.imaging.detection import MAX_FACES, MIN_SCORE, OVERLAP, YuNet, installed_detector
-from tests.faces import beheld, scene
+from tests.faces import head_at, scene
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,7 +31,9 @@ def theirs(grey: Pixels, least_score: float = MIN_SCORE, overlap: float = OVERLA
 
 
 def grey(*heads: int, size: tuple[int, int] = (640, 480)) -> Pixels:
-    placed = [beheld(head, 110 + 160 * number, 160 + 30 * number, 24 + 4 * number) for number, head in enumerate(heads)]
+    placed = [
+        head_at(head, 110 + 160 * number, 160 + 30 * number, 24 + 4 * number) for number, head in enumerate(heads)
+    ]
     return np.asarray(scene(*placed, size=size).convert("L"))
 
 

@@ -18,7 +18,7 @@ from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
-from tests.faces import beheld, scene
+from tests.faces import head_at, scene
 from tests.model.support.pictures import prepare
 from training.data.album import Album
 from training.data.album_cache import open_album
@@ -126,7 +126,7 @@ def test_each_side_has_its_own_cache(source: Path, cache: Path) -> None:
 
 def test_the_largest_face_or_the_one_nearest_the_centre_is_taken(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "faces" / "Ada").mkdir(parents=True)
-    heads = [beheld(0, x=300, y=240, inter_eye_px=30), beheld(1, x=120, y=220, inter_eye_px=60)]
+    heads = [head_at(0, x=300, y=240, inter_eye_px=30), head_at(1, x=120, y=220, inter_eye_px=60)]
     picture = encode(scene(*heads))
     (tmp_path / "faces" / "Ada" / "Ada_0001.png").write_bytes(picture)
     finder = FaceFinder()
