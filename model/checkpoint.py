@@ -45,7 +45,7 @@ class Provenance(BaseModel):
     """Where a checkpoint comes from.
 
     `data_sha256` covers the prepared crops, `pairs_sha256` the training and validation pairs. `code_version` is the
-    code that trained the network, `measured_with` the code that chose the threshold and measured.
+    code at the start of the run, `measured_with` the code that chose the threshold and measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

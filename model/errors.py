@@ -25,7 +25,7 @@ A message is one line that says what is wrong and, if the reader can act on it, 
 It never contains pixels, embeddings or the name of an uploaded file.
 """
 
-# The service sends it without a device at hand, and so without loading torch.
+# Here and not in `device`, so that the service can send it without loading torch.
 MSG_DEVICE_LOST = "the device failed and this replica is shutting down; send the request to another replica"
 
 

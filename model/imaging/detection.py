@@ -37,8 +37,8 @@ MIRRORED = [1, 0, 2, 4, 3]
 
 MIN_SCORE = 0.6
 OVERLAP = 0.3
-# The longer side of the copy that is searched. If the usual copy has no face, the second is searched too, for smaller
-# faces; if it has only small faces, the third, for faces that fill the picture.
+# The longer sides of the copies that are searched: the second, for smaller faces, if the first has no face; the third,
+# for faces that fill the picture, if all faces found so far are small.
 LONGER_SIDES_PX = (448, 896, 192)
 # Faces are small below this share of the picture's shorter side. No face in 2,000 pictures of LFW is that small.
 SMALL_SHARE = 0.28
