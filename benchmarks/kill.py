@@ -28,7 +28,7 @@ from model.errors import TrainingError
 from model.files import partial_of
 from training.commands.options import positive
 from training.data.album import Album, PairSet
-from training.data.pair_data import PairData
+from training.data.datasets import PairData
 from training.learning.experiments import SMOKE
 from training.learning.loop import STATE_FILE, train
 

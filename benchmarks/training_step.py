@@ -17,9 +17,10 @@ from benchmarks.record import Figures
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.device import select_device
 from training.data.album import Album, PairSet
-from training.data.pair_data import PairData
-from training.learning.experiments import EXPERIMENTS, Experiment, find_pairs_experiment
-from training.pairs.pair_epoch import Learner, batches, new_learner, step
+from training.data.datasets import PairData
+from training.learning.experiments import PAIR_EXPERIMENTS
+from training.learning.loop import take_step
+from training.pairs.pair_recipe import PairExperiment, PairRecipe
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
 # A step takes many times as long as a product, so a round times several products.
@@ -29,12 +30,12 @@ PRODUCTS_PER_ROUND = 8
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     parser = new_parser("training-step", "benchmarks.training_step", "Times one full training step.", rounds=7)
-    parser.add_argument("--experiment", default="experiment-2", help=", ".join(EXPERIMENTS))
+    parser.add_argument("--experiment", default="experiment-2", choices=PAIR_EXPERIMENTS)
     parser.add_argument("--default-layout", action="store_true", help="torch's default layout, not channels_last")
     return run_benchmark(parser, arguments, _measure)
 
 
-def synthetic_data(experiment: Experiment) -> PairData:
+def synthetic_data(experiment: PairExperiment) -> PairData:
     """Crops of noise, and as many pairs as a batch has."""
     pairs, side = experiment.batch_pairs, experiment.preprocessing.side_px
     generator = torch.Generator().manual_seed(0)
@@ -45,42 +46,41 @@ def synthetic_data(experiment: Experiment) -> PairData:
     return PairData(album=Album(keys=keys, pixels=pixels, sha256=""), training=chosen, validation=chosen)
 
 
-def learner_in(layout: torch.memory_format, experiment: Experiment, device: torch.device) -> Learner:
-    """The experiment's network and optimiser at the start of a run, with this memory format."""
-    learner = new_learner(experiment, device)
-    learner.network.to(memory_format=layout)
-    return learner
+def recipe_in(layout: torch.memory_format, experiment: PairExperiment, device: torch.device) -> PairRecipe:
+    """The experiment's recipe at the start of a run, on noise, with this memory format."""
+    recipe = experiment.recipe(synthetic_data(experiment), device)
+    recipe.network.to(memory_format=layout)
+    return recipe
 
 
-def full_step(experiment: Experiment, learner: Learner, data: PairData) -> Callable[[], None]:
+def full_step(experiment: PairExperiment, recipe: PairRecipe, device: torch.device) -> Callable[[], None]:
     """A function that takes one step with training's own functions, which changes the network."""
 
     def run() -> None:
-        for images, same, weight in batches(experiment, data, 1, learner.device):
-            step(experiment, learner, images, same, weight)
+        for batch in recipe.batches(1):
+            take_step(experiment, recipe, batch, device)
 
     return run
 
 
 def time_step(
-    experiment: Experiment,
+    experiment: PairExperiment,
     device: torch.device,
     rounds: int,
     layout: torch.memory_format,
     products_per_round: int = PRODUCTS_PER_ROUND,
 ) -> Seconds:
     """Seconds for the matrix product, for drawing and augmenting a batch, and for a full step."""
-    data = synthetic_data(experiment)
-    learner = learner_in(layout, experiment, device)
+    recipe = recipe_in(layout, experiment, device)
     works = {
         PRODUCT: Work(run=matrix_product(device), calls=products_per_round),
-        BATCH: Work(run=lambda: list(batches(experiment, data, 1, device))),
-        STEP: Work(run=full_step(experiment, learner, data)),
+        BATCH: Work(run=lambda: list(recipe.batches(1))),
+        STEP: Work(run=full_step(experiment, recipe, device)),
     }
     return interleave(works, rounds, device)
 
 
-def step_figures(experiment: Experiment, layout: torch.memory_format, seconds: Seconds) -> Figures:
+def step_figures(experiment: PairExperiment, layout: torch.memory_format, seconds: Seconds) -> Figures:
     """The table has one row."""
     images = 2 * experiment.batch_pairs
     flop = images * step_flop(experiment.network)
@@ -107,7 +107,7 @@ def step_figures(experiment: Experiment, layout: torch.memory_format, seconds: S
 
 
 def _measure(options: argparse.Namespace) -> Figures:
-    experiment = find_pairs_experiment(options.experiment)
+    experiment = PAIR_EXPERIMENTS[options.experiment]
     layout = torch.contiguous_format if options.default_layout else torch.channels_last
     return step_figures(
         experiment, layout, time_step(experiment, select_device(options.device), options.rounds, layout)

@@ -15,18 +15,17 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
 def test_a_training_step_moves_the_weights_in_the_layout_asked_for(layout: torch.memory_format) -> None:
-    data = training_step.synthetic_data(SMOKE)
-    learner = training_step.learner_in(layout, SMOKE, CPU)
-    assert learner.network.training
-    before = {name: tensor.clone() for name, tensor in learner.network.named_parameters()}
+    recipe = training_step.recipe_in(layout, SMOKE, CPU)
+    assert recipe.network.training
+    before = {name: tensor.clone() for name, tensor in recipe.network.named_parameters()}
     layouts: list[bool] = []
-    for layer in learner.network.twin:
+    for layer in recipe.network.twin:
         layer.register_forward_hook(
             lambda _, __, output: layouts.append(output.is_contiguous(memory_format=torch.channels_last))
         )
-    training_step.full_step(SMOKE, learner, data)()
-    assert all(not torch.equal(before[name], tensor) for name, tensor in learner.network.named_parameters())
-    assert layouts == [layout == torch.channels_last] * len(learner.network.twin)
+    training_step.full_step(SMOKE, recipe, CPU)()
+    assert all(not torch.equal(before[name], tensor) for name, tensor in recipe.network.named_parameters())
+    assert layouts == [layout == torch.channels_last] * len(recipe.network.twin)
 
 
 def test_a_training_step_is_one_full_batch() -> None:

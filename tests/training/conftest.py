@@ -11,8 +11,8 @@ from model.imaging.preprocessing import PreprocessingConfig
 from tests.training.support.small_pairs import SIDE_PX
 from training.data.album import Album
 from training.data.album_cache import open_album
+from training.data.datasets import PairData
 from training.data.lists import read_pairs, resolve
-from training.data.pair_data import PairData
 from training.data.splits import split
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -21,6 +21,7 @@ from training.commands.options import (
 )
 from training.data.album import Album, name_of
 from training.data.archive import read_pictures
+from training.data.datasets import PeopleData
 from training.data.lists import pictures_at_hand, read_pairs, read_people
 from training.data.source import DataSource
 from training.data.splits import owners
@@ -86,7 +87,7 @@ def _measured_network(
     header = checkpoint.header
     if not parts:
         return restore(checkpoint).to(device), header.threshold.value, ""
-    data = source.people(album, held_out_rule(header))
+    data = PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
     network, threshold = leave_out(checkpoint, parts, data, device)
     return network, threshold, ", ".join(WITHOUT[part][1] for part in parts)
 

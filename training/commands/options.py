@@ -6,7 +6,7 @@ user needs to see.
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,12 +19,9 @@ from model.imaging.preprocessing import PreprocessingConfig
 from training.data.album import Album, Key, PairSet, name_of
 from training.data.archive import describe_ignored
 from training.data.lists import read_pairs, resolve
-from training.data.pair_data import AnyData, PairData
 from training.data.source import DataSource
-from training.data.splits import require_both_kinds, split
+from training.data.splits import require_both_kinds
 from training.learning import parallel
-from training.learning.experiments import AnyExperiment, find_experiment
-from training.people.people_experiment import IdentityExperiment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +56,6 @@ def compute_of(options: argparse.Namespace) -> Compute:
     return Compute(device=getattr(options, "device", "cpu"), threads=options.threads)
 
 
-def experiment_of(name: str, seed: int | None) -> AnyExperiment:
-    """The experiment asked for; with another seed it has another name."""
-    experiment = find_experiment(name)
-    if seed in (None, experiment.seed):
-        return experiment
-    return replace(experiment, seed=seed, name=f"{experiment.name}-seed{seed}")
-
-
 def album_of(source: DataSource, config: PreprocessingConfig) -> Album:
     """The pictures, prepared; says which files are left out since they are no pictures of people."""
     pictures = source.pictures
@@ -91,16 +80,6 @@ def pairs_to_test(source: DataSource, album: Album, *, skip: bool = False) -> Pa
     pairs = pairs_of(source, album, source.test_pairs, skip=skip)
     require_both_kinds(source.folder / source.test_pairs, pairs, "test")
     return pairs
-
-
-def data_of(source: DataSource, experiment: AnyExperiment, album: Album) -> AnyData:
-    """The pairs of a list, or the people of one, trained on and validated on."""
-    if isinstance(experiment, IdentityExperiment):
-        return source.people(album, experiment.held_out)
-    pairs = source.pairs(album, source.train_pairs)
-    training, validation = split(pairs, experiment.validation_fraction, experiment.split_seed)
-    require_both_kinds(source.folder / source.train_pairs, validation, "validate")
-    return PairData(album=album, training=training, validation=validation)
 
 
 def write_json(path: Path | None, found: BaseModel) -> None:

@@ -16,8 +16,6 @@ from model.imaging.detection import LANDMARKS, FaceFinder
 from training.commands.options import (
     album_of,
     compute_of,
-    data_of,
-    experiment_of,
     names_of,
     pairs_to_test,
     source_of,
@@ -25,17 +23,17 @@ from training.commands.options import (
 from training.commands.report import write_report
 from training.data.album import PairSet
 from training.data.archive import read_pictures
-from training.data.datasets import PeopleData, describe_people
 from training.data.face_template import measure_template
 from training.data.lists import read_people
-from training.data.pair_data import AnyData, describe_pairs
 from training.data.source import DataSource
 from training.learning import parallel
-from training.learning.experiments import ALIGNED, AnyExperiment, Experiment, find_experiment
+from training.learning.experiment import Data, Experiment
+from training.learning.experiments import ALIGNED, find_experiment, with_seed
 from training.learning.grid import BEST_FOLDER, Grid, known_points, run_grid, winner
-from training.learning.loop import METRICS_FILE, Trained, train, write_metrics
+from training.learning.history import METRICS_FILE, write_metrics
+from training.learning.loop import Trained, train
 from training.metrics import format_metrics
-from training.people.people_experiment import IdentityExperiment
+from training.pairs.pair_recipe import PairExperiment
 from training.reports.gallery import write_gallery
 from training.runs.card import format_card
 from training.runs.finish import finish
@@ -50,14 +48,10 @@ def prepare(options: argparse.Namespace) -> None:
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
         print(f"{len(album.faceless)} pictures left out, in which no face was found: {names_of(album.faceless)}")
-    lists = [] if options.no_test else [source.test_pairs]
-    if isinstance(experiment, IdentityExperiment):
-        print(f"{source.train_people}: {describe_people(source.people(album, experiment.held_out))}")
-    else:
-        lists.insert(0, source.train_pairs)
-    for name in lists:
-        pairs = source.pairs(album, name)
-        print(f"{name}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+    print(experiment.read_data(source, album).describe())
+    if not options.no_test:
+        pairs = source.pairs(album, source.test_pairs)
+        print(f"{source.test_pairs}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
 
 
 def template(options: argparse.Namespace) -> None:
@@ -76,13 +70,13 @@ def template(options: argparse.Namespace) -> None:
 def run(options: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = code_version()  # before hours of training in which the files may change
-    experiment, source = experiment_of(options.experiment, options.seed), source_of(options)
+    experiment, source = with_seed(find_experiment(options.experiment), options.seed), source_of(options)
     device = parallel.local_device(compute_of(options).select())
     folder = options.out or Path("runs") / experiment.name
     with parallel.process_group(device):
         data, test = _training_data(source, experiment, tested=not options.no_test)
         if parallel.rank() == 0:
-            print(f"{experiment.name}: {_describe(data)}, on {device}")
+            print(f"{experiment.name}: {data.describe()}, on {device}")
         trained = train(experiment, data, folder, device, resume=options.resume, code=code)
         if parallel.rank() > 0:
             return
@@ -99,7 +93,7 @@ def grid(options: argparse.Namespace) -> None:
     data, test = _training_data(source_of(options), plan.base, tested=True)
     kept: dict[str, Trained] = {}
 
-    def run_one(experiment: Experiment, folder: Path) -> None:
+    def run_one(experiment: PairExperiment, folder: Path) -> None:
         print(f"trajectory {list(trajectories).index(experiment.name) + 1} of {len(trajectories)}: {experiment.name}")
         kept[experiment.name] = train(experiment, data, folder, device, resume=True, code=code)
 
@@ -118,19 +112,15 @@ def grid(options: argparse.Namespace) -> None:
     _print_result(finish(experiment, trained, data, test, folder, code), folder)
 
 
-def _training_data(source: DataSource, experiment: AnyExperiment, *, tested: bool) -> tuple[AnyData, PairSet | None]:
+def _training_data(source: DataSource, experiment: Experiment[Data], *, tested: bool) -> tuple[Data, PairSet | None]:
     """A run's data, and its test pairs if it is to be tested; of several processes the first fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()
     album = album_of(source, experiment.preprocessing)
     if parallel.rank() == 0:
         parallel.wait_for_all()
-    data = data_of(source, experiment, album)
+    data = experiment.read_data(source, album)
     return data, pairs_to_test(source, album) if tested else None
-
-
-def _describe(data: AnyData) -> str:
-    return describe_people(data) if isinstance(data, PeopleData) else describe_pairs(data)
 
 
 def report(options: argparse.Namespace) -> None:

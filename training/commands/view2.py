@@ -10,14 +10,15 @@ import torch
 
 from model.checkpoint import Header
 from model.errors import DataError, TrainingError
-from training.commands.options import album_of, compute_of, experiment_of, source_of, write_json
+from training.commands.options import album_of, compute_of, source_of, write_json
 from training.data.album import Album
-from training.data.datasets import PeopleData, describe_people
+from training.data.datasets import PeopleData
 from training.data.lists import Folds, read_folds
+from training.learning.experiments import PEOPLE_EXPERIMENTS, with_seed
 from training.learning.loop import train
 from training.learning.parallel import require_lone_process
 from training.measuring.view2 import done_fold, fold_data, pairs_of_fold, summarise
-from training.people.people_experiment import IdentityExperiment
+from training.people.people_recipe import PeopleExperiment
 from training.runs.finish import finish
 from training.runs.provenance import code_version
 from training.runs.records import VIEW2_FILE
@@ -26,9 +27,10 @@ from training.runs.records import VIEW2_FILE
 def view2(options: argparse.Namespace) -> None:
     """Goes through all folds; those that are done already count, and those not asked for are left for later."""
     require_lone_process()
-    device, experiment = compute_of(options).select(), experiment_of(options.experiment, options.seed)
-    if not isinstance(experiment, IdentityExperiment):
-        raise TrainingError(f"{experiment.name}: learns from pairs; View 2 is for experiments that learn from people")
+    if options.experiment not in PEOPLE_EXPERIMENTS:
+        names = ", ".join(PEOPLE_EXPERIMENTS)
+        raise TrainingError(f"{options.experiment}: View 2 is for experiments that learn from people: {names}")
+    device, experiment = compute_of(options).select(), with_seed(PEOPLE_EXPERIMENTS[options.experiment], options.seed)
     source = source_of(options)
     protocol = read_folds(source.folder / options.people, source.folder / options.pairs)
     wanted = _wanted(options.folds, protocol)
@@ -58,13 +60,13 @@ class _Fold:
     """One of the folds: the experiment under its name, and where it runs."""
 
     number: int
-    experiment: IdentityExperiment
+    experiment: PeopleExperiment
     protocol: Folds
     album: Album
     folder: Path
 
     @classmethod
-    def of(cls, number: int, experiment: IdentityExperiment, protocol: Folds, album: Album, out: Path) -> Self:
+    def of(cls, number: int, experiment: PeopleExperiment, protocol: Folds, album: Album, out: Path) -> Self:
         name = f"fold-{number:02d}"
         named = replace(experiment, name=f"{experiment.name}-{name}")
         return cls(number=number, experiment=named, protocol=protocol, album=album, folder=out / name)
@@ -80,7 +82,7 @@ class _Fold:
     def run(self, device: torch.device) -> Header:
         """Trains it, going on where it stopped, and tests it."""
         data = self.data()
-        print(f"fold {self.number} of {len(self.protocol.numbers)}: {describe_people(data)}, on {device}", flush=True)
+        print(f"fold {self.number} of {len(self.protocol.numbers)}: {data.describe()}, on {device}", flush=True)
         test, code = pairs_of_fold(self.protocol, self.number, self.album), code_version()
         trained = train(self.experiment, data, self.folder, device, resume=True, code=code)
         return finish(self.experiment, trained, data, test, self.folder, code)

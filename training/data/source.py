@@ -8,9 +8,7 @@ from model.imaging.preprocessing import PreprocessingConfig
 from training.data.album import Album, PairSet
 from training.data.album_cache import FaceOf, open_album
 from training.data.archive import find_images
-from training.data.datasets import PeopleData, people_data
-from training.data.lists import pictures_of, read_pairs, read_people, resolve
-from training.data.splits import HoldOut, require_both_kinds
+from training.data.lists import read_pairs, resolve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +41,3 @@ class DataSource:
         """All pairs of the list of that name."""
         path = self.folder / name
         return resolve(path, read_pairs(path), album.index(), album.faceless)
-
-    def people(self, album: Album, rule: HoldOut) -> PeopleData:
-        """The people to train on, some of them held out by the rule."""
-        path = self.folder / self.train_people
-        data = people_data(album, pictures_of(path, read_people(path), album.keys, album.faceless), rule)
-        require_both_kinds(path, data.validation, "validate")
-        return data

@@ -3,7 +3,6 @@
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import round_to_storage
-from model.networks.heads import JointBayesianHead
 from model.networks.residual import ResidualNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.datasets import PeopleData
@@ -21,7 +20,7 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
 
     Raises TrainingError if people held out look no more like themselves than like others.
     """
-    if isinstance(network.head, JointBayesianHead):
+    if network.config.head == "joint-bayesian":
         pictures, people = owners(data.training)
         found = scatter(embed_all(network, config, data.album.pixels[pictures]).cpu(), people)
         fit_joint_bayesian(network.head, found)

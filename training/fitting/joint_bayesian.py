@@ -9,9 +9,7 @@ N pictures, D embedding
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
-from model.networks.heads import JointBayesianHead
+from torch import Tensor, nn
 
 # How much of `within` is replaced by the same variance in every direction, which the training people underrate.
 #
@@ -47,8 +45,8 @@ def scatter(embeddings: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) ->
     return Scatter(mean=mean, between=between, within=torch.lerp(within, even, shrinkage))
 
 
-def fit_joint_bayesian(head: JointBayesianHead, found: Scatter) -> None:
-    """Makes the head's raw score the log likelihood ratio, less its constant.
+def fit_joint_bayesian(head: nn.Module, found: Scatter) -> None:
+    """Makes the raw score of a `JointBayesianHead` the log likelihood ratio, less its constant.
 
     In a basis where `within` is the identity and `between` is diagonal, with variances b: the two log likelihoods
     differ by sum_d(own_d (u_d^2 + v_d^2) + cross_d u_d v_d) with cross = b / (1 + 2b), own = -b cross / (2 (1 + b)).
@@ -58,10 +56,10 @@ def fit_joint_bayesian(head: JointBayesianHead, found: Scatter) -> None:
     cross = variances / (1 + 2 * variances)
     own = -variances * cross / (2 * (1 + variances))
     lengths = projection.norm(dim=0)
-    head.mean.copy_(found.mean)
-    head.projection.copy_(projection / lengths)
-    head.own.copy_(own * lengths**2)
-    head.cross.copy_(cross * lengths**2)
+    head.get_buffer("mean").copy_(found.mean)
+    head.get_buffer("projection").copy_(projection / lengths)
+    head.get_buffer("own").copy_(own * lengths**2)
+    head.get_buffer("cross").copy_(cross * lengths**2)
 
 
 def diagonalise(found: Scatter) -> tuple[Tensor, Tensor]:

@@ -6,7 +6,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from model.files import replacing
-from training.learning.state import Epoch
+from training.learning.history import Epoch
+
+CURVES_FILE = "curves.png"
 
 
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:

@@ -1,53 +1,19 @@
 """The experiments, each one frozen value. A variant is another value, made with `dataclasses.replace`."""
 
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.configurations import NetworkConfig, ResidualConfig
+from training.learning.experiment import Experiment
 from training.pairs.pair_augmentation import Augmentation
+from training.pairs.pair_recipe import PairExperiment
 from training.people.part_swap import FaceParts, Part
 from training.people.people_augmentation import BatchAugmentation, ColourChange
-from training.people.people_experiment import IdentityExperiment
+from training.people.people_recipe import PeopleExperiment
 
-
-@dataclass(frozen=True, kw_only=True)
-class Experiment:
-    """One run, completely: two runs of equal value on one CPU end in equal weights."""
-
-    name: str
-    network: NetworkConfig
-    preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
-    augmentation: Augmentation | None = None
-    loss: Literal["bce", "mse"] = "bce"
-    epochs: int = 20
-    batch_pairs: int = 128
-    learning_rate: float = 1e-4
-    weight_decay: float = 0.0
-    decay_every_epochs: int | None = None
-    decay_factor: float = 0.1
-    patience_epochs: int | None = None
-    keep: Literal["last", "best"] = "last"
-    validation_fraction: float = 0.2
-    split_seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        positive = (self.epochs, self.batch_pairs, self.learning_rate, self.decay_every_epochs, self.patience_epochs)
-        if any(value is not None and value <= 0 for value in positive):
-            raise TrainingError(f"{self.name}: epochs, batch, rates and patience must be positive")
-        if not 0 < self.validation_fraction < 1:
-            raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
-        if self.network.input_shape != self.preprocessing.input_shape:
-            raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
-
-    def learning_rate_at(self, epoch: int) -> float:
-        """The rate of an epoch, the first being 1: constant, or multiplied by the factor every so many epochs."""
-        steps = (epoch - 1) // self.decay_every_epochs if self.decay_every_epochs else 0
-        return self.learning_rate * self.decay_factor**steps
-
+Run = TypeVar("Run", bound=Experiment[Any])
 
 PAPER = NetworkConfig(batch_norm=False, embedding_activation="sigmoid")
 NORMALISED = NetworkConfig(batch_norm=True, embedding_activation="relu")
@@ -61,8 +27,8 @@ LFW_ALIGNMENT = Alignment(
 # The face alone, without the background that a photograph has around it: 150 of the frame's 250 pixels.
 ALIGNED = PreprocessingConfig(crop=0.6, draft_margin=10, alignment=LFW_ALIGNMENT)
 
-EXPERIMENT_1 = Experiment(name="experiment-1", network=PAPER)
-EXPERIMENT_2 = Experiment(name="experiment-2", network=NORMALISED, augmentation=Augmentation())
+EXPERIMENT_1 = PairExperiment(name="experiment-1", network=PAPER)
+EXPERIMENT_2 = PairExperiment(name="experiment-2", network=NORMALISED, augmentation=Augmentation())
 EXPERIMENT_2_ALIGNED = replace(EXPERIMENT_2, name="experiment-2-aligned", preprocessing=ALIGNED)
 EXPERIMENT_3 = replace(
     EXPERIMENT_2,
@@ -96,7 +62,7 @@ DEEP_FUNNELED_FACE = FaceParts(
         Part(x=0.5, y=0.77, half_width=0.16, half_height=0.05),
     )
 )
-EXPERIMENT_5 = IdentityExperiment(
+EXPERIMENT_5 = PeopleExperiment(
     name="experiment-5",
     network=ResidualConfig(input_channels=3, grey_views=(1,)),
     preprocessing=PreprocessingConfig(
@@ -136,9 +102,7 @@ EXPERIMENT_5_ONE_VIEW = replace(
     precision="float32",
 )
 
-AnyExperiment = Experiment | IdentityExperiment
-
-EXPERIMENTS: dict[str, AnyExperiment] = {
+PAIR_EXPERIMENTS = {
     run.name: run
     for run in (
         EXPERIMENT_1,
@@ -149,6 +113,11 @@ EXPERIMENTS: dict[str, AnyExperiment] = {
         GRID_WINNER,
         GRID_BEST,
         SMOKE,
+    )
+}
+PEOPLE_EXPERIMENTS = {
+    run.name: run
+    for run in (
         EXPERIMENT_5,
         EXPERIMENT_5_UNALIGNED,
         EXPERIMENT_5_COLOUR,
@@ -157,18 +126,18 @@ EXPERIMENTS: dict[str, AnyExperiment] = {
         EXPERIMENT_5_ONE_VIEW,
     )
 }
+EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 
 
-def find_experiment(name: str) -> AnyExperiment:
+def find_experiment(name: str) -> Experiment[Any]:
     """The experiment of that name. Raises TrainingError."""
     if name not in EXPERIMENTS:
         raise TrainingError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
 
 
-def find_pairs_experiment(name: str) -> Experiment:
-    """The experiment of that name, which learns from pairs. Raises TrainingError."""
-    experiment = find_experiment(name)
-    if not isinstance(experiment, Experiment):
-        raise TrainingError(f"{name}: learns from people, not from pairs")
-    return experiment
+def with_seed(experiment: Run, seed: int | None) -> Run:
+    """The experiment with another seed under another name, or as it is where that is its seed or None."""
+    if seed in (None, experiment.seed):
+        return experiment
+    return replace(experiment, seed=seed, name=f"{experiment.name}-seed{seed}")

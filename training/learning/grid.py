@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from training.learning.experiments import EXPERIMENT_4, GRID_BEST, Experiment
-from training.learning.loop import METRICS_FILE, finished, read_metrics
-from training.learning.state import Epoch, best_epoch
+from training.learning.experiments import EXPERIMENT_4, GRID_BEST
+from training.learning.history import METRICS_FILE, Epoch, best_epoch, read_metrics
+from training.pairs.pair_recipe import PairExperiment
 
 GRID_FOLDER = "grid"
 # Folder, in the grid's, for the run of the best point; it has GRID_BEST's name even where another point is the best.
@@ -25,13 +25,13 @@ GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
 class Grid:
     """The values to combine; the defaults are the reference's."""
 
-    base: Experiment = GRID_BASE
+    base: PairExperiment = GRID_BASE
     epochs: tuple[int, ...] = (10, 20, 30)
     batch_pairs: tuple[int, ...] = (64, 128, 256)
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-5)
     patience_epochs: tuple[int, ...] = (3, 5, 7)
 
-    def trajectories(self) -> list[Experiment]:
+    def trajectories(self) -> list[PairExperiment]:
         """The runs that are trained: one for each batch and rate, as long as any combination needs."""
         return [
             replace(
@@ -46,7 +46,7 @@ class Grid:
             for rate, batch in product(self.learning_rates, self.batch_pairs)
         ]
 
-    def points(self, trajectory: Experiment) -> list[Experiment]:
+    def points(self, trajectory: PairExperiment) -> list[PairExperiment]:
         """The combinations that a trajectory answers for."""
         return [
             replace(
@@ -63,24 +63,26 @@ class Grid:
 class Point:
     """The result of one combination: when it stops, and the epoch whose weights it keeps."""
 
-    experiment: Experiment
+    experiment: PairExperiment
     stopped: int
     best: Epoch
 
 
-def derive(experiment: Experiment, trajectory: Sequence[Epoch]) -> Point | None:
+def derive(experiment: PairExperiment, trajectory: Sequence[Epoch]) -> Point | None:
     """What `experiment` would have given, read off a trajectory; None if that has not come so far yet."""
     history: list[Epoch] = []
     for row in trajectory:
-        if finished(experiment, history):
+        if experiment.is_finished(history):
             break
         history.append(row)
-    if not finished(experiment, history):
+    if not experiment.is_finished(history):
         return None
     return Point(experiment=experiment, stopped=len(history), best=history[best_epoch(history) - 1])
 
 
-def run_grid(grid: Grid, folder: Path, train: Callable[[Experiment, Path], object], only: Sequence[str] = ()) -> None:
+def run_grid(
+    grid: Grid, folder: Path, train: Callable[[PairExperiment, Path], object], only: Sequence[str] = ()
+) -> None:
     """Runs every trajectory, or `only` those of these names, in a folder of its own.
 
     `train` starts a trajectory, goes on with it, or leaves it alone if it is finished.

@@ -1,48 +1,50 @@
-"""One run: epoch after epoch, saved after each, stopped early, resumed."""
+"""One run, by whichever recipe: epoch after epoch, saved after each, stopped early, resumed.
 
-import json
-from dataclasses import asdict, dataclass
+B images in a batch, C channels, H W pixels
+"""
+
+import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from model import __version__
 from model.errors import TrainingError
-from model.files import replacing
 from model.networks.architecture import FaceNetwork
-from training.data.pair_data import AnyData
+from model.networks.embedder import normalise
 from training.learning import parallel
-from training.learning.curves import draw_curves
-from training.learning.experiments import AnyExperiment
-from training.learning.state import (
-    Epoch,
-    RunState,
-    best_epoch,
-    flatten_optimizer,
-    load_state,
-    restore_optimizer,
-    save_state,
-)
-from training.learning.trainer import Trainer, new_trainer
+from training.learning.curves import CURVES_FILE, draw_curves
+from training.learning.experiment import Batch, Data, Experiment, Recipe, require_finite
+from training.learning.history import METRICS_FILE, Epoch, best_epoch, write_metrics
+from training.learning.seeds import seed_for
+from training.learning.state import RunState, flatten_optimizer, load_state, restore_optimizer, save_state
 
 STATE_FILE = "state.safetensors"
-METRICS_FILE = "metrics.jsonl"
-CURVES_FILE = "curves.png"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The network that a run keeps, from which epoch it is, how the run went, and with which code it began."""
+    """What a run ends with: its recipe with the weights to keep, from which epoch they are, how the run went, and with
+    which code it began.
+    """
 
-    network: FaceNetwork
+    recipe: Recipe
     epoch: int
     history: list[Epoch]
     code_version: str
 
+    @property
+    def network(self) -> FaceNetwork:
+        """The network to keep."""
+        return self.recipe.network
+
 
 def train(
-    experiment: AnyExperiment,
-    data: AnyData,
+    experiment: Experiment[Data],
+    data: Data,
     folder: Path,
     device: torch.device,
     *,
@@ -55,83 +57,118 @@ def train(
     says with which code a new run begins. Raises TrainingError if the loss stops being finite (the last good state
     stays), if `folder` holds a run already, or if it cannot be written.
     """
-    trainer = new_trainer(experiment, data, device)
-    state = parallel.from_first(lambda: _begin(experiment, data, folder, resume, code))
+    recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
+    state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
     if state.history:
-        trainer.state.load_state_dict(state.weights)
-        restore_optimizer(trainer.optimizer, state.optimizer)
-    while not finished(experiment, state.history):
-        row = trainer.run_epoch(len(state.history) + 1)
-        _advance(experiment, state, row, trainer)
+        recipe.state.load_state_dict(state.weights)
+        restore_optimizer(recipe.optimizer, state.optimizer)
+    while not experiment.is_finished(state.history):
+        row = run_epoch(experiment, recipe, len(state.history) + 1, device)
+        _advance(state, row, recipe, keep_best=experiment.keep == "best")
         if parallel.rank() == 0:
-            save_state(folder / STATE_FILE, state, experiment, data.sha256)
-            _publish(experiment, state, folder)
+            save_state(folder / STATE_FILE, state, run)
+            _publish(folder, experiment.name, state)
     best = experiment.keep == "best"
-    trainer.state.load_state_dict(state.best if best else state.weights)
+    recipe.state.load_state_dict(state.best if best else state.weights)
     epoch = best_epoch(state.history) if best else len(state.history)
-    return Trained(network=trainer.network, epoch=epoch, history=state.history, code_version=state.code_version)
+    return Trained(recipe=recipe, epoch=epoch, history=state.history, code_version=state.code_version)
 
 
-def _begin(experiment: AnyExperiment, data: AnyData, folder: Path, resume: bool, code: str) -> RunState:
+def run_epoch(experiment: Experiment[Data], recipe: Recipe, number: int, device: torch.device) -> Epoch:
+    """Trains through the batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
+    started = time.perf_counter()
+    torch.manual_seed(seed_for(experiment.seed, "dropout", number) + parallel.rank())
+    recipe.state.train()
+    sums = parallel.total(_train(experiment, recipe, number, device).to(device)).cpu()
+    images_per_s = float(sums[3]) / (time.perf_counter() - started)
+    found = recipe.validate()
+    return Epoch(
+        epoch=number,
+        learning_rate=experiment.learning_rate_at(number * recipe.batches_in_epoch - 1, recipe.batches_in_epoch),
+        train_loss=float(sums[0] / sums[2]),
+        train_accuracy=float(sums[1] / sums[2]),
+        validation_loss=found.loss,
+        validation_bce=found.bce,
+        validation_mse=found.mse,
+        validation_accuracy=found.accuracy,
+        seconds=time.perf_counter() - started,
+        images_per_s=images_per_s,
+        validation_best_accuracy=found.best_accuracy,
+        validation_area=found.area,
+    )
+
+
+def take_step(experiment: Experiment[Data], recipe: Recipe, batch: Batch, device: torch.device) -> tuple[float, int]:
+    """One step; returns the mean loss and how many of the judged labels were answered right.
+
+    Raises TrainingError before a loss that is not finite reaches the weights.
+    """
+    recipe.optimizer.zero_grad(set_to_none=True)
+    images = normalise(batch.images.to(device), experiment.preprocessing).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(device.type, torch.bfloat16, enabled=experiment.precision == "bfloat16"):
+        outputs = recipe.forward(images)
+    loss, right = recipe.loss(outputs, replace(batch, labels=batch.labels.to(device)))
+    value = loss.detach().item()
+    require_finite(value)
+    (loss * batch.weight).backward()
+    recipe.optimizer.step()
+    return value, int(right)
+
+
+def _train(experiment: Experiment[Data], recipe: Recipe, number: int, device: torch.device) -> Tensor:
+    """All steps of an epoch -> float64 (4,), sums of this process: losses, right answers, judged labels, images."""
+    sums, started = torch.zeros(4, dtype=torch.float64), time.perf_counter()
+    count = recipe.batches_in_epoch
+    title, hidden = f"epoch {number}/{experiment.epochs}", parallel.rank() > 0
+    with tqdm(total=count, desc=title, unit=" batches", mininterval=1, disable=hidden) as bar:
+        for index, batch in enumerate(recipe.batches(number)):
+            step = (number - 1) * count + index
+            for group in recipe.optimizer.param_groups:
+                group["lr"] = experiment.learning_rate_at(step, count)
+            loss, right = take_step(experiment, recipe, batch, device)
+            recipe.after_step(step)
+            sums += torch.tensor([loss * batch.judged, right, batch.judged, len(batch.images)])
+            seconds = time.perf_counter() - started
+            run_s = seconds / (index + 1) * (experiment.epochs * count - step - 1)
+            bar.set_postfix_str(_describe(sums, seconds, run_s))
+            bar.update()
+    return sums
+
+
+def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
+    """What the progress bar says after those seconds of an epoch, with `run_s` left of the run."""
+    loss, accuracy = (sums[:2] / sums[2]).tolist()
+    rate = float(sums[3]) * parallel.world_size() / seconds
+    return (
+        f"loss {loss:.4f}, accuracy {accuracy:.1%}, {rate:.1f} images/s, run ends in {run_s / 60:.0f} min at the latest"
+    )
+
+
+def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str) -> RunState:
     """The state to go on from, or an empty one; what cannot be written is found out now and not after an epoch."""
-    path = folder / STATE_FILE
+    path, metrics = folder / STATE_FILE, folder / METRICS_FILE
     if path.exists() and not resume:
         raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
-    if not path.exists() and _has_metrics(folder):
+    if not path.exists() and metrics.exists() and metrics.stat().st_size > 0:  # which is empty when a run begins
         raise TrainingError(f"{folder} holds the figures of a run whose {STATE_FILE} is gone; choose another --out")
-    state = RunState(weights={}, optimizer={}, code_version=code)
-    if path.exists():
-        state = load_state(path, experiment, data.sha256)
-    _publish(experiment, state, folder)  # an interruption may have come between a state and its metrics
+    state = load_state(path, run) if path.exists() else RunState(weights={}, optimizer={}, code_version=code)
+    _publish(folder, name, state)  # an interruption may have come between a state and its metrics
     return state
 
 
-def _has_metrics(folder: Path) -> bool:
-    """Whether an epoch was finished there; the file is written empty when a run begins."""
-    path = folder / METRICS_FILE
-    return path.exists() and path.stat().st_size > 0
-
-
-def finished(experiment: AnyExperiment, history: list[Epoch]) -> bool:
-    """Whether a run ends here: all epochs done, or so many since the best that patience is at its end."""
-    stale = len(history) - best_epoch(history)
-    patience = experiment.patience_epochs
-    return len(history) >= experiment.epochs or (patience is not None and bool(history) and stale >= patience)
-
-
-def write_metrics(path: Path, history: list[Epoch]) -> None:
-    """A JSON object per epoch, one a line, written anew each time so that a resumed run leaves no double rows.
-
-    Raises TrainingError if it cannot be written.
-    """
-    try:
-        with replacing(path) as partial:
-            partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in history))
-    except OSError as error:
-        raise TrainingError(f"{path.parent}: cannot be written: {error}") from error
-
-
-def read_metrics(path: Path) -> list[Epoch]:
-    """The rows of a metrics file. Raises TrainingError."""
-    try:
-        return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]
-    except (OSError, TypeError, ValueError) as error:
-        raise TrainingError(f"{path}: cannot be read as the metrics of a run: {error}") from error
-
-
-def _publish(experiment: AnyExperiment, state: RunState, folder: Path) -> None:
+def _publish(folder: Path, name: str, state: RunState) -> None:
     write_metrics(folder / METRICS_FILE, state.history)
     try:
         if state.history:
-            draw_curves(folder / CURVES_FILE, experiment.name, state.history)
+            draw_curves(folder / CURVES_FILE, name, state.history)
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
 
 
-def _advance(experiment: AnyExperiment, state: RunState, row: Epoch, trainer: Trainer) -> None:
+def _advance(state: RunState, row: Epoch, recipe: Recipe, *, keep_best: bool) -> None:
     """Takes an epoch into the state; the best weights are copied, since the network goes on changing."""
     state.history.append(row)
-    state.weights = trainer.state.state_dict()
-    state.optimizer = flatten_optimizer(trainer.optimizer)
-    if experiment.keep == "best" and best_epoch(state.history) == row.epoch:
+    state.weights = recipe.state.state_dict()
+    state.optimizer = flatten_optimizer(recipe.optimizer)
+    if keep_best and best_epoch(state.history) == row.epoch:
         state.best = {name: tensor.clone() for name, tensor in state.weights.items()}

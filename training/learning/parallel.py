@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from model.errors import TrainingError
-from model.networks.siamese import SiameseNetwork
 
 T = TypeVar("T")
 
@@ -98,7 +97,7 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
-def wrap(network: SiameseNetwork) -> nn.Module:
+def wrap(network: nn.Module) -> nn.Module:
     """The network as training calls it: with gradients averaged over the processes where there are several."""
     if world_size() == 1:
         return network

@@ -16,32 +16,9 @@ from torch import Tensor
 
 from model.errors import TrainingError
 from model.files import replacing
-from training.learning import parallel
-from training.learning.experiments import AnyExperiment
+from training.learning.history import Epoch
 
 METADATA_KEY = "facepair-run"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Epoch:
-    """One row of the metrics file. Training figures are means over the epoch's batches, as they were trained.
-
-    Of a run that learns from people, `train_accuracy` is the classifier's, and validation figures are those of cosines
-    calibrated on the validation pairs themselves.
-    """
-
-    epoch: int
-    learning_rate: float
-    train_loss: float
-    train_accuracy: float
-    validation_loss: float
-    validation_bce: float
-    validation_mse: float
-    validation_accuracy: float
-    seconds: float
-    images_per_s: float
-    validation_best_accuracy: float | None = None
-    validation_area: float | None = None
 
 
 @dataclass(kw_only=True)
@@ -58,20 +35,15 @@ class RunState:
     history: list[Epoch] = field(default_factory=list)
 
 
-def best_epoch(history: list[Epoch]) -> int:
-    """The first epoch of lowest validation loss; 0 before the first."""
-    return min(history, key=lambda row: row.validation_loss).epoch if history else 0
-
-
-def save_state(path: Path, state: RunState, experiment: AnyExperiment, data_sha256: str) -> None:
-    """Writes the state atomically: whatever happens, the file holds this epoch or the one before."""
+def save_state(path: Path, state: RunState, run: Mapping[str, Any]) -> None:
+    """Writes the state of the run of that identity, atomically: the file always holds this epoch or the one before."""
     tensors = {
         f"{part}/{name}": tensor.contiguous()
         for part, group in (("weights", state.weights), ("optimizer", state.optimizer), ("best", state.best))
         for name, tensor in group.items()
     }
     header = {
-        "run": identity(experiment, data_sha256),
+        "run": run,
         "code_version": state.code_version,
         "history": [asdict(row) for row in state.history],
     }
@@ -82,8 +54,8 @@ def save_state(path: Path, state: RunState, experiment: AnyExperiment, data_sha2
         raise TrainingError(f"{path}: cannot be saved, the epoch before is kept: {error}") from error
 
 
-def load_state(path: Path, experiment: AnyExperiment, data_sha256: str) -> RunState:
-    """Reads a state. Raises TrainingError if it cannot be read or belongs to another run."""
+def load_state(path: Path, run: Mapping[str, Any]) -> RunState:
+    """Reads the state of the run of that identity. Raises TrainingError if it cannot be read or is another run's."""
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads(file.metadata()[METADATA_KEY])
@@ -92,8 +64,7 @@ def load_state(path: Path, experiment: AnyExperiment, data_sha256: str) -> RunSt
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise TrainingError(f"{path}: cannot be read as the state of a run: {error}") from error
-    wanted = identity(experiment, data_sha256)
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
+    differing = [key for key in run if found.get(key) != run[key]]
     if differing == ["threads"]:
         raise TrainingError(f"{path}: was begun with {found['threads']} threads; add --threads {found['threads']}")
     if differing:
@@ -107,20 +78,6 @@ def load_state(path: Path, experiment: AnyExperiment, data_sha256: str) -> RunSt
         best=_part(tensors, "best"),
         history=history,
     )
-
-
-def identity(experiment: AnyExperiment, data_sha256: str) -> dict[str, Any]:
-    """What must be equal for a run to be the same run, as plain JSON values."""
-    values = {
-        **asdict(experiment),
-        "data_sha256": data_sha256,
-        "threads": torch.get_num_threads(),
-        "processes": parallel.world_size(),
-    }
-    values["network"] = experiment.network.model_dump()
-    values["preprocessing"] = experiment.preprocessing.model_dump()
-    plain: dict[str, Any] = json.loads(json.dumps(values))
-    return plain
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

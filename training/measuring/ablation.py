@@ -25,9 +25,10 @@ WITHOUT: dict[Part, tuple[dict[str, object], str]] = {
 
 def held_out_rule(header: Header) -> HoldOut:
     """How the checkpoint's run held people out. Raises DataError if it learned from pairs."""
-    if not isinstance(header.network, ResidualConfig):
+    rule = json.loads(header.provenance.experiment).get("held_out")
+    if rule is None:
         raise DataError(f"{header.name}: has no parts to leave out; that is for networks that learned from people")
-    return HoldOut(**json.loads(header.provenance.experiment)["held_out"])
+    return HoldOut(**rule)
 
 
 def require_own_people(header: Header, data: PeopleData) -> None:
@@ -50,13 +51,12 @@ def leave_out(
     held out. Raises DataError if a part was not there.
     """
     require_own_people(checkpoint.header, data)
-    before = checkpoint.header.network
-    assert isinstance(before, ResidualConfig)
+    before = checkpoint.header.network.model_dump()
     changes = {name: value for part in parts for name, value in WITHOUT[part][0].items()}
     for name, value in changes.items():
-        if getattr(before, name) == value:
+        if before[name] == value:
             raise DataError(f"{checkpoint.header.name}: has {name} {value} already")
-    network = ResidualNetwork(before.model_copy(update=changes)).requires_grad_(False)
+    network = ResidualNetwork(ResidualConfig(**before | changes)).requires_grad_(False)
     tensors = restore(checkpoint).state_dict()
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
     network.load_state_dict(kept, strict="head" not in changes)

@@ -5,27 +5,21 @@ from pathlib import Path
 from model.checkpoint import Header
 from model.errors import TrainingError
 from training.data.album import Album, PairSet
-from training.data.datasets import PeopleData, people_data
-from training.data.lists import Folds, pictures_of, resolve
-from training.data.splits import require_both_kinds
+from training.data.datasets import PeopleData
+from training.data.lists import Folds, resolve
 from training.measuring.lfw import category
 from training.metrics import ACCURACY_AT_THRESHOLD, find_metric
-from training.people.people_experiment import IdentityExperiment
-from training.runs.provenance import as_json
+from training.people.people_recipe import PeopleExperiment
 from training.runs.records import RESULT_FILE, SCORES_FILE, Fold, View2
 
 
-def fold_data(protocol: Folds, number: int, album: Album, experiment: IdentityExperiment) -> PeopleData:
+def fold_data(protocol: Folds, number: int, album: Album, experiment: PeopleExperiment) -> PeopleData:
     """The people of all other folds, some of them held out. Raises DataError."""
     others = {name: n for i, fold in enumerate(protocol.people, 1) if i != number for name, n in fold.items()}
-    data = people_data(
-        album, pictures_of(protocol.people_path, others, album.keys, album.faceless), experiment.held_out
-    )
-    require_both_kinds(protocol.people_path, data.validation, "validate")
-    return data
+    return PeopleData.of(album, protocol.people_path, others, experiment.held_out)
 
 
-def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) -> Header | None:
+def done_fold(experiment: PeopleExperiment, data: PeopleData, folder: Path) -> Header | None:
     """What a finished fold says of itself, or None. Raises TrainingError if it is of another run."""
     if not all((folder / name).exists() for name in (RESULT_FILE, SCORES_FILE)):
         return None
@@ -33,7 +27,7 @@ def done_fold(experiment: IdentityExperiment, data: PeopleData, folder: Path) ->
         header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
     except (OSError, ValueError) as error:
         raise TrainingError(f"{folder / RESULT_FILE}: cannot be read as the result of a fold") from error
-    found, wanted = header.provenance, (as_json(experiment), data.album.sha256, data.pairs_sha256)
+    found, wanted = header.provenance, (experiment.as_json(), data.album.sha256, data.pairs_sha256)
     networks = (header.network, header.preprocessing) == (experiment.network, experiment.preprocessing)
     if (found.experiment, found.data_sha256, found.pairs_sha256) != wanted or not networks:
         raise TrainingError(f"{folder}: holds a fold of another run; choose another --out")

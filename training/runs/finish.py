@@ -2,25 +2,21 @@
 
 import csv
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
-from model.checkpoint import Description, Header
+import torch
+
+from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
-from model.imaging.quality import QualityRanges
-from model.networks.architecture import FaceNetwork, round_to_storage
+from model.networks.architecture import round_to_storage
 from model.networks.embedder import save
-from model.networks.residual import ResidualNetwork
-from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.album import Album, PairSet
-from training.data.datasets import PeopleData
-from training.data.pair_data import AnyData
-from training.fitting.head import fit_head, held_out_rates
 from training.fitting.thresholds import choose_threshold, even_odds
-from training.learning.experiments import AnyExperiment
+from training.learning.experiment import Data, Experiment
 from training.learning.loop import Trained
 from training.runs.card import format_card
-from training.runs.provenance import provenance_of
 from training.runs.read import write_summary
 from training.runs.records import RESULT_FILE, SCORES_FILE, SUMMARY_FILE
 from training.scoring import score_pairs
@@ -30,18 +26,18 @@ from training.statistics.summary import measure
 
 
 def finish(
-    experiment: AnyExperiment, trained: Trained, data: AnyData, test: PairSet | None, folder: Path, code: str
+    experiment: Experiment[Data], trained: Trained, data: Data, test: PairSet | None, folder: Path, code: str
 ) -> Header:
     """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
-    First the weights are rounded to what is stored, and a head that is fitted is fitted. The threshold is chosen on
+    First the weights are rounded to what is stored, and the recipe fits what it has to fit. The threshold is chosen on
     the validation pairs; the test pairs, where there are any, are read once. `code` is the code that measures.
 
     Raises TrainingError if the folder cannot be written.
     """
     network = trained.network
     round_to_storage(network)
-    points, curve = _fit(experiment, network, data)
+    points, curve = trained.recipe.finish()
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
     threshold = even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
     summaries = [measure("validation", scores, same, threshold.value)]
@@ -54,11 +50,11 @@ def finish(
         network=experiment.network,
         preprocessing=experiment.preprocessing,
         threshold=threshold,
-        trained_on=_quality_ranges(data),
+        trained_on=data.quality_ranges,
         operating_points=points,
         false_match_curve=curve,
         metrics=tuple(metric for each in summaries for metric in each.for_checkpoint(calibrated=network.calibrated)),
-        provenance=provenance_of(experiment, trained, data, code),
+        provenance=_provenance(experiment, trained, data, code),
     )
     header = save(folder / f"{experiment.name}.safetensors", network, description)
     try:
@@ -74,21 +70,26 @@ def finish(
     return header
 
 
+def _provenance(experiment: Experiment[Data], trained: Trained, data: Data, code: str) -> Provenance:
+    return Provenance(
+        experiment=experiment.as_json(),
+        seed=experiment.seed,
+        epochs=trained.epoch,
+        data_sha256=data.album.sha256,
+        pairs_sha256=data.pairs_sha256,
+        validation_pairs_sharing_people=data.sharing_people,
+        code_version=trained.code_version,
+        measured_with=code,
+        torch_version=str(torch.__version__),
+        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
 def _write_beside(folder: Path, header: Header) -> None:
     with replacing(folder / f"{header.name}.md") as path:
         path.write_text(format_card(header))
     with replacing(folder / RESULT_FILE) as path:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
-
-
-def _fit(
-    experiment: AnyExperiment, network: FaceNetwork, data: AnyData
-) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]:
-    """What is left to fit of a network that learned from people; nothing of one that learned from pairs."""
-    if not isinstance(network, ResidualNetwork) or not isinstance(data, PeopleData):
-        return (), None
-    fit_head(network, experiment.preprocessing, data)
-    return held_out_rates(network, experiment.preprocessing, data)
 
 
 def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> None:
@@ -98,10 +99,3 @@ def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> No
         writer.writerow(["left", "right", "same", "similarity"])
         for (left, right), same, score in zip(pairs.names_of(album.keys), pairs.same.tolist(), scores, strict=True):
             writer.writerow([left, right, int(same), float(score)])
-
-
-def _quality_ranges(data: AnyData) -> QualityRanges | None:
-    """Over the pictures that were trained on; None where faces were not looked for."""
-    if not data.album.faces:
-        return None
-    return QualityRanges.of([data.album.faces[number].quality for number in data.trained_on.tolist()])

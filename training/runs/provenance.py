@@ -1,39 +1,9 @@
-"""Where a checkpoint comes from: its experiment, its data, and the code that trained and measured it."""
+"""Which code trains and measures."""
 
-import json
 import subprocess
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from model import __version__
-from model.checkpoint import Provenance
-from training.data.pair_data import AnyData
-from training.learning.experiments import AnyExperiment
-from training.learning.loop import Trained
-
-
-def provenance_of(experiment: AnyExperiment, trained: Trained, data: AnyData, code: str) -> Provenance:
-    """A finished run's, as its checkpoint keeps it; `code` is the code that measured."""
-    return Provenance(
-        experiment=as_json(experiment),
-        seed=experiment.seed,
-        epochs=trained.epoch,
-        data_sha256=data.album.sha256,
-        pairs_sha256=data.pairs_sha256,
-        validation_pairs_sharing_people=data.sharing_people,
-        code_version=trained.code_version,
-        measured_with=code,
-        torch_version=str(torch.__version__),
-        created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-
-
-def as_json(experiment: AnyExperiment) -> str:
-    """An experiment as a checkpoint's provenance has it; network and preprocessing stand elsewhere in the header."""
-    return json.dumps({**asdict(experiment), "network": None, "preprocessing": None})
 
 
 def code_version() -> str:

@@ -14,8 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from model.checkpoint import Header, Metric
 from model.errors import DataError
 from model.files import replacing
-from training.learning.loop import METRICS_FILE, read_metrics
-from training.learning.state import Epoch
+from training.learning.history import METRICS_FILE, Epoch, read_metrics
 from training.metrics import find_metric
 from training.runs import records
 from training.statistics import decisions, rates, resampling

@@ -86,7 +86,7 @@ def test_prepare_says_what_there_is(user: User, capsys: pytest.CaptureFixture[st
     assert main(user.arguments("prepare")) == 0
     album, train, test = capsys.readouterr().out.splitlines()
     assert album.startswith("18 pictures of 6 people, sha256 ")
-    assert train == "train.txt: 12 pairs, 6 of them of one person"
+    assert train == "10 training and 2 validation pairs, 2 of which show a person who is in a training pair too"
     assert test == "test.txt: 12 pairs, 6 of them of one person"
 
 
@@ -98,7 +98,7 @@ def test_prepare_for_an_experiment_that_learns_from_people(tmp_path: Path, capsy
     album, faceless, people, test = capsys.readouterr().out.splitlines()
     assert album.startswith(f"{sum(PICTURES)} pictures of {len(PICTURES)} people")
     assert faceless == "0 pictures left out, in which no face was found: none"
-    assert people.startswith("people.txt: ")
+    assert " people with " in people
     assert test == "test.txt: 4 pairs, 2 of them of one person"
     (data / "test.txt").unlink()
     assert main([*arguments, "--no-test"]) == 0

@@ -9,8 +9,9 @@ import torch
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
-from training.learning.experiments import EXPERIMENTS, Experiment, find_experiment, find_pairs_experiment
+from training.learning.experiments import EXPERIMENTS, PAIR_EXPERIMENTS, find_experiment
 from training.pairs.pair_augmentation import Augmentation
+from training.pairs.pair_recipe import PairExperiment
 
 FULL = ("experiment-1", "experiment-2", "experiment-3", "experiment-4")
 COMMON = {"epochs": 20, "batch_pairs": 128, "learning_rate": 1e-4, "validation_fraction": 0.2, "split_seed": 0}
@@ -44,7 +45,7 @@ def test_an_experiment_is_as_decided(name: str) -> None:
 
 
 def test_all_share_one_split() -> None:
-    experiments = [find_pairs_experiment(name) for name in FULL]
+    experiments = [PAIR_EXPERIMENTS[name] for name in FULL]
     assert len({(experiment.split_seed, experiment.validation_fraction) for experiment in experiments}) == 1
 
 
@@ -56,14 +57,12 @@ def test_the_names_are_those_of_the_table() -> None:
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):
         find_experiment("experiment-0")
-    with pytest.raises(TrainingError, match="experiment-5: learns from people, not from pairs"):
-        find_pairs_experiment("experiment-5")
 
 
 @pytest.mark.parametrize("name", FULL)
 def test_an_experiment_cannot_be_changed(name: str) -> None:
     with pytest.raises(FrozenInstanceError):
-        find_experiment(name).epochs = 1  # type: ignore[misc]
+        find_experiment(name).epochs = 1
     with pytest.raises(FrozenInstanceError):
         Augmentation().rotation_deg = 1.0  # type: ignore[misc]
 
@@ -87,7 +86,7 @@ def test_an_experiment_checks_itself(wrong: dict[str, Any]) -> None:
         replace(find_experiment("experiment-2"), **wrong)
 
 
-def steps(experiment: Experiment) -> list[float]:
+def steps(experiment: PairExperiment) -> list[float]:
     """The rates that torch's own scheduler gives."""
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], experiment.learning_rate)
     every = experiment.decay_every_epochs or experiment.epochs + 1
@@ -102,13 +101,14 @@ def steps(experiment: Experiment) -> list[float]:
 
 @pytest.mark.parametrize("name", FULL)
 def test_the_learning_rate_equals_step_lr(name: str) -> None:
-    experiment = find_pairs_experiment(name)
-    rates = [experiment.learning_rate_at(epoch) for epoch in range(1, 21)]
+    experiment = PAIR_EXPERIMENTS[name]
+    rates = [experiment.learning_rate_at(3 * epoch, 3) for epoch in range(20)]
+    assert rates == [experiment.learning_rate_at(3 * epoch + 2, 3) for epoch in range(20)]
     assert rates == pytest.approx(steps(experiment), rel=1e-12)
     assert len(set(rates)) == (4 if experiment.decay_every_epochs else 1)
 
 
 def test_the_grid_winner_is_the_reference_s() -> None:
-    found = find_pairs_experiment("grid-winner")
+    found = PAIR_EXPERIMENTS["grid-winner"]
     assert (found.epochs, found.batch_pairs, found.learning_rate, found.patience_epochs) == (20, 64, 1e-4, 3)
     assert replace(found, name="experiment-4", batch_pairs=128, patience_epochs=5) == find_experiment("experiment-4")

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from tests.training.support.small_pairs import SMALL, run
-from training.data.pair_data import PairData
-from training.learning.experiments import EXPERIMENT_4, GRID_BEST, Experiment
+from training.data.datasets import PairData
+from training.learning.experiments import EXPERIMENT_4, GRID_BEST
 from training.learning.grid import GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
-from training.learning.loop import METRICS_FILE, Trained, read_metrics, write_metrics
-from training.learning.state import Epoch
+from training.learning.history import METRICS_FILE, Epoch, read_metrics, write_metrics
+from training.learning.loop import Trained
+from training.pairs.pair_recipe import PairExperiment
 
 ROOT = Path(__file__).parents[3]
 TINY_GRID = Grid(
@@ -44,7 +45,7 @@ def test_derived_results_equal_direct_runs(data: PairData, tmp_path: Path) -> No
     """16 points from 4 trajectories here, as 81 from 9 in the grid."""
     whole: dict[str, Trained] = {}
 
-    def one(experiment: Experiment, folder: Path) -> list[Epoch]:
+    def one(experiment: PairExperiment, folder: Path) -> list[Epoch]:
         whole[experiment.name] = run(experiment, data, folder, resume=True)
         return whole[experiment.name].history
 
@@ -66,10 +67,10 @@ def test_derived_results_equal_direct_runs(data: PairData, tmp_path: Path) -> No
 def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: PairData, tmp_path: Path) -> None:
     calls = 0
 
-    def one(experiment: Experiment, folder: Path) -> list[Epoch]:
+    def one(experiment: PairExperiment, folder: Path) -> list[Epoch]:
         return run(experiment, data, folder, resume=True).history
 
-    def interrupted(experiment: Experiment, folder: Path) -> list[Epoch]:
+    def interrupted(experiment: PairExperiment, folder: Path) -> list[Epoch]:
         nonlocal calls
         calls += 1
         if calls == 2:
@@ -87,7 +88,7 @@ def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: PairData, tm
 
 
 def test_trajectories_can_be_run_one_by_one(data: PairData, tmp_path: Path) -> None:
-    def one(experiment: Experiment, folder: Path) -> list[Epoch]:
+    def one(experiment: PairExperiment, folder: Path) -> list[Epoch]:
         return run(experiment, data, folder, resume=True).history
 
     chosen = TINY_GRID.trajectories()[2]

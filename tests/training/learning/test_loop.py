@@ -11,10 +11,10 @@ from PIL import Image
 from model.errors import TrainingError
 from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
 from training.data.album import Album
-from training.data.pair_data import PairData
-from training.learning.experiments import Experiment
-from training.learning.loop import Trained, finished
+from training.data.datasets import PairData
+from training.learning.loop import Trained
 from training.learning.state import RunState, load_state
+from training.pairs.pair_recipe import PairExperiment
 
 # A sound first epoch, then steps of 1e35.
 EXPLODING = replace(SMALL, decay_every_epochs=1, decay_factor=1e38)
@@ -103,11 +103,11 @@ def test_a_run_stops_when_validation_gets_no_better(data: PairData, tmp_path: Pa
 )
 def test_a_run_of_six_epochs_ends(trained: Trained, losses: list[float], patience: int | None, expected: bool) -> None:
     history = [replace(trained.history[0], epoch=i, validation_loss=loss) for i, loss in enumerate(losses, 1)]
-    assert finished(replace(SMALL, epochs=6, patience_epochs=patience), history) is expected
+    assert replace(SMALL, epochs=6, patience_epochs=patience).is_finished(history) is expected
 
 
-def state_of(experiment: Experiment, data: PairData, folder: Path) -> RunState:
-    return load_state(folder / "state.safetensors", experiment, data.sha256)
+def state_of(experiment: PairExperiment, data: PairData, folder: Path) -> RunState:
+    return load_state(folder / "state.safetensors", experiment.identity(data.sha256))
 
 
 def test_the_last_weights_are_kept(trained: Trained, data: PairData, folder: Path) -> None:

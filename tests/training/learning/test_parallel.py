@@ -19,9 +19,9 @@ import json, torch
 from pathlib import Path
 from training.learning import parallel
 from training.data.album import Album
-from training.pairs.pair_epoch import new_learner, run_epoch
+from training.learning.loop import run_epoch
 from training.learning.experiments import SMOKE
-from training.data.pair_data import PairData
+from training.data.datasets import PairData
 from training.data.album import PairSet
 
 torch.set_num_threads(1)
@@ -35,10 +35,10 @@ network = SMOKE.network.model_copy(update={"batch_norm": False})
 experiment = replace(SMOKE, network=network, batch_pairs=8, weight_decay=1e-4)
 device = torch.device("cpu")
 with parallel.process_group(device):
-    learner = new_learner(experiment, device)
-    learner.network.twin.register_forward_pre_hook(lambda _, images: (images[0].double(),))
-    rows = [asdict(run_epoch(experiment, data, learner, number)) for number in (1, 2, 3)]
-    weights = {name: tensor.flatten().tolist() for name, tensor in learner.network.state_dict().items()}
+    recipe = experiment.recipe(data, device)
+    recipe.network.twin.register_forward_pre_hook(lambda _, images: (images[0].double(),))
+    rows = [asdict(run_epoch(experiment, recipe, number, device)) for number in (1, 2, 3)]
+    weights = {name: tensor.flatten().tolist() for name, tensor in recipe.network.state_dict().items()}
     if parallel.rank() == 0:
         Path(sys.argv[1]).write_text(json.dumps({"rows": rows, "weights": weights}))
 """

@@ -12,10 +12,11 @@ from torch import Tensor
 from model.errors import TrainingError
 from tests.training.support.small_pairs import CPU, NARROW, SMALL, run
 from training.data.album import PairSet
-from training.data.pair_data import PairData
-from training.learning.experiments import Experiment
+from training.data.datasets import PairData
+from training.learning.history import Epoch
 from training.learning.loop import Trained, train
-from training.learning.state import Epoch, load_state
+from training.learning.state import load_state
+from training.pairs.pair_recipe import PairExperiment
 
 # All that a run can remember: moments, dropout, decay, the best weights.
 EVERYTHING = replace(
@@ -42,7 +43,7 @@ class Interrupted(PairSet):
         return super().__getitem__(chosen)
 
 
-def interrupt(experiment: Experiment, data: PairData, folder: Path, after: int) -> None:
+def interrupt(experiment: PairExperiment, data: PairData, folder: Path, after: int) -> None:
     pairs = data.training
     stopping = Interrupted(left=pairs.left, right=pairs.right, same=pairs.same, taken=[], after=after)
     with pytest.raises(KeyboardInterrupt):
@@ -95,7 +96,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 def test_an_interruption_keeps_the_last_finished_epoch(data: PairData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
-    assert len(load_state(tmp_path / "state.safetensors", SMALL, data.sha256).history) == 1
+    assert len(load_state(tmp_path / "state.safetensors", SMALL.identity(data.sha256)).history) == 1
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
 
 

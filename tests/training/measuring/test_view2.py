@@ -16,10 +16,10 @@ from training.commands import view2 as view2_command
 from training.data.album_cache import open_album
 from training.data.lists import Folds, read_folds
 from training.data.splits import HoldOut
-from training.learning.experiments import EXPERIMENTS
+from training.learning.experiments import PEOPLE_EXPERIMENTS
 from training.learning.loop import Trained, train
 from training.measuring.view2 import fold_data, pairs_of_fold
-from training.people.people_experiment import IdentityExperiment
+from training.people.people_recipe import PeopleExperiment
 from training.runs.read import read_run
 from training.runs.records import VIEW2_FILE, View2
 
@@ -59,7 +59,7 @@ def protocol(data: Path) -> Folds:
 @pytest.fixture
 def arguments(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The command on the small experiment; results go to `tmp_path / "out"`."""
-    monkeypatch.setitem(EXPERIMENTS, RUN.name, RUN)
+    monkeypatch.setitem(PEOPLE_EXPERIMENTS, RUN.name, RUN)
     return ["view2", RUN.name, "--data", str(data), "--images", "people", "--cache", str(tmp_path / "cache"),
             "--device", "cpu", "--out", str(tmp_path / "out")]  # fmt: skip
 
@@ -124,7 +124,7 @@ def test_a_fold_that_fails_leaves_what_is_known_of_the_others(
 ) -> None:
     assert main([*arguments, "--folds", "3"]) == 0
 
-    def failing(experiment: IdentityExperiment, *rest: Any, **named: Any) -> Trained:
+    def failing(experiment: PeopleExperiment, *rest: Any, **named: Any) -> Trained:
         if experiment.name.endswith("fold-02"):
             raise TrainingError("out of luck")
         return train(experiment, *rest, **named)
@@ -158,7 +158,7 @@ def test_folds_of_another_run_are_refused(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, "--folds", "1"]) == 0
-    monkeypatch.setitem(EXPERIMENTS, RUN.name, replace(RUN, temperature=0.2))
+    monkeypatch.setitem(PEOPLE_EXPERIMENTS, RUN.name, replace(RUN, temperature=0.2))
     assert main([*arguments, "--folds", "2"]) == 1
     assert "fold-01: holds a fold of another run" in capsys.readouterr().err.splitlines()[-1]
 
@@ -170,7 +170,7 @@ def test_folds_that_there_are_not_and_experiments_on_pairs_are_refused(
     assert "has folds 1 to 3, not 4" in capsys.readouterr().err
     arguments[1] = "experiment-2"
     assert main(arguments) == 1
-    assert "experiment-2: learns from pairs" in capsys.readouterr().err
+    assert "experiment-2: View 2 is for experiments that learn from people: experiment-5, " in capsys.readouterr().err
 
 
 def test_pairs_of_people_of_another_fold_are_refused(data: Path, tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tests.training.support.small_pairs import SMALL
+from tests.training.support.small_pairs import CPU, SMALL
 from training.data.album import Album
-from training.data.pair_data import PairData
+from training.data.datasets import PairData
 from training.pairs.pair_augmentation import Augmentation, Draw, augment, draw
-from training.pairs.pair_epoch import batches
 
 Picture = NDArray[np.float64]
 Shade = Callable[[float, float], float]
@@ -161,7 +160,7 @@ def test_one_batch_has_different_flips_and_angles_also_within_a_pair(data: PairD
     one = data.training[torch.zeros(8, dtype=torch.int64)]
     twice = PairData(album=album, training=type(one)(left=one.left, right=one.left, same=one.same),
                          validation=data.validation)  # fmt: skip
-    images = torch.cat([images.cpu() for images, *_ in batches(SMALL, twice, 1, torch.device("cpu"))])
+    images = torch.cat([batch.images for batch in SMALL.recipe(twice, CPU).batches(1)])
     assert len(images) == 16
     assert len(images.unique(dim=0)) == 16
 

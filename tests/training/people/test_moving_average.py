@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from training.people.moving_average import update_average
+from training.people.people_recipe import update_average
 
 
 def layers(value: float) -> nn.Sequential:

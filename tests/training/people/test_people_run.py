@@ -4,7 +4,7 @@ import json
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -16,24 +16,20 @@ from model.networks.architecture import restore
 from model.networks.embedder import normalise, to_unit
 from model.networks.heads import JointBayesianHead, similarity
 from model.networks.residual import ResidualNetwork
-from tests.training.support.small_pairs import CPU, SMALL
+from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
-from training.commands.train import _describe
 from training.data.datasets import PeopleData
 from training.data.lists import read_pairs, resolve
 from training.data.splits import impostor_pairs, owners
 from training.fitting.head import fit_head
 from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
+from training.learning import loop
 from training.learning.experiments import EXPERIMENTS
-from training.learning.loop import Trained, read_metrics, train
-from training.learning.losses import large_margin_cosine, supervised_contrastive
-from training.learning.state import Epoch
-from training.learning.trainer import new_trainer
-from training.people import people_epoch as identity_epoch
+from training.learning.history import Epoch, read_metrics
+from training.learning.loop import Trained, run_epoch, take_step, train
+from training.people.losses import large_margin_cosine, supervised_contrastive
 from training.people.people_augmentation import BatchAugmentation
-from training.people.people_batches import batches_in_epoch, identity_batches
-from training.people.people_epoch import identity_step, new_identity_learner, run_identity_epoch
-from training.people.people_experiment import IdentityExperiment
+from training.people.people_recipe import PeopleExperiment
 from training.runs.finish import finish
 from training.scoring import embed_all, raw_scores, score_pairs
 from training.statistics.calibration import platt
@@ -72,18 +68,18 @@ def untimed(history: list[Epoch]) -> list[Epoch]:
 
 def test_batches_hold_who_they_say(data: PeopleData) -> None:
     """Without changes each picture is found again in the album: its person is that of its label."""
-    album = normalise(to_unit(data.album.pixels), STILL.preprocessing)
+    album = to_unit(data.album.pixels)
     names = [sorted(n for n in data.training if len(data.training[n]) > 1)[i] for i in range(len(data.several))]
-    batches = list(identity_batches(STILL, data, 1, CPU))
-    assert len(batches) == batches_in_epoch(STILL, data) == round(data.pictures / 8)
+    recipe = STILL.recipe(data, CPU)
+    batches = list(recipe.batches(1))
+    assert len(batches) == recipe.batches_in_epoch == round(data.pictures / 8)
     for batch in batches:
-        assert batch.images.is_contiguous(memory_format=torch.channels_last)
-        assert len(batch.images) == len(batch.labels) == batch.known + 2 * min(2, len(data.single))
+        assert len(batch.images) == len(batch.labels) == batch.judged + 2 * min(2, len(data.single))
         for number, (image, label) in enumerate(zip(batch.images, batch.labels.tolist(), strict=True)):
             distances = (album - image).abs().amax((1, 2, 3))
             name = data.album.keys[int(distances.argmin())][0]
             assert float(distances.min()) < 1e-3
-            if number < batch.known:
+            if number < batch.judged:
                 assert name == names[label]
             else:
                 assert label >= len(names)
@@ -91,30 +87,29 @@ def test_batches_hold_who_they_say(data: PeopleData) -> None:
 
 
 def test_virtual_people_and_both_views_have_labels_of_their_own(data: PeopleData) -> None:
-    for batch in identity_batches(SMALL_PEOPLE, data, 1, CPU):
-        virtual = len(batch.labels) - batch.known - 2 * min(2, len(data.single))
-        assert virtual == 2 * min(2, len(batch.labels[: batch.known].unique()) // 2)
-        others = batch.labels[batch.known :]
+    for batch in SMALL_PEOPLE.recipe(data, CPU).batches(1):
+        virtual = len(batch.labels) - batch.judged - 2 * min(2, len(data.single))
+        assert virtual == 2 * min(2, len(batch.labels[: batch.judged].unique()) // 2)
+        others = batch.labels[batch.judged :]
         assert int(others.min()) >= len(data.several)
         assert all(int((others == label).sum()) == 2 for label in others.unique())
 
 
 def test_batches_are_changed_anew_each_epoch_and_alike_each_time(data: PeopleData) -> None:
-    first, again, second = (
-        [batch.images for batch in identity_batches(SMALL_PEOPLE, data, epoch, CPU)] for epoch in (1, 1, 2)
-    )
+    recipe = SMALL_PEOPLE.recipe(data, CPU)
+    first, again, second = ([batch.images for batch in recipe.batches(epoch)] for epoch in (1, 1, 2))
     assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
     assert not torch.equal(first[0], second[0])
 
 
 def test_steps_lower_the_loss_and_move_every_parameter(data: PeopleData) -> None:
-    learner = new_identity_learner(STILL, data, CPU)
-    before = {name: tensor.detach().clone() for name, tensor in learner.model.named_parameters()}
-    learner.model.train()
-    batch = next(iter(identity_batches(STILL, data, 1, CPU)))
-    losses = [identity_step(STILL, learner, batch)[0] for _ in range(15)]
+    recipe = STILL.recipe(data, CPU)
+    before = {name: tensor.detach().clone() for name, tensor in recipe.state.named_parameters()}
+    recipe.state.train()
+    batch = next(recipe.batches(1))
+    losses = [take_step(STILL, recipe, batch, CPU)[0] for _ in range(15)]
     assert losses[-1] < losses[0]
-    for name, tensor in learner.model.named_parameters():
+    for name, tensor in recipe.state.named_parameters():
         assert torch.equal(tensor, before[name]) == name.startswith("average."), name
 
 
@@ -123,31 +118,31 @@ def test_a_step_s_loss_is_the_experiment_s(data: PeopleData, precision: Literal[
     unusual = replace(
         STILL, temperature=0.3, classifier_scale=7.0, classifier_margin=0.4, classifier_weight=0.25, precision=precision
     )
-    learner = new_identity_learner(unusual, data, CPU)
-    learner.model.train()
-    batch = next(iter(identity_batches(unusual, data, 1, CPU)))
-    known = batch.labels[: batch.known]
-    parts = learner.model.network.embed(batch.images).chunk(2, dim=1)
+    recipe = unusual.recipe(data, CPU)
+    recipe.state.train()
+    batch = next(recipe.batches(1))
+    known = batch.labels[: batch.judged]
+    parts = recipe.state.network.embed(normalise(batch.images, unusual.preprocessing)).chunk(2, dim=1)
     losses = []
-    for part, classifier in zip(parts, learner.model.classifiers, strict=True):
+    for part, classifier in zip(parts, recipe.state.classifiers, strict=True):
         view = part / part.norm(dim=1, keepdim=True)
-        margin = large_margin_cosine(classifier(view[: batch.known]), known, 7.0, 0.4)
+        margin = large_margin_cosine(classifier(view[: batch.judged]), known, 7.0, 0.4)
         losses.append(supervised_contrastive(view, batch.labels, 0.3) + 0.25 * margin)
     expected = float(torch.stack(losses).mean().detach())
-    found = identity_step(unusual, learner, batch)[0]
+    found = take_step(unusual, recipe, batch, CPU)[0]
     assert found == pytest.approx(expected, rel=1e-5 if precision == "float32" else 0.05)
     assert (abs(found / expected - 1) < 1e-5) == (precision == "float32")
 
 
 def test_an_epoch_has_the_experiment_s_rate_and_decay_and_validates_the_average(data: PeopleData) -> None:
-    learner = new_identity_learner(SMALL_PEOPLE, data, CPU)
-    row = run_identity_epoch(SMALL_PEOPLE, data, learner, 1)
-    count = batches_in_epoch(SMALL_PEOPLE, data)
-    for group in learner.optimizer.param_groups:
-        assert group["lr"] == SMALL_PEOPLE.learning_rate_at(count - 1, 3 * count)
+    recipe = SMALL_PEOPLE.recipe(data, CPU)
+    row = run_epoch(SMALL_PEOPLE, recipe, 1, CPU)
+    count = recipe.batches_in_epoch
+    for group in recipe.optimizer.param_groups:
+        assert group["lr"] == SMALL_PEOPLE.learning_rate_at(count - 1, count)
         assert group["weight_decay"] == SMALL_PEOPLE.weight_decay
     losses = []
-    for network in (learner.model.average, learner.model.network):
+    for network in (recipe.state.average, recipe.state.network):
         raw, same = raw_scores(network, SMALL_PEOPLE.preprocessing, data.album, data.validation)
         scale, bias = platt(raw, same)
         losses.append(cross_entropy(torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy(), same))
@@ -157,9 +152,7 @@ def test_an_epoch_has_the_experiment_s_rate_and_decay_and_validates_the_average(
 
 def test_another_seed_draws_other_batches(data: PeopleData) -> None:
     moved = replace(STILL, augmentation=SMALL_PEOPLE.augmentation)
-    first, again, other = (
-        next(iter(identity_batches(replace(moved, seed=seed), data, 1, CPU))).images for seed in (0, 0, 1)
-    )
+    first, again, other = (next(replace(moved, seed=seed).recipe(data, CPU).batches(1)).images for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
@@ -179,7 +172,7 @@ def test_the_head_is_fitted_on_the_people_trained_on(whole: tuple[Trained, Path]
     assert off[0] < 1e-3 < off[1]
 
 
-def test_a_run_s_rows(whole: tuple[Trained, Path], data: PeopleData) -> None:
+def test_a_run_s_rows(whole: tuple[Trained, Path]) -> None:
     trained, place = whole
     assert [row.epoch for row in trained.history] == [1, 2, 3]
     assert read_metrics(place / "metrics.jsonl") == trained.history
@@ -190,8 +183,8 @@ def test_a_run_s_rows(whole: tuple[Trained, Path], data: PeopleData) -> None:
         assert row.validation_best_accuracy >= row.validation_accuracy
         assert row.validation_area is not None
         assert 0 <= row.validation_area <= 1
-    count = batches_in_epoch(SMALL_PEOPLE, data)
-    assert trained.history[0].learning_rate == SMALL_PEOPLE.learning_rate_at(count - 1, 3 * count)
+    count = trained.recipe.batches_in_epoch
+    assert trained.history[0].learning_rate == SMALL_PEOPLE.learning_rate_at(count - 1, count)
 
 
 def test_the_average_is_what_is_kept(whole: tuple[Trained, Path]) -> None:
@@ -212,17 +205,16 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 ) -> None:
     """Ctrl-C in the middle of an epoch, after so many steps of the run."""
     taken = 0
-    step = identity_epoch.identity_step
 
-    def stopping(*arguments: object) -> tuple[float, int]:
+    def stopping(*arguments: Any) -> tuple[float, int]:
         nonlocal taken
         taken += 1
         if taken > after:
             raise KeyboardInterrupt
-        return step(*arguments)  # type: ignore[arg-type]
+        return take_step(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr(identity_epoch, "identity_step", stopping)
+        patched.setattr(loop, "take_step", stopping)
         with pytest.raises(KeyboardInterrupt):
             train(SMALL_PEOPLE, data, tmp_path, CPU)
     resumed = train(SMALL_PEOPLE, data, tmp_path, CPU, resume=True)
@@ -238,15 +230,10 @@ def test_the_state_of_another_run_is_refused_by_name(whole: tuple[Trained, Path]
         train(replace(SMALL_PEOPLE, temperature=0.2), data, whole[1], CPU, resume=True)
 
 
-def test_pairs_and_people_are_not_mixed_up(data: PeopleData) -> None:
-    with pytest.raises(TrainingError, match="pairs and people cannot stand for each other"):
-        new_trainer(SMALL, data, CPU)
-
-
 def test_one_person_alone_cannot_be_learned_from(data: PeopleData) -> None:
     alone = replace(data, training=dict(list(data.training.items())[:1]))
     with pytest.raises(TrainingError, match="takes two people with several pictures"):
-        new_identity_learner(SMALL_PEOPLE, alone, CPU)
+        SMALL_PEOPLE.recipe(alone, CPU)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(data: PeopleData, tmp_path: Path) -> None:
@@ -306,7 +293,7 @@ def test_the_command_runs_it(
 ) -> None:
     from training.__main__ import main
 
-    small: IdentityExperiment = replace(SMALL_PEOPLE, epochs=1)
+    small: PeopleExperiment = replace(SMALL_PEOPLE, epochs=1)
     monkeypatch.setitem(EXPERIMENTS, "small-people", small)
     arguments = ["run", "small-people", "--data", str(folder), "--cache", str(tmp_path / "cache"), "--images", "people",
                  "--train-people", "people.txt", "--test-pairs", "test.txt", "--device", "cpu", "--out",
@@ -328,4 +315,4 @@ def test_the_command_runs_it(
 def test_the_description_has_the_sizes(data: PeopleData) -> None:
     held = sum(len(pictures) for pictures in data.held_out.values())
     assert data.pictures + held == sum(PICTURES)
-    assert _describe(data).startswith(f"{len(data.training)} people with {data.pictures} pictures to train on")
+    assert data.describe().startswith(f"{len(data.training)} people with {data.pictures} pictures to train on")

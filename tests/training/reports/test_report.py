@@ -12,10 +12,10 @@ from model.errors import DataError
 from tests.training.support.small_pairs import SMALL, run
 from training.commands.report import write_report
 from training.data.album import Album
+from training.data.datasets import PairData
 from training.data.lists import read_pairs, resolve
-from training.data.pair_data import PairData
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid
-from training.learning.loop import METRICS_FILE, write_metrics
+from training.learning.history import METRICS_FILE, write_metrics
 from training.reports.gallery import asymmetry, probable_causes, write_gallery
 from training.reports.literature import REFERENCES
 from training.reports.reproduction import FINDINGS_FILE

@@ -15,14 +15,16 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.heads import similarity
 from tests.conftest import tiny_network
+from tests.training.support.small_pairs import CPU
 from tests.training.support.small_runs import ROW
 from training.data.album import Album, PairSet
 from training.data.album_cache import open_album
-from training.data.pair_data import PairData
+from training.data.datasets import PairData
 from training.data.splits import split
 from training.fitting.thresholds import choose_threshold
 from training.learning.experiments import SMOKE
-from training.learning.loop import METRICS_FILE, Trained, write_metrics
+from training.learning.history import METRICS_FILE, write_metrics
+from training.learning.loop import Trained
 from training.metrics import format_metrics
 from training.runs.card import format_card
 from training.runs.finish import finish
@@ -64,8 +66,9 @@ def pairs(album: Album) -> PairSet:
 
 def finished(album: Album, validation: PairSet, test: PairSet | None, folder: Path) -> Header:
     data = PairData(album=album, training=validation, validation=validation)
-    network = tiny_network().to(memory_format=torch.channels_last)
-    trained = Trained(network=network, epoch=2, history=[], code_version="began-with")
+    recipe = SMOKE.recipe(data, CPU)
+    recipe.network.load_state_dict(tiny_network().state_dict())
+    trained = Trained(recipe=recipe, epoch=2, history=[], code_version="began-with")
     return finish(SMOKE, trained, data, test, folder, "the-code")
 
 

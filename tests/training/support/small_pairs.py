@@ -7,10 +7,10 @@ import torch
 
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
-from training.data.pair_data import PairData
-from training.learning.experiments import Experiment
+from training.data.datasets import PairData
 from training.learning.loop import Trained, train
 from training.pairs.pair_augmentation import Augmentation
+from training.pairs.pair_recipe import PairExperiment
 
 SIDE_PX = 66
 CPU = torch.device("cpu")
@@ -18,7 +18,7 @@ CPU = torch.device("cpu")
 NARROW = NetworkConfig(
     batch_norm=True, embedding_activation="relu", channels=(2, 2, 4, 4), dimension=8, side_px=SIDE_PX
 )
-SMALL = Experiment(
+SMALL = PairExperiment(
     name="small",
     network=NARROW,
     preprocessing=PreprocessingConfig(side_px=SIDE_PX),
@@ -36,6 +36,6 @@ STILL = replace(
 )
 
 
-def run(experiment: Experiment, data: PairData, folder: Path, *, resume: bool = False) -> Trained:
+def run(experiment: PairExperiment, data: PairData, folder: Path, *, resume: bool = False) -> Trained:
     """Trains on the CPU."""
     return train(experiment, data, folder, CPU, resume=resume)

@@ -7,8 +7,7 @@ from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from training.data.album import Album
 from training.data.album_cache import open_album
-from training.data.datasets import PeopleData, people_data
-from training.data.lists import pictures_of
+from training.data.datasets import PeopleData
 from training.data.splits import HoldOut
 from training.learning.experiments import EXPERIMENT_5
 
@@ -62,4 +61,4 @@ def album_of(folder: Path, cache: Path) -> Album:
 def data_of(album: Album) -> PeopleData:
     """The drawn people, some of them held out."""
     counts = {f"Person_{person}": count for person, count in enumerate(PICTURES)}
-    return people_data(album, pictures_of(Path("people.txt"), counts, album.keys), SMALL_PEOPLE.held_out)
+    return PeopleData.of(album, Path("people.txt"), counts, SMALL_PEOPLE.held_out)

@@ -10,8 +10,7 @@ import numpy as np
 from model.checkpoint import Header
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.conftest import describe
-from training.learning.loop import METRICS_FILE, write_metrics
-from training.learning.state import Epoch
+from training.learning.history import METRICS_FILE, Epoch, write_metrics
 from training.runs.records import RESULT_FILE, SCORES_FILE
 from training.statistics.rates import Labels, Scores
 from training.statistics.summary import measure

@@ -1,6 +1,7 @@
-"""The parts of an epoch: losses against slow loops, batches that miss no pair, the step's settings."""
+"""The recipe that learns from pairs: losses against slow loops, batches that miss no pair, the step's settings."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,18 +12,29 @@ from torch import Tensor
 from model.networks.embedder import normalise, to_unit
 from model.networks.siamese import SiameseNetwork
 from tests.training.support.small_pairs import CPU, NARROW, SMALL, run
-from training.data.pair_data import PairData, describe_pairs
+from training.data.datasets import PairData
+from training.learning.experiment import Batch
+from training.learning.loop import run_epoch, take_step
 from training.learning.state import load_state
-from training.pairs.pair_epoch import batch_loss, batches, new_learner, run_epoch, step
+from training.pairs.pair_recipe import PairExperiment
 
 SETTLED = replace(SMALL, augmentation=None)
+
+
+def batches(experiment: PairExperiment, data: PairData, epoch: int) -> Iterator[Batch]:
+    return experiment.recipe(data, CPU).batches(epoch)
 
 
 def sigmoid(logit: float) -> float:
     return 1 / (1 + math.exp(-logit))
 
 
-def test_the_losses_equal_slow_loops() -> None:
+def loss(experiment: PairExperiment, data: PairData, logits: Tensor, same: Tensor) -> float:
+    batch = Batch(images=torch.empty(0), labels=same, judged=len(same))
+    return float(experiment.recipe(data, CPU).loss(logits, batch)[0])
+
+
+def test_the_losses_equal_slow_loops(data: PairData) -> None:
     logits = torch.randn(17, generator=torch.Generator().manual_seed(0)) * 4
     same = (torch.arange(17) % 3 == 0).float()
     entropy = squares = 0.0
@@ -30,80 +42,92 @@ def test_the_losses_equal_slow_loops() -> None:
         likelihood = sigmoid(logit) if label else 1 - sigmoid(logit)
         entropy -= math.log(likelihood) / 17
         squares += (sigmoid(logit) - label) ** 2 / 17
-    assert float(batch_loss(SMALL, logits, same)) == pytest.approx(entropy, rel=1e-5)
-    assert float(batch_loss(replace(SMALL, loss="mse"), logits, same)) == pytest.approx(squares, rel=1e-5)
+    assert loss(SMALL, data, logits, same) == pytest.approx(entropy, rel=1e-5)
+    assert loss(replace(SMALL, loss="mse"), data, logits, same) == pytest.approx(squares, rel=1e-5)
 
 
-def test_cross_entropy_stays_finite_for_sure_mistakes() -> None:
-    assert float(batch_loss(SMALL, torch.tensor([-500.0]), torch.tensor([1.0]))) == pytest.approx(500)
+def test_cross_entropy_stays_finite_for_sure_mistakes(data: PairData) -> None:
+    assert loss(SMALL, data, torch.tensor([-500.0]), torch.tensor([1.0])) == pytest.approx(500)
 
 
 def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(data: PairData) -> None:
     """Without augmentation each picture is found again among the album's."""
-    album = normalise(to_unit(data.album.pixels), SETTLED.preprocessing)
+    album = to_unit(data.album.pixels)
     wanted = sorted(zip(data.training.left.tolist(), data.training.right.tolist(), strict=True))
     orders = []
     for epoch in (1, 2):
         seen, sizes = [], []
-        for images, same, weight in batches(SETTLED, data, epoch, CPU):
-            assert images.shape == (2 * len(same), 1, 66, 66)
-            assert images.is_contiguous(memory_format=torch.channels_last)
-            assert weight == 1
-            found = [next(i for i, one in enumerate(album) if torch.equal(one, image)) for image in images]
+        for batch in batches(SETTLED, data, epoch):
+            same = batch.labels
+            assert batch.images.shape == (2 * len(same), 1, 66, 66)
+            assert (batch.judged, batch.weight) == (len(same), 1)
+            found = [next(i for i, one in enumerate(album) if torch.equal(one, image)) for image in batch.images]
             pairs = list(zip(found[: len(same)], found[len(same) :], strict=True))
             people = [[data.album.keys[i][0] for i in pair] for pair in pairs]
             assert same.tolist() == [float(left == right) for left, right in people]
             seen += pairs
             sizes.append(len(same))
         assert sizes == [4, 4, 1]
+        assert SETTLED.recipe(data, CPU).batches_in_epoch == 3
         assert sorted(seen) == wanted
         orders.append(seen)
     assert orders[0] != orders[1]
 
 
 def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: PairData) -> None:
-    first, again, second = ([images for images, *_ in batches(SMALL, data, epoch, CPU)] for epoch in (1, 1, 2))
+    first, again, second = ([batch.images for batch in batches(SMALL, data, epoch)] for epoch in (1, 1, 2))
     assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
     seen = torch.cat([*first, *second])
     assert len(seen.unique(dim=0)) == len(seen)
-    assert -1 <= float(seen.min()) < -0.5
-    assert 0.3 < float(seen.max()) <= 1
+    assert 0 <= float(seen.min()) < 0.25
+    assert 0.65 < float(seen.max()) <= 1
 
 
 def test_a_step_reports_the_loss_before_it_and_lowers_it(data: PairData) -> None:
-    learner = new_learner(replace(SETTLED, learning_rate=1e-2), CPU)
-    learner.network.train()
-    images, same, _ = next(batches(SETTLED, data, 1, CPU))
-    logits = learner.network(*images.chunk(2)).detach()
-    loss, right = step(SETTLED, learner, images, same)
-    assert loss == pytest.approx(float(batch_loss(SETTLED, logits, same)), rel=1e-5)
+    recipe = replace(SETTLED, learning_rate=1e-2).recipe(data, CPU)
+    recipe.network.train()
+    batch = next(recipe.batches(1))
+    logits = recipe.network(*normalise(batch.images, SETTLED.preprocessing).chunk(2)).detach()
+    before, right = take_step(SETTLED, recipe, batch, CPU)
+    assert before == pytest.approx(loss(SETTLED, data, logits, batch.labels), rel=1e-5)
     assert right == sum(
-        (logit >= 0) == (label == 1) for logit, label in zip(logits.tolist(), same.tolist(), strict=True)
+        (logit >= 0) == (label == 1) for logit, label in zip(logits.tolist(), batch.labels.tolist(), strict=True)
     )
-    later = [step(SETTLED, learner, images, same)[0] for _ in range(10)]
-    assert later[-1] < loss
+    later = [take_step(SETTLED, recipe, batch, CPU)[0] for _ in range(10)]
+    assert later[-1] < before
+
+
+def test_the_network_sees_normalised_images_with_channels_last(data: PairData) -> None:
+    recipe = SETTLED.recipe(data, CPU)
+    batch = next(recipe.batches(1))
+    seen: list[Tensor] = []
+    recipe.network.twin.register_forward_pre_hook(lambda _, images: seen.append(images[0]))
+    take_step(SETTLED, recipe, batch, CPU)
+    (images,) = seen
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(images, normalise(batch.images, SETTLED.preprocessing))
 
 
 def test_half_precision_takes_nearly_the_same_step(data: PairData) -> None:
     """The twin rounds to 8 bits; the comparison, the loss and the weights do not."""
-    images, same, _ = next(batches(SETTLED, data, 1, CPU))
+    batch = next(batches(SETTLED, data, 1))
     losses, gradients = [], []
     for precision in ("float32", "bfloat16"):
-        learner = new_learner(SETTLED, CPU)
-        losses.append(step(replace(SETTLED, precision=precision), learner, images, same)[0])
-        gradients.append(torch.cat([p.grad.flatten() for p in learner.network.parameters() if p.grad is not None]))
-        assert {parameter.dtype for parameter in learner.network.parameters()} == {torch.float32}
+        recipe = SETTLED.recipe(data, CPU)
+        losses.append(take_step(replace(SETTLED, precision=precision), recipe, batch, CPU)[0])
+        gradients.append(torch.cat([p.grad.flatten() for p in recipe.network.parameters() if p.grad is not None]))
+        assert {parameter.dtype for parameter in recipe.network.parameters()} == {torch.float32}
     assert losses[0] != losses[1] == pytest.approx(losses[0], rel=0.01)
     assert 0.95 < float(torch.cosine_similarity(gradients[0], gradients[1], dim=0)) < 0.999999
 
 
 def test_every_parameter_moves(data: PairData) -> None:
-    learner = new_learner(SETTLED, CPU)
-    before = [parameter.detach().clone() for parameter in learner.network.parameters()]
-    learner.network.train()
-    for images, same, _ in batches(SETTLED, data, 1, CPU):
-        step(SETTLED, learner, images, same)
-    for (name, parameter), old in zip(learner.network.named_parameters(), before, strict=True):
+    recipe = SETTLED.recipe(data, CPU)
+    before = [parameter.detach().clone() for parameter in recipe.network.parameters()]
+    recipe.network.train()
+    for batch in recipe.batches(1):
+        take_step(SETTLED, recipe, batch, CPU)
+    for (name, parameter), old in zip(recipe.network.named_parameters(), before, strict=True):
         assert not torch.equal(parameter, old), name
 
 
@@ -111,13 +135,13 @@ def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: PairD
     """After a sigmoid only what was left out is 0."""
     network = NARROW.model_copy(update={"dropout": 0.5, "embedding_activation": "sigmoid"})
     experiment = replace(SETTLED, network=network)
-    learner = new_learner(experiment, CPU)
+    recipe = experiment.recipe(data, CPU)
     seen: list[Tensor] = []
-    learner.network.dropout.register_forward_hook(lambda _, __, kept: seen.append(kept == 0))
+    recipe.network.dropout.register_forward_hook(lambda _, __, kept: seen.append(kept == 0))
     left_out = []
     for epoch in (1, 1, 2):
         seen.clear()
-        run_epoch(experiment, data, learner, epoch)
+        run_epoch(experiment, recipe, epoch, CPU)
         left_out.append(torch.cat(seen))
     assert left_out[0].any()
     assert torch.equal(left_out[0], left_out[1])
@@ -131,7 +155,7 @@ def test_weight_decay_enters_the_gradient(data: PairData, tmp_path: Path) -> Non
     moments = []
     for name, experiment in (("plain", plain), ("decayed", decayed)):
         run(experiment, data, tmp_path / name)
-        state = load_state(tmp_path / name / "state.safetensors", experiment, data.sha256)
+        state = load_state(tmp_path / name / "state.safetensors", experiment.identity(data.sha256))
         moments.append({key: tensor for key, tensor in state.optimizer.items() if key.endswith("exp_avg")})
     names = [name for name, _ in SiameseNetwork(NARROW).named_parameters()]
     assert len(moments[0]) == len(names)
@@ -141,6 +165,6 @@ def test_weight_decay_enters_the_gradient(data: PairData, tmp_path: Path) -> Non
 
 
 def test_the_description_counts_pairs_that_are_not_of_unseen_people(data: PairData) -> None:
-    assert describe_pairs(data) == (
+    assert data.describe() == (
         "9 training and 3 validation pairs, 3 of which show a person who is in a training pair too"
     )

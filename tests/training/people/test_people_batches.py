@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.people.sampler import BatchPlan, BatchSizes, pick, plan_epoch
+from training.people.people_batches import BatchPlan, BatchSizes, pick, plan_epoch
 
 # Seven people with 2 to 8 pictures.
 SEVERAL = [torch.arange(10 * person, 10 * person + 2 + person) for person in range(7)]

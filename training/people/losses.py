@@ -1,15 +1,11 @@
-"""Losses over embeddings that carry the number of their person, and what becomes of a loss that is not finite.
+"""Losses over embeddings that carry the number of their person.
 
 B batch, D embedding, K people that the classifier knows
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-
-from model.errors import TrainingError
 
 
 def supervised_contrastive(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
@@ -42,9 +38,3 @@ def large_margin_cosine(cosines: Tensor, labels: Tensor, scale: float, margin: f
     """(B, K) cosines, (B,) int64 -> the mean loss of CosFace (Wang et al. 2018): the right cosine less a margin."""
     margins = margin * functional.one_hot(labels, cosines.shape[1])
     return functional.cross_entropy(scale * (cosines - margins), labels)
-
-
-def require_finite(value: float, what: str = "the loss") -> None:
-    """Raises TrainingError for a value that is not."""
-    if not math.isfinite(value):
-        raise TrainingError(f"{what} became {value}; the last good epoch is kept, try a lower learning rate")

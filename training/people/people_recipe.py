@@ -1,0 +1,210 @@
+"""The experiments that learn from people (Experiment 5), and their recipe: who is on a picture, and who is not?
+
+B pictures in a batch, C channels, H W pixels, D embedding, V views
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from math import cos, pi
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model.errors import TrainingError
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.configurations import ResidualConfig
+from model.networks.residual import ResidualNetwork, initialise
+from training.data.album import Album
+from training.data.datasets import PeopleData
+from training.data.source import DataSource
+from training.data.splits import HoldOut
+from training.fitting.head import fit_head, held_out_rates
+from training.learning import parallel
+from training.learning.experiment import Batch, Experiment, FalseMatchRates, Recipe, Validation, require_finite
+from training.learning.seeds import generator_for
+from training.people.losses import Classifier, large_margin_cosine, supervised_contrastive
+from training.people.part_swap import FaceParts, masks_of
+from training.people.people_augmentation import BatchAugmentation, augment_batch, draw_batch
+from training.people.people_batches import BatchSizes, assemble, plan_epoch
+from training.scoring import raw_scores
+from training.statistics.calibration import platt
+from training.statistics.rates import accuracy, area_under_roc, best_threshold
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeopleExperiment(Experiment[PeopleData]):
+    """One run that learns from people.
+
+    A batch has `people` with several pictures, `pictures` of each, two views of one picture of each of `singles`
+    other people, and `virtual` people made of two others. `average` is how much of the moving average of the weights
+    stays at a step; it is the average that is validated and kept.
+    """
+
+    name: str
+    network: ResidualConfig
+    preprocessing: PreprocessingConfig
+    augmentation: BatchAugmentation = field(default_factory=BatchAugmentation)
+    held_out: HoldOut = field(default_factory=HoldOut)
+    face: FaceParts
+    people: int = 32
+    pictures: int = 4
+    singles: int = 48
+    virtual: int = 16
+    temperature: float = 0.1
+    classifier_weight: float = 0.5
+    classifier_scale: float = 20.0
+    classifier_margin: float = 0.15
+    epochs: int = 40
+    learning_rate: float = 2e-3
+    weight_decay: float = 5e-3
+    rising: float = 0.3
+    average: float = 0.998
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if min(self.people, self.pictures, self.epochs, self.learning_rate, self.temperature) <= 0:
+            raise TrainingError(f"{self.name}: people, pictures, epochs, rate and temperature must be positive")
+        if self.singles < 0 or self.virtual < 0:
+            raise TrainingError(f"{self.name}: a batch cannot have fewer than no singles or virtual people")
+        if not (0 < self.held_out.fraction < 1 and 0 < self.rising < 1 and 0 <= self.average < 1):
+            raise TrainingError(f"{self.name}: the share held out, the rise and the average must lie between 0 and 1")
+        if self.augmentation.colour and self.network.input_channels == 1:
+            raise TrainingError(f"{self.name}: grey pictures have no colours to change")
+        super().__post_init__()
+
+    def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
+        """One cycle over the run (Smith and Topin 2017).
+
+        It rises from a 25th to the peak over the share `rising` of the run and falls to next to nothing, as cosines.
+        """
+        steps = self.epochs * steps_per_epoch
+        rise = self.rising * steps - 1
+        if step < rise:
+            return _between(self.learning_rate / 25, self.learning_rate, step / rise)
+        return _between(self.learning_rate, self.learning_rate / 25e4, (step - rise) / (steps - 1 - rise))
+
+    def read_data(self, source: DataSource, album: Album) -> PeopleData:
+        return PeopleData.read(album, source.folder / source.train_people, self.held_out)
+
+    def recipe(self, data: PeopleData, device: torch.device) -> "PeopleRecipe":
+        return PeopleRecipe(self, data, device)
+
+
+class PeopleModel(nn.Module):
+    """All tensors that a run changes: the network, the moving average of its weights, a classifier a view."""
+
+    def __init__(self, network: ResidualNetwork, classifiers: list[Classifier]) -> None:
+        super().__init__()
+        self.network = network
+        self.average = deepcopy(network).requires_grad_(False)
+        self.classifiers = nn.ModuleList(classifiers)
+
+
+class PeopleRecipe(Recipe):
+    """Steps a residual network and its classifiers in one process, and keeps the moving average of its weights."""
+
+    state: PeopleModel
+    network: ResidualNetwork
+
+    def __init__(self, experiment: PeopleExperiment, data: PeopleData, device: torch.device) -> None:
+        if parallel.world_size() > 1:
+            raise TrainingError(f"{experiment.name}: trains in one process; start it without torchrun")
+        if len(data.several) < 2:
+            raise TrainingError(f"{experiment.name}: takes two people with several pictures to train on, or more")
+        self.experiment, self.data = experiment, data
+        self.state = _new_model(experiment, len(data.several)).to(device).to(memory_format=torch.channels_last)
+        self.network = self.state.average
+        learned = [parameter for parameter in self.state.parameters() if parameter.requires_grad]
+        self.optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
+        # so that the pictures of people with several are as many as all that are trained on
+        self.batches_in_epoch = max(1, round(data.pictures / (experiment.people * experiment.pictures)))
+
+    def batches(self, epoch: int) -> Iterator[Batch]:
+        """Pictures float32 (B, C, H, W), labels int64 (B,), a number for each person; the classifiers know the first
+        `judged`.
+        """
+        run, data = self.experiment, self.data
+        sizes = BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
+        draws, changes, swaps = (generator_for(run.seed, purpose, epoch) for purpose in ("people", "augment", "swap"))
+        masks = masks_of(run.face, run.preprocessing.side_px)
+        for plan in plan_epoch(data.several, data.single, sizes, self.batches_in_epoch, draws):
+            images, labels = assemble(data, plan, masks, run.virtual, swaps)
+            images = augment_batch(images, draw_batch(len(images), run.augmentation, changes))
+            yield Batch(images=images, labels=labels, judged=plan.pictures.numel())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> embeddings (B, D)."""
+        return self.state.network.embed(images)
+
+    def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The mean over the views of contrastive and classifier loss; right is whom the classifiers know by all views,
+        the margin aside.
+        """
+        run, known = self.experiment, batch.labels[: batch.judged]
+        losses, sums = [], torch.zeros((), device=outputs.device)
+        views = per_view(outputs, len(run.network.views))
+        for view, classifier in zip(views, self.state.classifiers, strict=True):
+            cosines = classifier(view[: batch.judged])
+            margin = large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
+            contrast = supervised_contrastive(view, batch.labels, run.temperature)
+            losses.append(contrast + run.classifier_weight * margin)
+            sums = sums + cosines.detach()
+        return torch.stack(losses).mean(), (sums.argmax(1) == known).sum()
+
+    def after_step(self, step: int) -> None:
+        update_average(self.state.average, self.state.network, self.experiment.average, step)
+
+    def validate(self) -> Validation:
+        """By cosines, calibrated on the validation pairs themselves."""
+        raw, same = raw_scores(self.network, self.experiment.preprocessing, self.data.album, self.data.validation)
+        require_finite(float(raw.sum()), "the sum of the validation pairs' scores")
+        scale, bias = platt(raw, same)
+        scores = torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy()
+        best = accuracy(scores, same, best_threshold(scores, same)).value
+        return replace(Validation.of(scores, same), best_accuracy=best, area=area_under_roc(scores, same))
+
+    def finish(self) -> FalseMatchRates:
+        """Fits the head on the people trained on, and measures false match rates on the people held out."""
+        fit_head(self.network, self.experiment.preprocessing, self.data)
+        return held_out_rates(self.network, self.experiment.preprocessing, self.data)
+
+
+def per_view(embeddings: Tensor, views: int) -> list[Tensor]:
+    """(B, D) -> for each view (B, D / V) of unit length: each has losses of its own, so that towers err differently."""
+    return [functional.normalize(part) for part in embeddings.chunk(views, dim=1)]
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Moves the exponential moving average towards the network, in place; step counts from 0.
+
+    Early steps move it further, so that the first weights, which mean nothing, do not stay. The statistics of batch
+    normalisation are averaged alike; counters are copied.
+    """
+    stays = min(decay, (1 + step) / (10 + step))
+    current = network.state_dict()
+    for name, tensor in average.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.lerp_(current[name], 1 - stays)
+        else:
+            tensor.copy_(current[name])
+
+
+def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
+    """A network, its average and a classifier a view, with the experiment's first weights."""
+    draws = generator_for(experiment.seed, "initialise", 0)
+    network = ResidualNetwork(experiment.network)
+    initialise(network, draws)
+    views = len(experiment.network.views)
+    classifiers = [Classifier(people, experiment.network.dimension // views) for _ in range(views)]
+    for classifier in classifiers:
+        nn.init.normal_(classifier.weight, std=0.01, generator=draws)
+    return PeopleModel(network, classifiers)
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + cos(pi * share))
