@@ -20,7 +20,6 @@ from training.commands.options import (
     write_json,
 )
 from training.data.album import Album, name_of
-from training.data.archive import read_pictures
 from training.data.datasets import PeopleData
 from training.data.lists import pictures_at_hand, read_pairs, read_people
 from training.data.source import DataSource
@@ -161,7 +160,7 @@ def scenes(options: argparse.Namespace) -> None:
     pairs = read_pairs(source.folder / source.test_pairs)
     others = [(person, f"{person}_0001") for person in list(read_people(source.folder / source.train_people))[::8]]
     wanted = {key for pair in pairs for key in (pair.left, pair.right)}
-    files = read_pictures(source.pictures, wanted | set(others))
+    files = source.files(wanted | set(others))
     if missing := sorted(name_of(key) for pair in pairs for key in (pair.left, pair.right) if key not in files):
         raise DataError(f"{source.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
     crowd = [files[key] for key in others if key in files]

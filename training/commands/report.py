@@ -7,7 +7,7 @@ without the pictures.
 from pathlib import Path
 
 from model.errors import DataError
-from training.learning.experiments import SMOKE
+from training.learning.experiments import GRID_BASE, SMOKE
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid, known_points
 from training.reports.accuracy_page import write_accuracy
 from training.reports.accuracy_tables import BASELINE
@@ -52,5 +52,5 @@ def _grid_points(results: Path) -> list[GridPoint]:
             stopped=point.stopped,
             best=point.best,
         )
-        for point in known_points(Grid(), results / GRID_FOLDER)
+        for point in known_points(Grid(base=GRID_BASE), results / GRID_FOLDER)
     ]

@@ -22,13 +22,12 @@ from training.commands.options import (
 )
 from training.commands.report import write_report
 from training.data.album import PairSet
-from training.data.archive import read_pictures
 from training.data.face_template import measure_template
 from training.data.lists import read_people
 from training.data.source import DataSource
 from training.learning import parallel
 from training.learning.experiment import Data, Experiment
-from training.learning.experiments import ALIGNED, find_experiment, with_seed
+from training.learning.experiments import ALIGNED, GRID_BASE, find_experiment, with_seed
 from training.learning.grid import BEST_FOLDER, Grid, known_points, run_grid, winner
 from training.learning.history import METRICS_FILE, write_metrics
 from training.learning.loop import Trained, train
@@ -60,7 +59,7 @@ def template(options: argparse.Namespace) -> None:
     people = read_people(source.folder / source.train_people)
     config = ALIGNED.model_copy(update={"alignment": None})
     first = {(person, f"{person}_0001") for person in people}
-    files = read_pictures(source.pictures, first)
+    files = source.files(first)
     photographs = (decode(data, config) for data in tqdm(files.values(), unit=" pictures"))
     found = measure_template(photographs, FaceFinder())
     print(f"{len(files)} pictures of {source.train_people}, in shares of the frame's side:")
@@ -86,7 +85,7 @@ def run(options: argparse.Namespace) -> None:
 def grid(options: argparse.Namespace) -> None:
     """Runs the trajectories, going on where the last call stopped; tests the best point unless only some are wanted."""
     parallel.require_lone_process()
-    code, device, plan = code_version(), compute_of(options).select(), Grid()
+    code, device, plan = code_version(), compute_of(options).select(), Grid(base=GRID_BASE)
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(options.only) - set(trajectories):
         raise TrainingError(f"there is no trajectory {min(unknown)!r}; there are {', '.join(trajectories)}")

@@ -5,11 +5,10 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from model.errors import DataError
-from training.data.album import Key, key_of
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 # In a folder of people a picture is NAME/FILE.
@@ -44,13 +43,6 @@ def picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
             plain.read()  # to the end, where gzip checks that nothing is missing or damaged
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{source}: not a readable archive: {error}") from error
-
-
-def read_pictures(source: Path, keys: Iterable[Key]) -> dict[Key, bytes]:
-    """The files of those pictures that the source has. Raises DataError as `picture_files` does."""
-    wanted = set(keys)
-    found = ((key_of(path), data) for path, data in picture_files(source))
-    return {key: data for key, data in found if key in wanted}
 
 
 def picture_paths(folder: Path) -> list[Path]:

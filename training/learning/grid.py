@@ -10,22 +10,19 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from training.learning.experiments import EXPERIMENT_4, GRID_BEST
 from training.learning.history import METRICS_FILE, Epoch, best_epoch, read_metrics
 from training.pairs.pair_recipe import PairExperiment
 
 GRID_FOLDER = "grid"
-# Folder, in the grid's, for the run of the best point; it has GRID_BEST's name even where another point is the best.
-BEST_FOLDER = GRID_BEST.name
-# Half the time on a CPU that has the instructions.
-GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
+# Folder, in the grid's, for the run of the best point, which has this name too.
+BEST_FOLDER = "grid-best"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The values to combine; the defaults are the reference's."""
+    """The values to combine, by default the reference's, in variants of `base`."""
 
-    base: PairExperiment = GRID_BASE
+    base: PairExperiment
     epochs: tuple[int, ...] = (10, 20, 30)
     batch_pairs: tuple[int, ...] = (64, 128, 256)
     learning_rates: tuple[float, ...] = (1e-4, 1e-3, 1e-5)

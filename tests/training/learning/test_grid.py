@@ -8,8 +8,8 @@ import torch
 
 from tests.training.support.small_pairs import SMALL, run
 from training.data.datasets import PairData
-from training.learning.experiments import EXPERIMENT_4, GRID_BEST
-from training.learning.grid import GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
+from training.learning.experiments import EXPERIMENT_4, GRID_BASE, GRID_BEST
+from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
 from training.learning.history import METRICS_FILE, Epoch, read_metrics, write_metrics
 from training.learning.loop import Trained
 from training.pairs.pair_recipe import PairExperiment
@@ -25,7 +25,7 @@ TINY_GRID = Grid(
 
 
 def test_the_grid_is_the_reference_s() -> None:
-    grid = Grid()
+    grid = Grid(base=GRID_BASE)
     points = [point for trajectory in grid.trajectories() for point in grid.points(trajectory)]
     combinations = {(p.epochs, p.batch_pairs, p.learning_rate, p.patience_epochs) for p in points}
     assert len(grid.trajectories()) == 9
@@ -139,9 +139,9 @@ def test_the_winner_has_the_lowest_loss_and_then_the_shortest_run() -> None:
 
 
 def test_the_named_best_is_that_of_the_published_grid() -> None:
-    points = known_points(Grid(), ROOT / "docs" / "results" / GRID_FOLDER)
+    points = known_points(Grid(base=GRID_BASE), ROOT / "docs" / "results" / GRID_FOLDER)
     assert len(points) == 81
-    assert replace(winner(points).experiment, name=GRID_BEST.name) == GRID_BEST
+    assert replace(winner(points).experiment, name=BEST_FOLDER) == GRID_BEST
 
 
 def test_metrics_of_a_run_can_be_read_back(data: PairData, tmp_path: Path) -> None:

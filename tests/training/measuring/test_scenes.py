@@ -16,9 +16,9 @@ from model.verifier import Verifier
 from tests.drawing import encode
 from tests.faces import DRAWN, Placed, scene
 from tests.model.support.pictures import prepare
-from training.data.archive import read_pictures
 from training.data.face_template import measure_template
 from training.data.lists import Pair
+from training.data.source import DataSource
 from training.learning.experiments import ALIGNED
 from training.measuring.scene_scores import measure_scenes
 from training.measuring.scenes import KINDS, PASTED, Kind, compose
@@ -111,7 +111,10 @@ def test_pictures_are_read_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "people" / "Ada").mkdir(parents=True)
     for number in (1, 2):
         (tmp_path / "people" / "Ada" / f"Ada_000{number}.png").write_bytes(encode(frame(number)))
-    found = read_pictures(tmp_path / "people", [("Ada", "Ada_0002"), ("Ada", "Ada_0009")])
+    source = DataSource(
+        folder=tmp_path, cache=tmp_path, images="people", train_pairs="", train_people="", test_pairs=""
+    )
+    found = source.files([("Ada", "Ada_0002"), ("Ada", "Ada_0009")])
     assert found == {("Ada", "Ada_0002"): encode(frame(2))}
 
 

@@ -14,6 +14,7 @@ from training.commands.report import write_report
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.lists import read_pairs, resolve
+from training.learning.experiments import GRID_BASE
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.learning.history import METRICS_FILE, write_metrics
 from training.reports.gallery import asymmetry, probable_causes, write_gallery
@@ -101,7 +102,7 @@ def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> N
     copy = tmp_path / "results"
     shutil.copytree(results, copy)
     row = read_run(results / "experiment-2").history[0]
-    folder = copy / GRID_FOLDER / Grid().trajectories()[1].name
+    folder = copy / GRID_FOLDER / Grid(base=GRID_BASE).trajectories()[1].name
     folder.mkdir(parents=True)
     write_metrics(folder / METRICS_FILE, [row] * 30)
     text = reproduction(copy, tmp_path / "out")
