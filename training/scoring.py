@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import FaceNetwork
 from model.networks.embedder import normalise, to_unit
+from model.networks.face_network import FaceNetwork
 from model.networks.heads import similarity
 from model.networks.residual import ResidualNetwork
 from training.data.album import Album, PairSet

@@ -7,14 +7,13 @@ import torch
 
 from model.arrays import Array, Tensors
 from model.checkpoint import Checkpoint
-from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.configurations import AnyNetworkConfig, ResidualConfig
+from model.networks.face_network import FaceNetwork
 from model.networks.residual import ResidualNetwork
 from model.networks.siamese import SiameseNetwork
 
-FaceNetwork = SiameseNetwork | ResidualNetwork
 
-
-def build(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
+def build(config: AnyNetworkConfig) -> FaceNetwork:
     """A network of this configuration, with PyTorch's initial weights."""
     if isinstance(config, ResidualConfig):
         return ResidualNetwork(config)
@@ -33,7 +32,7 @@ def round_to_storage(network: FaceNetwork) -> None:
         tensor.copy_(tensor.to(_storage_dtype(tensor)))
 
 
-def restore_tensors(config: NetworkConfig | ResidualConfig, tensors: Tensors) -> FaceNetwork:
+def restore_tensors(config: AnyNetworkConfig, tensors: Tensors) -> FaceNetwork:
     """As `restore`, from a configuration and tensors as a checkpoint stores them."""
     with torch.device("meta"):
         network = build(config)

@@ -18,7 +18,8 @@ from model.checkpoint import Checkpoint, Description, Header
 from model.device import fault_of
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import FaceNetwork, restore, restore_tensors, stored_tensors
+from model.networks.architecture import restore, restore_tensors, stored_tensors
+from model.networks.face_network import FaceNetwork
 from model.networks.fusing import fuse_for_inference
 from model.networks.heads import similarity
 from model.networks.residual import standardise

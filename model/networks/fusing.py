@@ -5,16 +5,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 
+from model.networks.face_network import FaceNetwork
 from model.networks.fourier import FourierConvolution
-from model.networks.residual import PReLU, ResidualNetwork, Tower
-from model.networks.siamese import SiameseNetwork
+from model.networks.residual import PReLU, Tower
 
 # From this kernel and this number of channels on, the transforms save more than they cost.
 FOURIER_KERNEL_PX = 7
 FOURIER_CHANNELS = 32
-
-
-AnyNetwork = SiameseNetwork | ResidualNetwork
 
 
 class PackedLinear(nn.Module):
@@ -30,7 +27,7 @@ class PackedLinear(nn.Module):
         return product
 
 
-def fuse_for_inference(network: AnyNetwork, device: torch.device) -> AnyNetwork:
+def fuse_for_inference(network: FaceNetwork, device: torch.device) -> FaceNetwork:
     """Optimises a network in evaluation mode in place, moves it to the device and returns it. Idempotent."""
     for module in list(network.modules()):
         if isinstance(module, nn.Sequential):
@@ -39,7 +36,7 @@ def fuse_for_inference(network: AnyNetwork, device: torch.device) -> AnyNetwork:
             module.fully_connected = fuse_linear_bn_eval(module.fully_connected, module.normalisation)
             module.register_module("normalisation", nn.Identity())
         _replace_prelu(module)
-    if device.type == "cpu" and isinstance(network, SiameseNetwork):
+    if device.type == "cpu":
         _optimise_for_cpu(network)
     return network.to(device).to(memory_format=torch.channels_last)
 
@@ -62,16 +59,17 @@ def _replace_prelu(module: nn.Module) -> None:
             setattr(module, name, plain)
 
 
-def _optimise_for_cpu(network: SiameseNetwork) -> None:
-    twin = network.twin
-    for index, layer in enumerate(twin):
-        if isinstance(layer, nn.Conv2d) and _is_large(layer):
-            twin[index] = FourierConvolution(layer)
-        # Pooling before ReLU gives the same result, and leaves ReLU a quarter of the values.
-        if isinstance(layer, nn.MaxPool2d) and isinstance(twin[index - 1], nn.ReLU):
-            twin[index - 1], twin[index] = layer, twin[index - 1]
-    if isinstance(network.fully_connected, nn.Linear) and torch.backends.mkldnn.is_available():
-        network.register_module("fully_connected", PackedLinear(network.fully_connected))
+def _optimise_for_cpu(network: FaceNetwork) -> None:
+    for layers in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for index, layer in enumerate(layers):
+            if isinstance(layer, nn.Conv2d) and _is_large(layer):
+                layers[index] = FourierConvolution(layer)
+            # Pooling before ReLU gives the same result, and leaves ReLU a quarter of the values.
+            if isinstance(layer, nn.MaxPool2d) and isinstance(layers[index - 1], nn.ReLU):
+                layers[index - 1], layers[index] = layer, layers[index - 1]
+    for name, layer in list(network.named_children()):
+        if isinstance(layer, nn.Linear) and layer.out_features > 1 and torch.backends.mkldnn.is_available():
+            network.register_module(name, PackedLinear(layer))
 
 
 def _is_large(layer: nn.Conv2d) -> bool:

@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from model.networks.configurations import ResidualConfig
+from model.networks.face_network import FaceNetwork
 from model.networks.heads import CosineHead, JointBayesianHead
 
 # The shares of red, green and blue in grey, as in Pillow (ITU-R BT.601).
@@ -92,10 +93,10 @@ class Tower(nn.Module):
         return functional.normalize(self.normalisation(self.fully_connected(features)).float())
 
 
-class ResidualNetwork(nn.Module):
-    """`embed` and `compare` are separate, so that embeddings can be stored."""
+class ResidualNetwork(FaceNetwork):
+    """Towers, one a view (`embed`), and a head (`compare`)."""
 
-    calibrated = True  # whether similarities are probabilities, fitted on validation pairs
+    calibrated = True
 
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()

@@ -13,12 +13,13 @@ import torch
 from torch import Tensor, nn
 
 from model.networks.configurations import KERNELS, NetworkConfig
+from model.networks.face_network import FaceNetwork
 
 
-class SiameseNetwork(nn.Module):
-    """The twin (`embed`) and the comparison (`compare`) are separate, so that embeddings can be stored."""
+class SiameseNetwork(FaceNetwork):
+    """The twin (`embed`) and the comparison (`compare`)."""
 
-    calibrated = False  # whether similarities are probabilities, fitted on validation pairs
+    calibrated = False
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

@@ -8,8 +8,9 @@ import torch
 
 from model.checkpoint import Checkpoint, load
 from model.errors import DataError
-from model.networks.architecture import FaceNetwork, restore
+from model.networks.architecture import restore
 from model.networks.embedder import save
+from model.networks.face_network import FaceNetwork
 from training.commands.options import (
     album_of,
     compute_of,

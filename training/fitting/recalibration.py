@@ -17,7 +17,7 @@ from torch import Tensor
 from model.checkpoint import Description, Header
 from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import FaceNetwork
+from model.networks.face_network import FaceNetwork
 from model.similarity import Threshold
 from training.data.album import Album, PairSet, name_of
 from training.data.lists import pictures_at_hand

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from model.networks.architecture import FaceNetwork
+from model.networks.face_network import FaceNetwork
 from model.networks.heads import similarity
 from model.similarity import Threshold
 from training.statistics.calibration import platt

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import FaceNetwork
 from model.networks.configurations import AnyNetworkConfig
+from model.networks.face_network import FaceNetwork
 from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.album import Album
 from training.data.datasets import DataSet

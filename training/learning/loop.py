@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from model import __version__
 from model.errors import TrainingError
-from model.networks.architecture import FaceNetwork
 from model.networks.embedder import normalise
+from model.networks.face_network import FaceNetwork
 from training.learning import parallel
 from training.learning.curves import CURVES_FILE, draw_curves
 from training.learning.experiment import Batch, Data, Experiment, Recipe, require_finite

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.networks.architecture import FaceNetwork, build
+from model.networks.architecture import build
 from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.face_network import FaceNetwork
 from model.networks.fourier import FourierConvolution
 from model.networks.fusing import PackedLinear, fuse_for_inference
 from model.networks.heads import similarity
-from model.networks.residual import PReLU
+from model.networks.residual import PReLU, ResidualNetwork
 from model.networks.residual import initialise as initialise_residual
 from model.networks.siamese import SiameseNetwork
 from model.networks.siamese import initialise as initialise_siamese
@@ -29,7 +30,7 @@ def random_network(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
     network, generator = build(config), torch.Generator().manual_seed(5)
     if isinstance(network, SiameseNetwork):
         initialise_siamese(network, generator)
-    else:
+    if isinstance(network, ResidualNetwork):
         initialise_residual(network, generator)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
@@ -44,15 +45,20 @@ def random_network(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
     return network.eval().requires_grad_(False)
 
 
-def pictures(network: FaceNetwork, count: int = 6) -> Tensor:
-    side = network.config.side_px
-    return 2 * torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(6)) - 1
+def pictures(config: NetworkConfig | ResidualConfig, count: int = 6) -> Tensor:
+    return (
+        2
+        * torch.rand(
+            count, *config.input_shape[:1], config.side_px, config.side_px, generator=torch.Generator().manual_seed(6)
+        )
+        - 1
+    )
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=["siamese", "wide", "plain", "residual"])
 def test_fused_network_gives_the_same_results(config: NetworkConfig | ResidualConfig) -> None:
     network = random_network(config)
-    images = pictures(network)
+    images = pictures(config)
     fused = fuse_for_inference(copy.deepcopy(network), CPU)
     expected, found = network.embed(images), fused.embed(images)
     assert (found - expected).abs().max() <= 1e-5
@@ -69,7 +75,7 @@ def test_fused_network_has_no_normalisation(config: NetworkConfig | ResidualConf
 
 def test_fusing_twice_changes_nothing() -> None:
     fused = fuse_for_inference(random_network(WIDE), CPU)
-    images = pictures(fused)
+    images = pictures(WIDE)
     once = fused.embed(images)
     assert torch.equal(fuse_for_inference(fused, CPU).embed(images), once)
 

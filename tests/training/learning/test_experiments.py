@@ -1,11 +1,15 @@
 """The experiments hold what was decided, and refuse what makes no sense."""
 
+import hashlib
+import json
 from dataclasses import FrozenInstanceError, asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from model.checkpoint import load
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
@@ -13,6 +17,7 @@ from training.learning.experiments import EXPERIMENTS, PAIR_EXPERIMENTS, find_ex
 from training.pairs.pair_augmentation import Augmentation
 from training.pairs.pair_recipe import PairExperiment
 
+ROOT = Path(__file__).parents[3]
 FULL = ("experiment-1", "experiment-2", "experiment-3", "experiment-4")
 COMMON = {"epochs": 20, "batch_pairs": 128, "learning_rate": 1e-4, "validation_fraction": 0.2, "split_seed": 0}
 PLAIN = {"weight_decay": 0.0, "decay_every_epochs": None, "patience_epochs": None, "keep": "last"}
@@ -112,3 +117,23 @@ def test_the_grid_winner_is_the_reference_s() -> None:
     found = PAIR_EXPERIMENTS["grid-winner"]
     assert (found.epochs, found.batch_pairs, found.learning_rate, found.patience_epochs) == (20, 64, 1e-4, 3)
     assert replace(found, name="experiment-4", batch_pairs=128, patience_epochs=5) == find_experiment("experiment-4")
+
+
+@pytest.mark.parametrize(("name", "added_since"), [("experiment-2", '"precision": "float32", '), ("experiment-5", "")])
+def test_the_json_of_an_experiment_is_that_in_its_checkpoint(name: str, added_since: str) -> None:
+    """View 2 compares it with that of folds which are done already."""
+    shipped = load(ROOT / "weights" / f"{name}.safetensors").header.provenance.experiment
+    assert find_experiment(name).as_json().replace(added_since, "") == shipped
+
+
+@pytest.mark.parametrize(
+    ("name", "sha256"),
+    [
+        ("experiment-2", "f99627bcb8f9805d5b6be91ac180bc01fda6b3680683ed3fc1bb38830983fc2f"),
+        ("experiment-5", "a4fb08a6adf047db51cf45d5ebbcf772ccf63ab78ccb5726db5e1683e05ef16f"),
+    ],
+)
+def test_the_state_of_a_run_is_recognised_by_later_code(name: str, sha256: str) -> None:
+    """A change here makes runs that are under way start anew."""
+    identity = {**find_experiment(name).identity("data"), "threads": 1}
+    assert hashlib.sha256(json.dumps(identity).encode()).hexdigest() == sha256

@@ -1,0 +1,32 @@
+"""What every network offers, so that training, measuring and serving need not know which one it is.
+
+A B batches, C channels, H W pixels, D embedding
+"""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+
+class FaceNetwork(nn.Module, ABC):
+    """`embed` and `compare` are separate, so that embeddings can be stored."""
+
+    calibrated: ClassVar[bool]
+    """Whether similarities are probabilities, fitted on validation pairs."""
+
+    @abstractmethod
+    def embed(self, images: Tensor) -> Tensor:
+        """Normalised images float32 (B, C, H, W) -> float32 (B, D)."""
+
+    @abstractmethod
+    def compare(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 -> (B,) float32 logits of "same person"; symmetric."""
+
+    @abstractmethod
+    def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 -> (A, B), the logits of all pairs but for rounding."""
+
+    @abstractmethod
+    def identical_logit(self) -> Tensor | None:
+        """(1,) the logit of two identical pictures, or None where it depends on the picture."""
