@@ -30,8 +30,7 @@ from training.learning.experiments import ALIGNED
 from training.measuring.ablation import WITHOUT, Part, held_out_rule, leave_out
 from training.measuring.all_pairs import format_rates, rates_of
 from training.measuring.error_analysis import analyse, format_errors
-from training.measuring.scene_scores import format_scenes, measure_scenes
-from training.measuring.scenes import KINDS, MAX_OTHERS
+from training.measuring.scenes import KINDS, MAX_OTHERS, format_scenes, measure_scenes
 from training.metrics import format_metrics
 from training.runs.provenance import code_version
 from training.runs.read import read_run

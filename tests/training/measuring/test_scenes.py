@@ -20,8 +20,7 @@ from training.data.face_template import measure_template
 from training.data.lists import Pair
 from training.data.source import DataSource
 from training.learning.experiments import ALIGNED
-from training.measuring.scene_scores import measure_scenes
-from training.measuring.scenes import KINDS, PASTED, Kind, compose
+from training.measuring.scenes import KINDS, PASTED, Kind, compose, measure_scenes
 
 SIDE = 250
 PERSONS = range(6)
