@@ -9,8 +9,7 @@ from pathlib import Path
 from model.errors import DataError
 from training.learning.experiments import GRID_BASE, SMOKE
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid, known_points
-from training.reports.accuracy_page import write_accuracy
-from training.reports.accuracy_tables import BASELINE
+from training.reports.accuracy import BASELINE, write_accuracy
 from training.reports.literature import REFERENCES
 from training.reports.reproduction import GridPoint, write_reproduction
 from training.runs.read import read_run

@@ -16,7 +16,7 @@ from tests.training.support.small_runs import ROW, write_run
 from training.commands.report import write_report
 from training.learning.experiments import ALIGNED
 from training.measuring.lfw import category
-from training.reports.accuracy_page import LOG_FILE
+from training.reports.accuracy import LOG_FILE
 from training.reports.literature import PUBLISHED
 from training.runs.read import compare_runs, read_run
 from training.runs.records import (
