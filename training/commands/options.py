@@ -1,13 +1,13 @@
-"""From the parsed options of a sub-command to values: where its data is, what it computes on.
+"""What the sub-commands share: arguments, the values that these become, and what is printed and written alike.
 
-Only these functions and the commands themselves see the parsed options. Each raises the error, in one line, that a
-user needs to see.
+Only `data_source`, `compute` and the commands themselves see the parsed arguments. Errors are one line for the user.
 """
 
 import argparse
-from collections.abc import Sequence
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from pydantic import BaseModel
@@ -16,12 +16,15 @@ from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
-from training.data.album import Album, Key, PairSet, name_of
-from training.data.archive import describe_ignored
-from training.data.lists import read_pairs, resolve
+from training.data import archive, lists, splits
+from training.data.album import Album, PairSet
+from training.data.album_cache import FaceOf
 from training.data.source import DataSource
-from training.data.splits import require_both_kinds
 from training.learning import parallel
+
+Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+# What an interruption says of a command that resumes by itself.
+GOES_ON = "; the same command goes on from the last finished epoch"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,47 +41,107 @@ class Compute:
         return select_device(self.device)
 
 
-def source_of(options: argparse.Namespace) -> DataSource:
+def compute(parsed: argparse.Namespace) -> Compute:
+    """What the command computes on."""
+    return Compute(device=getattr(parsed, "device", "cpu"), threads=parsed.threads)
+
+
+def data_source(parsed: argparse.Namespace) -> DataSource:
     """Where the command's data is."""
     return DataSource(
-        folder=options.data,
-        cache=options.cache,
-        images=options.images,
-        train_pairs=options.train_pairs,
-        train_people=options.train_people,
-        test_pairs=options.test_pairs,
-        face=getattr(options, "face", "center"),
+        folder=parsed.data,
+        cache=parsed.cache,
+        images=parsed.images,
+        train_pairs=parsed.train_pairs,
+        train_people=parsed.train_people,
+        test_pairs=parsed.test_pairs,
+        face=getattr(parsed, "face", "center"),
     )
 
 
-def compute_of(options: argparse.Namespace) -> Compute:
-    """What the command computes on."""
-    return Compute(device=getattr(options, "device", "cpu"), threads=options.threads)
+def add_data(command: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say where pictures and lists are."""
+    command.add_argument(
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("FACEPAIR_LFW", "lfw")),
+        help="folder with the pictures and the pair lists (default: $FACEPAIR_LFW, else lfw)",
+    )
+    command.add_argument(
+        "--images",
+        default="lfw-deepfunneled",
+        help="in it, the folder of people, or its archive without .tgz (default: lfw-deepfunneled)",
+    )
+    command.add_argument("--train-pairs", default="pairsDevTrain.txt", help="in it, the pairs to train and validate on")
+    command.add_argument(
+        "--train-people",
+        default="peopleDevTrain.txt",
+        help="in it, the people to train and validate on, for experiments that learn from people",
+    )
+    command.add_argument("--test-pairs", default="pairsDevTest.txt", help="in it, the pairs to test on")
+    command.add_argument(
+        "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"
+    )
 
 
-def album_of(source: DataSource, config: PreprocessingConfig) -> Album:
+def add_face(command: argparse.ArgumentParser, default: FaceOf, why: str) -> None:
+    """Adds the argument that says which of several faces is taken."""
+    command.add_argument(
+        "--face",
+        choices=["largest", "center"],
+        default=default,
+        help=f"which face of a picture that has several (default: {default}, {why})",
+    )
+
+
+def add_device(command: argparse.ArgumentParser) -> None:
+    """Adds the arguments that say what to compute on."""
+    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    add_threads(command)
+
+
+def add_threads(command: argparse.ArgumentParser) -> None:
+    """Adds the number of CPU threads."""
+    command.add_argument("--threads", type=positive, help="CPU threads (default: one for each core)")
+
+
+def seed(text: str) -> int:
+    """An argument's value, the seed of a run."""
+    if not 0 <= (number := int(text)) < 2**32:
+        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
+    return number
+
+
+def positive(text: str) -> int:
+    """An argument's value, a whole number from 1."""
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
     """The pictures, prepared; says which files are left out since they are no pictures of people."""
     pictures = source.pictures
-    if parallel.rank() == 0 and (ignored := describe_ignored(pictures)):
+    if parallel.rank() == 0 and (ignored := archive.describe_ignored(pictures)):
         print(f"{pictures}: left out: {ignored}")
     return source.album(config)
 
 
-def pairs_of(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:
+def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:
     """A pair list; with `skip` without the pairs whose pictures are not there, and it says how many those are."""
     if not skip:
         return source.pairs(album, name)
     path, index = source.folder / name, album.index()
-    pairs = read_pairs(path)
+    pairs = lists.read_pairs(path)
     there = [pair for pair in pairs if pair.left in index and pair.right in index]
     print(f"{len(pairs) - len(there)} of {len(pairs)} pairs left out, whose pictures are not there")
-    return resolve(path, there, index, album.faceless)
+    return lists.resolve(path, there, index, album.faceless)
 
 
-def pairs_to_test(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
+def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
     """The test pairs, of one person and of two."""
-    pairs = pairs_of(source, album, source.test_pairs, skip=skip)
-    require_both_kinds(source.folder / source.test_pairs, pairs, "test")
+    pairs = read_pairs(source, album, source.test_pairs, skip=skip)
+    splits.require_both_kinds(source.folder / source.test_pairs, pairs, "test")
     return pairs
 
 
@@ -92,22 +155,3 @@ def write_json(path: Path | None, found: BaseModel) -> None:
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error}") from error
     print(f"wrote {path}")
-
-
-def seed(text: str) -> int:
-    """An option's value, the seed of a run."""
-    if not 0 <= (number := int(text)) < 2**32:
-        raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
-    return number
-
-
-def positive(text: str) -> int:
-    """An option's value, a whole number from 1."""
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
-
-
-def names_of(keys: Sequence[Key]) -> str:
-    """Pictures by name."""
-    return ", ".join(map(name_of, keys)) or "none"

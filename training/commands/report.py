@@ -1,49 +1,62 @@
-"""The reports of all runs: the reference's experiments beside it, and accuracy beside published systems.
+"""`python -m training report`, `gallery` and `card`: what is written of finished runs and checkpoints."""
 
-It reads what runs leave behind (`result.json`, `metrics.jsonl`, `test-scores.csv`), so it can be made again anywhere
-without the pictures.
-"""
-
+import argparse
 from pathlib import Path
 
+from model.checkpoint import load
 from model.errors import DataError
-from training.learning.experiments import GRID_BASE, SMOKE
-from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid, known_points
-from training.reports.accuracy import BASELINE, write_accuracy
-from training.reports.literature import REFERENCES
-from training.reports.reproduction import GridPoint, write_reproduction
-from training.runs.read import read_run
-from training.runs.records import RESULT_FILE, SCORES_FILE
+from training.commands import options
+from training.learning import experiments, grid
+from training.reports import accuracy, literature, reproduction
+from training.reports.gallery import write_gallery
+from training.runs import card, read, records
 
-REPRODUCED = {reference.name for reference in REFERENCES} | {BEST_FOLDER}
+REPRODUCED = {reference.name for reference in literature.REFERENCES} | {grid.BEST_FOLDER}
+
+
+def add_report(commands: options.Subcommands) -> None:
+    """Adds `report`."""
+    command = commands.add_parser("report", help="reports of all runs beside the reference and others")
+    command.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
+    command.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
+    command.set_defaults(command=report)
+
+
+def report(parsed: argparse.Namespace) -> None:
+    """Writes the reports of all runs."""
+    for page in write_report(parsed.results, parsed.out):
+        print(f"wrote {page}")
 
 
 def write_report(results: Path, out: Path) -> list[Path]:
     """Writes two pages and their pictures into `out` from the runs in `results`, one folder each.
 
     `reproduction.md` has the reference's experiments, `accuracy.md` Experiment 2 again and all others. Runs that are
-    not finished or were not tested are left out, and a page without runs. Raises DataError or TrainingError.
+    not finished or were not tested are left out, and a page without runs. The pages are made of what runs leave behind,
+    so they can be made again anywhere without the pictures. Raises DataError or TrainingError.
     """
-    scores = [*sorted(results.glob(f"*/{SCORES_FILE}")), *results.glob(f"{GRID_FOLDER}/{BEST_FOLDER}/{SCORES_FILE}")]
-    tested = [path.parent for path in scores if (path.parent / RESULT_FILE).exists()]
+    best_of_grid = results.glob(f"{grid.GRID_FOLDER}/{grid.BEST_FOLDER}/{records.SCORES_FILE}")
+    scores = [*sorted(results.glob(f"*/{records.SCORES_FILE}")), *best_of_grid]
+    tested = [path.parent for path in scores if (path.parent / records.RESULT_FILE).exists()]
     if not tested:
-        raise DataError(f"{results}: has no folder with a {SCORES_FILE}; runs leave one in runs/NAME")
-    runs = {folder.name: read_run(folder) for folder in tested}
+        raise DataError(f"{results}: has no folder with a {records.SCORES_FILE}; runs leave one in runs/NAME")
+    runs = {folder.name: read.read_run(folder) for folder in tested}
     repeated = {name: run for name, run in runs.items() if name in REPRODUCED}
-    others = {name: run for name, run in runs.items() if name not in (REPRODUCED - {BASELINE}) | {SMOKE.name}}
+    elsewhere = (REPRODUCED - {accuracy.BASELINE}) | {experiments.SMOKE.name}
+    others = {name: run for name, run in runs.items() if name not in elsewhere}
     try:
-        pages = [write_reproduction(results, out, repeated, _grid_points(results))] if repeated else []
-        pages += [write_accuracy(results, out, others)] if others else []
+        pages = [reproduction.write_reproduction(results, out, repeated, _grid_points(results))] if repeated else []
+        pages += [accuracy.write_accuracy(results, out, others)] if others else []
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
     if not pages:
-        raise DataError(f"{results}: has only the run {SMOKE.name}, which no report is about")
+        raise DataError(f"{results}: has only the run {experiments.SMOKE.name}, which no report is about")
     return pages
 
 
-def _grid_points(results: Path) -> list[GridPoint]:
+def _grid_points(results: Path) -> list[reproduction.GridPoint]:
     return [
-        GridPoint(
+        reproduction.GridPoint(
             batch_pairs=point.experiment.batch_pairs,
             learning_rate=point.experiment.learning_rate,
             epochs=point.experiment.epochs,
@@ -51,5 +64,33 @@ def _grid_points(results: Path) -> list[GridPoint]:
             stopped=point.stopped,
             best=point.best,
         )
-        for point in known_points(Grid(base=GRID_BASE), results / GRID_FOLDER)
+        for point in grid.known_points(grid.Grid(base=experiments.GRID_BASE), results / grid.GRID_FOLDER)
     ]
+
+
+def add_gallery(commands: options.Subcommands) -> None:
+    """Adds `gallery`."""
+    command = commands.add_parser("gallery", help="right and wrong test pairs of a run, as a page with pictures")
+    command.add_argument("run", type=Path, help="folder of a finished run")
+    command.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
+    options.add_data(command)
+    command.set_defaults(command=gallery)
+
+
+def gallery(parsed: argparse.Namespace) -> None:
+    """Writes the gallery of a run."""
+    run = read.read_run(parsed.run)
+    write_gallery(parsed.out, run, options.open_album(options.data_source(parsed), run.header.preprocessing))
+    print(f"wrote {parsed.out}; it holds pictures of the data set")
+
+
+def add_card(commands: options.Subcommands) -> None:
+    """Adds `card`."""
+    command = commands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
+    command.add_argument("checkpoint", type=Path)
+    command.set_defaults(command=print_card)
+
+
+def print_card(parsed: argparse.Namespace) -> None:
+    """Prints a checkpoint's card."""
+    print(card.format_card(load(parsed.checkpoint).header), end="")

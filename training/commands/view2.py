@@ -1,8 +1,9 @@
-"""`python -m training view2`: trains and tests the folds that are not done, and says what those done make together."""
+"""`python -m training view2`: trains and tests the folds of LFW's View 2 that are not done, and says what all make."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Self
 
@@ -10,79 +11,138 @@ import torch
 
 from model.checkpoint import Header
 from model.errors import DataError, TrainingError
-from training.commands.options import album_of, compute_of, source_of, write_json
-from training.data.album import Album
+from training import metrics
+from training.commands import options
+from training.data import lists
+from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
-from training.data.lists import Folds, read_folds
-from training.learning.experiments import PEOPLE_EXPERIMENTS, with_seed
-from training.learning.loop import train
-from training.learning.parallel import require_lone_process
-from training.measuring.view2 import done_fold, fold_data, pairs_of_fold, summarise
+from training.learning import experiments, loop, parallel
+from training.measuring.lfw import category
 from training.people.people_recipe import PeopleExperiment
+from training.runs import records
 from training.runs.finish import finish
 from training.runs.provenance import code_version
-from training.runs.records import VIEW2_FILE
 
 
-def view2(options: argparse.Namespace) -> None:
+def add_view2(commands: options.Subcommands) -> None:
+    """Adds `view2`."""
+    command = commands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
+    command.add_argument("experiment", help="one that learns from people")
+    command.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
+    command.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
+    command.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
+    command.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
+    command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
+    options.add_data(command)
+    options.add_device(command)
+    command.set_defaults(command=view2, goes_on=options.GOES_ON)
+
+
+def view2(parsed: argparse.Namespace) -> None:
     """Goes through all folds; those that are done already count, and those not asked for are left for later."""
-    require_lone_process()
-    if options.experiment not in PEOPLE_EXPERIMENTS:
-        names = ", ".join(PEOPLE_EXPERIMENTS)
-        raise TrainingError(f"{options.experiment}: View 2 is for experiments that learn from people: {names}")
-    device, experiment = compute_of(options).select(), with_seed(PEOPLE_EXPERIMENTS[options.experiment], options.seed)
-    source = source_of(options)
-    protocol = read_folds(source.folder / options.people, source.folder / options.pairs)
-    wanted = _wanted(options.folds, protocol)
-    album = album_of(source, experiment.preprocessing)
-    out = options.out or Path("runs") / f"view2-{experiment.name}"
-    folds = {number: _Fold.of(number, experiment, protocol, album, out) for number in protocol.numbers}
-    done = {number: header for number, fold in folds.items() if (header := fold.done())}
+    parallel.require_lone_process()
+    if parsed.experiment not in experiments.PEOPLE_EXPERIMENTS:
+        names = ", ".join(experiments.PEOPLE_EXPERIMENTS)
+        raise TrainingError(f"{parsed.experiment}: View 2 is for experiments that learn from people: {names}")
+    experiment = experiments.with_seed(experiments.PEOPLE_EXPERIMENTS[parsed.experiment], parsed.seed)
+    source, device = options.data_source(parsed), options.compute(parsed).select()
+    folds = lists.read_folds(source.folder / parsed.people, source.folder / parsed.pairs)
+    wanted = _wanted(parsed.folds, folds)
+    album = options.open_album(source, experiment.preprocessing)
+    out = parsed.out or Path("runs") / f"view2-{experiment.name}"
+    runs = {number: FoldRun.of(number, experiment, folds, album, out) for number in folds.numbers}
+    done = {number: header for number, run in runs.items() if (header := run.result())}
     left = sorted(wanted - set(done))
     for number in left:
-        done[number] = folds[number].run(device)
-        write_json(out / VIEW2_FILE, summarise(experiment.name, done, len(folds)))  # the next may fail
-    found = summarise(experiment.name, done, len(folds))
+        described = runs[number].data.describe()
+        print(f"fold {number} of {len(folds.numbers)}: {described}, on {device}", flush=True)
+        done[number] = runs[number].train(device)
+        options.write_json(out / records.VIEW2_FILE, _summary(experiment.name, done, len(runs)))  # the next may fail
+    found = _summary(experiment.name, done, len(runs))
     if not left:
-        write_json(out / VIEW2_FILE, found)
+        options.write_json(out / records.VIEW2_FILE, found)
     print(found)
 
 
-def _wanted(folds: Sequence[int] | None, protocol: Folds) -> set[int]:
-    unknown = set(folds or ()) - set(protocol.numbers)
+def _wanted(numbers: Sequence[int] | None, folds: lists.Folds) -> set[int]:
+    unknown = set(numbers or ()) - set(folds.numbers)
     if unknown:
-        raise DataError(f"{protocol.people_path}: has folds 1 to {len(protocol.numbers)}, not {min(unknown)}")
-    return set(folds or protocol.numbers)
+        raise DataError(f"{folds.people_path}: has folds 1 to {len(folds.numbers)}, not {min(unknown)}")
+    return set(numbers or folds.numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fold:
-    """One of the folds: the experiment under its name, and where it runs."""
+class FoldRun:
+    """The run of one fold: the experiment under its name learns from the other folds' people, in a folder of its own.
+
+    Its methods raise DataError for pictures that are not there.
+    """
 
     number: int
     experiment: PeopleExperiment
-    protocol: Folds
+    folds: lists.Folds
     album: Album
     folder: Path
 
     @classmethod
-    def of(cls, number: int, experiment: PeopleExperiment, protocol: Folds, album: Album, out: Path) -> Self:
+    def of(cls, number: int, experiment: PeopleExperiment, folds: lists.Folds, album: Album, out: Path) -> Self:
+        """The run of that fold, in the folder of all."""
         name = f"fold-{number:02d}"
         named = replace(experiment, name=f"{experiment.name}-{name}")
-        return cls(number=number, experiment=named, protocol=protocol, album=album, folder=out / name)
+        return cls(number=number, experiment=named, folds=folds, album=album, folder=out / name)
 
+    @cached_property
     def data(self) -> PeopleData:
-        """The people of the other folds."""
-        return fold_data(self.protocol, self.number, self.album, self.experiment)
+        """The people of all other folds, some of them held out."""
+        others = {
+            name: n for i, fold in enumerate(self.folds.people, 1) if i != self.number for name, n in fold.items()
+        }
+        return PeopleData.of(self.album, self.folds.people_path, others, self.experiment.held_out)
 
-    def done(self) -> Header | None:
-        """What its run says of itself if it is done. Raises TrainingError if it is of another run."""
-        return done_fold(self.experiment, self.data(), self.folder)
+    def test_pairs(self) -> PairSet:
+        """The fold's own pairs."""
+        pairs = self.folds.pairs[self.number - 1]
+        return lists.resolve(self.folds.pairs_path, pairs, self.album.index(), self.album.faceless)
 
-    def run(self, device: torch.device) -> Header:
+    def result(self) -> Header | None:
+        """What the finished run says of itself, or None. Raises TrainingError if it is of another run."""
+        pairs_sha256 = self.data.pairs_sha256  # first, so that what is missing is known before any fold is trained
+        path = self.folder / records.RESULT_FILE
+        if not path.exists() or not (self.folder / records.SCORES_FILE).exists():
+            return None
+        try:
+            header = Header.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{path}: cannot be read as the result of a fold") from error
+        if not self._is_of(header, pairs_sha256):
+            raise TrainingError(f"{self.folder}: holds a fold of another run; choose another --out")
+        return header
+
+    def _is_of(self, header: Header, pairs_sha256: str) -> bool:
+        found, wanted = header.provenance, (self.experiment.as_json(), self.album.sha256, pairs_sha256)
+        networks = (header.network, header.preprocessing) == (self.experiment.network, self.experiment.preprocessing)
+        return networks and (found.experiment, found.data_sha256, found.pairs_sha256) == wanted
+
+    def train(self, device: torch.device) -> Header:
         """Trains it, going on where it stopped, and tests it."""
-        data = self.data()
-        print(f"fold {self.number} of {len(self.protocol.numbers)}: {data.describe()}, on {device}", flush=True)
-        test, code = pairs_of_fold(self.protocol, self.number, self.album), code_version()
-        trained = train(self.experiment, data, self.folder, device, resume=True, code=code)
-        return finish(self.experiment, trained, data, test, self.folder, code)
+        test, code = self.test_pairs(), code_version()
+        trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code)
+        return finish(self.experiment, trained, self.data, test, self.folder, code)
+
+
+def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> records.View2:
+    """The folds that are done, by number, at least one."""
+    done = []
+    for number, header in sorted(headers.items()):
+        accuracy = metrics.find_metric(header.metrics, metrics.ACCURACY_AT_THRESHOLD)
+        done.append(
+            records.Fold(
+                fold=number,
+                accuracy=accuracy.value,
+                pairs=accuracy.pairs,
+                threshold=header.threshold.value,
+                checkpoint_sha256=header.checkpoint_sha256,
+            )
+        )
+    first = next(iter(headers.values()))
+    return records.View2(name=name, category=category(first), of_folds=of_folds, done=tuple(done))

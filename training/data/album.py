@@ -25,6 +25,11 @@ def name_of(key: Key) -> str:
     return "/".join(key)
 
 
+def list_names(keys: Sequence[Key]) -> str:
+    """Pictures by name, or `none`."""
+    return ", ".join(map(name_of, keys)) or "none"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFace:
     """How many faces a picture has, and the quality of the one that was taken."""

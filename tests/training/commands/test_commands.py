@@ -21,6 +21,7 @@ from tests.training.support.small_pairs import NARROW, SIDE_PX
 from tests.training.support.small_people import PICTURES
 from training.__main__ import _parser, _with_default, main
 from training.commands import train as commands
+from training.learning import grid
 from training.learning.experiments import GRID_BASE
 from training.learning.grid import BEST_FOLDER, known_points, winner
 
@@ -125,7 +126,7 @@ def test_the_grid_tests_its_best_point_in_its_own_folder(
     user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
-    monkeypatch.setattr(commands, "Grid", lambda **_: replace(TINY_GRID, base=small))
+    monkeypatch.setattr(grid, "Grid", lambda **_: replace(TINY_GRID, base=small))
     assert main([*user.arguments("grid", "--out", str(tmp_path / "grid")), "--device", "cpu"]) == 0
     assert "16 of 16 points are known; the best by validation loss is " in capsys.readouterr().out
     best = load(tmp_path / "grid" / BEST_FOLDER / f"{BEST_FOLDER}.safetensors").header
@@ -302,7 +303,7 @@ def test_the_grid_runs_only_what_is_asked_for_and_tests_nothing_then(
 ) -> None:
     small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
     plan = replace(TINY_GRID, base=small)
-    monkeypatch.setattr(commands, "Grid", lambda **_: plan)
+    monkeypatch.setattr(grid, "Grid", lambda **_: plan)
     wanted = plan.trajectories()[1].name
     out = tmp_path / "grid"
     assert main([*user.arguments("grid", "--out", str(out)), "--device", "cpu", "--only", wanted]) == 0

@@ -13,12 +13,13 @@ from tests.drawing import encode, portrait
 from tests.training.support.small_people import SMALL_PEOPLE
 from training.__main__ import main
 from training.commands import view2 as view2_command
+from training.commands.view2 import FoldRun
 from training.data.album_cache import open_album
 from training.data.lists import Folds, read_folds
 from training.data.splits import HoldOut
+from training.learning import loop
 from training.learning.experiments import PEOPLE_EXPERIMENTS
 from training.learning.loop import Trained, train
-from training.measuring.view2 import fold_data, pairs_of_fold
 from training.people.people_recipe import PeopleExperiment
 from training.runs.read import read_run
 from training.runs.records import VIEW2_FILE, View2
@@ -52,7 +53,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def protocol(data: Path) -> Folds:
+def folds(data: Path) -> Folds:
     return read_folds(data / "people.txt", data / "pairs.txt")
 
 
@@ -64,34 +65,35 @@ def arguments(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> li
             "--device", "cpu", "--out", str(tmp_path / "out")]  # fmt: skip
 
 
-def test_the_lists_are_read_by_folds(protocol: Folds) -> None:
-    assert list(protocol.numbers) == [1, 2, 3]
-    for fold, people in enumerate(protocol.people, 1):
+def test_the_lists_are_read_by_folds(folds: Folds) -> None:
+    assert list(folds.numbers) == [1, 2, 3]
+    for fold, people in enumerate(folds.people, 1):
         assert people == {name_of(fold, person): PICTURES for person in range(PEOPLE)}
-        pairs = protocol.pairs[fold - 1]
+        pairs = folds.pairs[fold - 1]
         assert [pair.same for pair in pairs] == [True] * PEOPLE + [False] * PEOPLE
         assert {name for pair in pairs for name in (pair.left[0], pair.right[0])} == people.keys()
 
 
-def test_a_fold_s_network_sees_nobody_of_the_fold(protocol: Folds, data: Path, tmp_path: Path) -> None:
+def test_a_fold_s_network_sees_nobody_of_the_fold(folds: Folds, data: Path, tmp_path: Path) -> None:
     album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
-    for number in protocol.numbers:
-        found = fold_data(protocol, number, album, RUN)
-        others = {name for fold, people in enumerate(protocol.people, 1) if fold != number for name in people}
+    for number in folds.numbers:
+        found = FoldRun.of(number, RUN, folds, album, tmp_path).data
+        others = {name for fold, people in enumerate(folds.people, 1) if fold != number for name in people}
         assert found.training.keys() | found.held_out.keys() == others
         assert not found.training.keys() & found.held_out.keys()
         validated = {album.keys[i][0] for i in (*found.validation.left.tolist(), *found.validation.right.tolist())}
         assert validated <= found.held_out.keys()
 
 
-def test_pictures_without_a_face_are_named_as_such(protocol: Folds, data: Path, tmp_path: Path) -> None:
+def test_pictures_without_a_face_are_named_as_such(folds: Folds, data: Path, tmp_path: Path) -> None:
     album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
-    pair = protocol.pairs[0][0]
+    pair = folds.pairs[0][0]
     gone = album.index()[pair.left]
     keys = [key for key in album.keys if key != pair.left]
     pixels = torch.cat([album.pixels[:gone], album.pixels[gone + 1 :]])
     without = replace(album, keys=keys, pixels=pixels, faceless=[pair.left])
-    for ask in (lambda: pairs_of_fold(protocol, 1, without), lambda: fold_data(protocol, 2, without, RUN)):
+    one, other = (FoldRun.of(number, RUN, folds, without, tmp_path) for number in (1, 2))
+    for ask in (one.test_pairs, lambda: other.data):
         with pytest.raises(DataError, match="no face large enough was found in " + "/".join(pair.left)):
             ask()
 
@@ -129,7 +131,7 @@ def test_a_fold_that_fails_leaves_what_is_known_of_the_others(
             raise TrainingError("out of luck")
         return train(experiment, *rest, **named)
 
-    monkeypatch.setattr(view2_command, "train", failing)
+    monkeypatch.setattr(loop, "train", failing)
     assert main(arguments) == 1
     found = View2.model_validate_json((tmp_path / "out" / VIEW2_FILE).read_bytes())
     assert [fold.fold for fold in found.done] == [1, 3]

@@ -1,0 +1,63 @@
+"""`python -m training calibrate`: thresholds and rates from the user's own pictures."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from model.checkpoint import load
+from model.errors import DataError
+from model.networks.architecture import restore
+from model.networks.embedder import save
+from training import metrics
+from training.commands import options
+from training.data.album import list_names
+from training.fitting import recalibration
+from training.runs.provenance import code_version
+
+
+def add_calibrate(commands: options.Subcommands) -> None:
+    """Adds `calibrate`."""
+    command = commands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
+    options.add_face(command, "largest", "as the service does")
+    command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
+    command.add_argument("--out", type=Path, required=True, help="the new checkpoint")
+    options.add_data(command)
+    options.add_device(command)
+    # By default the pictures are LFW's, on whose people networks are trained.
+    command.set_defaults(command=calibrate, images=None)
+
+
+def calibrate(parsed: argparse.Namespace) -> None:
+    """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
+    device, checkpoint = options.compute(parsed).select(), load(parsed.checkpoint)
+    if parsed.out.exists() and parsed.out.samefile(parsed.checkpoint):
+        raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
+    if parsed.images is None:
+        raise DataError("name the folder of your own people with --images; none whom the network was trained on")
+    header, network, source = checkpoint.header, restore(checkpoint).to(device), options.data_source(parsed)
+    album = options.open_album(source, header.preprocessing)
+    if album.faceless:
+        print(f"left out, since no face large enough was found in them: {list_names(album.faceless)}")
+    if parsed.pairs:
+        pairs = options.read_pairs(source, album, parsed.pairs, skip=parsed.skip_missing)
+        sample = recalibration.sample_of_list(network, header.preprocessing, album, pairs)
+    else:
+        sample = recalibration.sample_of_people(network, header.preprocessing, album)
+    description = recalibration.recalibrated(header, network, sample, album.sha256, code_version())
+    written = save(parsed.out, network, description)
+    found = [metric for metric in written.metrics if metric.split == recalibration.SPLIT]
+    print(metrics.format_metrics(found))
+    people = len(np.unique(np.concatenate([sample.left, sample.right])))
+    print(
+        f"these figures are of {len(sample.scores):,} pairs, {sample.same.mean():.0%} of them of one person, on which "
+        "all but area, EER and FNMR depend; other pairs will be judged a little worse"
+    )
+    print(f"the rates below are of {len(sample.impostor):,} pairs of strangers, {people:,} people; 95% over people")
+    for point in written.operating_points:
+        low, high = point.interval
+        print(f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%}  95% {low:.4%} to {high:.4%}")
+    print(f"threshold {written.threshold.value:.4f} instead of {header.threshold.value:.4f}; wrote {parsed.out}")
+    print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")

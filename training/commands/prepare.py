@@ -1,0 +1,52 @@
+"""`python -m training prepare` and `template`: what is done with pictures before any training."""
+
+import argparse
+
+from tqdm import tqdm
+
+from model.imaging import decoding, detection
+from training.commands import options
+from training.data import face_template, lists
+from training.data.album import list_names
+from training.learning import experiments
+
+
+def add_prepare(commands: options.Subcommands) -> None:
+    """Adds `prepare`."""
+    command = commands.add_parser("prepare", help="read an experiment's pictures, check its lists, fill the cache")
+    command.add_argument("experiment", nargs="?", default="experiment-2", help="default: experiment-2")
+    command.add_argument("--no-test", action="store_true", help="do without a list of test pairs")
+    options.add_data(command)
+    command.set_defaults(command=prepare)
+
+
+def prepare(parsed: argparse.Namespace) -> None:
+    """Fills the cache of an experiment and checks its lists."""
+    experiment, source = experiments.find_experiment(parsed.experiment), options.data_source(parsed)
+    album = options.open_album(source, experiment.preprocessing)
+    print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
+    if experiment.preprocessing.alignment:
+        print(f"{len(album.faceless)} pictures left out, in which no face was found: {list_names(album.faceless)}")
+    print(experiment.read_data(source, album).describe())
+    if not parsed.no_test:
+        pairs = source.pairs(album, source.test_pairs)
+        print(f"{source.test_pairs}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+
+
+def add_template(commands: options.Subcommands) -> None:
+    """Adds `template`."""
+    command = commands.add_parser("template", help="measure where faces stand, on training people")
+    options.add_data(command)
+    command.set_defaults(command=template)
+
+
+def template(parsed: argparse.Namespace) -> None:
+    """Prints the mean landmarks of the people of a list, from each one's first picture."""
+    source = options.data_source(parsed)
+    people = lists.read_people(source.folder / source.train_people)
+    config = experiments.ALIGNED.model_copy(update={"alignment": None})
+    files = source.files({(person, f"{person}_0001") for person in people})
+    photographs = (decoding.decode(data, config) for data in tqdm(files.values(), unit=" pictures"))
+    found = face_template.measure_template(photographs, detection.FaceFinder())
+    print(f"{len(files)} pictures of {source.train_people}, in shares of the frame's side:")
+    print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(detection.LANDMARKS, found, strict=True)))
