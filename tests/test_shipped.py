@@ -12,9 +12,8 @@ from model.checkpoint import Header, load
 from model.networks.architecture import restore
 from tests.app.support.service import serving
 from tests.conftest import client_of
-from training.data.album_cache import open_album
-from training.data.archive import find_images
 from training.data.lists import read_pairs, resolve
+from training.data.source import find_images, open_album
 from training.data.splits import split
 from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_5, EXPERIMENTS
 from training.runs.card import format_card

@@ -11,7 +11,6 @@ from model.networks.architecture import restore
 from model.networks.embedder import save
 from training import metrics
 from training.commands import options
-from training.data.album import list_names
 from training.fitting import recalibration
 from training.runs.provenance import code_version
 
@@ -40,7 +39,7 @@ def calibrate(parsed: argparse.Namespace) -> None:
     header, network, source = checkpoint.header, restore(checkpoint).to(device), options.data_source(parsed)
     album = options.open_album(source, header.preprocessing)
     if album.faceless:
-        print(f"left out, since no face large enough was found in them: {list_names(album.faceless)}")
+        print(f"left out, since no face large enough was found in them: {album.faceless_names}")
     if parsed.pairs:
         pairs = options.read_pairs(source, album, parsed.pairs, skip=parsed.skip_missing)
         sample = recalibration.sample_of_list(network, header.preprocessing, album, pairs)

@@ -14,7 +14,7 @@ from model.networks.face_network import FaceNetwork
 from training import metrics, scoring
 from training.commands import options
 from training.data import lists, splits
-from training.data.album import Album, list_names, name_of
+from training.data.album import Album, name_of
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.learning import experiments
@@ -54,7 +54,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     title = f"{header.name}, {what}," if what else header.name
     print(f"{title} at its threshold {threshold:.4f} on {source.test_pairs} of {source.images}")
     if album.faceless:
-        print(f"no face was found in {len(album.faceless)} pictures: {list_names(album.faceless)}")
+        print(f"no face was found in {len(album.faceless)} pictures: {album.faceless_names}")
     people = resampling.numbered(test.names_of(album.keys))
     measured = summary.measure("test", scores, same, threshold, people=people)
     over_pairs = measured.for_checkpoint(calibrated=network.calibrated)
@@ -173,7 +173,7 @@ def analyse_errors(parsed: argparse.Namespace) -> None:
     run, source = read.read_run(parsed.run), options.data_source(parsed)
     config = run.header.preprocessing
     album = options.open_album(source, config if config.alignment else experiments.ALIGNED)
-    there = set(map(name_of, album.keys))
+    there = set(album.names)
     if all(name not in there for pair in run.pairs for name in pair):
         raise DataError(f"{source.images}: has none of the run's pictures; name its data with --data and --images")
     analysis = error_analysis.analyse(run, album)

@@ -16,10 +16,9 @@ from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
-from training.data import archive, lists, splits
+from training.data import lists, splits
 from training.data.album import Album, PairSet
-from training.data.album_cache import FaceOf
-from training.data.source import DataSource
+from training.data.source import DataSource, FaceOf, describe_ignored
 from training.learning import parallel
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -122,7 +121,7 @@ def positive(text: str) -> int:
 def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
     """The pictures, prepared; says which files are left out since they are no pictures of people."""
     pictures = source.pictures
-    if parallel.rank() == 0 and (ignored := archive.describe_ignored(pictures)):
+    if parallel.rank() == 0 and (ignored := describe_ignored(pictures)):
         print(f"{pictures}: left out: {ignored}")
     return source.album(config)
 

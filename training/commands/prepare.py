@@ -7,7 +7,6 @@ from tqdm import tqdm
 from model.imaging import decoding, detection
 from training.commands import options
 from training.data import face_template, lists
-from training.data.album import list_names
 from training.learning import experiments
 
 
@@ -26,7 +25,7 @@ def prepare(parsed: argparse.Namespace) -> None:
     album = options.open_album(source, experiment.preprocessing)
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
-        print(f"{len(album.faceless)} pictures left out, in which no face was found: {list_names(album.faceless)}")
+        print(f"{len(album.faceless)} pictures left out, in which no face was found: {album.faceless_names}")
     print(experiment.read_data(source, album).describe())
     if not parsed.no_test:
         pairs = source.pairs(album, source.test_pairs)

@@ -25,11 +25,6 @@ def name_of(key: Key) -> str:
     return "/".join(key)
 
 
-def list_names(keys: Sequence[Key]) -> str:
-    """Pictures by name, or `none`."""
-    return ", ".join(map(name_of, keys)) or "none"
-
-
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFace:
     """How many faces a picture has, and the quality of the one that was taken."""
@@ -51,6 +46,16 @@ class Album:
     sha256: str
     faces: list[MeasuredFace] = field(default_factory=list)
     faceless: list[Key] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the pictures."""
+        return [name_of(key) for key in self.keys]
+
+    @property
+    def faceless_names(self) -> str:
+        """The names of those without a face, or `none`, for a message."""
+        return ", ".join(map(name_of, self.faceless)) or "none"
 
     def index(self) -> dict[Key, int]:
         """Where each picture is."""

@@ -4,8 +4,7 @@ import numpy as np
 
 from training.runs.records import AllPairsRates, RateAt
 from training.scoring import AllPairs
-from training.statistics.rates import Estimate
-from training.statistics.resampling import Owners, draw_people
+from training.statistics import rates, resampling
 
 # Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
 KEPT = 20
@@ -14,7 +13,7 @@ MIN_KEPT = 10_000
 MEASURED = (0.01, 0.001, 0.0001)
 
 
-def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -> Estimate:
+def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -> rates.Estimate:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`, with its 95% interval over people.
 
     Each genuine pair counts alike, or `evenly` each person who has any.
@@ -29,7 +28,7 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -
 
     share = 1 / np.bincount(pairs.owner)[pairs.owner] if evenly else np.ones(len(pairs.owner))
 
-    def rate(drawn: Owners) -> float:
+    def rate(drawn: resampling.Owners) -> float:
         shown = drawn * pairs.pictures
         impostors = (int(shown.sum()) ** 2 - int((shown**2).sum())) / 2
         accepted = np.cumsum(drawn[left] * drawn[right])
@@ -37,9 +36,11 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -
         return float(np.average(pairs.genuine <= refused, weights=drawn[pairs.owner] * share))
 
     people = len(pairs.pictures)
-    rounds = [rate(drawn) for drawn in draw_people(people) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1]
+    rounds = [
+        rate(drawn) for drawn in resampling.draw_people(people) if drawn[pairs.owner].any() and (drawn > 0).sum() > 1
+    ]
     low, high = np.percentile(rounds, [2.5, 97.5])
-    return Estimate(value=rate(np.ones(people, dtype=np.int64)), low=float(low), high=float(high))
+    return rates.Estimate(value=rate(np.ones(people, dtype=np.int64)), low=float(low), high=float(high))
 
 
 def rates_of(pairs: AllPairs) -> tuple[RateAt, ...]:

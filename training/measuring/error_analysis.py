@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.album import Album, MeasuredFace, name_of
+from training.data.album import Album, MeasuredFace
 from training.runs.read import Run
 from training.runs.records import Bin, ErrorAnalysis
 from training.statistics.rates import Labels, wilson
@@ -25,7 +25,7 @@ def analyse(run: Run, album: Album) -> ErrorAnalysis:
 
     The hardest are the surest of the wrong answers and the narrowest of the right ones.
     """
-    measured = {name_of(key): face for key, face in zip(album.keys, album.faces, strict=True)}
+    measured = dict(zip(album.names, album.faces, strict=True))
     known = np.array([left in measured and right in measured for left, right in run.pairs])
     faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
     return ErrorAnalysis(

@@ -26,9 +26,9 @@ from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from training import scoring
+from training.data import lists
 from training.data.album import Album, Key
-from training.data.lists import Pair, index_pairs
-from training.statistics.rates import Estimate, wilson
+from training.statistics import rates
 
 # Where something is pasted: the centre, and half the side.
 Place = tuple[float, float, float]
@@ -93,14 +93,18 @@ class SceneResult:
     """
 
     kind: str
-    accuracy: Estimate
+    accuracy: rates.Estimate
     pairs: int
     found: int | None
     pictures: int
 
 
 def measure_scenes(
-    checkpoint: Checkpoint, pictures: Mapping[Key, bytes], others: Sequence[bytes], pairs: Sequence[Pair], kind: Kind
+    checkpoint: Checkpoint,
+    pictures: Mapping[Key, bytes],
+    others: Sequence[bytes],
+    pairs: Sequence[lists.Pair],
+    kind: Kind,
 ) -> SceneResult:
     """Scores the pairs with each picture in a scene of its own; `others` are pictures of training people.
 
@@ -120,7 +124,9 @@ def measure_scenes(
         seen = dict(zip(keys, progress, strict=True))
     return SceneResult(
         kind=kind.name,
-        accuracy=wilson(_right(checkpoint, pairs, {key: pixels for key, (pixels, _) in seen.items()}), len(pairs)),
+        accuracy=rates.wilson(
+            _right(checkpoint, pairs, {key: pixels for key, (pixels, _) in seen.items()}), len(pairs)
+        ),
         pairs=len(pairs),
         found=sum(found for _, found in seen.values()) if config.alignment else None,
         pictures=len(seen),
@@ -173,7 +179,7 @@ def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tupl
     return analysis.pixels, any(distance < NEAR * scene.frame_px for distance in off)
 
 
-def _right(checkpoint: Checkpoint, pairs: Sequence[Pair], seen: Mapping[Key, Pixels | None]) -> int:
+def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Key, Pixels | None]) -> int:
     """How many pairs are decided rightly at the checkpoint's threshold."""
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
@@ -181,7 +187,7 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[Pair], seen: Mapping[Key, Pix
     index = album.index()
     both = [pair for pair in pairs if pair.left in index and pair.right in index]
     scores, same = scoring.score_pairs(
-        restore(checkpoint), checkpoint.header.preprocessing, album, index_pairs(both, index)
+        restore(checkpoint), checkpoint.header.preprocessing, album, lists.index_pairs(both, index)
     )
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())
 

@@ -17,9 +17,8 @@ from model.arrays import Pixels
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.crops import sharpness
-from training.data.album import Album, name_of
-from training.runs.read import Run
-from training.runs.records import ScoredPair
+from training.data.album import Album
+from training.runs import read, records
 
 COUNT = 12
 BRIGHTNESS_APART = 40.0
@@ -34,9 +33,9 @@ figcaption { font-size: 12px; overflow-wrap: anywhere; }
 """
 
 
-def write_gallery(path: Path, run: Run, album: Album) -> None:
+def write_gallery(path: Path, run: read.Run, album: Album) -> None:
     """Writes the page. Raises DataError if the album lacks a picture of the run, or if it cannot be written."""
-    pictures = {name_of(key): number for key, number in album.index().items()}
+    pictures = {name: number for number, name in enumerate(album.names)}
     threshold = run.header.threshold.value
     parts = [f"<h1>{html.escape(run.header.name)}</h1><p>Threshold {threshold:.4f}</p>"]
     for kind, pairs in run.hardest(COUNT):
@@ -71,7 +70,7 @@ def asymmetry(pixels: Pixels) -> float:
     return float(np.abs(middle - middle[:, ::-1]).mean())
 
 
-def _figure(pair: ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
+def _figure(pair: records.ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
     names = pair.left, pair.right
     missing = [name for name in names if name not in pictures]
     if missing:

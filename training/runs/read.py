@@ -14,11 +14,11 @@ from pydantic import TypeAdapter, ValidationError
 from model.checkpoint import Header, Metric
 from model.errors import DataError
 from model.files import replacing
-from training.learning.history import METRICS_FILE, Epoch, read_metrics
-from training.metrics import find_metric
+from training import metrics
+from training.learning import history
 from training.runs import records
 from training.statistics import decisions, rates, resampling
-from training.statistics.rates import Estimate, Labels, Scores
+from training.statistics.rates import Labels, Scores
 from training.statistics.summary import Summary, measure
 
 Stored = TypeVar("Stored", bound=records.Record)
@@ -34,7 +34,7 @@ class Run:
     """
 
     header: Header
-    history: list[Epoch]
+    history: list[history.Epoch]
     pairs: list[tuple[str, str]]
     scores: Scores
     same: Labels
@@ -76,9 +76,9 @@ class Run:
         left, right = self.pairs[number]
         return records.ScoredPair(left=left, right=right, similarity=float(self.scores[number]))
 
-    def _find(self, metrics: Sequence[Metric], name: str, split: str) -> Metric:
+    def _find(self, found: Sequence[Metric], name: str, split: str) -> Metric:
         try:
-            return find_metric(metrics, name, split)
+            return metrics.find_metric(found, name, split)
         except DataError as error:
             raise DataError(f"{self.header.name}: {error}") from error
 
@@ -100,12 +100,12 @@ def read_run(folder: Path) -> Run:
         header = Header.model_validate_json((folder / records.RESULT_FILE).read_bytes())
         with (folder / records.SCORES_FILE).open(newline="") as file:
             rows = list(csv.DictReader(file))
-        history = read_metrics(folder / METRICS_FILE)
-        if not rows or not history:
-            raise ValueError(f"{records.SCORES_FILE if history else METRICS_FILE} is empty")
+        epochs = history.read_metrics(folder / history.METRICS_FILE)
+        if not rows or not epochs:
+            raise ValueError(f"{records.SCORES_FILE if epochs else history.METRICS_FILE} is empty")
         return Run(
             header=header,
-            history=history,
+            history=epochs,
             pairs=[(row["left"], row["right"]) for row in rows],
             scores=np.array([float(row["similarity"]) for row in rows]),
             same=np.array([row["same"] == "1" for row in rows]),
@@ -149,10 +149,10 @@ def _read_of(run: Run, path: Path, kind: type[OfCheckpoint]) -> OfCheckpoint:
     return found
 
 
-def over_seeds(runs: Sequence[Run], name: str) -> Estimate:
+def over_seeds(runs: Sequence[Run], name: str) -> rates.Estimate:
     """The mean of a metric over runs that differ in nothing but the seed, the lowest and the highest."""
     values = [run.metric(name).value for run in runs]
-    return Estimate(value=fmean(values), low=min(values), high=max(values))
+    return rates.Estimate(value=fmean(values), low=min(values), high=max(values))
 
 
 def compare_runs(first: Run, second: Run) -> decisions.McNemar | None:

@@ -14,8 +14,8 @@ from tests.training.support.small_people import SMALL_PEOPLE
 from training.__main__ import main
 from training.commands import view2 as view2_command
 from training.commands.view2 import FoldRun
-from training.data.album_cache import open_album
 from training.data.lists import Folds, read_folds
+from training.data.source import open_album
 from training.data.splits import HoldOut
 from training.learning import loop
 from training.learning.experiments import PEOPLE_EXPERIMENTS

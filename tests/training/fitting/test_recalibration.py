@@ -20,8 +20,8 @@ from tests.faces import Placed, scene
 from tests.training.support.small_faces import draw_faces
 from tests.training.support.small_people import PICTURES
 from training.__main__ import main
-from training.data.album_cache import open_album
 from training.data.lists import read_pairs, resolve
+from training.data.source import open_album
 from training.fitting.recalibration import some_people
 from training.fitting.thresholds import fit_even_odds
 from training.learning.experiments import ALIGNED

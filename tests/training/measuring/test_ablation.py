@@ -18,8 +18,8 @@ from tests.training.support.small_faces import draw_faces
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import SMALL_PEOPLE, album_of, data_of, draw_people
 from training.__main__ import main
-from training.data.album_cache import open_album
 from training.data.datasets import PeopleData
+from training.data.source import open_album
 from training.learning.experiments import ALIGNED
 from training.learning.loop import train
 from training.measuring.ablation import Part, leave_out

@@ -18,8 +18,8 @@ from tests.conftest import tiny_network
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_runs import ROW
 from training.data.album import Album, PairSet
-from training.data.album_cache import open_album
 from training.data.datasets import PairData
+from training.data.source import open_album
 from training.data.splits import split
 from training.fitting.thresholds import choose_threshold
 from training.learning.experiments import SMOKE

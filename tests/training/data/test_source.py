@@ -21,8 +21,7 @@ from tests.drawing import encode, portrait
 from tests.faces import head_at, scene
 from tests.model.support.pictures import prepare
 from training.data.album import Album
-from training.data.album_cache import open_album
-from training.data.archive import describe_ignored, find_images
+from training.data.source import describe_ignored, find_images, open_album
 from training.learning.experiments import ALIGNED
 
 CONFIG = PreprocessingConfig(side_px=66)
