@@ -10,6 +10,9 @@ VENV := .venv
 # Options for pip, such as the index of torch's CPU build: make serve PIP_ARGS="--extra-index-url URL"
 PIP_ARGS ?=
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -c constraints-torch.txt
+# Processes that share the tests out, file by file. One more than two cores, since tests wait for services and timers.
+TEST_PROCESSES ?= 3
+PYTEST := $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 INPUTS := pyproject.toml constraints.txt constraints-torch.txt
 
 .PHONY: serve test lint format coverage setup clean
@@ -19,7 +22,7 @@ serve: $(VENV)/serving.done
 	$(VENV)/bin/python -m app
 
 test: $(VENV)/all.done
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 lint: $(VENV)/all.done
 	$(VENV)/bin/ruff check
@@ -31,7 +34,7 @@ format: $(VENV)/all.done
 	$(VENV)/bin/ruff format
 
 coverage: $(VENV)/all.done
-	$(VENV)/bin/python -m pytest --cov --cov-report=term
+	$(PYTEST) --cov --cov-report=term
 
 setup: $(VENV)/all.done
 
