@@ -24,21 +24,9 @@ from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
 from model.networks.configurations import AnyNetworkConfig
-from model.similarity import FalseMatchCurve, OperatingPoint, Threshold
+from model.similarity import FalseMatchCurve, Metric, OperatingPoint, Threshold
 
 METADATA_KEY = "facepair"
-
-
-class Metric(BaseModel):
-    """One measured value with the number of pairs it was measured on and, if computed, its 95% interval."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    name: str
-    split: str
-    value: float
-    pairs: int
-    interval: tuple[float, float] | None = None
 
 
 class Provenance(BaseModel):

@@ -1,4 +1,4 @@
-"""Thresholds, false match rates and the decision. A similarity is from 0 to 1, higher for the same person."""
+"""Thresholds, metrics, false match rates and the decision. A similarity is from 0 to 1, higher for the same person."""
 
 from typing import Literal, Self
 
@@ -17,6 +17,18 @@ class Threshold(BaseModel):
     method: str
     split: str
     pairs: int = Field(ge=0)
+
+
+class Metric(BaseModel):
+    """One measured value with the number of pairs it was measured on and, if computed, its 95% interval."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    split: str
+    value: float
+    pairs: int
+    interval: tuple[float, float] | None = None
 
 
 class OperatingPoint(BaseModel):

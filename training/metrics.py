@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from model.checkpoint import Metric
 from model.errors import DataError
+from model.similarity import Metric
 
 ACCURACY_AT_HALF = "accuracy at 0.5"
 ACCURACY_AT_THRESHOLD = "accuracy at threshold"

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api import examples
 from app.api.problems import KINDS
-from model.checkpoint import Header, Metric, Provenance
+from model.checkpoint import Header, Provenance
 from model.imaging.decoding import Format
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import AnyNetworkConfig
-from model.similarity import Decision, OperatingPoint, Threshold, decide
+from model.similarity import Decision, Metric, OperatingPoint, Threshold, decide
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
 Rate = Annotated[

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from model.canary import canary_pair
-from model.checkpoint import Description, Header, Metric, load
+from model.checkpoint import Description, Header, load
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore, round_to_storage
 from model.networks.configurations import NetworkConfig
 from model.networks.embedder import embed_pixels, save
 from model.networks.heads import similarity
-from model.similarity import Threshold
+from model.similarity import Metric, Threshold
 from tests.conftest import TINY, describe
 from tests.model.support.checkpoints import read_header, tiny
 

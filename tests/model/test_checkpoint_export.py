@@ -9,11 +9,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from model.checkpoint import Description, Metric, load
+from model.checkpoint import Description, load
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.embedder import save
 from model.networks.siamese import SiameseNetwork
+from model.similarity import Metric
 from tests.conftest import describe
 from tests.model.support.checkpoints import tiny
 

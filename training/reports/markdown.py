@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from model.checkpoint import Metric
+from model.similarity import Metric
 from training.runs.records import ScoredPair
 
 Row = list[str]

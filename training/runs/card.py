@@ -2,8 +2,8 @@
 
 import json
 
-from model.checkpoint import Header, Metric
-from model.similarity import OperatingPoint
+from model.checkpoint import Header
+from model.similarity import Metric, OperatingPoint
 
 INTENDED_USE = """\
 For research and for learning how face verification is built and served. It knows faces only as its training data

@@ -11,9 +11,10 @@ from typing import TypeVar
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from model.checkpoint import Header, Metric
+from model.checkpoint import Header
 from model.errors import DataError
 from model.files import replacing
+from model.similarity import Metric
 from training import metrics
 from training.learning import history
 from training.runs import records

@@ -5,7 +5,7 @@ from statistics import fmean, stdev
 
 from pydantic import BaseModel, ConfigDict
 
-from model.checkpoint import Metric
+from model.similarity import Metric
 
 RESULT_FILE = "result.json"
 SCORES_FILE = "test-scores.csv"

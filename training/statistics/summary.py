@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from model.checkpoint import Metric
-from model.similarity import OperatingPoint
+from model.similarity import Metric, OperatingPoint
 from training import metrics
 from training.statistics import calibration, rates, resampling
 from training.statistics.rates import Estimate, Labels, Scores

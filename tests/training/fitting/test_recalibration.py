@@ -8,13 +8,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint import Checkpoint, Metric, load
+from model.checkpoint import Checkpoint, load
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.configurations import ResidualConfig
 from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork, initialise
-from model.similarity import Threshold
+from model.similarity import Metric, Threshold
 from tests.conftest import describe, tiny_network
 from tests.faces import Placed, scene
 from tests.training.support.small_faces import draw_faces
