@@ -16,8 +16,8 @@ from model.networks.embedder import normalise, to_unit
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import similarity
 from model.networks.residual import ResidualNetwork
+from training.data import splits
 from training.data.album import Album, PairSet
-from training.data.splits import People, owners
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners
 
@@ -89,10 +89,10 @@ def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Te
 
 
 def score_impostors(
-    network: FaceNetwork, config: PreprocessingConfig, album: Album, people: People
+    network: FaceNetwork, config: PreprocessingConfig, album: Album, people: splits.People
 ) -> tuple[Scores, Owners, Owners]:
     """Similarities float64 (I,) of every impostor pair that the people have, and the numbers of the two people."""
-    pictures, owner = owners(people)
+    pictures, owner = splits.owners(people)
     pairs = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
     return similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
 

@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from model.imaging.quality import QualityRanges
+from training.data import lists, splits
 from training.data.album import Album, PairSet
-from training.data.lists import pictures_of, read_pairs, read_people, resolve
-from training.data.splits import HoldOut, People, balanced_pairs, hold_out, require_both_kinds, shared_people, split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +68,9 @@ class PairData(DataSet):
     @classmethod
     def read(cls, album: Album, path: Path, fraction: float, seed: int) -> Self:
         """The pairs of a list, `fraction` of them for validation. Raises DataError."""
-        pairs = resolve(path, read_pairs(path), album.index(), album.faceless)
-        training, validation = split(pairs, fraction, seed)
-        require_both_kinds(path, validation, "validate")
+        pairs = lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
+        training, validation = splits.split(pairs, fraction, seed)
+        splits.require_both_kinds(path, validation, "validate")
         return cls(album=album, training=training, validation=validation)
 
     @property
@@ -86,7 +85,7 @@ class PairData(DataSet):
 
     @property
     def sharing_people(self) -> int:
-        return shared_people(self.training, self.validation, self.album.keys)
+        return splits.shared_people(self.training, self.validation, self.album.keys)
 
     def describe(self) -> str:
         return (
@@ -99,20 +98,20 @@ class PairData(DataSet):
 class PeopleData(DataSet):
     """People with their pictures to train on; the validation pairs are of the people held out."""
 
-    training: People
-    held_out: People
+    training: splits.People
+    held_out: splits.People
 
     @classmethod
-    def read(cls, album: Album, path: Path, rule: HoldOut) -> Self:
+    def read(cls, album: Album, path: Path, rule: splits.HoldOut) -> Self:
         """The people of a list, some held out by the rule. Raises DataError."""
-        return cls.of(album, path, read_people(path), rule)
+        return cls.of(album, path, lists.read_people(path), rule)
 
     @classmethod
-    def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: HoldOut) -> Self:
+    def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: splits.HoldOut) -> Self:
         """The people, with how many pictures each has by the list at `path`. Raises DataError."""
-        training, held_out = hold_out(pictures_of(path, people, album.keys, album.faceless), rule)
-        validation = balanced_pairs(held_out, rule)
-        require_both_kinds(path, validation, "validate")
+        training, held_out = splits.hold_out(lists.pictures_of(path, people, album.keys, album.faceless), rule)
+        validation = splits.balanced_pairs(held_out, rule)
+        splits.require_both_kinds(path, validation, "validate")
         return cls(album=album, training=training, held_out=held_out, validation=validation)
 
     @cached_property

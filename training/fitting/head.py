@@ -4,13 +4,11 @@ from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import round_to_storage
 from model.networks.residual import ResidualNetwork
-from model.similarity import FalseMatchCurve, OperatingPoint
+from training import scoring
 from training.data.datasets import PeopleData
 from training.data.splits import owners
-from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
-from training.scoring import embed_all, raw_scores, score_impostors
-from training.statistics.calibration import platt
-from training.statistics.operating_points import false_match_curve, operating_points
+from training.fitting import joint_bayesian
+from training.statistics import calibration, operating_points
 
 SPLIT = "held-out people"
 
@@ -22,11 +20,11 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
     """
     if network.config.head == "joint-bayesian":
         pictures, people = owners(data.training)
-        found = scatter(embed_all(network, config, data.album.pixels[pictures]).cpu(), people)
-        fit_joint_bayesian(network.head, found)
+        embeddings = scoring.embed_all(network, config, data.album.pixels[pictures]).cpu()
+        joint_bayesian.fit_joint_bayesian(network.head, joint_bayesian.scatter(embeddings, people))
         round_to_storage(network)
-    scores, same = raw_scores(network, config, data.album, data.validation)
-    scale, bias = platt(scores, same)
+    scores, same = scoring.raw_scores(network, config, data.album, data.validation)
+    scale, bias = calibration.platt(scores, same)
     if scale <= 0:
         raise TrainingError(
             f"the network tells people apart no better than chance in {len(scores)} pairs of held-out people; "
@@ -38,7 +36,7 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
 
 def held_out_rates(
     network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData
-) -> tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]:
-    """The operating points and the false match rates over every impostor pair of the people held out."""
-    impostors = score_impostors(network, config, data.album, data.held_out)
-    return operating_points(*impostors, SPLIT), false_match_curve(*impostors, SPLIT)
+) -> operating_points.FalseMatchRates:
+    """Over every impostor pair of the people held out."""
+    impostors = scoring.score_impostors(network, config, data.album, data.held_out)
+    return operating_points.false_match_rates(*impostors, SPLIT)

@@ -19,16 +19,11 @@ from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.face_network import FaceNetwork
 from model.similarity import Threshold
+from training import metrics, scoring
+from training.data import lists, splits
 from training.data.album import Album, PairSet, name_of
-from training.data.lists import pictures_at_hand
-from training.data.splits import HoldOut, People, balanced_pairs, owners
-from training.fitting.thresholds import choose_threshold, fit_even_odds
-from training.metrics import ACCURACY_AT_THRESHOLD
-from training.scoring import score_impostors, score_pairs
-from training.statistics.operating_points import false_match_curve, operating_points
-from training.statistics.rates import Labels, Scores
-from training.statistics.resampling import Owners, numbered
-from training.statistics.summary import measure
+from training.fitting import thresholds
+from training.statistics import operating_points, rates, resampling, summary
 
 MIN_PAIRS = 20
 MAX_PICTURES = 3000
@@ -41,29 +36,29 @@ NAMED = 5
 class Sample:
     """Scored pairs to measure on, and impostor pairs, maybe many more, with the people in them."""
 
-    scores: Scores
-    same: Labels
-    impostor: Scores
-    left: Owners
-    right: Owners
+    scores: rates.Scores
+    same: rates.Labels
+    impostor: rates.Scores
+    left: resampling.Owners
+    right: resampling.Owners
 
     def threshold(self, network: FaceNetwork) -> Threshold:
         """From which similarity on pairs are of one person. Even odds rest on every impostor pair, since what few of
         them were drawn would move them; the threshold of highest accuracy on as many pairs of either kind.
         """
         if not network.calibrated:
-            return choose_threshold(network, self.scores, self.same)
+            return thresholds.choose_threshold(network, self.scores, self.same)
         genuine = self.scores[self.same]
         same = np.arange(len(genuine) + len(self.impostor)) < len(genuine)
-        return fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
+        return thresholds.fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
 
 
 def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet) -> Sample:
     """The pairs of a list, scored; its pairs of two people are the impostor pairs. Raises DataError for too few."""
     _require_enough(pairs)
     _require_distinct(album, torch.cat([pairs.left, pairs.right]).unique())
-    scores, same = score_pairs(network, config, album, pairs)
-    left, right = numbered(pairs.names_of(album.keys))
+    scores, same = scoring.score_pairs(network, config, album, pairs)
+    left, right = resampling.numbered(pairs.names_of(album.keys))
     return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
 
 
@@ -72,16 +67,16 @@ def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: A
 
     Of more than `MAX_PICTURES` pictures those of some people are taken, drawn at random.
     """
-    people = some_people(pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
-    pairs = balanced_pairs(people, HoldOut())
+    people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
+    pairs = splits.balanced_pairs(people, splits.HoldOut())
     _require_enough(pairs)
-    _require_distinct(album, owners(people)[0])
-    scores, same = score_pairs(network, config, album, pairs)
-    impostor, left, right = score_impostors(network, config, album, people)
+    _require_distinct(album, splits.owners(people)[0])
+    scores, same = scoring.score_pairs(network, config, album, pairs)
+    impostor, left, right = scoring.score_impostors(network, config, album, people)
     return Sample(scores=scores, same=same, impostor=impostor, left=left, right=right)
 
 
-def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
+def some_people(people: Mapping[str, Tensor], most_pictures: int) -> splits.People:
     """All people, or where they have more pictures together than that, as many of them, drawn, as do not."""
     names = sorted(people)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()
@@ -100,15 +95,17 @@ def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
     threshold = sample.threshold(network).model_copy(update={"split": split})
-    kept = [metric for metric in header.metrics if metric.name != ACCURACY_AT_THRESHOLD and metric.split != SPLIT]
-    summary = measure(SPLIT, sample.scores, sample.same, threshold.value)
-    rates = (sample.impostor, sample.left, sample.right, split)
+    kept = [
+        metric for metric in header.metrics if metric.name != metrics.ACCURACY_AT_THRESHOLD and metric.split != SPLIT
+    ]
+    measured = summary.measure(SPLIT, sample.scores, sample.same, threshold.value)
+    points, curve = operating_points.false_match_rates(sample.impostor, sample.left, sample.right, split)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     changed = {
         "threshold": threshold,
-        "operating_points": operating_points(*rates),
-        "false_match_curve": false_match_curve(*rates),
-        "metrics": (*kept, *summary.for_checkpoint(calibrated=network.calibrated)),
+        "operating_points": points,
+        "false_match_curve": curve,
+        "metrics": (*kept, *measured.for_checkpoint(calibrated=network.calibrated)),
         "provenance": header.provenance.model_copy(update={"measured_with": code, "created_utc": now}),
     }
     return Description(**{name: changed.get(name, getattr(header, name)) for name in Description.model_fields})

@@ -12,6 +12,11 @@ from training.statistics.rates import Labels, Scores, best_threshold
 MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
 
 
+def for_run(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
+    """The threshold of a finished run, by the scores of its validation pairs."""
+    return even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
+
+
 def even_odds(pairs: int) -> Threshold:
     """0.5 of similarities that were calibrated on so many validation pairs.
 

@@ -19,13 +19,12 @@ from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import AnyNetworkConfig
 from model.networks.face_network import FaceNetwork
-from model.similarity import FalseMatchCurve, OperatingPoint
 from training.data.album import Album
 from training.data.datasets import DataSet
 from training.data.source import DataSource
 from training.learning import parallel
 from training.learning.history import Epoch, best_epoch
-from training.statistics.rates import Labels, Scores, accuracy, cross_entropy, squared_error
+from training.statistics import operating_points, rates
 
 Data = TypeVar("Data", bound=DataSet)
 
@@ -65,7 +64,7 @@ class Experiment(ABC, Generic[Data]):
 
     @abstractmethod
     def read_data(self, source: DataSource, album: Album) -> Data:
-        """What it learns from, by its list in the data folder. Raises DataError."""
+        """Reads the experiment's list in the data folder. Raises DataError."""
 
     @abstractmethod
     def recipe(self, data: Data, device: torch.device) -> "Recipe":
@@ -99,8 +98,8 @@ class Experiment(ABC, Generic[Data]):
 class Batch:
     """This process's share of a batch, on the CPU.
 
-    `images` float32 (B, C, H, W), 0..1, not normalised yet; what `labels` are is the recipe's matter. Accuracy is over
-    the first `judged` of them. `weight` is what the share counts in the global batch.
+    `images` are float32 (B, C, H, W), 0..1, not normalised yet; the recipe's loss knows what `labels` mean. Accuracy is
+    over the first `judged` of them. `weight` is the factor of the share's mean loss in the global batch.
     """
 
     images: Tensor
@@ -121,22 +120,18 @@ class Validation:
     area: float | None = None
 
     @classmethod
-    def of(cls, scores: Scores, same: Labels) -> Self:
+    def of(cls, scores: rates.Scores, same: rates.Labels) -> Self:
         """Of similarities, compared by their cross-entropy. Raises TrainingError if that is not finite."""
-        bce = cross_entropy(scores, same)
+        bce = rates.cross_entropy(scores, same)
         require_finite(bce)
-        mse, right = squared_error(scores, same), accuracy(scores, same, 0.5).value
+        mse, right = rates.squared_error(scores, same), rates.accuracy(scores, same, 0.5).value
         return cls(loss=bce, bce=bce, mse=mse, accuracy=right)
 
 
-# Operating points and the false match rates at all thresholds, where a run measures them.
-FalseMatchRates = tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]
-
-
 class Recipe(ABC):
-    """How an experiment learns from its data. The loop moves batches to the device, steps, and saves.
+    """How an experiment learns from its data. The loop moves batches to the device, takes the steps, and saves.
 
-    `state` has every tensor that steps change; `network`, a part of it or all, is what is validated and kept.
+    `state` has every tensor that steps change; `network`, all of it or a part, is validated and kept.
     """
 
     state: nn.Module
@@ -154,7 +149,7 @@ class Recipe(ABC):
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean loss, and how many of the judged labels were answered right; `batch` is on the device."""
+        """The mean loss, and how many judged labels were right; `batch.labels` are on the device."""
 
     def after_step(self, step: int) -> None:  # noqa: B027 (most recipes need nothing here)
         """Called after every step, the first being 0."""
@@ -163,7 +158,7 @@ class Recipe(ABC):
     def validate(self) -> Validation:
         """Scores the validation pairs with `network`. Raises TrainingError for figures that are not finite."""
 
-    def finish(self) -> FalseMatchRates:
+    def finish(self) -> operating_points.FalseMatchRates:
         """Fits what is left to fit of the kept network, whose weights are as a checkpoint stores them."""
         return (), None
 

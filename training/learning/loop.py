@@ -1,4 +1,4 @@
-"""One run, by whichever recipe: epoch after epoch, saved after each, stopped early, resumed.
+"""One run by a recipe: epoch after epoch, saved after each, stopped early, resumed.
 
 B images in a batch, C channels, H W pixels
 """
@@ -6,6 +6,7 @@ B images in a batch, C channels, H W pixels
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,21 +16,17 @@ from model import __version__
 from model.errors import TrainingError
 from model.networks.embedder import normalise
 from model.networks.face_network import FaceNetwork
-from training.learning import parallel
-from training.learning.curves import CURVES_FILE, draw_curves
+from training.learning import curves, parallel, seeds
 from training.learning.experiment import Batch, Data, Experiment, Recipe, require_finite
 from training.learning.history import METRICS_FILE, Epoch, best_epoch, write_metrics
-from training.learning.seeds import seed_for
-from training.learning.state import RunState, flatten_optimizer, load_state, restore_optimizer, save_state
+from training.learning.state import RunState
 
 STATE_FILE = "state.safetensors"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a run ends with: its recipe with the weights to keep, from which epoch they are, how the run went, and with
-    which code it began.
-    """
+    """A run at its end: the recipe's network has the weights of `epoch`; `code_version` is the code it began with."""
 
     recipe: Recipe
     epoch: int
@@ -51,33 +48,31 @@ def train(
     resume: bool = False,
     code: str = __version__,
 ) -> Trained:
-    """Trains to the end and returns the network to keep; after every epoch the state is in `folder`.
+    """Trains to the end; after every epoch the state is in `folder`.
 
-    With `resume` it goes on from that state and ends in the same weights as a run that was never interrupted; `code`
-    says with which code a new run begins. Raises TrainingError if the loss stops being finite (the last good state
-    stays), if `folder` holds a run already, or if it cannot be written.
+    With `resume` it continues from that state and ends in the same weights as a run that was never interrupted; `code`
+    is the version of the code, which a new run remembers. Raises TrainingError if the loss stops being finite (the last
+    good state stays), if `folder` holds a run already, or if it cannot be written.
     """
     recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
     state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
-    if state.history:
-        recipe.state.load_state_dict(state.weights)
-        restore_optimizer(recipe.optimizer, state.optimizer)
+    state.restore(recipe.state, recipe.optimizer)
+    best = experiment.keep == "best"
     while not experiment.is_finished(state.history):
         row = run_epoch(experiment, recipe, len(state.history) + 1, device)
-        _advance(state, row, recipe, keep_best=experiment.keep == "best")
+        state.add_epoch(row, recipe.state, recipe.optimizer, keep_best=best)
         if parallel.rank() == 0:
-            save_state(folder / STATE_FILE, state, run)
+            state.save(folder / STATE_FILE, run)
             _publish(folder, experiment.name, state)
-    best = experiment.keep == "best"
     recipe.state.load_state_dict(state.best if best else state.weights)
     epoch = best_epoch(state.history) if best else len(state.history)
     return Trained(recipe=recipe, epoch=epoch, history=state.history, code_version=state.code_version)
 
 
-def run_epoch(experiment: Experiment[Data], recipe: Recipe, number: int, device: torch.device) -> Epoch:
+def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Epoch:
     """Trains through the batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
-    torch.manual_seed(seed_for(experiment.seed, "dropout", number) + parallel.rank())
+    torch.manual_seed(seeds.seed_for(experiment.seed, "dropout", number) + parallel.rank())
     recipe.state.train()
     sums = parallel.total(_train(experiment, recipe, number, device).to(device)).cpu()
     images_per_s = float(sums[3]) / (time.perf_counter() - started)
@@ -98,7 +93,7 @@ def run_epoch(experiment: Experiment[Data], recipe: Recipe, number: int, device:
     )
 
 
-def take_step(experiment: Experiment[Data], recipe: Recipe, batch: Batch, device: torch.device) -> tuple[float, int]:
+def take_step(experiment: Experiment[Any], recipe: Recipe, batch: Batch, device: torch.device) -> tuple[float, int]:
     """One step; returns the mean loss and how many of the judged labels were answered right.
 
     Raises TrainingError before a loss that is not finite reaches the weights.
@@ -115,7 +110,7 @@ def take_step(experiment: Experiment[Data], recipe: Recipe, batch: Batch, device
     return value, int(right)
 
 
-def _train(experiment: Experiment[Data], recipe: Recipe, number: int, device: torch.device) -> Tensor:
+def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Tensor:
     """All steps of an epoch -> float64 (4,), sums of this process: losses, right answers, judged labels, images."""
     sums, started = torch.zeros(4, dtype=torch.float64), time.perf_counter()
     count = recipe.batches_in_epoch
@@ -145,13 +140,13 @@ def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
 
 
 def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str) -> RunState:
-    """The state to go on from, or an empty one; what cannot be written is found out now and not after an epoch."""
+    """The state to continue from, or an empty one. Raises TrainingError now, not after an epoch, for a bad folder."""
     path, metrics = folder / STATE_FILE, folder / METRICS_FILE
     if path.exists() and not resume:
         raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
     if not path.exists() and metrics.exists() and metrics.stat().st_size > 0:  # which is empty when a run begins
         raise TrainingError(f"{folder} holds the figures of a run whose {STATE_FILE} is gone; choose another --out")
-    state = load_state(path, run) if path.exists() else RunState(weights={}, optimizer={}, code_version=code)
+    state = RunState.load(path, run) if path.exists() else RunState(code_version=code)
     _publish(folder, name, state)  # an interruption may have come between a state and its metrics
     return state
 
@@ -160,15 +155,6 @@ def _publish(folder: Path, name: str, state: RunState) -> None:
     write_metrics(folder / METRICS_FILE, state.history)
     try:
         if state.history:
-            draw_curves(folder / CURVES_FILE, name, state.history)
+            curves.draw_curves(folder / curves.CURVES_FILE, name, state.history)
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
-
-
-def _advance(state: RunState, row: Epoch, recipe: Recipe, *, keep_best: bool) -> None:
-    """Takes an epoch into the state; the best weights are copied, since the network goes on changing."""
-    state.history.append(row)
-    state.weights = recipe.state.state_dict()
-    state.optimizer = flatten_optimizer(recipe.optimizer)
-    if keep_best and best_epoch(state.history) == row.epoch:
-        state.best = {name: tensor.clone() for name, tensor in state.weights.items()}

@@ -19,10 +19,9 @@ from model.networks.siamese import SiameseNetwork, initialise
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.source import DataSource
-from training.learning import parallel
+from training.learning import parallel, seeds
 from training.learning.experiment import Batch, Experiment, Recipe, Validation
-from training.learning.seeds import generator_for
-from training.pairs.pair_augmentation import Augmentation, augment, draw
+from training.pairs import pair_augmentation
 from training.scoring import score_pairs
 
 
@@ -33,7 +32,7 @@ class PairExperiment(Experiment[PairData]):
     name: str
     network: NetworkConfig
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
-    augmentation: Augmentation | None = None
+    augmentation: pair_augmentation.Augmentation | None = None
     loss: Literal["bce", "mse"] = "bce"
     epochs: int = 20
     batch_pairs: int = 128
@@ -77,7 +76,7 @@ class PairRecipe(Recipe):
     def __init__(self, experiment: PairExperiment, data: PairData, device: torch.device) -> None:
         parallel.require_share_of(len(data.training), experiment.batch_pairs)
         network = SiameseNetwork(experiment.network)
-        initialise(network, generator_for(experiment.seed, "initialise", 0))
+        initialise(network, seeds.generator_for(experiment.seed, "initialise", 0))
         self.experiment, self.data = experiment, data
         self.state = self.network = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
@@ -89,15 +88,15 @@ class PairRecipe(Recipe):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Every pair once, in a new order; the left pictures first, float32 (2B, 1, H, W), labels float32 (B,)."""
         experiment, pixels = self.experiment, self.data.album.pixels
-        order = torch.randperm(len(self.data.training), generator=generator_for(experiment.seed, "order", epoch))
-        changes = generator_for(experiment.seed, "augment", epoch)
+        order = torch.randperm(len(self.data.training), generator=seeds.generator_for(experiment.seed, "order", epoch))
+        changes = seeds.generator_for(experiment.seed, "augment", epoch)
         for chosen in order.split(experiment.batch_pairs):
             mine = parallel.share(torch.arange(len(chosen)))
             pairs = self.data.training[chosen[mine]]
             images = to_unit(pixels[torch.cat([pairs.left, pairs.right])])
             if experiment.augmentation:
-                drawn = draw(2 * len(chosen), experiment.augmentation, changes)
-                images = augment(images, drawn[torch.cat([mine, mine + len(chosen)])])
+                drawn = pair_augmentation.draw(2 * len(chosen), experiment.augmentation, changes)
+                images = pair_augmentation.augment(images, drawn[torch.cat([mine, mine + len(chosen)])])
             weight = len(mine) * parallel.world_size() / len(chosen)
             yield Batch(images=images, labels=pairs.same, judged=len(mine), weight=weight)
 

@@ -1,4 +1,4 @@
-"""The experiments that learn from people (Experiment 5), and their recipe: who is on a picture, and who is not?
+"""The experiments that learn from people (Experiment 5), and their recipe: which pictures show the same person?
 
 B pictures in a batch, C channels, H W pixels, D embedding, V views
 """
@@ -17,21 +17,16 @@ from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import ResidualConfig
 from model.networks.residual import ResidualNetwork, initialise
+from training import scoring
 from training.data.album import Album
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.data.splits import HoldOut
-from training.fitting.head import fit_head, held_out_rates
-from training.learning import parallel
-from training.learning.experiment import Batch, Experiment, FalseMatchRates, Recipe, Validation, require_finite
-from training.learning.seeds import generator_for
-from training.people.losses import Classifier, large_margin_cosine, supervised_contrastive
-from training.people.part_swap import FaceParts, masks_of
-from training.people.people_augmentation import BatchAugmentation, augment_batch, draw_batch
-from training.people.people_batches import BatchSizes, assemble, plan_epoch
-from training.scoring import raw_scores
-from training.statistics.calibration import platt
-from training.statistics.rates import accuracy, area_under_roc, best_threshold
+from training.fitting import head
+from training.learning import parallel, seeds
+from training.learning.experiment import Batch, Experiment, Recipe, Validation, require_finite
+from training.people import losses, part_swap, people_augmentation, people_batches
+from training.statistics import calibration, operating_points, rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +41,9 @@ class PeopleExperiment(Experiment[PeopleData]):
     name: str
     network: ResidualConfig
     preprocessing: PreprocessingConfig
-    augmentation: BatchAugmentation = field(default_factory=BatchAugmentation)
+    augmentation: people_augmentation.BatchAugmentation = field(default_factory=people_augmentation.BatchAugmentation)
     held_out: HoldOut = field(default_factory=HoldOut)
-    face: FaceParts
+    face: part_swap.FaceParts
     people: int = 32
     pictures: int = 4
     singles: int = 48
@@ -97,7 +92,7 @@ class PeopleExperiment(Experiment[PeopleData]):
 class PeopleModel(nn.Module):
     """All tensors that a run changes: the network, the moving average of its weights, a classifier a view."""
 
-    def __init__(self, network: ResidualNetwork, classifiers: list[Classifier]) -> None:
+    def __init__(self, network: ResidualNetwork, classifiers: list[losses.Classifier]) -> None:
         super().__init__()
         self.network = network
         self.average = deepcopy(network).requires_grad_(False)
@@ -124,16 +119,16 @@ class PeopleRecipe(Recipe):
         self.batches_in_epoch = max(1, round(data.pictures / (experiment.people * experiment.pictures)))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Pictures float32 (B, C, H, W), labels int64 (B,), a number for each person; the classifiers know the first
-        `judged`.
-        """
+        """Labels int64 (B,), a number for each person; the classifiers know the first `judged`."""
         run, data = self.experiment, self.data
-        sizes = BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
-        draws, changes, swaps = (generator_for(run.seed, purpose, epoch) for purpose in ("people", "augment", "swap"))
-        masks = masks_of(run.face, run.preprocessing.side_px)
-        for plan in plan_epoch(data.several, data.single, sizes, self.batches_in_epoch, draws):
-            images, labels = assemble(data, plan, masks, run.virtual, swaps)
-            images = augment_batch(images, draw_batch(len(images), run.augmentation, changes))
+        sizes = people_batches.BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
+        purposes = "people", "augment", "swap"
+        draws, changes, swaps = (seeds.generator_for(run.seed, purpose, epoch) for purpose in purposes)
+        masks = part_swap.masks_of(run.face, run.preprocessing.side_px)
+        for plan in people_batches.plan_epoch(data.several, data.single, sizes, self.batches_in_epoch, draws):
+            images, labels = people_batches.assemble(data, plan, masks, run.virtual, swaps)
+            drawn = people_augmentation.draw_batch(len(images), run.augmentation, changes)
+            images = people_augmentation.augment_batch(images, drawn)
             yield Batch(images=images, labels=labels, judged=plan.pictures.numel())
 
     def forward(self, images: Tensor) -> Tensor:
@@ -141,39 +136,38 @@ class PeopleRecipe(Recipe):
         return self.state.network.embed(images)
 
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean over the views of contrastive and classifier loss; right is whom the classifiers know by all views,
-        the margin aside.
-        """
+        """The mean over views of contrastive and classifier loss; classifiers answer together, without the margin."""
         run, known = self.experiment, batch.labels[: batch.judged]
-        losses, sums = [], torch.zeros((), device=outputs.device)
-        views = per_view(outputs, len(run.network.views))
+        per_view, sums = [], torch.zeros((), device=outputs.device)
+        views = split_views(outputs, len(run.network.views))
         for view, classifier in zip(views, self.state.classifiers, strict=True):
             cosines = classifier(view[: batch.judged])
-            margin = large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
-            contrast = supervised_contrastive(view, batch.labels, run.temperature)
-            losses.append(contrast + run.classifier_weight * margin)
+            margin = losses.large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
+            contrast = losses.supervised_contrastive(view, batch.labels, run.temperature)
+            per_view.append(contrast + run.classifier_weight * margin)
             sums = sums + cosines.detach()
-        return torch.stack(losses).mean(), (sums.argmax(1) == known).sum()
+        return torch.stack(per_view).mean(), (sums.argmax(1) == known).sum()
 
     def after_step(self, step: int) -> None:
         update_average(self.state.average, self.state.network, self.experiment.average, step)
 
     def validate(self) -> Validation:
         """By cosines, calibrated on the validation pairs themselves."""
-        raw, same = raw_scores(self.network, self.experiment.preprocessing, self.data.album, self.data.validation)
+        config, data = self.experiment.preprocessing, self.data
+        raw, same = scoring.raw_scores(self.network, config, data.album, data.validation)
         require_finite(float(raw.sum()), "the sum of the validation pairs' scores")
-        scale, bias = platt(raw, same)
+        scale, bias = calibration.platt(raw, same)
         scores = torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy()
-        best = accuracy(scores, same, best_threshold(scores, same)).value
-        return replace(Validation.of(scores, same), best_accuracy=best, area=area_under_roc(scores, same))
+        best = rates.accuracy(scores, same, rates.best_threshold(scores, same)).value
+        return replace(Validation.of(scores, same), best_accuracy=best, area=rates.area_under_roc(scores, same))
 
-    def finish(self) -> FalseMatchRates:
+    def finish(self) -> operating_points.FalseMatchRates:
         """Fits the head on the people trained on, and measures false match rates on the people held out."""
-        fit_head(self.network, self.experiment.preprocessing, self.data)
-        return held_out_rates(self.network, self.experiment.preprocessing, self.data)
+        head.fit_head(self.network, self.experiment.preprocessing, self.data)
+        return head.held_out_rates(self.network, self.experiment.preprocessing, self.data)
 
 
-def per_view(embeddings: Tensor, views: int) -> list[Tensor]:
+def split_views(embeddings: Tensor, views: int) -> list[Tensor]:
     """(B, D) -> for each view (B, D / V) of unit length: each has losses of its own, so that towers err differently."""
     return [functional.normalize(part) for part in embeddings.chunk(views, dim=1)]
 
@@ -196,11 +190,11 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 
 def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
     """A network, its average and a classifier a view, with the experiment's first weights."""
-    draws = generator_for(experiment.seed, "initialise", 0)
+    draws = seeds.generator_for(experiment.seed, "initialise", 0)
     network = ResidualNetwork(experiment.network)
     initialise(network, draws)
     views = len(experiment.network.views)
-    classifiers = [Classifier(people, experiment.network.dimension // views) for _ in range(views)]
+    classifiers = [losses.Classifier(people, experiment.network.dimension // views) for _ in range(views)]
     for classifier in classifiers:
         nn.init.normal_(classifier.weight, std=0.01, generator=draws)
     return PeopleModel(network, classifiers)

@@ -13,16 +13,12 @@ from model.files import replacing
 from model.networks.architecture import round_to_storage
 from model.networks.embedder import save
 from training.data.album import Album, PairSet
-from training.fitting.thresholds import choose_threshold, even_odds
+from training.fitting import thresholds
 from training.learning.experiment import Data, Experiment
 from training.learning.loop import Trained
-from training.runs.card import format_card
-from training.runs.read import write_summary
-from training.runs.records import RESULT_FILE, SCORES_FILE, SUMMARY_FILE
+from training.runs import card, read, records
 from training.scoring import score_pairs
-from training.statistics.rates import Scores
-from training.statistics.resampling import numbered
-from training.statistics.summary import measure
+from training.statistics import rates, resampling, summary
 
 
 def finish(
@@ -39,12 +35,12 @@ def finish(
     round_to_storage(network)
     points, curve = trained.recipe.finish()
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
-    threshold = even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
-    summaries = [measure("validation", scores, same, threshold.value)]
+    threshold = thresholds.for_run(network, scores, same)
+    summaries = [summary.measure("validation", scores, same, threshold.value)]
     if test is not None:
         scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
-        people = numbered(test.names_of(data.album.keys))
-        summaries.append(measure("test", scores, same, threshold.value, people=people, points=points))
+        people = resampling.numbered(test.names_of(data.album.keys))
+        summaries.append(summary.measure("test", scores, same, threshold.value, people=people, points=points))
     description = Description(
         name=experiment.name,
         network=experiment.network,
@@ -60,10 +56,10 @@ def finish(
     try:
         _write_beside(folder, header)
         if test is not None:
-            write_scores(folder / SCORES_FILE, data.album, test, scores)
-            write_summary(folder / SUMMARY_FILE, summaries[-1])
+            write_scores(folder / records.SCORES_FILE, data.album, test, scores)
+            read.write_summary(folder / records.SUMMARY_FILE, summaries[-1])
         else:
-            for name in (SCORES_FILE, SUMMARY_FILE):
+            for name in (records.SCORES_FILE, records.SUMMARY_FILE):
                 (folder / name).unlink(missing_ok=True)  # of an earlier end of the run
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
@@ -87,12 +83,12 @@ def _provenance(experiment: Experiment[Data], trained: Trained, data: Data, code
 
 def _write_beside(folder: Path, header: Header) -> None:
     with replacing(folder / f"{header.name}.md") as path:
-        path.write_text(format_card(header))
-    with replacing(folder / RESULT_FILE) as path:
+        path.write_text(card.format_card(header))
+    with replacing(folder / records.RESULT_FILE) as path:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
 
 
-def write_scores(path: Path, album: Album, pairs: PairSet, scores: Scores) -> None:
+def write_scores(path: Path, album: Album, pairs: PairSet, scores: rates.Scores) -> None:
     """A row for each pair: both pictures as PERSON/FILE without ending, 1 for the same person, similarity."""
     with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -10,9 +10,16 @@ from model.similarity import FalseMatchCurve, OperatingPoint
 from training.statistics.rates import Scores, wilson
 from training.statistics.resampling import Owners, draw_people
 
+FalseMatchRates = tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]
+
 WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
 
 STEPS_A_DECADE = 8
+
+
+def false_match_rates(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchRates:
+    """The operating points, and the rates at all thresholds; see `operating_points` and `false_match_curve`."""
+    return operating_points(scores, left, right, split), false_match_curve(scores, left, right, split)
 
 
 def operating_points(scores: Scores, left: Owners, right: Owners, split: str) -> tuple[OperatingPoint, ...]:

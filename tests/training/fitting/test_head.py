@@ -29,7 +29,7 @@ def test_a_network_that_tells_people_worse_than_chance_is_an_error(
     def scored(*_: Any) -> tuple[np.ndarray, np.ndarray]:
         return scores, same
 
-    monkeypatch.setattr("training.fitting.head.raw_scores", scored)
+    monkeypatch.setattr("training.scoring.raw_scores", scored)
     data = cast("PeopleData", SimpleNamespace(album=None, validation=None))
     if better:
         fit_head(network, PreprocessingConfig(), data)

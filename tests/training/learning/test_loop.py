@@ -13,7 +13,7 @@ from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.learning.loop import Trained
-from training.learning.state import RunState, load_state
+from training.learning.state import RunState
 from training.pairs.pair_recipe import PairExperiment
 
 # A sound first epoch, then steps of 1e35.
@@ -107,7 +107,7 @@ def test_a_run_of_six_epochs_ends(trained: Trained, losses: list[float], patienc
 
 
 def state_of(experiment: PairExperiment, data: PairData, folder: Path) -> RunState:
-    return load_state(folder / "state.safetensors", experiment.identity(data.sha256))
+    return RunState.load(folder / "state.safetensors", experiment.identity(data.sha256))
 
 
 def test_the_last_weights_are_kept(trained: Trained, data: PairData, folder: Path) -> None:

@@ -15,7 +15,7 @@ from training.data.album import PairSet
 from training.data.datasets import PairData
 from training.learning.history import Epoch
 from training.learning.loop import Trained, train
-from training.learning.state import load_state
+from training.learning.state import RunState
 from training.pairs.pair_recipe import PairExperiment
 
 # All that a run can remember: moments, dropout, decay, the best weights.
@@ -96,7 +96,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(
 
 def test_an_interruption_keeps_the_last_finished_epoch(data: PairData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
-    assert len(load_state(tmp_path / "state.safetensors", SMALL.identity(data.sha256)).history) == 1
+    assert len(RunState.load(tmp_path / "state.safetensors", SMALL.identity(data.sha256)).history) == 1
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model.errors import TrainingError
 from tests.training.support.small_pairs import SMALL
 from training.learning.history import Epoch, best_epoch
-from training.learning.state import RunState, flatten_optimizer, load_state, restore_optimizer, save_state
+from training.learning.state import RunState, flatten_optimizer, restore_optimizer
 
 DATA = "a" * 64
 
@@ -44,13 +44,13 @@ def state() -> RunState:
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "state.safetensors"
-    save_state(path, state(), SMALL.identity(DATA))
+    state().save(path, SMALL.identity(DATA))
     return path
 
 
 def refused(path: Path) -> str:
     with pytest.raises(TrainingError) as caught:
-        load_state(path, SMALL.identity(DATA))
+        RunState.load(path, SMALL.identity(DATA))
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
     assert "\n" not in message
@@ -58,7 +58,7 @@ def refused(path: Path) -> str:
 
 
 def test_a_state_comes_back_whole(path: Path) -> None:
-    found, wanted = load_state(path, SMALL.identity(DATA)), state()
+    found, wanted = RunState.load(path, SMALL.identity(DATA)), state()
     assert found.history == wanted.history
     for left, right in (
         (found.weights, wanted.weights),
@@ -71,8 +71,8 @@ def test_a_state_comes_back_whole(path: Path) -> None:
 
 def test_a_state_without_best_weights_comes_back_without(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
-    save_state(path, RunState(weights=tensors(0), optimizer=tensors(1)), SMALL.identity(DATA))
-    found = load_state(path, SMALL.identity(DATA))
+    RunState(weights=tensors(0), optimizer=tensors(1)).save(path, SMALL.identity(DATA))
+    found = RunState.load(path, SMALL.identity(DATA))
     assert found.best == {}
     assert found.history == []
 
@@ -80,8 +80,8 @@ def test_a_state_without_best_weights_comes_back_without(tmp_path: Path) -> None
 def test_saving_replaces_the_epoch_before(path: Path) -> None:
     later = state()
     later.history.append(row(3, 0.5))
-    save_state(path, later, SMALL.identity(DATA))
-    assert load_state(path, SMALL.identity(DATA)).history == later.history
+    later.save(path, SMALL.identity(DATA))
+    assert RunState.load(path, SMALL.identity(DATA)).history == later.history
     assert list(path.parent.iterdir()) == [path]
 
 

@@ -15,7 +15,7 @@ from tests.training.support.small_pairs import CPU, NARROW, SMALL, run
 from training.data.datasets import PairData
 from training.learning.experiment import Batch
 from training.learning.loop import run_epoch, take_step
-from training.learning.state import load_state
+from training.learning.state import RunState
 from training.pairs.pair_recipe import PairExperiment
 
 SETTLED = replace(SMALL, augmentation=None)
@@ -155,7 +155,7 @@ def test_weight_decay_enters_the_gradient(data: PairData, tmp_path: Path) -> Non
     moments = []
     for name, experiment in (("plain", plain), ("decayed", decayed)):
         run(experiment, data, tmp_path / name)
-        state = load_state(tmp_path / name / "state.safetensors", experiment.identity(data.sha256))
+        state = RunState.load(tmp_path / name / "state.safetensors", experiment.identity(data.sha256))
         moments.append({key: tensor for key, tensor in state.optimizer.items() if key.endswith("exp_avg")})
     names = [name for name, _ in SiameseNetwork(NARROW).named_parameters()]
     assert len(moments[0]) == len(names)
