@@ -27,6 +27,9 @@ from training.learning.history import Epoch, best_epoch
 from training.statistics import operating_points, rates
 
 Data = TypeVar("Data", bound=DataSet)
+# What random numbers are drawn for. New purposes go last, so that the seeds of the others stay.
+PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap")
+MAX_PURPOSES = 11
 
 
 class Experiment(ABC, Generic[Data]):
@@ -75,6 +78,14 @@ class Experiment(ABC, Generic[Data]):
         stale = len(history) - best_epoch(history)
         patience = self.patience_epochs
         return len(history) >= self.epochs or (patience is not None and bool(history) and stale >= patience)
+
+    def seed_for(self, purpose: str, epoch: int) -> int:
+        """A seed for each purpose and epoch, so that none depends on how many numbers another has drawn."""
+        return self.seed * 1_000_003 + epoch * MAX_PURPOSES + PURPOSES.index(purpose)
+
+    def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
+        """A new generator for that purpose in that epoch."""
+        return torch.Generator().manual_seed(self.seed_for(purpose, epoch))
 
     def identity(self, data_sha256: str) -> dict[str, Any]:
         """What must be equal for a run to be the same run, as plain JSON values."""

@@ -9,8 +9,8 @@ from model.networks.configurations import NetworkConfig, ResidualConfig
 from training.learning.experiment import Experiment
 from training.pairs.pair_augmentation import Augmentation
 from training.pairs.pair_recipe import PairExperiment
-from training.people.part_swap import FaceParts, Part
 from training.people.people_augmentation import BatchAugmentation, ColourChange
+from training.people.people_batches import FaceParts, Part
 from training.people.people_recipe import PeopleExperiment
 
 Run = TypeVar("Run", bound=Experiment[Any])

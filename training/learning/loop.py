@@ -16,9 +16,9 @@ from model import __version__
 from model.errors import TrainingError
 from model.networks.embedder import normalise
 from model.networks.face_network import FaceNetwork
-from training.learning import curves, parallel, seeds
+from training.learning import history, parallel
 from training.learning.experiment import Batch, Data, Experiment, Recipe, require_finite
-from training.learning.history import METRICS_FILE, Epoch, best_epoch, write_metrics
+from training.learning.history import Epoch
 from training.learning.state import RunState
 
 STATE_FILE = "state.safetensors"
@@ -65,14 +65,14 @@ def train(
             state.save(folder / STATE_FILE, run)
             _publish(folder, experiment.name, state)
     recipe.state.load_state_dict(state.best if best else state.weights)
-    epoch = best_epoch(state.history) if best else len(state.history)
+    epoch = history.best_epoch(state.history) if best else len(state.history)
     return Trained(recipe=recipe, epoch=epoch, history=state.history, code_version=state.code_version)
 
 
 def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Epoch:
     """Trains through the batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
-    torch.manual_seed(seeds.seed_for(experiment.seed, "dropout", number) + parallel.rank())
+    torch.manual_seed(experiment.seed_for("dropout", number) + parallel.rank())
     recipe.state.train()
     sums = parallel.total(_train(experiment, recipe, number, device).to(device)).cpu()
     images_per_s = float(sums[3]) / (time.perf_counter() - started)
@@ -141,7 +141,7 @@ def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
 
 def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str) -> RunState:
     """The state to continue from, or an empty one. Raises TrainingError now, not after an epoch, for a bad folder."""
-    path, metrics = folder / STATE_FILE, folder / METRICS_FILE
+    path, metrics = folder / STATE_FILE, folder / history.METRICS_FILE
     if path.exists() and not resume:
         raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
     if not path.exists() and metrics.exists() and metrics.stat().st_size > 0:  # which is empty when a run begins
@@ -152,9 +152,9 @@ def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: 
 
 
 def _publish(folder: Path, name: str, state: RunState) -> None:
-    write_metrics(folder / METRICS_FILE, state.history)
+    history.write_metrics(folder / history.METRICS_FILE, state.history)
     try:
         if state.history:
-            curves.draw_curves(folder / curves.CURVES_FILE, name, state.history)
+            history.draw_curves(folder / history.CURVES_FILE, name, state.history)
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error

@@ -19,7 +19,7 @@ from model.networks.siamese import SiameseNetwork, initialise
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.source import DataSource
-from training.learning import parallel, seeds
+from training.learning import parallel
 from training.learning.experiment import Batch, Experiment, Recipe, Validation
 from training.pairs import pair_augmentation
 from training.scoring import score_pairs
@@ -76,7 +76,7 @@ class PairRecipe(Recipe):
     def __init__(self, experiment: PairExperiment, data: PairData, device: torch.device) -> None:
         parallel.require_share_of(len(data.training), experiment.batch_pairs)
         network = SiameseNetwork(experiment.network)
-        initialise(network, seeds.generator_for(experiment.seed, "initialise", 0))
+        initialise(network, experiment.generator("initialise"))
         self.experiment, self.data = experiment, data
         self.state = self.network = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
@@ -88,8 +88,8 @@ class PairRecipe(Recipe):
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Every pair once, in a new order; the left pictures first, float32 (2B, 1, H, W), labels float32 (B,)."""
         experiment, pixels = self.experiment, self.data.album.pixels
-        order = torch.randperm(len(self.data.training), generator=seeds.generator_for(experiment.seed, "order", epoch))
-        changes = seeds.generator_for(experiment.seed, "augment", epoch)
+        order = torch.randperm(len(self.data.training), generator=experiment.generator("order", epoch))
+        changes = experiment.generator("augment", epoch)
         for chosen in order.split(experiment.batch_pairs):
             mine = parallel.share(torch.arange(len(chosen)))
             pairs = self.data.training[chosen[mine]]

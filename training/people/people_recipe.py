@@ -1,6 +1,6 @@
 """The experiments that learn from people (Experiment 5), and their recipe: which pictures show the same person?
 
-B pictures in a batch, C channels, H W pixels, D embedding, V views
+B pictures in a batch, C channels, H W pixels, D embedding, V views, K people that the classifiers know
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,42 @@ from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.data.splits import HoldOut
 from training.fitting import head
-from training.learning import parallel, seeds
+from training.learning import parallel
 from training.learning.experiment import Batch, Experiment, Recipe, Validation, require_finite
-from training.people import losses, part_swap, people_augmentation, people_batches
+from training.people import people_augmentation, people_batches
 from training.statistics import calibration, operating_points, rates
+
+
+def supervised_contrastive(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+    """(B, D) float32 of unit length, (B,) int64 -> the mean loss; Khosla et al. 2020, the sum outside the logarithm.
+
+    Every picture is drawn to all others of its person and away from the rest; a picture that is alone has no say.
+    """
+    alone = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    logits = (embeddings @ embeddings.T / temperature).masked_fill(alone, -torch.inf)
+    likelihood = logits.log_softmax(1).masked_fill(alone, 0)
+    same = (labels[:, None] == labels) & ~alone
+    count = same.sum(1)
+    losses = -(likelihood * same).sum(1) / count.clamp_min(1)
+    return losses.sum() / (count > 0).sum().clamp_min(1)
+
+
+class Classifier(nn.Module):
+    """A direction for each of K people, for CosFace; training only."""
+
+    def __init__(self, people: int, dimension: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(people, dimension))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """(B, D) of unit length -> (B, K) cosines."""
+        return embeddings @ functional.normalize(self.weight).T
+
+
+def large_margin_cosine(cosines: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
+    """(B, K) cosines, (B,) int64 -> the mean loss of CosFace (Wang et al. 2018): the right cosine less a margin."""
+    margins = margin * functional.one_hot(labels, cosines.shape[1])
+    return functional.cross_entropy(scale * (cosines - margins), labels)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +75,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     preprocessing: PreprocessingConfig
     augmentation: people_augmentation.BatchAugmentation = field(default_factory=people_augmentation.BatchAugmentation)
     held_out: HoldOut = field(default_factory=HoldOut)
-    face: part_swap.FaceParts
+    face: people_batches.FaceParts
     people: int = 32
     pictures: int = 4
     singles: int = 48
@@ -92,7 +124,7 @@ class PeopleExperiment(Experiment[PeopleData]):
 class PeopleModel(nn.Module):
     """All tensors that a run changes: the network, the moving average of its weights, a classifier a view."""
 
-    def __init__(self, network: ResidualNetwork, classifiers: list[losses.Classifier]) -> None:
+    def __init__(self, network: ResidualNetwork, classifiers: list[Classifier]) -> None:
         super().__init__()
         self.network = network
         self.average = deepcopy(network).requires_grad_(False)
@@ -122,9 +154,8 @@ class PeopleRecipe(Recipe):
         """Labels int64 (B,), a number for each person; the classifiers know the first `judged`."""
         run, data = self.experiment, self.data
         sizes = people_batches.BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
-        purposes = "people", "augment", "swap"
-        draws, changes, swaps = (seeds.generator_for(run.seed, purpose, epoch) for purpose in purposes)
-        masks = part_swap.masks_of(run.face, run.preprocessing.side_px)
+        draws, changes, swaps = (run.generator(purpose, epoch) for purpose in ("people", "augment", "swap"))
+        masks = people_batches.masks_of(run.face, run.preprocessing.side_px)
         for plan in people_batches.plan_epoch(data.several, data.single, sizes, self.batches_in_epoch, draws):
             images, labels = people_batches.assemble(data, plan, masks, run.virtual, swaps)
             drawn = people_augmentation.draw_batch(len(images), run.augmentation, changes)
@@ -142,8 +173,8 @@ class PeopleRecipe(Recipe):
         views = split_views(outputs, len(run.network.views))
         for view, classifier in zip(views, self.state.classifiers, strict=True):
             cosines = classifier(view[: batch.judged])
-            margin = losses.large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
-            contrast = losses.supervised_contrastive(view, batch.labels, run.temperature)
+            margin = large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
+            contrast = supervised_contrastive(view, batch.labels, run.temperature)
             per_view.append(contrast + run.classifier_weight * margin)
             sums = sums + cosines.detach()
         return torch.stack(per_view).mean(), (sums.argmax(1) == known).sum()
@@ -190,11 +221,11 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 
 def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
     """A network, its average and a classifier a view, with the experiment's first weights."""
-    draws = seeds.generator_for(experiment.seed, "initialise", 0)
+    draws = experiment.generator("initialise")
     network = ResidualNetwork(experiment.network)
     initialise(network, draws)
     views = len(experiment.network.views)
-    classifiers = [losses.Classifier(people, experiment.network.dimension // views) for _ in range(views)]
+    classifiers = [Classifier(people, experiment.network.dimension // views) for _ in range(views)]
     for classifier in classifiers:
         nn.init.normal_(classifier.weight, std=0.01, generator=draws)
     return PeopleModel(network, classifiers)

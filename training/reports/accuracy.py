@@ -6,7 +6,7 @@ from pathlib import Path
 from model.files import replacing
 from model.similarity import OperatingPoint
 from training import metrics
-from training.learning.curves import draw_curves
+from training.learning.history import draw_curves
 from training.measuring import lfw
 from training.reports import literature, markdown, plots
 from training.runs import read, records

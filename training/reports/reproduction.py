@@ -6,8 +6,7 @@ from pathlib import Path
 
 from model.files import replacing
 from training import metrics
-from training.learning.curves import draw_curves
-from training.learning.history import Epoch
+from training.learning.history import Epoch, draw_curves
 from training.reports import literature, markdown, plots
 from training.runs.read import Run
 

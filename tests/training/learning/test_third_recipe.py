@@ -27,7 +27,6 @@ from training.data.datasets import PairData
 from training.data.source import DataSource
 from training.learning.experiment import Batch, Experiment, Recipe, Validation
 from training.learning.loop import Trained, train
-from training.learning.seeds import generator_for
 from training.scoring import score_pairs
 
 
@@ -90,14 +89,14 @@ class MirrorRecipe(Recipe):
 
     def __init__(self, experiment: MirrorExperiment, data: PairData, device: torch.device) -> None:
         self.experiment, self.data = experiment, data
-        network = LinearNetwork(experiment.network, generator_for(experiment.seed, "initialise", 0))
+        network = LinearNetwork(experiment.network, experiment.generator("initialise"))
         self.state = self.network = network.to(device)
         self.optimizer = torch.optim.Adam(network.parameters())
         self.batches_in_epoch = len(data.trained_on.split(5))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         pictures = self.data.trained_on
-        order = torch.randperm(len(pictures), generator=generator_for(self.experiment.seed, "order", epoch))
+        order = torch.randperm(len(pictures), generator=self.experiment.generator("order", epoch))
         for chosen in pictures[order].split(5):
             images = to_unit(self.data.album.pixels[chosen])
             yield Batch(images=torch.cat([images, images.flip(3)]), labels=chosen, judged=len(chosen))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from training.learning.experiments import DEEP_FUNNELED_FACE
-from training.people.part_swap import FaceParts, Part, masks_of, match_tone, swap_parts
+from training.people.people_batches import FaceParts, Part, masks_of, match_tone, swap_parts
 
 SIDE = 32
 PEOPLE = 6

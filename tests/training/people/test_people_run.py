@@ -21,15 +21,13 @@ from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of
 from training.data.datasets import PeopleData
 from training.data.lists import read_pairs, resolve
 from training.data.splits import impostor_pairs, owners
-from training.fitting.head import fit_head
-from training.fitting.joint_bayesian import fit_joint_bayesian, scatter
+from training.fitting.head import fit_head, fit_joint_bayesian, scatter
 from training.learning import loop
 from training.learning.experiments import EXPERIMENTS
 from training.learning.history import Epoch, read_metrics
 from training.learning.loop import Trained, run_epoch, take_step, train
-from training.people.losses import large_margin_cosine, supervised_contrastive
 from training.people.people_augmentation import BatchAugmentation
-from training.people.people_recipe import PeopleExperiment
+from training.people.people_recipe import PeopleExperiment, large_margin_cosine, supervised_contrastive
 from training.runs.finish import finish
 from training.scoring import embed_all, raw_scores, score_pairs
 from training.statistics.calibration import platt
