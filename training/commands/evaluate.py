@@ -1,26 +1,15 @@
 """`python -m training evaluate`, `all-pairs`, `scenes` and `errors`: how right a finished network is, and where not."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from model.checkpoint import Checkpoint, load
+from model.checkpoint import load
 from model.errors import DataError
-from model.networks.architecture import restore
-from model.networks.face_network import FaceNetwork
-from training import metrics, scoring
+from training import metrics
 from training.commands import options
-from training.data import lists, splits
-from training.data.album import Album, name_of
-from training.data.datasets import PeopleData
-from training.data.source import DataSource
 from training.learning import experiments
-from training.measuring import ablation, all_pairs, error_analysis, scenes
+from training.measuring import all_pairs, error_analysis, scenes, variants
 from training.runs import read, records
-from training.statistics import resampling, summary
 
 
 def add_evaluate(commands: options.Subcommands) -> None:
@@ -39,53 +28,23 @@ def add_evaluate(commands: options.Subcommands) -> None:
 
 def evaluate(parsed: argparse.Namespace) -> None:
     """Scores the test pairs with a checkpoint, or with what is left of it, and says which cannot be scored."""
-    device, source = options.compute(parsed).select(), options.data_source(parsed)
-    checkpoint = load(parsed.checkpoint)
-    header = checkpoint.header
-    asked: dict[ablation.Part, bool] = {"flip": parsed.no_flip, "head": parsed.head is not None}
+    device, source, checkpoint = options.compute(parsed).select(), options.data_source(parsed), load(parsed.checkpoint)
+    asked: dict[variants.Part, bool] = {"flip": parsed.no_flip, "head": parsed.head is not None}
     parts = [part for part, wanted in asked.items() if wanted]
-    if source.face == "largest" and (header.preprocessing.alignment is None or parts):
+    if source.face == "largest" and (checkpoint.header.preprocessing.alignment is None or parts):
         raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
-    album = options.open_album(source, header.preprocessing)
+    album = options.open_album(source, checkpoint.header.preprocessing)
     test = options.read_test_pairs(source, album, skip=parsed.skip_missing)
-    network, threshold, what = _network(checkpoint, parts, source, album, device)
-    what = "the largest face of each picture" if source.face == "largest" else what
-    scores, same = scoring.score_pairs(network, header.preprocessing, album, test)
-    title = f"{header.name}, {what}," if what else header.name
-    print(f"{title} at its threshold {threshold:.4f} on {source.test_pairs} of {source.images}")
+    found = variants.measure_variant(checkpoint, parts, source, album, test, device)
+    title = f"{found.name}, {found.what}," if found.what else found.name
+    print(f"{title} at its threshold {found.threshold:.4f} on {source.test_pairs} of {source.images}")
     if album.faceless:
         print(f"no face was found in {len(album.faceless)} pictures: {album.faceless_names}")
-    people = resampling.numbered(test.names_of(album.keys))
-    measured = summary.measure("test", scores, same, threshold, people=people)
-    over_pairs = measured.for_checkpoint(calibrated=network.calibrated)
-    print(metrics.format_metrics(over_pairs))
-    print(f"intervals over the {len(np.unique(people))} people of these pairs:")
-    print(metrics.format_metrics(measured.over_people))
-    variant = records.Variant(
-        name=header.name,
-        checkpoint_sha256=header.checkpoint_sha256,
-        what=what,
-        images=source.images,
-        pairs_list=source.test_pairs,
-        data_sha256=album.sha256,
-        left_out=len(lists.read_pairs(source.folder / source.test_pairs)) - len(test),
-        threshold=threshold,
-        metrics=over_pairs,
-        over_people=measured.over_people,
-    )
-    options.write_json(parsed.out, variant)
-
-
-def _network(
-    checkpoint: Checkpoint, parts: Sequence[ablation.Part], source: DataSource, album: Album, device: torch.device
-) -> tuple[FaceNetwork, float, str]:
-    """The checkpoint's network without those parts, its threshold, and what of it was left out, in words."""
-    header = checkpoint.header
-    if not parts:
-        return restore(checkpoint).to(device), header.threshold.value, ""
-    data = PeopleData.read(album, source.folder / source.train_people, ablation.held_out_rule(header))
-    network, threshold = ablation.leave_out(checkpoint, parts, data, device)
-    return network, threshold, ", ".join(ablation.WITHOUT[part][1] for part in parts)
+    print(metrics.format_metrics(found.metrics))
+    people = {person for pair in test.keys_of(album.keys) for person, _ in pair}
+    print(f"intervals over the {len(people)} people of these pairs:")
+    print(metrics.format_metrics(found.over_people))
+    options.write_json(parsed.out, found)
 
 
 def add_all_pairs(commands: options.Subcommands) -> None:
@@ -101,33 +60,11 @@ def add_all_pairs(commands: options.Subcommands) -> None:
 
 def measure_all_pairs(parsed: argparse.Namespace) -> None:
     """Error rates of a checkpoint over every pair of the pictures of a list of people."""
-    device, source = options.compute(parsed).select(), options.data_source(parsed)
-    checkpoint = load(parsed.checkpoint)
-    header, path = checkpoint.header, source.folder / parsed.people
-    album = options.open_album(source, header.preprocessing)
-    listed = lists.read_people(path)
-    people = lists.pictures_at_hand(listed, album.keys)
-    if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
-        raise DataError(f"{path}: takes people with several pictures in {source.images}")
-    pictures, owner = splits.owners(people)
-    network = restore(checkpoint).to(device)
-    embeddings = scoring.embed_all(network, header.preprocessing, album.pixels[pictures])
-    pairs = scoring.score_all(network, embeddings, owner)
-    rates = records.AllPairsRates(
-        name=header.name,
-        checkpoint_sha256=header.checkpoint_sha256,
-        people_list=parsed.people,
-        images=source.images,
-        data_sha256=album.sha256,
-        people=len(people),
-        pictures=len(pictures),
-        missing=sum(listed.values()) - len(pictures),
-        genuine=len(pairs.genuine),
-        impostor=len(pairs.impostor),
-        rates=all_pairs.rates_of(pairs),
-    )
-    print(all_pairs.format_rates(rates))
-    options.write_json(parsed.out, rates)
+    device, source, checkpoint = options.compute(parsed).select(), options.data_source(parsed), load(parsed.checkpoint)
+    album = options.open_album(source, checkpoint.header.preprocessing)
+    found = all_pairs.measure_all_pairs(checkpoint, source, album, parsed.people, device)
+    print(all_pairs.format_rates(found))
+    options.write_json(parsed.out, found)
 
 
 def add_scenes(commands: options.Subcommands) -> None:
@@ -143,21 +80,10 @@ def measure_scenes(parsed: argparse.Namespace) -> None:
     """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
     options.compute(parsed).select()
     checkpoint, source = load(parsed.checkpoint), options.data_source(parsed)
-    pairs = lists.read_pairs(source.folder / source.test_pairs)
-    people = lists.read_people(source.folder / source.train_people)
-    others = [(person, f"{person}_0001") for person in list(people)[::8]]
-    shown = [key for pair in pairs for key in (pair.left, pair.right)]
-    files = source.files({*shown, *others})
-    if missing := sorted(name_of(key) for key in shown if key not in files):
-        raise DataError(f"{source.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
-    crowd = [files[key] for key in others if key in files]
-    if len(crowd) <= scenes.MAX_OTHERS:
-        wanted = 1 + scenes.MAX_OTHERS
-        raise DataError(f"{source.images}: has {len(crowd)} pictures of other people; a scene takes {wanted}")
+    material = scenes.read_material(source)
     print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {source.test_pairs}")
     for kind in scenes.KINDS:
-        found = scenes.measure_scenes(checkpoint, files, crowd, pairs, kind)
-        print(scenes.format_scenes(found), flush=True)
+        print(scenes.format_scenes(scenes.measure_scenes(checkpoint, material, kind)), flush=True)
 
 
 def add_errors(commands: options.Subcommands) -> None:

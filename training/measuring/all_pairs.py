@@ -1,9 +1,16 @@
 """The error rates that only every pair of the pictures of a list of people can show."""
 
 import numpy as np
+import torch
 
+from model.checkpoint import Checkpoint
+from model.errors import DataError
+from model.networks.architecture import restore
+from training import scoring
+from training.data import lists, splits
+from training.data.album import Album
+from training.data.source import DataSource
 from training.runs.records import AllPairsRates, RateAt
-from training.scoring import AllPairs
 from training.statistics import rates, resampling
 
 # Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
@@ -13,7 +20,7 @@ MIN_KEPT = 10_000
 MEASURED = (0.01, 0.001, 0.0001)
 
 
-def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -> rates.Estimate:
+def fnmr_over_people(pairs: scoring.AllPairs, max_fmr: float, *, evenly: bool = False) -> rates.Estimate:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`, with its 95% interval over people.
 
     Each genuine pair counts alike, or `evenly` each person who has any.
@@ -43,12 +50,35 @@ def fnmr_over_people(pairs: AllPairs, max_fmr: float, *, evenly: bool = False) -
     return rates.Estimate(value=rate(np.ones(people, dtype=np.int64)), low=float(low), high=float(high))
 
 
-def rates_of(pairs: AllPairs) -> tuple[RateAt, ...]:
-    """At every rate measured that so many impostor pairs can show."""
-    return tuple(_rate_at(pairs, max_fmr) for max_fmr in MEASURED if max_fmr * len(pairs.impostor) >= 1)
+def measure_all_pairs(
+    checkpoint: Checkpoint, source: DataSource, album: Album, people_list: str, device: torch.device
+) -> AllPairsRates:
+    """Over the pictures at hand of the people of a list. Raises DataError where nobody has several."""
+    header, path = checkpoint.header, source.folder / people_list
+    listed = lists.read_people(path)
+    people = lists.pictures_at_hand(listed, album.keys)
+    if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
+        raise DataError(f"{path}: takes people with several pictures in {source.images}")
+    pictures, owner = splits.owners(people)
+    network = restore(checkpoint).to(device)
+    embeddings = scoring.embed_all(network, header.preprocessing, album.pixels[pictures])
+    pairs = scoring.score_all(network, embeddings, owner)
+    return AllPairsRates(
+        name=header.name,
+        checkpoint_sha256=header.checkpoint_sha256,
+        people_list=people_list,
+        images=source.images,
+        data_sha256=album.sha256,
+        people=len(people),
+        pictures=len(pictures),
+        missing=sum(listed.values()) - len(pictures),
+        genuine=len(pairs.genuine),
+        impostor=len(pairs.impostor),
+        rates=tuple(_rate_at(pairs, max_fmr) for max_fmr in MEASURED if max_fmr * len(pairs.impostor) >= 1),
+    )
 
 
-def _rate_at(pairs: AllPairs, max_fmr: float) -> RateAt:
+def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> RateAt:
     every, even = fnmr_over_people(pairs, max_fmr), fnmr_over_people(pairs, max_fmr, evenly=True)
     return RateAt(
         max_fmr=max_fmr,

@@ -20,14 +20,14 @@ from tqdm import tqdm
 from model.arrays import Pixels
 from model.checkpoint import Checkpoint
 from model.errors import DataError, FaceError
-from model.imaging.analysis import analyse
-from model.imaging.decoding import decode
+from model.imaging import analysis, decoding
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from training import scoring
 from training.data import lists
-from training.data.album import Album, Key
+from training.data.album import Album, Key, name_of
+from training.data.source import DataSource
 from training.statistics import rates
 
 # Where something is pasted: the centre, and half the side.
@@ -99,25 +99,40 @@ class SceneResult:
     pictures: int
 
 
-def measure_scenes(
-    checkpoint: Checkpoint,
-    pictures: Mapping[Key, bytes],
-    others: Sequence[bytes],
-    pairs: Sequence[lists.Pair],
-    kind: Kind,
-) -> SceneResult:
-    """Scores the pairs with each picture in a scene of its own; `others` are pictures of training people.
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What scenes are made of: pairs of pictures, the files of these, and files of others, of training people."""
 
-    Raises DataError for a picture that cannot be decoded.
-    """
-    finder, config = FaceFinder(), checkpoint.header.preprocessing
+    pairs: Sequence[lists.Pair]
+    pictures: Mapping[Key, bytes]
+    others: Sequence[bytes]
+
+
+def read_material(source: DataSource) -> Material:
+    """The test pairs, and the first picture of every eighth training person. Raises DataError for what is not there."""
+    pairs = lists.read_pairs(source.folder / source.test_pairs)
+    people = list(lists.read_people(source.folder / source.train_people))[::8]
+    others = [(person, f"{person}_0001") for person in people]
+    shown = [key for pair in pairs for key in (pair.left, pair.right)]
+    files = source.files({*shown, *others})
+    if missing := sorted(name_of(key) for key in shown if key not in files):
+        raise DataError(f"{source.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
+    crowd = [files[key] for key in others if key in files]
+    if len(crowd) <= MAX_OTHERS:
+        raise DataError(f"{source.images}: has {len(crowd)} pictures of other people; a scene takes {1 + MAX_OTHERS}")
+    return Material(pairs=pairs, pictures=files, others=crowd)
+
+
+def measure_scenes(checkpoint: Checkpoint, material: Material, kind: Kind) -> SceneResult:
+    """Scores the pairs with each picture in a scene of its own. Raises DataError for a picture that is no image."""
+    finder, config, pairs = FaceFinder(), checkpoint.header.preprocessing, material.pairs
     keys = sorted({key for pair in pairs for key in (pair.left, pair.right)})
 
     def one(number: int) -> tuple[Pixels | None, bool]:
         draws = np.random.default_rng([0, number])
-        chosen = draws.choice(len(others), 1 + MAX_OTHERS, replace=False)
-        scene = compose(_open(pictures[keys[number]]), [_open(others[i]) for i in chosen], kind, draws)
-        return _seen(scene, config, finder)
+        chosen = draws.choice(len(material.others), 1 + MAX_OTHERS, replace=False)
+        others = [_open(material.others[i]) for i in chosen]
+        return _seen(compose(_open(material.pictures[keys[number]]), others, kind, draws), config, finder)
 
     with ThreadPoolExecutor() as threads:
         progress = tqdm(threads.map(one, range(len(keys))), total=len(keys), desc=kind.name, unit=" pictures")
@@ -172,11 +187,11 @@ def _open(data: bytes) -> Image.Image:
 def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:
     """What the network sees of a scene, as in the service; and whether it is the wanted face."""
     try:
-        analysis = analyse(decode(scene.data, config), "largest", config, finder)
+        found = analysis.analyse(decoding.decode(scene.data, config), "largest", config, finder)
     except FaceError:
         return None, False
-    off = [np.hypot(*(each.face.landmarks.mean(axis=0) - np.array(scene.centre))) for each in analysis.faces]
-    return analysis.pixels, any(distance < NEAR * scene.frame_px for distance in off)
+    off = [np.hypot(*(each.face.landmarks.mean(axis=0) - np.array(scene.centre))) for each in found.faces]
+    return found.pixels, any(distance < NEAR * scene.frame_px for distance in off)
 
 
 def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Key, Pixels | None]) -> int:

@@ -20,7 +20,7 @@ from training.data.face_template import measure_template
 from training.data.lists import Pair
 from training.data.source import DataSource
 from training.learning.experiments import ALIGNED
-from training.measuring.scenes import KINDS, PASTED, Kind, compose, measure_scenes
+from training.measuring.scenes import KINDS, PASTED, Kind, Material, compose, measure_scenes
 
 SIDE = 250
 PERSONS = range(6)
@@ -75,7 +75,7 @@ def test_pairs_are_scored_as_the_service_scores_them(aligned_checkpoint_path: Pa
     others = [encode(frame(person)) for person in range(10, 14)]
     pairs = [Pair(left=left, right=right, line=line) for line, (left, right) in enumerate(pairwise(keys))]
     pairs += [Pair(left=key, right=key, line=0) for key in keys[:2]]
-    result = measure_scenes(checkpoint, pictures, others, pairs, kind)
+    result = measure_scenes(checkpoint, Material(pairs=pairs, pictures=pictures, others=others), kind)
     verifier = Verifier.of(checkpoint, "cpu")
     right = 0
     for pair in pairs:
@@ -100,10 +100,10 @@ def test_pairs_are_scored_as_the_service_scores_them(aligned_checkpoint_path: Pa
 
 def test_a_damaged_picture_is_one_line(aligned_checkpoint_path: Path) -> None:
     key, others = ("Ada", "Ada_0001"), [encode(frame(person)) for person in PERSONS]
+    pairs = [Pair(left=key, right=key, line=1)]
+    material = Material(pairs=pairs, pictures={key: others[0][:200]}, others=others)
     with pytest.raises(DataError, match="cannot be decoded"):
-        measure_scenes(
-            load(aligned_checkpoint_path), {key: others[0][:200]}, others, [Pair(left=key, right=key, line=1)], KINDS[0]
-        )
+        measure_scenes(load(aligned_checkpoint_path), material, KINDS[0])
 
 
 def test_pictures_are_read_by_their_names(tmp_path: Path) -> None:

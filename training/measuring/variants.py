@@ -1,4 +1,7 @@
-"""A checkpoint with a part left out: without flip averaging, or with the cosine instead of the head that was fitted."""
+"""A checkpoint measured another way than in its run: on other pictures, or with a part of it left out.
+
+Without flip averaging, or with the cosine instead of the head that was fitted.
+"""
 
 import json
 from collections.abc import Sequence
@@ -11,10 +14,15 @@ from model.errors import DataError
 from model.networks.architecture import restore
 from model.networks.configurations import ResidualConfig
 from model.networks.residual import ResidualNetwork
+from training import scoring
+from training.data import lists, splits
+from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
-from training.data.splits import HoldOut
+from training.data.source import DataSource
 from training.fitting.head import fit_head
 from training.fitting.thresholds import even_odds
+from training.runs.records import Variant
+from training.statistics import resampling, summary
 
 Part = Literal["flip", "head"]
 WITHOUT: dict[Part, tuple[dict[str, object], str]] = {
@@ -23,12 +31,44 @@ WITHOUT: dict[Part, tuple[dict[str, object], str]] = {
 }
 
 
-def held_out_rule(header: Header) -> HoldOut:
+def measure_variant(
+    checkpoint: Checkpoint,
+    parts: Sequence[Part],
+    source: DataSource,
+    album: Album,
+    test: PairSet,
+    device: torch.device,
+) -> Variant:
+    """Scores the test pairs of the source, or those of them that are there, without those parts. Raises DataError."""
+    header = checkpoint.header
+    network, threshold = restore(checkpoint).to(device), header.threshold.value
+    if parts:
+        data = PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
+        network, threshold = leave_out(checkpoint, parts, data, device)
+    scores, same = scoring.score_pairs(network, header.preprocessing, album, test)
+    people = resampling.numbered(test.names_of(album.keys))
+    measured = summary.measure("test", scores, same, threshold, people=people)
+    whole = "the largest face of each picture" if source.face == "largest" else ""
+    return Variant(
+        name=header.name,
+        checkpoint_sha256=header.checkpoint_sha256,
+        what=", ".join(WITHOUT[part][1] for part in parts) or whole,
+        images=source.images,
+        pairs_list=source.test_pairs,
+        data_sha256=album.sha256,
+        left_out=len(lists.read_pairs(source.folder / source.test_pairs)) - len(test),
+        threshold=threshold,
+        metrics=measured.for_checkpoint(calibrated=network.calibrated),
+        over_people=measured.over_people,
+    )
+
+
+def held_out_rule(header: Header) -> splits.HoldOut:
     """How the checkpoint's run held people out. Raises DataError if it learned from pairs."""
     rule = json.loads(header.provenance.experiment).get("held_out")
     if rule is None:
         raise DataError(f"{header.name}: has no parts to leave out; that is for networks that learned from people")
-    return HoldOut(**rule)
+    return splits.HoldOut(**rule)
 
 
 def require_own_people(header: Header, data: PeopleData) -> None:

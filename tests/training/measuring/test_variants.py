@@ -22,7 +22,7 @@ from training.data.datasets import PeopleData
 from training.data.source import open_album
 from training.learning.experiments import ALIGNED
 from training.learning.loop import train
-from training.measuring.ablation import Part, leave_out
+from training.measuring.variants import Part, leave_out
 from training.runs.finish import finish
 from training.runs.records import Variant
 from training.scoring import raw_scores, score_pairs
