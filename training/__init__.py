@@ -1,1 +1,1 @@
-"""Learns the network from labelled faces and writes its checkpoint."""
+"""Trains networks on labelled faces and writes their checkpoints."""

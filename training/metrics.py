@@ -1,4 +1,4 @@
-"""The metrics of scored pairs: the names under which runs store them, and how they are found and printed."""
+"""The names under which runs store the metrics of scored pairs, and functions to find and print them."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ CALIBRATION_ERROR = "calibration error"
 
 
 def find_metric(metrics: Sequence[Metric], name: str, split: str = "test") -> Metric:
-    """The metric of that name. Raises DataError."""
+    """The metric with that name and split. Raises DataError if there is none."""
     for metric in metrics:
         if (metric.name, metric.split) == (name, split):
             return metric
@@ -24,7 +24,7 @@ def find_metric(metrics: Sequence[Metric], name: str, split: str = "test") -> Me
 
 
 def format_metrics(metrics: Sequence[Metric]) -> str:
-    """Aligned lines for a terminal."""
+    """One aligned line per metric, for a terminal."""
     lines = []
     for m in metrics:
         interval = f"  95% {m.interval[0]:.4f} to {m.interval[1]:.4f}" if m.interval else ""

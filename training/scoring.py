@@ -1,4 +1,4 @@
-"""Scores pairs of an album with a network, as the service would.
+"""Scores pairs of an album with a network, in the same way as the service.
 
 B batch, N pictures, P pairs, D embedding, G genuine pairs, I impostor pairs, M people
 """
@@ -22,16 +22,17 @@ from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners
 
 BATCH = 128
-# How many rows of a table of logits are computed at once.
+# Rows of the table of logits that are computed at once.
 ROWS = 256
 Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AllPairs:
-    """Logits float32 of every pair, and who is in it: `genuine` (G,) with `owner`, `impostor` (I,) with both people.
+    """The logits float32 of every pair, with its people: `genuine` (G,) with `owner`, `impostor` (I,) with `left` and
+    `right`.
 
-    `pictures` (M,) is how many each person has.
+    `pictures` (M,) is the number of pictures of each person.
     """
 
     genuine: Logits
@@ -45,7 +46,7 @@ class AllPairs:
 def score_pairs(
     network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
 ) -> tuple[Scores, Labels]:
-    """Similarities float64 (P,) and labels bool (P,); every picture is embedded once."""
+    """Similarities float64 (P,) and labels bool (P,). Every picture is embedded once."""
     logits = compare_pairs(network.compare, network, config, album, pairs)
     return similarity(logits).cpu().numpy(), pairs.same.bool().numpy()
 
@@ -53,7 +54,7 @@ def score_pairs(
 def raw_scores(
     network: ResidualNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
 ) -> tuple[Scores, Labels]:
-    """What the head gives before it is calibrated, float64 (P,), and labels bool (P,)."""
+    """The head's scores before calibration, float64 (P,), and labels bool (P,)."""
     raw = compare_pairs(network.head.score, network, config, album, pairs)
     return raw.double().cpu().numpy(), pairs.same.bool().numpy()
 
@@ -66,7 +67,7 @@ def compare_pairs(
     album: Album,
     pairs: PairSet,
 ) -> Tensor:
-    """(P,) of what `compare` makes of the embeddings of two pictures; every picture is embedded once."""
+    """(P,): `compare` applied to the two embeddings of each pair. Every picture is embedded once."""
     used, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
     embeddings = embed_all(network, config, album.pixels[used])
     left, right = places.chunk(2)
@@ -75,13 +76,16 @@ def compare_pairs(
 
 
 def embed_all(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """uint8 (N, H, W) or (N, H, W, 3), any number of them -> float32 (N, D)."""
+    """uint8 (N, H, W) or (N, H, W, 3), for any N -> float32 (N, D)."""
     return torch.cat([embed_pictures(network, config, chunk) for chunk in pixels.split(BATCH)])
 
 
 @torch.no_grad()
 def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """Prepared pictures -> float32 (B, D), which the service's folded network equals to 1e-5. Sets evaluation mode."""
+    """Prepared pictures uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Sets evaluation mode.
+
+    The service's network, which is fused for inference, gives the same embeddings to 1e-5.
+    """
     network.eval().to(memory_format=torch.channels_last)
     device = next(network.parameters()).device
     images = normalise(to_unit(pixels.to(device)), config)
@@ -91,7 +95,7 @@ def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Te
 def score_impostors(
     network: FaceNetwork, config: PreprocessingConfig, album: Album, people: splits.People
 ) -> tuple[Scores, Owners, Owners]:
-    """Similarities float64 (I,) of every impostor pair that the people have, and the numbers of the two people."""
+    """Similarities float64 (I,) of all impostor pairs of these people, and the two people's numbers."""
     pictures, owner = splits.owners(people)
     pairs = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
     return similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
@@ -99,8 +103,9 @@ def score_impostors(
 
 @torch.no_grad()
 def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
-    """Embeddings float32 (N, D) on the network's device, and the numbers of their people from 0, int64 (N,) on the CPU
-    -> the logits of all N (N - 1) / 2 pairs, in the order of rows; the memory for them grows with the square of N.
+    """The logits of all N (N - 1) / 2 pairs, in the order of rows; memory grows with the square of N.
+
+    `embeddings` is float32 (N, D) on the network's device, `owner` the people's numbers from 0, int64 (N,) on the CPU.
     """
     parts = []
     for start in range(0, len(embeddings), ROWS):

@@ -1,4 +1,4 @@
-"""A run that takes a second: drawn people at the smallest side, a network of a few channels."""
+"""Fixtures for runs that take a second: drawn people at the smallest side, a network with few channels."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +21,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(scope="package", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """For small networks a second thread costs more than it brings."""
+    """A second thread makes small networks slower."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -40,7 +40,7 @@ def test_scores_equal_a_slow_loop(network: SiameseNetwork) -> None:
     assert scores.std() > 1e-4
 
 
-def test_scoring_ends_in_evaluation_mode_and_changes_no_weight(network: SiameseNetwork) -> None:
+def test_scoring_sets_evaluation_mode_and_keeps_weights(network: SiameseNetwork) -> None:
     album, pairs = crowd(5)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     network.train()

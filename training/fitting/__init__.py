@@ -1,1 +1,1 @@
-"""After the training: the head, thresholds, recalibration."""
+"""What is fitted after training: the head, thresholds, and new thresholds for other people's pictures."""

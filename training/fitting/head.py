@@ -1,8 +1,8 @@
-"""After the training: the head is fitted on the people trained on, and calibrated on the people held out.
+"""Fits a trained network's head on the training people, and calibrates it on the held-out people.
 
-It is fitted as the Joint Bayesian of Chen et al., "Bayesian Face Revisited" (2012), in closed form: an embedding is the
-sum of a person and of a picture, both Gaussian, with covariances `between` and `within`. Whether two embeddings are of
-one person is the ratio of two likelihoods, a quadratic form in both.
+The head is the Joint Bayesian model of Chen et al., "Bayesian Face Revisited" (2012), in closed form. An embedding is
+modelled as a person's mean plus a picture's deviation, both Gaussian, with covariances `between` and `within`. The log
+likelihood ratio of "same person" for two embeddings is a quadratic form in both.
 
 N pictures, D embedding
 """
@@ -22,17 +22,16 @@ from training.data.splits import owners
 from training.statistics import calibration, operating_points
 
 SPLIT = "held-out people"
-# How much of `within` is replaced by the same variance in every direction, which the training people underrate.
-#
-# Chosen on the held-out people of Experiment 5: area under ROC 0.946 at 0.1, 0.957 at 0.5, 0.961 at 0.9 and 0.97, where
-# the cosine has 0.957.
+# How much of `within` is replaced by the same variance in every direction: the pictures of training people vary less
+# than those of other people. Chosen on the held-out people of Experiment 5, by the area under ROC: 0.946 at 0.1, 0.957
+# at 0.5, 0.961 at 0.9 and 0.97; the cosine has 0.957.
 SHRINKAGE = 0.9
 
 
 def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData) -> None:
-    """Fits the head in place, in the precision in which it is stored, and calibrates it. Sets evaluation mode.
+    """Fits the head in place, in the precision of checkpoints, and calibrates it. Sets evaluation mode.
 
-    Raises TrainingError if people held out look no more like themselves than like others.
+    Raises TrainingError if the network is no better than chance on pairs of held-out people.
     """
     if network.config.head == "joint-bayesian":
         pictures, people = owners(data.training)
@@ -43,7 +42,7 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
     scale, bias = calibration.platt(scores, same)
     if scale <= 0:
         raise TrainingError(
-            f"the network tells people apart no better than chance in {len(scores)} pairs of held-out people; "
+            f"the network is no better than chance on {len(scores)} pairs of held-out people; "
             "train on more people, or on more pictures of each"
         )
     network.head.scale.fill_(scale)
@@ -53,14 +52,14 @@ def fit_head(network: ResidualNetwork, config: PreprocessingConfig, data: People
 def held_out_rates(
     network: ResidualNetwork, config: PreprocessingConfig, data: PeopleData
 ) -> operating_points.FalseMatchRates:
-    """Over every impostor pair of the people held out."""
+    """The false match rates over every impostor pair of held-out people."""
     impostors = scoring.score_impostors(network, config, data.album, data.held_out)
     return operating_points.false_match_rates(*impostors, SPLIT)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scatter:
-    """Mean (D,) and covariances (D, D) of people and of their pictures, float64."""
+    """The mean (D,) and the covariances (D, D) between people and within their pictures, float64."""
 
     mean: Tensor
     between: Tensor
@@ -68,9 +67,9 @@ class Scatter:
 
 
 def scatter(embeddings: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) -> Scatter:
-    """(N, D) and int64 (N,) numbers of people from 0 -> unbiased estimates; every person counts once for `between`.
+    """Embeddings (N, D) and people int64 (N,), numbered from 0 -> the estimated scatter.
 
-    The means of people vary by `between` and by their pictures' share of `within`, which is taken off again.
+    Every person counts once in `between`; both covariances are unbiased before the shrinkage.
     """
     values = embeddings.double()
     counts = labels.bincount().double()
@@ -80,17 +79,17 @@ def scatter(embeddings: Tensor, labels: Tensor, shrinkage: float = SHRINKAGE) ->
     within = deviations.T @ deviations / (len(values) - len(counts))
     mean = means.mean(0)
     spread = (means - mean).T @ (means - mean) / (len(counts) - 1)
-    between = spread - within * counts.reciprocal().mean()
+    between = spread - within * counts.reciprocal().mean()  # people's means also vary by a share of `within`
     even = torch.eye(len(mean), dtype=torch.float64) * within.diagonal().mean()
     return Scatter(mean=mean, between=between, within=torch.lerp(within, even, shrinkage))
 
 
 def fit_joint_bayesian(head: nn.Module, found: Scatter) -> None:
-    """Makes the raw score of a `JointBayesianHead` the log likelihood ratio, less its constant.
+    """Sets a `JointBayesianHead` so that its raw score is the log likelihood ratio without its constant.
 
-    In a basis where `within` is the identity and `between` is diagonal, with variances b: the two log likelihoods
-    differ by sum_d(own_d (u_d^2 + v_d^2) + cross_d u_d v_d) with cross = b / (1 + 2b), own = -b cross / (2 (1 + b)).
-    Directions in which people do not differ have b = 0 and say nothing.
+    In a basis where `within` is the identity and `between` is diagonal with variances b, the log likelihood ratio of
+    embeddings u and v is sum_d(own_d (u_d^2 + v_d^2) + cross_d u_d v_d) plus a constant, where cross = b / (1 + 2b) and
+    own = -b cross / (2 (1 + b)). Directions in which people do not differ have b = 0 and contribute nothing.
     """
     projection, variances = diagonalise(found)
     cross = variances / (1 + 2 * variances)
@@ -103,7 +102,7 @@ def fit_joint_bayesian(head: nn.Module, found: Scatter) -> None:
 
 
 def diagonalise(found: Scatter) -> tuple[Tensor, Tensor]:
-    """P (D, D) and b (D,) so that P' within P = 1 and P' between P = diag(b), negative estimates taken as 0."""
+    """P (D, D) and b (D,) with P' within P = 1 and P' between P = diag(b); negative variances become 0."""
     inverse = torch.linalg.inv(torch.linalg.cholesky(found.within))
     variances, basis = torch.linalg.eigh(inverse @ found.between @ inverse.T)
     return inverse.T @ basis, variances.clamp_min(0)

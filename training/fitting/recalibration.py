@@ -1,6 +1,6 @@
-"""A checkpoint's threshold, operating points and false match curve anew, from other people's pictures.
+"""Measures a checkpoint's threshold, operating points and false match curve again on other people's pictures.
 
-The tensors stay as they are, and with them every similarity and every stored embedding.
+The tensors do not change, so similarities and stored embeddings stay valid.
 
 N pictures
 """
@@ -28,13 +28,13 @@ from training.statistics import operating_points, rates, resampling, summary
 MIN_PAIRS = 20
 MAX_PICTURES = 3000
 SPLIT = "calibration"
-# How many of the pictures that are there twice an error names.
+# How many pairs of identical pictures an error lists.
 NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """Scored pairs to measure on, and impostor pairs, maybe many more, with the people in them."""
+    """Scored pairs to measure on, and impostor scores, possibly of more pairs, with the numbers of their people."""
 
     scores: rates.Scores
     same: rates.Labels
@@ -43,18 +43,17 @@ class Sample:
     right: resampling.Owners
 
     def threshold(self, network: FaceNetwork) -> Threshold:
-        """From which similarity on pairs are of one person. Even odds rest on every impostor pair, since what few of
-        them were drawn would move them; the threshold of highest accuracy on as many pairs of either kind.
-        """
+        """The threshold at even odds for a calibrated network, otherwise the threshold of highest accuracy."""
         if not network.calibrated:
             return thresholds.choose_threshold(network, self.scores, self.same)
+        # All impostor pairs, since even odds would change with a small sample of them.
         genuine = self.scores[self.same]
         same = np.arange(len(genuine) + len(self.impostor)) < len(genuine)
         return thresholds.fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
 
 
 def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet) -> Sample:
-    """The pairs of a list, scored; its pairs of two people are the impostor pairs. Raises DataError for too few."""
+    """Scores the pairs of a list. Raises DataError for too few pairs or for identical pictures."""
     _require_enough(pairs)
     _require_distinct(album, torch.cat([pairs.left, pairs.right]).unique())
     scores, same = scoring.score_pairs(network, config, album, pairs)
@@ -63,9 +62,10 @@ def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Alb
 
 
 def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: Album) -> Sample:
-    """Balanced pairs of all people of an album, and every impostor pair that they have. Raises DataError for too few.
+    """Scores balanced pairs of an album's people, and every impostor pair.
 
-    Of more than `MAX_PICTURES` pictures those of some people are taken, drawn at random.
+    Draws people at random if there are more than `MAX_PICTURES` pictures. Raises DataError for too few pairs or for
+    identical pictures.
     """
     people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
     pairs = splits.balanced_pairs(people, splits.HoldOut())
@@ -77,7 +77,7 @@ def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: A
 
 
 def some_people(people: Mapping[str, Tensor], most_pictures: int) -> splits.People:
-    """All people, or where they have more pictures together than that, as many of them, drawn, as do not."""
+    """All people, or people drawn at random with at most `most_pictures` pictures together."""
     names = sorted(people)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()
     total, chosen = 0, {}
@@ -89,9 +89,9 @@ def some_people(people: Mapping[str, Tensor], most_pictures: int) -> splits.Peop
 
 
 def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_sha256: str, code: str) -> Description:
-    """What the checkpoint says of itself with the new threshold, rates and figures; `code` is the code that measures.
+    """The checkpoint's description with the new threshold, rates and metrics; `code` is the version that measures.
 
-    Figures of other pairs that depend on the old threshold are left out, those that do not are kept.
+    Metrics of other pairs are kept, except those that depend on the old threshold.
     """
     split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
     threshold = sample.threshold(network).model_copy(update={"split": split})
@@ -115,15 +115,13 @@ def _require_enough(pairs: PairSet) -> None:
     genuine = int(pairs.same.sum())
     if min(genuine, len(pairs) - genuine) < MIN_PAIRS:
         raise DataError(
-            f"to calibrate takes {MIN_PAIRS} pairs of one person and {MIN_PAIRS} of two, or more; "
+            f"calibration needs at least {MIN_PAIRS} genuine and {MIN_PAIRS} impostor pairs; "
             f"there are {genuine} and {len(pairs) - genuine}"
         )
 
 
 def _require_distinct(album: Album, pictures: Tensor) -> None:
-    """Raises DataError for a picture that is there twice: of one person it is the surest genuine pair, under two names
-    the surest impostor pair.
-    """
+    """Raises DataError for identical pictures, which score highest both as genuine and as impostor pairs."""
     known: dict[bytes, int] = {}
     twice = []
     for number in pictures.tolist():
@@ -132,4 +130,4 @@ def _require_distinct(album: Album, pictures: Tensor) -> None:
             twice.append(f"{name_of(album.keys[first])} and {name_of(album.keys[number])}")
     if twice:
         more = f", and {len(twice) - NAMED} more" if len(twice) > NAMED else ""
-        raise DataError(f"keep one of each, since they are the same picture: {', '.join(twice[:NAMED])}{more}")
+        raise DataError(f"some pictures are identical; keep one of each: {', '.join(twice[:NAMED])}{more}")

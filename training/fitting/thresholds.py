@@ -1,4 +1,4 @@
-"""From which similarity two pictures are said to show the same person, chosen on validation pairs."""
+"""Chooses the similarity from which two pictures count as the same person, on validation pairs."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from model.similarity import Threshold
 from training.statistics.calibration import platt
 from training.statistics.rates import Labels, Scores, best_threshold
 
-# What a similarity of 0 or 1 counts as, and beyond which logit it is one.
+# Similarities are clipped to MIN_SIMILARITY from 0 and 1, and logits to MAX_LOGIT, so that both stay finite.
 MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
 
 
@@ -18,16 +18,17 @@ def for_run(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
 
 
 def even_odds(pairs: int) -> Threshold:
-    """0.5 of similarities that were calibrated on so many validation pairs.
+    """0.5, for similarities that were calibrated on `pairs` validation pairs.
 
-    Where errors of either kind cost alike, that is where a calibrated probability decides best. Of 1,702 pairs the
-    threshold of highest accuracy is chance for the most part: 0.65 for one network of Experiment 5, 0.35 for another.
+    This is the best threshold for a calibrated probability if both kinds of error cost the same.
     """
+    # Not the threshold of highest accuracy, which is mostly chance on 1,702 pairs: 0.65 for one network of Experiment
+    # 5, 0.35 for another.
     return Threshold(value=0.5, method="even odds", split="validation", pairs=pairs)
 
 
 def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
-    """The threshold of highest accuracy on validation pairs, never above what identical pictures score."""
+    """The threshold of highest accuracy on validation pairs, at most the similarity of identical pictures."""
     return Threshold(
         value=best_threshold(scores, same, ceiling=_similarity_of_identical(network)),
         method="highest accuracy",
@@ -37,10 +38,11 @@ def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Thre
 
 
 def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
-    """The similarity from which "same" is the likelier answer, were both as likely beforehand: by Platt's sigmoid.
+    """The similarity at which "same" and "different" are equally likely by Platt's sigmoid, with equal priors.
 
-    All pairs have a say in it, where the threshold of highest accuracy hangs on the few that are nearest. It is never
-    above what identical pictures score; of scores that say nothing it is the threshold of highest accuracy.
+    Every pair influences it, but only the few nearest pairs decide the threshold of highest accuracy. It is at most the
+    similarity of identical pictures. If genuine pairs score no higher than impostor pairs, it is the threshold of
+    highest accuracy.
     """
     inside = np.clip(scores, MIN_SIMILARITY, 1 - MIN_SIMILARITY)
     scale, bias = platt(np.log(inside / (1 - inside)), same)
@@ -53,6 +55,6 @@ def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Thresho
 
 
 def _similarity_of_identical(network: FaceNetwork) -> float:
-    """What two identical pictures score, or 1 where that depends on the picture."""
+    """The similarity of two identical pictures, or 1 if it depends on the picture."""
     identical = network.identical_logit()
     return 1.0 if identical is None else float(similarity(identical))

@@ -1,1 +1,1 @@
-"""One run, whatever it learns from: experiments, the loop, its state, losses."""
+"""Training runs: experiments, the loop that all of them share, its state, the grid search."""

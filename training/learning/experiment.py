@@ -1,6 +1,7 @@
-"""What the loop needs of an experiment, and of the recipe by which it learns.
+"""The interfaces that the training loop needs: an experiment, and the recipe by which it learns.
 
-A kind of experiment implements both in one file, such as `pairs/pair_recipe.py`, and has its values in `experiments`.
+A new kind of experiment implements both in one file, such as `pairs/pair_recipe.py`, and adds its values to
+`experiments`.
 
 B images in a batch, C channels, H W pixels
 """
@@ -27,15 +28,15 @@ from training.learning.history import Epoch, best_epoch
 from training.statistics import operating_points, rates
 
 Data = TypeVar("Data", bound=DataSet)
-# What random numbers are drawn for. New purposes go last, so that the seeds of the others stay.
+# The purposes of random numbers. Append new ones at the end: the positions are part of the seeds.
 PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap")
 MAX_PURPOSES = 11
 
 
 class Experiment(ABC, Generic[Data]):
-    """One run, completely: two runs of equal value on one CPU end in equal weights.
+    """Everything that determines a run: two runs of equal experiments on the same CPU end with equal weights.
 
-    A kind of experiment is a frozen dataclass. The order of its fields is that of the JSON in its checkpoints.
+    Subclasses are frozen dataclasses. The order of their fields is the order in the JSON in checkpoints.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
@@ -53,42 +54,42 @@ class Experiment(ABC, Generic[Data]):
 
     @property
     def patience_epochs(self) -> int | None:
-        """After how many epochs without a lower validation loss a run ends; None for never."""
+        """The run stops after this many epochs without a lower validation loss; None: it never stops early."""
         return None
 
     @property
     def keep(self) -> Literal["last", "best"]:
-        """Which weights are kept, those of the last epoch or those of lowest validation loss."""
+        """Which weights are kept: those of the last epoch, or those with the lowest validation loss."""
         return "last"
 
     @abstractmethod
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
-        """The learning rate of a step, the first being 0."""
+        """The learning rate of a step; steps count from 0."""
 
     @abstractmethod
     def read_data(self, source: DataSource, album: Album) -> Data:
-        """Reads the experiment's list in the data folder. Raises DataError."""
+        """The training data, read from this experiment's list in the data folder. Raises DataError."""
 
     @abstractmethod
     def recipe(self, data: Data, device: torch.device) -> "Recipe":
-        """The recipe before its first step, in every process alike. Raises TrainingError for unsuitable data."""
+        """The recipe before its first step, equal in every process. Raises TrainingError for unsuitable data."""
 
     def is_finished(self, history: list[Epoch]) -> bool:
-        """Whether a run of these epochs ends here: all are done, or patience is."""
+        """Whether a run with this history is complete: it has all its epochs, or its patience is exhausted."""
         stale = len(history) - best_epoch(history)
         patience = self.patience_epochs
         return len(history) >= self.epochs or (patience is not None and bool(history) and stale >= patience)
 
     def seed_for(self, purpose: str, epoch: int) -> int:
-        """A seed for each purpose and epoch, so that none depends on how many numbers another has drawn."""
+        """The seed for one purpose in one epoch of a run."""
         return self.seed * 1_000_003 + epoch * MAX_PURPOSES + PURPOSES.index(purpose)
 
     def generator(self, purpose: str, epoch: int = 0) -> torch.Generator:
-        """A new generator for that purpose in that epoch."""
+        """A new generator for one purpose in one epoch, so that no epoch depends on what others have drawn."""
         return torch.Generator().manual_seed(self.seed_for(purpose, epoch))
 
     def identity(self, data_sha256: str) -> dict[str, Any]:
-        """What must be equal for a run to be the same run, as plain JSON values."""
+        """The values that a resumed run must share with the saved one, as plain JSON values."""
         values = {
             **asdict(self),
             "data_sha256": data_sha256,
@@ -101,7 +102,7 @@ class Experiment(ABC, Generic[Data]):
         return plain
 
     def as_json(self) -> str:
-        """As a checkpoint's provenance has it; network and preprocessing stand elsewhere in the header."""
+        """The JSON for a checkpoint's provenance. The network and the preprocessing are elsewhere in the header."""
         return json.dumps({**asdict(self), "network": None, "preprocessing": None})
 
 
@@ -109,8 +110,8 @@ class Experiment(ABC, Generic[Data]):
 class Batch:
     """This process's share of a batch, on the CPU.
 
-    `images` are float32 (B, C, H, W), 0..1, not normalised yet; the recipe's loss knows what `labels` mean. Accuracy is
-    over the first `judged` of them. `weight` is the factor of the share's mean loss in the global batch.
+    `images` is float32 (B, C, H, W), 0..1, not normalised yet; the recipe defines `labels`. The accuracy covers only
+    the first `judged` labels. `weight` is the factor of the share's mean loss in the global batch.
     """
 
     images: Tensor
@@ -121,7 +122,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Validation:
-    """The figures of the validation pairs; `loss` is the one by which epochs are compared."""
+    """Metrics of the validation pairs. Epochs are compared by `loss`."""
 
     loss: float
     bce: float
@@ -132,7 +133,7 @@ class Validation:
 
     @classmethod
     def of(cls, scores: rates.Scores, same: rates.Labels) -> Self:
-        """Of similarities, compared by their cross-entropy. Raises TrainingError if that is not finite."""
+        """Metrics of similarities, with the cross-entropy as the loss. Raises TrainingError if it is not finite."""
         bce = rates.cross_entropy(scores, same)
         require_finite(bce)
         mse, right = rates.squared_error(scores, same), rates.accuracy(scores, same, 0.5).value
@@ -142,7 +143,7 @@ class Validation:
 class Recipe(ABC):
     """How an experiment learns from its data. The loop moves batches to the device, takes the steps, and saves.
 
-    `state` has every tensor that steps change; `network`, all of it or a part, is validated and kept.
+    `state` has every tensor that steps change. `network`, all or part of `state`, is validated and kept.
     """
 
     state: nn.Module
@@ -152,29 +153,32 @@ class Recipe(ABC):
 
     @abstractmethod
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """The batches of an epoch, the first being 1; the same ones each time."""
+        """The batches of an epoch, which counts from 1. Every call gives the same ones."""
 
     @abstractmethod
     def forward(self, images: Tensor) -> Tensor:
-        """Normalised images (B, C, H, W) -> what the loss is computed from; runs in the experiment's precision."""
+        """Normalised images (B, C, H, W) -> the input of `loss`. Runs in the experiment's precision."""
 
     @abstractmethod
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean loss, and how many judged labels were right; `batch.labels` are on the device."""
+        """The mean loss, and the number of judged labels predicted correctly. `batch.labels` is on the device."""
 
     def after_step(self, step: int) -> None:  # noqa: B027 (most recipes need nothing here)
-        """Called after every step, the first being 0."""
+        """Called after every step; steps count from 0."""
 
     @abstractmethod
     def validate(self) -> Validation:
-        """Scores the validation pairs with `network`. Raises TrainingError for figures that are not finite."""
+        """Scores the validation pairs with `network`. Raises TrainingError if a loss or score is not finite."""
 
     def finish(self) -> operating_points.FalseMatchRates:
-        """Fits what is left to fit of the kept network, whose weights are as a checkpoint stores them."""
+        """Fits and calibrates the kept network's head if its recipe does not train it.
+
+        The weights are rounded to a checkpoint's precision already.
+        """
         return (), None
 
 
 def require_finite(value: float, what: str = "the loss") -> None:
-    """Raises TrainingError for a value that is not."""
+    """Raises TrainingError if the value is not finite."""
     if not math.isfinite(value):
-        raise TrainingError(f"{what} became {value}; the last good epoch is kept, try a lower learning rate")
+        raise TrainingError(f"{what} became {value}; the last good epoch is kept; try a lower learning rate")

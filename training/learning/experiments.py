@@ -1,4 +1,4 @@
-"""The experiments, each one frozen value. A variant is another value, made with `dataclasses.replace`."""
+"""All experiments, as frozen values. Variants are made with `dataclasses.replace`."""
 
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -18,13 +18,13 @@ Run = TypeVar("Run", bound=Experiment[Any])
 PAPER = NetworkConfig(batch_norm=False, embedding_activation="sigmoid")
 NORMALISED = NetworkConfig(batch_norm=True, embedding_activation="relu")
 
-# The mean landmarks in the deep-funneled frame, of the first picture of each of peopleDevTrain's 4,038 people, and the
-# detector that found them: `python -m training template`.
+# The mean landmarks of the first picture of each of peopleDevTrain's 4,038 people, in the deep-funneled frame, and the
+# detector that found them. Computed by `python -m training template`.
 LFW_ALIGNMENT = Alignment(
     template=((0.4136, 0.4501), (0.5864, 0.4501), (0.5, 0.5495), (0.4267, 0.6274), (0.5733, 0.6274)),
     detector_sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
 )
-# The face alone, without the background that a photograph has around it: 150 of the frame's 250 pixels.
+# The face without the background: 150 of the frame's 250 pixels.
 ALIGNED = PreprocessingConfig(crop=0.6, draft_margin=10, alignment=LFW_ALIGNMENT)
 
 EXPERIMENT_1 = PairExperiment(name="experiment-1", network=PAPER)
@@ -40,13 +40,13 @@ EXPERIMENT_3 = replace(
 EXPERIMENT_4 = replace(
     EXPERIMENT_2, name="experiment-4", loss="mse", decay_every_epochs=5, patience_epochs=5, keep="best"
 )
-# The reference's winner.
+# The reference's best combination.
 GRID_WINNER = replace(EXPERIMENT_4, name="grid-winner", batch_pairs=64, patience_epochs=3)
-# What `python -m training grid` varies; half the time on a CPU that has the instructions.
+# What `python -m training grid` varies. bfloat16 halves the time on CPUs that support it.
 GRID_BASE = replace(EXPERIMENT_4, precision="bfloat16")
-# Ours, which it finds and tests under this name.
+# The best combination that the grid search found; it is tested under this name.
 GRID_BEST = replace(GRID_BASE, name="grid-best", batch_pairs=64, epochs=30, patience_epochs=7)
-# A narrow network for two epochs: whether an installation and a data set work, in a minute.
+# A narrow network for two epochs, to check an installation and a data set within a minute.
 SMOKE = replace(
     EXPERIMENT_2,
     name="smoke",
@@ -56,7 +56,7 @@ SMOKE = replace(
     learning_rate=1e-3,
 )
 
-# Eyes with brows, nose and mouth, as they lie in the mean of the deep-funneled pictures' middle 128 of 250 pixels.
+# Eyes with brows, nose and mouth, as located in the mean of the deep-funneled pictures' central 128 of 250 pixels.
 DEEP_FUNNELED_FACE = FaceParts(
     parts=(
         Part(x=0.5, y=0.36, half_width=0.29, half_height=0.08),
@@ -73,7 +73,7 @@ EXPERIMENT_5 = PeopleExperiment(
     augmentation=BatchAugmentation(colour=ColourChange()),
     face=DEEP_FUNNELED_FACE.seen_through(128 / 150),
 )
-# No outside data: the deep-funneled pictures as they are.
+# Without data from outside LFW: no detector, the deep-funneled pictures as published.
 EXPERIMENT_5_UNALIGNED = replace(
     EXPERIMENT_5,
     name="experiment-5-unaligned",
@@ -92,7 +92,7 @@ EXPERIMENT_5_GREY_UNALIGNED = replace(
     name="experiment-5-grey-unaligned",
     preprocessing=EXPERIMENT_5_UNALIGNED.preprocessing.model_copy(update={"colour": "grey"}),
 )
-# Half the arithmetic: the first version of Experiment 5.
+# The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
     name="experiment-5-one-view",
@@ -132,14 +132,14 @@ EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIME
 
 
 def find_experiment(name: str) -> Experiment[Any]:
-    """The experiment of that name. Raises TrainingError."""
+    """The experiment with that name. Raises TrainingError if there is none."""
     if name not in EXPERIMENTS:
-        raise TrainingError(f"there is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}")
+        raise TrainingError(f"unknown experiment {name!r}; use one of {', '.join(EXPERIMENTS)}")
     return EXPERIMENTS[name]
 
 
 def with_seed(experiment: Run, seed: int | None) -> Run:
-    """The experiment with another seed under another name, or as it is where that is its seed or None."""
+    """A copy with that seed and a name that says so; the experiment itself if the seed is None or unchanged."""
     if seed in (None, experiment.seed):
         return experiment
     return replace(experiment, seed=seed, name=f"{experiment.name}-seed{seed}")

@@ -1,8 +1,8 @@
-"""The grid search on Experiment 4's system, and how 81 results come from 9 runs.
+"""The grid search over Experiment 4's hyperparameters: 81 results from 9 runs.
 
-A cap on the epochs and a patience only cut a trajectory short. So each of the 9 combinations of batch and rate is
-trained once, under the longest cap and the longest patience, with its best weights kept; every other
-combination's result is read off the trajectory's metrics.
+The number of epochs and the patience only decide where a run stops. So each of the 9 combinations of batch and learning
+rate is trained once, with the most epochs and the longest patience (its trajectory), and the results of the other
+combinations are read off its metrics.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from training.learning.history import METRICS_FILE, Epoch, best_epoch, read_metr
 from training.pairs.pair_recipe import PairExperiment
 
 GRID_FOLDER = "grid"
-# Folder, in the grid's, for the run of the best point, which has this name too.
+# The name of the best combination's run, and of its folder inside the grid's.
 BEST_FOLDER = "grid-best"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The values to combine, by default the reference's, in variants of `base`."""
+    """The values to combine in variants of `base`; the defaults are the reference's."""
 
     base: PairExperiment
     epochs: tuple[int, ...] = (10, 20, 30)
@@ -29,7 +29,7 @@ class Grid:
     patience_epochs: tuple[int, ...] = (3, 5, 7)
 
     def trajectories(self) -> list[PairExperiment]:
-        """The runs that are trained: one for each batch and rate, as long as any combination needs."""
+        """The runs to train: one for each batch and learning rate, as long as any combination needs."""
         return [
             replace(
                 self.base,
@@ -44,7 +44,7 @@ class Grid:
         ]
 
     def points(self, trajectory: PairExperiment) -> list[PairExperiment]:
-        """The combinations that a trajectory answers for."""
+        """The combinations whose results a trajectory contains."""
         return [
             replace(
                 trajectory,
@@ -58,7 +58,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The result of one combination: when it stops, and the epoch whose weights it keeps."""
+    """The result of one combination: the epoch after which it stops, and the epoch whose weights it keeps."""
 
     experiment: PairExperiment
     stopped: int
@@ -66,7 +66,7 @@ class Point:
 
 
 def derive(experiment: PairExperiment, trajectory: Sequence[Epoch]) -> Point | None:
-    """What `experiment` would have given, read off a trajectory; None if that has not come so far yet."""
+    """The result of `experiment`, read off a trajectory; None if the trajectory is not long enough yet."""
     history: list[Epoch] = []
     for row in trajectory:
         if experiment.is_finished(history):
@@ -80,9 +80,9 @@ def derive(experiment: PairExperiment, trajectory: Sequence[Epoch]) -> Point | N
 def run_grid(
     grid: Grid, folder: Path, train: Callable[[PairExperiment, Path], object], only: Sequence[str] = ()
 ) -> None:
-    """Runs every trajectory, or `only` those of these names, in a folder of its own.
+    """Runs every trajectory, or those named by `only`, each in its own folder.
 
-    `train` starts a trajectory, goes on with it, or leaves it alone if it is finished.
+    `train` starts, resumes or (if finished) skips a trajectory.
     """
     for trajectory in grid.trajectories():
         if not only or trajectory.name in only:
@@ -90,7 +90,10 @@ def run_grid(
 
 
 def known_points(grid: Grid, folder: Path) -> list[Point]:
-    """All points that the trajectories in their folders answer for, finished or not. Raises TrainingError."""
+    """All points that the trajectories contain so far, finished or not.
+
+    Raises TrainingError if a metrics file cannot be read.
+    """
     points: list[Point | None] = []
     for trajectory in grid.trajectories():
         path = folder / trajectory.name / METRICS_FILE
@@ -100,5 +103,5 @@ def known_points(grid: Grid, folder: Path) -> list[Point]:
 
 
 def winner(points: Sequence[Point]) -> Point:
-    """The lowest validation loss; of equals, which share one trajectory's weights, the shortest run."""
+    """The point with the lowest validation loss. Ties share one trajectory's weights; the shortest run wins."""
     return min(points, key=lambda point: (point.best.validation_loss, point.stopped))

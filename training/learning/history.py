@@ -1,4 +1,4 @@
-"""The epochs of a run: the rows of its metrics file, and its learning curves as a PNG."""
+"""A run's history: its metrics file, with one row per epoch, and its learning curves as a PNG."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -16,9 +16,9 @@ CURVES_FILE = "curves.png"
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One row of the metrics file. Training figures are means over the epoch's batches, as they were trained.
+    """One row of the metrics file. Training metrics are means over the epoch's batches, measured while training.
 
-    Of a run that learns from people, `train_accuracy` is the classifier's, and validation figures are those of cosines
+    For runs that learn from people, `train_accuracy` is the classifier's, and validation metrics are those of cosines
     calibrated on the validation pairs themselves.
     """
 
@@ -37,14 +37,14 @@ class Epoch:
 
 
 def best_epoch(history: list[Epoch]) -> int:
-    """The first epoch of lowest validation loss; 0 before the first."""
+    """The first epoch with the lowest validation loss, counted from 1; 0 for an empty history."""
     return min(history, key=lambda row: row.validation_loss).epoch if history else 0
 
 
 def write_metrics(path: Path, history: list[Epoch]) -> None:
-    """A JSON object per epoch, one a line; the whole file is replaced, so that a resumed run leaves no double rows.
+    """Writes one line of JSON per epoch. Raises TrainingError if the file cannot be written.
 
-    Raises TrainingError if it cannot be written.
+    The whole file is replaced, so that a resumed run does not write rows twice.
     """
     try:
         with replacing(path) as partial:
@@ -54,7 +54,7 @@ def write_metrics(path: Path, history: list[Epoch]) -> None:
 
 
 def read_metrics(path: Path) -> list[Epoch]:
-    """The rows of a metrics file. Raises TrainingError."""
+    """The rows of a metrics file. Raises TrainingError if it cannot be read."""
     try:
         return [Epoch(**json.loads(line)) for line in path.read_text().splitlines()]
     except (OSError, TypeError, ValueError) as error:
@@ -62,11 +62,9 @@ def read_metrics(path: Path) -> list[Epoch]:
 
 
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
-    """Training against validation, two panels side by side; accuracy is at a similarity of 0.5.
-
-    A run that learns from people trains on another loss than it validates, so each has an axis of its own; its training
-    accuracy is a classifier's.
-    """
+    """Draws training and validation, with one panel for the loss and one for the accuracy at a similarity of 0.5."""
+    # A run that learns from people trains and validates with different losses, which need separate axes.
+    # Its training accuracy is a classifier's.
     learns_people = any(row.validation_area is not None for row in history)
     trained, validated = (
         ("training, contrastive and margin", "validation, cross-entropy")

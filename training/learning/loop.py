@@ -1,4 +1,4 @@
-"""One run by a recipe: epoch after epoch, saved after each, stopped early, resumed.
+"""The training loop of all recipes: it saves the run after each epoch, stops early, and resumes.
 
 B images in a batch, C channels, H W pixels
 """
@@ -26,7 +26,7 @@ STATE_FILE = "state.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A run at its end: the recipe's network has the weights of `epoch`; `code_version` is the code it began with."""
+    """A finished run. The recipe's network has the weights of `epoch`; `code_version` is the code it began with."""
 
     recipe: Recipe
     epoch: int
@@ -48,11 +48,11 @@ def train(
     resume: bool = False,
     code: str = __version__,
 ) -> Trained:
-    """Trains to the end; after every epoch the state is in `folder`.
+    """Trains to the end, and saves the state in `folder` after every epoch.
 
-    With `resume` it continues from that state and ends in the same weights as a run that was never interrupted; `code`
-    is the version of the code, which a new run remembers. Raises TrainingError if the loss stops being finite (the last
-    good state stays), if `folder` holds a run already, or if it cannot be written.
+    With `resume` the run continues from that state and ends with the same weights as an uninterrupted run. `code` is
+    the version of the code, which a new run records. Raises TrainingError if the loss is not finite (the last good
+    state is kept), if `folder` already holds a run, or if it cannot be written.
     """
     recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
     state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
@@ -70,7 +70,7 @@ def train(
 
 
 def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Epoch:
-    """Trains through the batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
+    """Trains on all batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
     torch.manual_seed(experiment.seed_for("dropout", number) + parallel.rank())
     recipe.state.train()
@@ -94,9 +94,9 @@ def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: 
 
 
 def take_step(experiment: Experiment[Any], recipe: Recipe, batch: Batch, device: torch.device) -> tuple[float, int]:
-    """One step; returns the mean loss and how many of the judged labels were answered right.
+    """Takes one step; returns the mean loss and the number of judged labels predicted correctly.
 
-    Raises TrainingError before a loss that is not finite reaches the weights.
+    Raises TrainingError if the loss is not finite, before it changes the weights.
     """
     recipe.optimizer.zero_grad(set_to_none=True)
     images = normalise(batch.images.to(device), experiment.preprocessing).contiguous(memory_format=torch.channels_last)
@@ -111,7 +111,9 @@ def take_step(experiment: Experiment[Any], recipe: Recipe, batch: Batch, device:
 
 
 def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Tensor:
-    """All steps of an epoch -> float64 (4,), sums of this process: losses, right answers, judged labels, images."""
+    """Takes all steps of an epoch -> this process's sums, float64 (4,): losses, correct predictions, judged labels,
+    images.
+    """
     sums, started = torch.zeros(4, dtype=torch.float64), time.perf_counter()
     count = recipe.batches_in_epoch
     title, hidden = f"epoch {number}/{experiment.epochs}", parallel.rank() > 0
@@ -131,7 +133,7 @@ def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: tor
 
 
 def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
-    """What the progress bar says after those seconds of an epoch, with `run_s` left of the run."""
+    """The text of the progress bar, `seconds` into an epoch and with `run_s` seconds of the run left."""
     loss, accuracy = (sums[:2] / sums[2]).tolist()
     rate = float(sums[3]) * parallel.world_size() / seconds
     return (
@@ -140,14 +142,17 @@ def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
 
 
 def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str) -> RunState:
-    """The state to continue from, or an empty one. Raises TrainingError now, not after an epoch, for a bad folder."""
+    """The state to continue from, or an empty one.
+
+    Writes the metrics, so that a folder that cannot be written is an error now and not after the first epoch.
+    """
     path, metrics = folder / STATE_FILE, folder / history.METRICS_FILE
     if path.exists() and not resume:
-        raise TrainingError(f"{folder} already holds a run; add --resume to go on with it, or choose another --out")
-    if not path.exists() and metrics.exists() and metrics.stat().st_size > 0:  # which is empty when a run begins
-        raise TrainingError(f"{folder} holds the figures of a run whose {STATE_FILE} is gone; choose another --out")
+        raise TrainingError(f"{folder} already holds a run; add --resume to continue it, or choose another --out")
+    if not path.exists() and metrics.exists() and metrics.stat().st_size > 0:  # empty metrics: a run just began
+        raise TrainingError(f"{folder} holds the metrics of a run, but no {STATE_FILE}; choose another --out")
     state = RunState.load(path, run) if path.exists() else RunState(code_version=code)
-    _publish(folder, name, state)  # an interruption may have come between a state and its metrics
+    _publish(folder, name, state)  # again, in case the run was interrupted between saving the state and its metrics
     return state
 
 

@@ -1,6 +1,6 @@
-"""The state of a run after an epoch, in one safetensors file: enough to go on as if nothing had happened.
+"""The state of a run after an epoch, in one safetensors file. A run resumed from it ends with the same weights.
 
-Random numbers need no state: every epoch seeds its generators from the run's seed and the epoch's number.
+Random generators are not saved: every epoch seeds its own from the run's seed and the epoch's number.
 """
 
 import json
@@ -23,10 +23,10 @@ METADATA_KEY = "facepair-run"
 
 @dataclass(kw_only=True)
 class RunState:
-    """What a run remembers: tensors by name, and the rows of its epochs.
+    """A run's state after an epoch: tensors by name, and the history.
 
-    `best` are the weights of lowest validation loss, where those are kept; `code_version` is the code that the run
-    began with.
+    `best` has the weights with the lowest validation loss, if the run keeps them. `code_version` is the code that the
+    run began with.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class RunState:
     history: list[Epoch] = field(default_factory=list)
 
     def add_epoch(self, row: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer, *, keep_best: bool) -> None:
-        """Takes over where an epoch ended; the best weights are copied, since the module goes on changing."""
+        """Records the end of an epoch. The best weights are copied, since further steps change the module in place."""
         self.history.append(row)
         self.weights = module.state_dict()
         self.optimizer = flatten_optimizer(optimizer)
@@ -44,13 +44,16 @@ class RunState:
             self.best = {name: tensor.clone() for name, tensor in self.weights.items()}
 
     def restore(self, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Sets both to where the last epoch ended; does nothing before the first."""
+        """Restores both as they were after the last epoch. Does nothing before the first."""
         if self.history:
             module.load_state_dict(self.weights)
             restore_optimizer(optimizer, self.optimizer)
 
     def save(self, path: Path, run: Mapping[str, Any]) -> None:
-        """Writes the state of the run of that identity, atomically: the file holds this epoch or the one before."""
+        """Writes the state atomically: the file always holds this epoch or the previous one.
+
+        `run` is the experiment's `identity`. Raises TrainingError if the file cannot be written.
+        """
         tensors = {
             f"{part}/{name}": tensor.contiguous()
             for part, group in (("weights", self.weights), ("optimizer", self.optimizer), ("best", self.best))
@@ -62,11 +65,11 @@ class RunState:
             with replacing(path) as partial:
                 save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
         except (OSError, SafetensorError) as error:
-            raise TrainingError(f"{path}: cannot be saved, the epoch before is kept: {error}") from error
+            raise TrainingError(f"{path}: cannot be saved; the previous epoch is kept: {error}") from error
 
     @classmethod
     def load(cls, path: Path, run: Mapping[str, Any]) -> Self:
-        """Reads the state of the run of that identity. Raises TrainingError if it is damaged or another run's."""
+        """Reads the state of the run with that identity. Raises TrainingError if it is damaged or another run's."""
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads(file.metadata()[METADATA_KEY])
@@ -81,13 +84,13 @@ class RunState:
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """An optimizer's moments as named tensors: `INDEX.NAME`."""
+    """The optimizer's state as tensors named `PARAMETER_INDEX.NAME`."""
     states: Mapping[int, Mapping[str, Tensor]] = optimizer.state_dict()["state"]
     return {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `flatten_optimizer`; the groups' settings stay as they are."""
+    """The inverse of `flatten_optimizer`; keeps the settings of the parameter groups."""
     states: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")
@@ -98,11 +101,9 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 def _require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     differing = [key for key in wanted if found.get(key) != wanted[key]]
     if differing == ["threads"]:
-        raise TrainingError(f"{path}: was begun with {found['threads']} threads; add --threads {found['threads']}")
+        raise TrainingError(f"{path}: the run began with {found['threads']} threads; add --threads {found['threads']}")
     if differing:
-        raise TrainingError(
-            f"{path}: is the state of another run ({', '.join(differing)} differ); choose another --out"
-        )
+        raise TrainingError(f"{path}: belongs to another run ({', '.join(differing)} differ); choose another --out")
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

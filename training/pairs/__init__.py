@@ -1,1 +1,1 @@
-"""The recipe that learns from pairs (Experiments 1 to 4)."""
+"""Learning from pairs (Experiments 1 to 4): the recipe and its augmentation."""

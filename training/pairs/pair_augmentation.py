@@ -1,7 +1,7 @@
-"""Random flips, rotations, brightness and contrast: drawn for every picture on its own, from a generator handed in.
+"""Random flips, rotations, brightness and contrast, drawn separately for every picture from a given generator.
 
-torchvision's v2 transforms draw one set of parameters for a whole batch, and from the global generator; so
-the parameters are drawn here, and only the operations are torchvision's.
+torchvision's v2 transforms draw one set of parameters for a whole batch, from the global generator. So the parameters
+are drawn here, and torchvision only applies them.
 
 B batch, H W pixels
 """
@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """How far a picture may be changed; the defaults are those of Experiments 2 to 4."""
+    """How far a picture may be changed. The defaults are those of Experiments 2 to 4."""
 
     flip_probability: float = 0.5
     rotation_deg: float = 15.0
@@ -26,7 +26,7 @@ class Augmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class Draw:
-    """The parameters of B pictures, each a tensor (B,): flip or not, angle, factors of brightness and contrast."""
+    """The parameters of B pictures, each a tensor (B,): whether to flip, angle, factors of brightness and contrast."""
 
     flip: Tensor
     angle_deg: Tensor
@@ -34,7 +34,7 @@ class Draw:
     contrast: Tensor
 
     def __getitem__(self, chosen: Tensor) -> "Draw":
-        """The parameters of the pictures `chosen`, int64."""
+        """The parameters of the pictures with the indices `chosen`, int64."""
         return Draw(
             flip=self.flip[chosen],
             angle_deg=self.angle_deg[chosen],
@@ -55,7 +55,7 @@ def draw(size: int, augmentation: Augmentation, generator: torch.Generator) -> D
 
 
 def augment(images: Tensor, parameters: Draw) -> Tensor:
-    """float32 (B, 1, H, W), 0..1 -> the same shape and range; corners that a rotation uncovers are black."""
+    """float32 (B, 1, H, W), 0..1 -> the same shape and range; rotations leave black corners."""
     rows = zip(
         images,
         parameters.flip.tolist(),

@@ -1,4 +1,4 @@
-"""The experiments that learn from pairs (Experiments 1 to 4), and their recipe: do two pictures show one person?
+"""Experiments 1 to 4 and their recipe: they learn from pairs whether two pictures show the same person.
 
 B pairs in a batch, H W pixels
 """
@@ -27,7 +27,7 @@ from training.scoring import score_pairs
 
 @dataclass(frozen=True, kw_only=True)
 class PairExperiment(Experiment[PairData]):
-    """One run that learns from pairs."""
+    """A run that learns from pairs."""
 
     name: str
     network: NetworkConfig
@@ -50,13 +50,16 @@ class PairExperiment(Experiment[PairData]):
     def __post_init__(self) -> None:
         positive = (self.epochs, self.batch_pairs, self.learning_rate, self.decay_every_epochs, self.patience_epochs)
         if any(value is not None and value <= 0 for value in positive):
-            raise TrainingError(f"{self.name}: epochs, batch, rates and patience must be positive")
+            raise TrainingError(
+                f"{self.name}: epochs, batch_pairs, learning_rate, decay_every_epochs and patience_epochs "
+                "must be positive"
+            )
         if not 0 < self.validation_fraction < 1:
             raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
         super().__post_init__()
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
-        """Constant, or multiplied by the factor every `decay_every_epochs`."""
+        """Constant, or multiplied by `decay_factor` every `decay_every_epochs`."""
         decays = step // steps_per_epoch // self.decay_every_epochs if self.decay_every_epochs else 0
         return self.learning_rate * self.decay_factor**decays
 
@@ -69,7 +72,7 @@ class PairExperiment(Experiment[PairData]):
 
 
 class PairRecipe(Recipe):
-    """Steps a Siamese network on augmented pairs, shared out among the processes there are."""
+    """Trains a Siamese network on augmented pairs; each batch is split between the processes."""
 
     network: SiameseNetwork
 
@@ -86,7 +89,7 @@ class PairRecipe(Recipe):
         self._module = parallel.wrap(self.network)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Every pair once, in a new order; the left pictures first, float32 (2B, 1, H, W), labels float32 (B,)."""
+        """Every pair once, in a new order: images float32 (2B, 1, H, W), all left ones first, labels float32 (B,)."""
         experiment, pixels = self.experiment, self.data.album.pixels
         order = torch.randperm(len(self.data.training), generator=experiment.generator("order", epoch))
         changes = experiment.generator("augment", epoch)

@@ -1,1 +1,1 @@
-"""The recipe that learns from people (Experiment 5)."""
+"""Learning from people (Experiment 5): the recipe, its batches, augmentation and losses."""

@@ -1,4 +1,4 @@
-"""Random changes of whole batches at once: each picture has parameters of its own, drawn from a generator handed in.
+"""Random changes of a whole batch at once, with separate parameters for each picture from a given generator.
 
 B batch, C channels, H W pixels
 """
@@ -17,7 +17,7 @@ BLUR_RADIUS = 3
 
 @dataclass(frozen=True, kw_only=True)
 class ColourChange:
-    """How far colours may be changed: each channel's brightness, as a logarithm, and how often they are taken away."""
+    """How far colours may be changed: the logarithm of each channel's factor, and how often a picture becomes grey."""
 
     tint: float = 0.12
     grey_probability: float = 0.15
@@ -25,7 +25,7 @@ class ColourChange:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchAugmentation:
-    """How far a picture may be changed; shifts and erased sides are shares of its side."""
+    """How far a picture may be changed. Shifts and the erased box's sides are shares of the picture's side."""
 
     flip_probability: float = 0.5
     rotation_deg: float = 10.0
@@ -43,7 +43,7 @@ class BatchAugmentation:
 
 @dataclass(frozen=True, kw_only=True)
 class ColourDraw:
-    """Of B coloured pictures the factor of each channel (B, 3), and which (B,) become grey."""
+    """The colour parameters of B pictures: each channel's factor (B, 3), and whether it becomes grey (B,)."""
 
     tint: Tensor
     greyed: Tensor
@@ -53,8 +53,8 @@ class ColourDraw:
 class BatchDraw:
     """The parameters of B pictures.
 
-    affine (B, 2, 3) as `affine_grid` takes it, gamma, contrast and blur_px (B,), the erased box (B, 4) as left, top,
-    right, bottom in shares of the side (of no size where nothing is erased), and the shade (B,) it is filled with.
+    affine (B, 2, 3) as for `affine_grid`; gamma, contrast and blur_px (B,); the erased box (B, 4) as left, top, right,
+    bottom in shares of the side (empty if nothing is erased), and the shade (B,) that fills it.
     """
 
     affine: Tensor
@@ -83,7 +83,7 @@ def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator
 
 
 def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
-    """float32 (B, C, H, W), 0..1 -> the same shape and range; what a shift uncovers repeats the border."""
+    """float32 (B, C, H, W), 0..1 -> the same shape and range; uncovered areas repeat the border."""
     grid = functional.affine_grid(parameters.affine, list(images.shape), align_corners=False)
     moved = functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
     lit = moved.clamp(0, 1) ** parameters.gamma[:, None, None, None]
@@ -95,24 +95,24 @@ def augment_batch(images: Tensor, parameters: BatchDraw) -> Tensor:
 
 
 def change_colours(images: Tensor, colour: ColourDraw) -> Tensor:
-    """(B, 3, H, W), 0..1 -> the same, tinted, then grey where that was drawn."""
+    """(B, 3, H, W), 0..1 -> the same shape, tinted, then grey for the pictures drawn."""
     tinted = (images * colour.tint[:, :, None, None]).clamp(0, 1)
     return torch.where(colour.greyed[:, None, None, None], luma(tinted), tinted)
 
 
 def blur(images: Tensor, deviation_px: Tensor) -> Tensor:
-    """(B, C, H, W) -> the same, each blurred by a Gaussian of its own deviation (B,); none where that is 0."""
+    """(B, C, H, W) -> the same shape, blurred by a Gaussian of each picture's deviation (B,); 0 leaves it unchanged."""
     offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / deviation_px.clamp_min(1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], dim=0)
-    rows = images.flatten(0, 1)[None]  # pictures as channels, so that each has its kernel
+    rows = images.flatten(0, 1)[None]  # pictures as channels, so that each has its own kernel
     padded = functional.pad(rows, (BLUR_RADIUS,) * 4, mode="replicate")
     across = functional.conv2d(padded, kernel[:, None, None, :], groups=len(kernel))
     return functional.conv2d(across, kernel[:, None, :, None], groups=len(kernel)).view_as(images)
 
 
 def erase(images: Tensor, box: Tensor, shade: Tensor) -> Tensor:
-    """(B, C, H, W) with the pixels whose centres lie in the box (B, 4) of one shade (B,)."""
+    """(B, C, H, W) -> the same shape, with the pixels whose centres lie in the box (B, 4) set to the shade (B,)."""
     height, width = images.shape[2:]
     x = (torch.arange(width, device=images.device) + 0.5) / width
     y = (torch.arange(height, device=images.device) + 0.5) / height
@@ -129,7 +129,7 @@ def _draw_colours(size: int, changes: ColourChange, generator: torch.Generator) 
 
 
 def _affine(changes: BatchAugmentation, flip: Tensor, either: Tensor) -> Tensor:
-    """(B,) and (6, B) in -1..1 -> (B, 2, 3), from the places of the result to those of the picture."""
+    """(B,) and (6, B) in -1..1 -> (B, 2, 3), which maps positions in the result to positions in the picture."""
     angle = either[0] * changes.rotation_deg * pi / 180
     zoom_x = torch.exp(either[1] * changes.scale) * torch.where(flip, -1.0, 1.0)
     zoom_y = torch.exp(either[2] * changes.scale)
@@ -141,7 +141,7 @@ def _affine(changes: BatchAugmentation, flip: Tensor, either: Tensor) -> Tensor:
 
 
 def _box(changes: BatchAugmentation, unit: Tensor) -> Tensor:
-    """(5, B) in 0..1 -> (B, 4): a box that lies inside the picture, of no size where nothing is erased."""
+    """(5, B) in 0..1 -> (B, 4): a box inside the picture, empty if nothing is erased."""
     low, high = changes.erase
     sides = (low + unit[:2] * (high - low)) * (unit[4] < changes.erase_probability)
     corner = unit[2:4] * (1 - sides)

@@ -1,7 +1,8 @@
-"""The pictures of a batch: of people with several pictures each, of virtual people, and of people with one, twice.
+"""Draws the people and pictures of an epoch's batches, and assembles the batches.
 
-Virtual people are made of two others: the eyes, the nose or the mouth of one are blended into the pictures of the
-other, after Hu et al., "Frankenstein: Learning Deep Face Representations using Small Data" (arXiv 1603.06470).
+A batch has people with several pictures each, virtual people made from these, and people with one picture, used twice.
+A virtual person has one person's pictures with another's eyes, nose or mouth blended into them, following Hu et al.,
+"Frankenstein: Learning Deep Face Representations using Small Data" (arXiv 1603.06470).
 
 B pictures in a batch, C channels, H W pixels, M people with n pictures each, S people with one, V virtual people
 """
@@ -20,7 +21,7 @@ MIN_DEVIATION = 1 / 255
 
 @dataclass(frozen=True, kw_only=True)
 class BatchSizes:
-    """How many people with several pictures are in a batch, with how many pictures each, and people with one."""
+    """Per batch: `people` with several pictures, `pictures` of each, and `singles`, people with only one picture."""
 
     people: int
     pictures: int
@@ -29,7 +30,7 @@ class BatchSizes:
 
 @dataclass(frozen=True, kw_only=True)
 class BatchPlan:
-    """One batch: `people` int64 (M,) and `pictures` int64 (M, n) of them, `singles` int64 (S,) of people with one."""
+    """One batch: `people` int64 (M,), their `pictures` int64 (M, n), and the `singles`' pictures int64 (S,)."""
 
     people: Tensor
     pictures: Tensor
@@ -39,10 +40,10 @@ class BatchPlan:
 def plan_epoch(
     several: Sequence[Tensor], single: Tensor, sizes: BatchSizes, batches: int, draws: torch.Generator
 ) -> Iterator[BatchPlan]:
-    """Yields that many batches.
+    """Yields the plans of `batches` batches.
 
-    `several` has each person's pictures, `single` the pictures of those who have only one. Nobody is in a batch twice,
-    and nobody returns before all but a batch's remainder had their turn.
+    `several` has each person's pictures, `single` the pictures of people with only one. A batch has no person twice,
+    and a person returns only after all others had a turn, except for a remainder smaller than a batch.
     """
     chosen = _rounds(len(several), sizes.people, batches, draws)
     alone = _rounds(len(single), sizes.singles, batches, draws)
@@ -52,7 +53,7 @@ def plan_epoch(
 
 
 def pick(pictures: Tensor, count: int, draws: torch.Generator) -> Tensor:
-    """(n,) -> (count,) of them in random order, none twice where there are enough, all equally often where not."""
+    """(n,) -> (count,) pictures in random order. Pictures repeat only if there are too few, and then evenly."""
     turns = -(-count // len(pictures))
     return torch.cat([pictures[torch.randperm(len(pictures), generator=draws)] for _ in range(turns)])[:count]
 
@@ -60,10 +61,10 @@ def pick(pictures: Tensor, count: int, draws: torch.Generator) -> Tensor:
 def assemble(
     data: PeopleData, plan: BatchPlan, masks: Tensor, virtual: int, swaps: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Pictures float32 (B, C, H, W), 0..1, and labels (B,): those of `plan.people`, the virtual ones, both copies of
-    the singles.
+    """Pictures float32 (B, C, H, W), 0..1, and labels int64 (B,): of `plan.people`, of virtual people, and of the
+    singles, twice.
 
-    The labels of `plan.people` are their numbers in `data.several`; everybody else has the next free number.
+    The labels of `plan.people` are their indices in `data.several`; the other people are numbered after them.
     """
     people, pictures = plan.pictures.shape
     known = to_unit(data.album.pixels[plan.pictures.flatten()])
@@ -76,7 +77,7 @@ def assemble(
 
 
 def _rounds(population: int, size: int, batches: int, draws: torch.Generator) -> Iterator[Tensor]:
-    """That many groups of `size` numbers below `population`, or of all of them where they are fewer."""
+    """Yields `batches` groups of `size` indices below `population`, or of all indices if there are fewer."""
     size = min(size, population)
     in_a_round = population // size if size else batches
     for number in range(batches):
@@ -88,7 +89,7 @@ def _rounds(population: int, size: int, batches: int, draws: torch.Generator) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Where a part of the face lies, in shares of the picture's side: the centre and half the width and height."""
+    """A part of the face: its centre and half its width and height, as shares of the picture's side."""
 
     x: float
     y: float
@@ -98,13 +99,13 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class FaceParts:
-    """The parts that are swapped, and over which share of the side their masks fall off."""
+    """The parts to swap. `feather` is the standard deviation of their masks' soft edges, as a share of the side."""
 
     parts: tuple[Part, ...]
     feather: float = 0.04
 
     def seen_through(self, share: float) -> "FaceParts":
-        """The same face where a picture shows a square with `1 / share` of the side, around the same centre."""
+        """The same parts in a picture that shows a square `1 / share` times as wide around the same centre."""
         parts = tuple(
             Part(
                 x=0.5 + (part.x - 0.5) * share,
@@ -118,7 +119,7 @@ class FaceParts:
 
 
 def masks_of(face: FaceParts, side_px: int) -> Tensor:
-    """float32 (parts, H, W), 0..1: 1 in the part's box, falling off like a Gaussian around it."""
+    """float32 (parts, H, W), 0..1: 1 inside a part's box, with Gaussian edges outside."""
     centres = (torch.arange(side_px) + 0.5) / side_px
     x = torch.tensor([part.x for part in face.parts])[:, None]
     y = torch.tensor([part.y for part in face.parts])[:, None]
@@ -129,10 +130,10 @@ def masks_of(face: FaceParts, side_px: int) -> Tensor:
 
 
 def swap_parts(faces: Tensor, masks: Tensor, virtual: int, draws: torch.Generator) -> Tensor:
-    """(M, n, C, H, W) float32, 0..1 -> (V, n, C, H, W): `virtual` people, or half as many as there are people.
+    """(M, n, C, H, W) float32, 0..1 -> (V, n, C, H, W): `virtual` people, but at most half as many as there are people.
 
-    Each has the pictures of one person with at least one part of another; a person is in at most one virtual person,
-    and all pictures of a virtual person have the same parts of the same two.
+    Each virtual person has one person's pictures with one or more parts of another, the same in all its pictures. A
+    person contributes to at most one virtual person.
     """
     count = min(virtual, len(faces) // 2)
     if count == 0:
@@ -146,7 +147,7 @@ def swap_parts(faces: Tensor, masks: Tensor, virtual: int, draws: torch.Generato
 
 
 def match_tone(images: Tensor, models: Tensor) -> Tensor:
-    """(..., H, W) twice -> the images with the mean and the deviation of their models, within 0..1."""
+    """(..., H, W) twice -> `images` with the mean and standard deviation of `models`, clamped to 0..1."""
     deviation, mean = torch.std_mean(images, dim=(-2, -1), keepdim=True)
     wanted_deviation, wanted_mean = torch.std_mean(models, dim=(-2, -1), keepdim=True)
     ratio = wanted_deviation / deviation.clamp_min(MIN_DEVIATION)

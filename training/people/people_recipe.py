@@ -1,6 +1,6 @@
-"""The experiments that learn from people (Experiment 5), and their recipe: which pictures show the same person?
+"""Experiment 5 and its recipe, which learns from people's pictures which of them show the same person.
 
-B pictures in a batch, C channels, H W pixels, D embedding, V views, K people that the classifiers know
+B pictures in a batch, C channels, H W pixels, D embedding, R regions, K people that the classifiers know
 """
 
 from collections.abc import Iterator
@@ -30,9 +30,10 @@ from training.statistics import calibration, operating_points, rates
 
 
 def supervised_contrastive(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
-    """(B, D) float32 of unit length, (B,) int64 -> the mean loss; Khosla et al. 2020, the sum outside the logarithm.
+    """(B, D) float32 of unit length, (B,) int64 -> the mean loss.
 
-    Every picture is drawn to all others of its person and away from the rest; a picture that is alone has no say.
+    Khosla et al. 2020, with the sum outside the logarithm: each picture is pulled towards the others of its person and
+    pushed away from the rest. A person's only picture has no loss of its own.
     """
     alone = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     logits = (embeddings @ embeddings.T / temperature).masked_fill(alone, -torch.inf)
@@ -44,7 +45,7 @@ def supervised_contrastive(embeddings: Tensor, labels: Tensor, temperature: floa
 
 
 class Classifier(nn.Module):
-    """A direction for each of K people, for CosFace; training only."""
+    """A direction for each of K people, for CosFace. Used in training only."""
 
     def __init__(self, people: int, dimension: int) -> None:
         super().__init__()
@@ -56,18 +57,21 @@ class Classifier(nn.Module):
 
 
 def large_margin_cosine(cosines: Tensor, labels: Tensor, scale: float, margin: float) -> Tensor:
-    """(B, K) cosines, (B,) int64 -> the mean loss of CosFace (Wang et al. 2018): the right cosine less a margin."""
+    """(B, K) cosines, (B,) int64 -> the mean loss of CosFace (Wang et al. 2018).
+
+    Cross-entropy of the scaled cosines, with `margin` subtracted from the correct person's.
+    """
     margins = margin * functional.one_hot(labels, cosines.shape[1])
     return functional.cross_entropy(scale * (cosines - margins), labels)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleExperiment(Experiment[PeopleData]):
-    """One run that learns from people.
+    """A run that learns from people.
 
-    A batch has `people` with several pictures, `pictures` of each, two views of one picture of each of `singles`
-    other people, and `virtual` people made of two others. `average` is how much of the moving average of the weights
-    stays at a step; it is the average that is validated and kept.
+    A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
+    picture of each of `singles` people, augmented twice. `average` is the decay of the weights' moving average, which
+    is what is validated and kept.
     """
 
     name: str
@@ -94,19 +98,22 @@ class PeopleExperiment(Experiment[PeopleData]):
 
     def __post_init__(self) -> None:
         if min(self.people, self.pictures, self.epochs, self.learning_rate, self.temperature) <= 0:
-            raise TrainingError(f"{self.name}: people, pictures, epochs, rate and temperature must be positive")
+            raise TrainingError(
+                f"{self.name}: people, pictures, epochs, learning_rate and temperature must be positive"
+            )
         if self.singles < 0 or self.virtual < 0:
-            raise TrainingError(f"{self.name}: a batch cannot have fewer than no singles or virtual people")
+            raise TrainingError(f"{self.name}: singles and virtual must not be negative")
         if not (0 < self.held_out.fraction < 1 and 0 < self.rising < 1 and 0 <= self.average < 1):
-            raise TrainingError(f"{self.name}: the share held out, the rise and the average must lie between 0 and 1")
+            raise TrainingError(f"{self.name}: held_out.fraction, rising and average must lie between 0 and 1")
         if self.augmentation.colour and self.network.input_channels == 1:
-            raise TrainingError(f"{self.name}: grey pictures have no colours to change")
+            raise TrainingError(f"{self.name}: grey pictures cannot have colour augmentation; leave it out")
         super().__post_init__()
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """One cycle over the run (Smith and Topin 2017).
 
-        It rises from a 25th to the peak over the share `rising` of the run and falls to next to nothing, as cosines.
+        The rate rises from 1/25 of the peak to the peak during the share `rising` of the run, then falls to 1/250,000
+        of it, both as half a cosine wave.
         """
         steps = self.epochs * steps_per_epoch
         rise = self.rising * steps - 1
@@ -122,7 +129,7 @@ class PeopleExperiment(Experiment[PeopleData]):
 
 
 class PeopleModel(nn.Module):
-    """All tensors that a run changes: the network, the moving average of its weights, a classifier a view."""
+    """All tensors that a run changes: the network, the moving average of its weights, and a classifier per region."""
 
     def __init__(self, network: ResidualNetwork, classifiers: list[Classifier]) -> None:
         super().__init__()
@@ -132,26 +139,29 @@ class PeopleModel(nn.Module):
 
 
 class PeopleRecipe(Recipe):
-    """Steps a residual network and its classifiers in one process, and keeps the moving average of its weights."""
+    """Trains a residual network and its classifiers in one process, and keeps the moving average of its weights."""
 
     state: PeopleModel
     network: ResidualNetwork
 
     def __init__(self, experiment: PeopleExperiment, data: PeopleData, device: torch.device) -> None:
         if parallel.world_size() > 1:
-            raise TrainingError(f"{experiment.name}: trains in one process; start it without torchrun")
+            raise TrainingError(f"{experiment.name}: does not support several processes; start it without torchrun")
         if len(data.several) < 2:
-            raise TrainingError(f"{experiment.name}: takes two people with several pictures to train on, or more")
+            raise TrainingError(
+                f"{experiment.name}: training needs at least 2 people with several pictures; "
+                f"there are {len(data.several)}"
+            )
         self.experiment, self.data = experiment, data
         self.state = _new_model(experiment, len(data.several)).to(device).to(memory_format=torch.channels_last)
         self.network = self.state.average
         learned = [parameter for parameter in self.state.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
-        # so that the pictures of people with several are as many as all that are trained on
+        # An epoch draws as many pictures of people with several as there are training pictures in all.
         self.batches_in_epoch = max(1, round(data.pictures / (experiment.people * experiment.pictures)))
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Labels int64 (B,), a number for each person; the classifiers know the first `judged`."""
+        """Labels int64 (B,), the number of each picture's person. The classifiers know the first `judged` pictures'."""
         run, data = self.experiment, self.data
         sizes = people_batches.BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
         draws, changes, swaps = (run.generator(purpose, epoch) for purpose in ("people", "augment", "swap"))
@@ -167,23 +177,29 @@ class PeopleRecipe(Recipe):
         return self.state.network.embed(images)
 
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The mean over views of contrastive and classifier loss; classifiers answer together, without the margin."""
+        """The contrastive plus the weighted classifier loss, averaged over the regions.
+
+        A prediction is correct if the person's cosine, summed over the regions and without the margin, is the highest.
+        """
         run, known = self.experiment, batch.labels[: batch.judged]
-        per_view, sums = [], torch.zeros((), device=outputs.device)
-        views = split_views(outputs, len(run.network.views))
-        for view, classifier in zip(views, self.state.classifiers, strict=True):
-            cosines = classifier(view[: batch.judged])
+        per_region, sums = [], torch.zeros((), device=outputs.device)
+        regions = split_regions(outputs, len(run.network.views))
+        for region, classifier in zip(regions, self.state.classifiers, strict=True):
+            cosines = classifier(region[: batch.judged])
             margin = large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
-            contrast = supervised_contrastive(view, batch.labels, run.temperature)
-            per_view.append(contrast + run.classifier_weight * margin)
+            contrast = supervised_contrastive(region, batch.labels, run.temperature)
+            per_region.append(contrast + run.classifier_weight * margin)
             sums = sums + cosines.detach()
-        return torch.stack(per_view).mean(), (sums.argmax(1) == known).sum()
+        return torch.stack(per_region).mean(), (sums.argmax(1) == known).sum()
 
     def after_step(self, step: int) -> None:
         update_average(self.state.average, self.state.network, self.experiment.average, step)
 
     def validate(self) -> Validation:
-        """By cosines, calibrated on the validation pairs themselves."""
+        """Metrics of the head's raw scores (cosines until it is fitted), calibrated on the validation pairs themselves.
+
+        Raises TrainingError if they are not finite.
+        """
         config, data = self.experiment.preprocessing, self.data
         raw, same = scoring.raw_scores(self.network, config, data.album, data.validation)
         require_finite(float(raw.sum()), "the sum of the validation pairs' scores")
@@ -193,23 +209,23 @@ class PeopleRecipe(Recipe):
         return replace(Validation.of(scores, same), best_accuracy=best, area=rates.area_under_roc(scores, same))
 
     def finish(self) -> operating_points.FalseMatchRates:
-        """Fits the head on the people trained on, and measures false match rates on the people held out."""
+        """Fits the head on the training people, and measures false match rates on the held-out people."""
         head.fit_head(self.network, self.experiment.preprocessing, self.data)
         return head.held_out_rates(self.network, self.experiment.preprocessing, self.data)
 
 
-def split_views(embeddings: Tensor, views: int) -> list[Tensor]:
-    """(B, D) -> for each view (B, D / V) of unit length: each has losses of its own, so that towers err differently."""
-    return [functional.normalize(part) for part in embeddings.chunk(views, dim=1)]
+def split_regions(embeddings: Tensor, count: int) -> list[Tensor]:
+    """(B, D) -> for each region (B, D / R) of unit length. Separate losses make the towers' errors differ."""
+    return [functional.normalize(part) for part in embeddings.chunk(count, dim=1)]
 
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Moves the exponential moving average towards the network, in place; step counts from 0.
+    """Moves the exponential moving average towards the network, in place; `step` counts from 0.
 
-    Early steps move it further, so that the first weights, which mean nothing, do not stay. The statistics of batch
-    normalisation are averaged alike; counters are copied.
+    The statistics of batch normalisation are averaged too; counters are copied.
     """
+    # Early steps move the average further, so that the random first weights are forgotten.
     stays = min(decay, (1 + step) / (10 + step))
     current = network.state_dict()
     for name, tensor in average.state_dict().items():
@@ -220,7 +236,7 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 
 
 def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
-    """A network, its average and a classifier a view, with the experiment's first weights."""
+    """The network, its average and a classifier per region, with the experiment's initial weights."""
     draws = experiment.generator("initialise")
     network = ResidualNetwork(experiment.network)
     initialise(network, draws)

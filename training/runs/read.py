@@ -42,7 +42,7 @@ class Run:
     stored: Summary | None = None
 
     def metric(self, name: str, split: str = "test") -> Metric:
-        """The metric of that name. Raises DataError."""
+        """The metric with that name and split. Raises DataError if there is none."""
         return self._find(self.header.metrics, name, split)
 
     def over_people(self, name: str) -> Metric:

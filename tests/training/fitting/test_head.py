@@ -1,4 +1,4 @@
-"""A head is fitted only where there is something to fit."""
+"""Fitting a head is refused if the network is no better than chance."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,9 +16,7 @@ from training.fitting.head import fit_head
 
 
 @pytest.mark.parametrize("better", [True, False])
-def test_a_network_that_tells_people_worse_than_chance_is_an_error(
-    monkeypatch: pytest.MonkeyPatch, better: bool
-) -> None:
+def test_network_worse_than_chance_is_refused(monkeypatch: pytest.MonkeyPatch, better: bool) -> None:
     network = ResidualNetwork(
         ResidualConfig(side_px=32, view_px=16, channels=(4, 4, 6, 8), dimension=16, head="cosine")
     )

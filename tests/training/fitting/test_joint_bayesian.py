@@ -1,4 +1,4 @@
-"""The closed form, against the Gaussians that it comes from."""
+"""The closed form of the Joint Bayesian model, compared with the Gaussians that it is derived from."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def log_ratio(found: Scatter, x: Tensor, y: Tensor) -> float:
     return density(found.between) - density(apart)
 
 
-def test_the_head_gives_the_log_likelihood_ratio_less_a_constant() -> None:
+def test_head_computes_the_log_likelihood_ratio_up_to_a_constant() -> None:
     head = JointBayesianHead(DIMENSION)
     fit_joint_bayesian(head, known())
     left, right = torch.randn(2, 20, DIMENSION, generator=draws(4))
@@ -60,7 +60,7 @@ def test_the_head_gives_the_log_likelihood_ratio_less_a_constant() -> None:
     assert constant == pytest.approx(same, abs=1e-3)
 
 
-def test_it_equals_the_matrices_of_the_paper() -> None:
+def test_head_equals_the_matrices_of_the_paper() -> None:
     """Chen et al. 2012, equations 5 to 7: A and G from the inverse of the joint covariance."""
     found, head = known(), JointBayesianHead(DIMENSION)
     fit_joint_bayesian(head, found)
@@ -74,13 +74,13 @@ def test_it_equals_the_matrices_of_the_paper() -> None:
     assert torch.allclose(projection @ torch.diag(head.cross.double()) @ projection.T, -g, atol=1e-3)
 
 
-def test_columns_have_unit_length() -> None:
+def test_projection_columns_have_unit_length() -> None:
     head = JointBayesianHead(DIMENSION)
     fit_joint_bayesian(head, known())
     assert torch.allclose(head.projection.norm(dim=0), torch.ones(DIMENSION), atol=1e-6)
 
 
-def test_half_precision_does_no_harm() -> None:
+def test_half_precision_hardly_changes_scores() -> None:
     head, rounded = JointBayesianHead(DIMENSION), JointBayesianHead(DIMENSION)
     fit_joint_bayesian(head, known())
     fit_joint_bayesian(rounded, known())
@@ -90,21 +90,21 @@ def test_half_precision_does_no_harm() -> None:
     assert float((rounded.score(left, right) - scores).abs().max()) < 0.01 * float(scores.std())
 
 
-def test_both_covariances_become_diagonal() -> None:
+def test_diagonalise_makes_both_covariances_diagonal() -> None:
     projection, variances = diagonalise(known())
     identity = torch.eye(DIMENSION, dtype=torch.float64)
     assert torch.allclose(projection.T @ known().within @ projection, identity, atol=1e-9)
     assert torch.allclose(projection.T @ known().between @ projection, torch.diag(variances), atol=1e-9)
 
 
-def test_estimates_come_near_what_the_embeddings_were_drawn_from() -> None:
+def test_scatter_estimates_the_known_model() -> None:
     found = scatter(*sample(4000, 4), shrinkage=0)
     assert torch.allclose(found.mean, known().mean, atol=0.05)
     assert torch.allclose(found.within, known().within, atol=0.01)
     assert torch.allclose(found.between, known().between, atol=0.05)
 
 
-def test_the_scatter_equals_a_slow_loop() -> None:
+def test_scatter_equals_a_slow_loop() -> None:
     values, labels = sample(6, 3)
     found = scatter(values, labels, shrinkage=0.25)
     groups = [values[labels == person] for person in range(6)]
@@ -122,7 +122,7 @@ def test_the_scatter_equals_a_slow_loop() -> None:
     assert torch.allclose(found.within, shrunk)
 
 
-def test_directions_in_which_people_do_not_differ_say_nothing() -> None:
+def test_directions_without_differences_have_no_weight() -> None:
     head, flat = JointBayesianHead(DIMENSION), known().between.clone()
     flat[0], flat[:, 0] = 0, 0
     flat[0, 0] = -0.1

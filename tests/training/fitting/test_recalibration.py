@@ -1,4 +1,4 @@
-"""New thresholds for the same network, from pictures of one's own: `python -m training calibrate`."""
+"""`python -m training calibrate`: new thresholds for the same network, from the user's own pictures."""
 
 from pathlib import Path
 from typing import Literal
@@ -73,7 +73,7 @@ def write_list(path: Path, people: Literal["one", "two", "both"]) -> None:
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_stored_embeddings_stay_valid(folder: Path, tmp_path: Path, kind: str) -> None:
+def test_calibration_keeps_stored_embeddings_valid(folder: Path, tmp_path: Path, kind: str) -> None:
     old = save_one(tmp_path / "old.safetensors", kind)
     assert main(arguments(folder, tmp_path)) == 0
     new = load(tmp_path / "new.safetensors")
@@ -84,7 +84,7 @@ def test_stored_embeddings_stay_valid(folder: Path, tmp_path: Path, kind: str) -
     assert new.header.canary_similarity == pytest.approx(old.header.canary_similarity, abs=1e-6)
 
 
-def test_it_asks_for_the_pictures_and_says_how_many_people_there_were(
+def test_command_needs_pictures_and_prints_the_number_of_people(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_one(tmp_path / "old.safetensors", "siamese")
@@ -96,7 +96,7 @@ def test_it_asks_for_the_pictures_and_says_how_many_people_there_were(
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
-def test_threshold_and_rates_are_of_the_people_of_the_folder(folder: Path, tmp_path: Path, kind: str) -> None:
+def test_threshold_and_rates_are_measured_on_the_folder(folder: Path, tmp_path: Path, kind: str) -> None:
     save_one(tmp_path / "old.safetensors", kind)
     assert main(arguments(folder, tmp_path)) == 0
     header = load(tmp_path / "new.safetensors").header
@@ -110,7 +110,7 @@ def test_threshold_and_rates_are_of_the_people_of_the_folder(folder: Path, tmp_p
     assert header.threshold.split == header.operating_points[0].split == f"calibration, pictures {album.sha256[:12]}"
 
 
-def test_the_threshold_is_the_best_of_a_list_and_figures_of_the_old_one_are_gone(folder: Path, tmp_path: Path) -> None:
+def test_list_gives_its_best_threshold_and_drops_old_metrics(folder: Path, tmp_path: Path) -> None:
     save_one(tmp_path / "old.safetensors", "siamese")
     write_list(folder / "both.txt", "both")
     assert main(arguments(folder, tmp_path, "--pairs", "both.txt")) == 0
@@ -129,8 +129,8 @@ def test_the_threshold_is_the_best_of_a_list_and_figures_of_the_old_one_are_gone
 
 
 @pytest.mark.parametrize("genuine", [40, 400])
-def test_a_network_of_calibrated_similarities_decides_at_even_odds(genuine: int) -> None:
-    """Logits of 2 and -1 on the average with a deviation of 1 are as likely of either kind at 0.5, whoever is more."""
+def test_calibrated_network_decides_at_even_odds(genuine: int) -> None:
+    """Logits with means 2 and -1 and deviation 1 are equally likely at 0.5, however many there are of each kind."""
     draws = np.random.default_rng(1)
     logits = np.concatenate([draws.normal(2, 1, genuine), draws.normal(-1, 1, 400)])
     same = np.arange(len(logits)) < genuine
@@ -142,8 +142,8 @@ def test_a_network_of_calibrated_similarities_decides_at_even_odds(genuine: int)
     assert turned.method == "highest accuracy"
 
 
-def test_even_odds_lie_no_higher_than_what_identical_pictures_score() -> None:
-    """Logits around 5 and 2 are as likely of either kind at 3.5; two identical pictures have one of 1."""
+def test_even_odds_are_at_most_the_similarity_of_identical_pictures() -> None:
+    """Logits around 5 and 2 are equally likely at 3.5; two identical pictures have a logit of 1."""
     logits = np.array([4.0, 5, 6, 1, 2, 3] * 5)
     network = ResidualNetwork(SMALL_COSINE)
     found = fit_even_odds(network, 1 / (1 + np.exp(-logits)), logits > 3.5)
@@ -151,7 +151,7 @@ def test_even_odds_lie_no_higher_than_what_identical_pictures_score() -> None:
     assert found.value == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
 
 
-def test_even_odds_of_similarities_that_are_sure_or_say_next_to_nothing_are_a_similarity() -> None:
+def test_even_odds_of_extreme_or_uninformative_similarities_are_valid() -> None:
     network = ResidualNetwork(SMALL_COSINE)
     sure = np.repeat([0.0, 1.0], 10)
     assert fit_even_odds(network, sure, sure > 0.5).value == pytest.approx(0.5, abs=1e-4)
@@ -161,8 +161,8 @@ def test_even_odds_of_similarities_that_are_sure_or_say_next_to_nothing_are_a_si
     assert nothing.value == pytest.approx(0.5, abs=1e-4)
 
 
-def test_few_genuine_pairs_do_not_move_the_even_odds() -> None:
-    """Logits around 1 and -1 with a deviation of 1 are as likely of either kind at 0; softened labels pull nowhere."""
+def test_even_odds_do_not_depend_on_the_balance_of_pairs() -> None:
+    """Logits around 1 and -1 with deviation 1 are equally likely at 0, even with Platt's softened labels."""
     network = ResidualNetwork(ResidualConfig(head="joint-bayesian"))
     found = []
     for seed in range(40):
@@ -172,7 +172,7 @@ def test_few_genuine_pairs_do_not_move_the_even_odds() -> None:
     assert np.mean(found) == pytest.approx(0.5, abs=0.03)
 
 
-def test_pictures_without_a_face_are_named_and_the_largest_face_is_taken(
+def test_faceless_pictures_are_listed_and_the_face_choice_counts(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = draw_faces(tmp_path / "data")
@@ -191,7 +191,7 @@ def test_pictures_without_a_face_are_named_and_the_largest_face_is_taken(
     assert load(tmp_path / "new.safetensors").header.threshold.split.endswith(nearest.sha256[:12])
 
 
-def test_calibrated_again_nothing_of_the_first_time_is_left(folder: Path, tmp_path: Path) -> None:
+def test_second_calibration_replaces_the_first(folder: Path, tmp_path: Path) -> None:
     save_one(tmp_path / "old.safetensors", "siamese")
     write_list(folder / "both.txt", "both")
     assert main(arguments(folder, tmp_path, "--pairs", "both.txt")) == 0
@@ -209,12 +209,12 @@ def test_pairs_of_one_kind_are_refused(
     write_list(folder / "kind.txt", people)
     assert main(arguments(folder, tmp_path, "--pairs", "kind.txt")) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line == f"error: to calibrate takes 20 pairs of one person and 20 of two, or more; there are {there}"
+    assert line == f"error: calibration needs at least 20 genuine and 20 impostor pairs; there are {there}"
     assert not (tmp_path / "new.safetensors").exists()
 
 
 @pytest.mark.parametrize(("of", "pairs"), [("Person_0", None), ("Person_0", "both.txt"), ("Person_2", None)])
-def test_a_picture_that_is_there_twice_is_refused(
+def test_identical_pictures_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], of: str, pairs: str | None
 ) -> None:
     folder = draw_faces(tmp_path / "data")
@@ -225,7 +225,7 @@ def test_a_picture_that_is_there_twice_is_refused(
     save_one(tmp_path / "old.safetensors", "siamese")
     assert main(arguments(folder, tmp_path, *(["--pairs", pairs] if pairs else []))) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("error: keep one of each, since they are the same picture: ")
+    assert line.startswith("error: some pictures are identical; keep one of each: ")
     assert f"{of}/{of}_0002" in line
     assert "Person_2/Person_2_0001" in line
 
@@ -233,10 +233,10 @@ def test_a_picture_that_is_there_twice_is_refused(
 def test_too_few_pairs_are_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save_one(tmp_path / "old.safetensors", "siamese")
     assert main(arguments(folder, tmp_path, "--pairs", "test.txt")) == 1
-    assert capsys.readouterr().err.splitlines()[-1].endswith("or more; there are 2 and 2")
+    assert capsys.readouterr().err.splitlines()[-1].endswith("20 genuine and 20 impostor pairs; there are 2 and 2")
 
 
-def test_the_checkpoint_itself_is_not_overwritten(
+def test_calibration_does_not_overwrite_its_checkpoint(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     save_one(tmp_path / "old.safetensors", "siamese")
@@ -250,7 +250,7 @@ def test_the_checkpoint_itself_is_not_overwritten(
     assert capsys.readouterr().err.endswith("none.safetensors: the file does not exist\n")
 
 
-def test_of_many_people_some_are_drawn() -> None:
+def test_people_are_sampled_from_large_folders() -> None:
     crowd = {f"Person_{i:03d}": torch.arange(3) for i in range(200)}
     chosen = some_people(crowd, 100)
     assert len(chosen) == 33

@@ -1,4 +1,4 @@
-"""The experiments hold what was decided, and refuse what makes no sense."""
+"""The experiments have the documented values and refuse invalid ones."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ WIDTHS = {"side_px": 105, "channels": (64, 128, 128, 256), "dimension": 4096}
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_an_experiment_is_as_decided(name: str) -> None:
+def test_experiment_has_the_documented_values(name: str) -> None:
     experiment = find_experiment(name)
     assert experiment.name == name
     assert asdict(experiment) == {**asdict(experiment), **DECIDED[name]}
@@ -49,23 +49,23 @@ def test_an_experiment_is_as_decided(name: str) -> None:
     assert experiment.preprocessing == PreprocessingConfig(side_px=105, mean=0.5, std=0.5)
 
 
-def test_all_share_one_split() -> None:
+def test_experiments_share_one_split() -> None:
     experiments = [PAIR_EXPERIMENTS[name] for name in FULL]
     assert len({(experiment.split_seed, experiment.validation_fraction) for experiment in experiments}) == 1
 
 
-def test_the_names_are_those_of_the_table() -> None:
+def test_experiments_are_found_by_name() -> None:
     from_people = {
         f"experiment-5{kind}" for kind in ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view")
     }
     assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
-    with pytest.raises(TrainingError, match="there is no experiment 'experiment-0'; there are experiment-1, "):
+    with pytest.raises(TrainingError, match="unknown experiment 'experiment-0'; use one of experiment-1, "):
         find_experiment("experiment-0")
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_an_experiment_cannot_be_changed(name: str) -> None:
+def test_experiment_is_immutable(name: str) -> None:
     with pytest.raises(FrozenInstanceError):
         find_experiment(name).epochs = 1
     with pytest.raises(FrozenInstanceError):
@@ -86,7 +86,7 @@ def test_an_experiment_cannot_be_changed(name: str) -> None:
         {"network": NetworkConfig(batch_norm=True, embedding_activation="relu", side_px=97)},
     ],
 )
-def test_an_experiment_checks_itself(wrong: dict[str, Any]) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=r"^experiment-2: "):
         replace(find_experiment("experiment-2"), **wrong)
 
@@ -105,7 +105,7 @@ def steps(experiment: PairExperiment) -> list[float]:
 
 
 @pytest.mark.parametrize("name", FULL)
-def test_the_learning_rate_equals_step_lr(name: str) -> None:
+def test_learning_rate_equals_step_lr(name: str) -> None:
     experiment = PAIR_EXPERIMENTS[name]
     rates = [experiment.learning_rate_at(3 * epoch, 3) for epoch in range(20)]
     assert rates == [experiment.learning_rate_at(3 * epoch + 2, 3) for epoch in range(20)]
@@ -113,15 +113,15 @@ def test_the_learning_rate_equals_step_lr(name: str) -> None:
     assert len(set(rates)) == (4 if experiment.decay_every_epochs else 1)
 
 
-def test_the_grid_winner_is_the_reference_s() -> None:
+def test_grid_winner_has_the_values_of_the_reference() -> None:
     found = PAIR_EXPERIMENTS["grid-winner"]
     assert (found.epochs, found.batch_pairs, found.learning_rate, found.patience_epochs) == (20, 64, 1e-4, 3)
     assert replace(found, name="experiment-4", batch_pairs=128, patience_epochs=5) == find_experiment("experiment-4")
 
 
 @pytest.mark.parametrize(("name", "added_since"), [("experiment-2", '"precision": "float32", '), ("experiment-5", "")])
-def test_the_json_of_an_experiment_is_that_in_its_checkpoint(name: str, added_since: str) -> None:
-    """View 2 compares it with that of folds which are done already."""
+def test_json_equals_that_in_the_shipped_checkpoint(name: str, added_since: str) -> None:
+    """View 2 compares it with that of finished folds."""
     shipped = load(ROOT / "weights" / f"{name}.safetensors").header.provenance.experiment
     assert find_experiment(name).as_json().replace(added_since, "") == shipped
 
@@ -133,7 +133,7 @@ def test_the_json_of_an_experiment_is_that_in_its_checkpoint(name: str, added_si
         ("experiment-5", "a4fb08a6adf047db51cf45d5ebbcf772ccf63ab78ccb5726db5e1683e05ef16f"),
     ],
 )
-def test_the_state_of_a_run_is_recognised_by_later_code(name: str, sha256: str) -> None:
-    """A change here makes runs that are under way start anew."""
+def test_identity_of_a_run_is_unchanged(name: str, sha256: str) -> None:
+    """If it changed, runs in progress could not be resumed."""
     identity = {**find_experiment(name).identity("data"), "threads": 1}
     assert hashlib.sha256(json.dumps(identity).encode()).hexdigest() == sha256

@@ -1,4 +1,4 @@
-"""A disk that fills up while something is saved costs the new file, never the old one."""
+"""If the disk fills up while a file is saved, the previous file is kept."""
 
 import resource
 import signal
@@ -20,7 +20,7 @@ RUN = {"name": "run"}
 
 @contextmanager
 def no_file_larger_than(limit_bytes: int) -> Iterator[None]:
-    """Writing beyond the limit fails as it does on a full disk."""
+    """Limits the size of files: writing more fails as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, before[1]))
@@ -31,7 +31,7 @@ def no_file_larger_than(limit_bytes: int) -> Iterator[None]:
         signal.signal(signal.SIGXFSZ, handler)
 
 
-def test_the_previous_state_stays_loadable(tmp_path: Path) -> None:
+def test_full_disk_keeps_the_previous_state(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     RunState(weights={"a": torch.ones(5000)}).save(path, RUN)
     larger = RunState(weights={"a": torch.zeros(50_000)})
@@ -41,7 +41,7 @@ def test_the_previous_state_stays_loadable(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["state.safetensors"]
 
 
-def test_the_previous_checkpoint_stays_loadable(tmp_path: Path) -> None:
+def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
     path = tmp_path / "tiny.safetensors"
     written = save(path, tiny_network(seed=1), describe())
     with no_file_larger_than(2_000), pytest.raises(CheckpointError, match=r"tiny\.safetensors: cannot be saved"):

@@ -1,4 +1,4 @@
-"""81 results from 9 runs: the same as from 81 runs."""
+"""The 81 results derived from 9 runs equal those of 81 runs."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ TINY_GRID = Grid(
 )
 
 
-def test_the_grid_is_the_reference_s() -> None:
+def test_grid_has_the_values_of_the_reference() -> None:
     grid = Grid(base=GRID_BASE)
     points = [point for trajectory in grid.trajectories() for point in grid.points(trajectory)]
     combinations = {(p.epochs, p.batch_pairs, p.learning_rate, p.patience_epochs) for p in points}
@@ -42,7 +42,7 @@ def test_the_grid_is_the_reference_s() -> None:
 
 
 def test_derived_results_equal_direct_runs(data: PairData, tmp_path: Path) -> None:
-    """16 points from 4 trajectories here, as 81 from 9 in the grid."""
+    """Here 16 points from 4 trajectories; the grid has 81 from 9."""
     whole: dict[str, Trained] = {}
 
     def one(experiment: PairExperiment, folder: Path) -> list[Epoch]:
@@ -64,7 +64,7 @@ def test_derived_results_equal_direct_runs(data: PairData, tmp_path: Path) -> No
     assert len({point.stopped for point in points}) > 1
 
 
-def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: PairData, tmp_path: Path) -> None:
+def test_resumed_grid_trains_nothing_twice(data: PairData, tmp_path: Path) -> None:
     calls = 0
 
     def one(experiment: PairExperiment, folder: Path) -> list[Epoch]:
@@ -87,7 +87,7 @@ def test_an_interrupted_grid_goes_on_and_trains_nothing_twice(data: PairData, tm
     assert len(points) == len({point.experiment.name for point in points}) == 16
 
 
-def test_trajectories_can_be_run_one_by_one(data: PairData, tmp_path: Path) -> None:
+def test_trajectories_can_be_run_by_name(data: PairData, tmp_path: Path) -> None:
     def one(experiment: PairExperiment, folder: Path) -> list[Epoch]:
         return run(experiment, data, folder, resume=True).history
 
@@ -97,7 +97,7 @@ def test_trajectories_can_be_run_one_by_one(data: PairData, tmp_path: Path) -> N
     assert [point.experiment for point in known_points(TINY_GRID, tmp_path)] == TINY_GRID.points(chosen)
 
 
-def test_an_unfinished_trajectory_answers_for_what_it_has_passed(tmp_path: Path) -> None:
+def test_unfinished_trajectory_gives_the_points_it_passed(tmp_path: Path) -> None:
     trajectory = TINY_GRID.trajectories()[0]
     (tmp_path / trajectory.name).mkdir()
 
@@ -112,7 +112,7 @@ def test_an_unfinished_trajectory_answers_for_what_it_has_passed(tmp_path: Path)
 
 
 def rows(*losses: float) -> list[Epoch]:
-    """A trajectory of these validation losses."""
+    """A trajectory with these validation losses."""
     return [
         Epoch(epoch=number, learning_rate=0, train_loss=0, train_accuracy=0, validation_loss=loss, validation_bce=0,
               validation_mse=loss, validation_accuracy=0, seconds=0, images_per_s=0)
@@ -126,19 +126,19 @@ def point(epochs: int, patience: int, *losses: float) -> Point:
     return found
 
 
-def test_cap_and_patience_cut_a_trajectory_short() -> None:
+def test_epochs_and_patience_stop_a_trajectory() -> None:
     losses = (0.5, 0.4, 0.41, 0.42, 0.3, 0.31)
     assert (point(10, 2, *losses).stopped, point(10, 2, *losses).best.epoch) == (4, 2)
     assert (point(3, 9, *losses).stopped, point(3, 9, *losses).best.epoch) == (3, 2)
     assert (point(6, 3, *losses).stopped, point(6, 3, *losses).best.epoch) == (6, 5)
 
 
-def test_the_winner_has_the_lowest_loss_and_then_the_shortest_run() -> None:
+def test_winner_has_the_lowest_loss_then_the_shortest_run() -> None:
     points = [point(6, 3, 0.5, 0.4, 0.5, 0.5, 0.5), point(6, 1, 0.5, 0.4, 0.5), point(6, 3, 0.5, 0.41, 0.5, 0.5, 0.5)]
     assert winner(points) is points[1]
 
 
-def test_the_named_best_is_that_of_the_published_grid() -> None:
+def test_grid_best_equals_the_published_winner() -> None:
     points = known_points(Grid(base=GRID_BASE), ROOT / "docs" / "results" / GRID_FOLDER)
     assert len(points) == 81
     assert replace(winner(points).experiment, name=BEST_FOLDER) == GRID_BEST

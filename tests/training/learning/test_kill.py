@@ -1,4 +1,4 @@
-"""A run that is killed at any moment and resumed ends in the weights of one that never was."""
+"""A run that is killed at any moment and resumed ends with the weights of an uninterrupted run."""
 
 import json
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 PATIENCE_S = 600
 
 
-def test_twenty_kills_change_nothing(tmp_path: Path) -> None:
+def test_run_killed_twenty_times_ends_with_the_same_weights(tmp_path: Path) -> None:
     # In a process of its own: it forks, and OpenMP's threads, which this one has, do not survive that.
     command = [sys.executable, "-m", "benchmarks.kill", "--kills", "20", "--seed", "1", "--out", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=False)

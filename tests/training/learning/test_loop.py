@@ -1,4 +1,4 @@
-"""A whole run, made small: what it writes, when it stops, which weights it keeps, what it refuses."""
+"""A small complete run: the files it writes, when it stops, the weights it keeps, and errors."""
 
 import json
 from dataclasses import asdict, replace
@@ -16,7 +16,7 @@ from training.learning.loop import Trained
 from training.learning.state import RunState
 from training.pairs.pair_recipe import PairExperiment
 
-# A sound first epoch, then steps of 1e35.
+# A normal first epoch, then steps of 1e35.
 EXPLODING = replace(SMALL, decay_every_epochs=1, decay_factor=1e38)
 
 
@@ -39,7 +39,7 @@ def same_tensors(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) 
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-def test_the_rows_of_the_metrics_file_are_the_history(trained: Trained, folder: Path) -> None:
+def test_metrics_file_has_the_history(trained: Trained, folder: Path) -> None:
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert rows == [asdict(row) for row in trained.history]
     assert [row["epoch"] for row in rows] == [1, 2, 3]
@@ -54,7 +54,7 @@ def test_the_rows_of_the_metrics_file_are_the_history(trained: Trained, folder: 
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_run_leaves_its_state_its_figures_and_its_curves(folder: Path) -> None:
+def test_run_writes_state_metrics_and_curves(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "metrics.jsonl", "state.safetensors"]
     with Image.open(folder / "curves.png") as curves:
         curves.load()
@@ -62,7 +62,7 @@ def test_a_run_leaves_its_state_its_figures_and_its_curves(folder: Path) -> None
         assert len(curves.convert("L").getcolors() or []) > 10
 
 
-def test_two_runs_of_one_seed_are_equal_bit_for_bit(trained: Trained, data: PairData, tmp_path: Path) -> None:
+def test_runs_with_one_seed_are_bit_equal(trained: Trained, data: PairData, tmp_path: Path) -> None:
     torch.manual_seed(1234)
     again = run(SMALL, data, tmp_path)
     assert same_weights(again, trained)
@@ -70,17 +70,17 @@ def test_two_runs_of_one_seed_are_equal_bit_for_bit(trained: Trained, data: Pair
         assert replace(left, seconds=0, images_per_s=0) == replace(right, seconds=0, images_per_s=0)
 
 
-def test_another_seed_is_another_run(trained: Trained, data: PairData, tmp_path: Path) -> None:
+def test_other_seed_gives_other_weights(trained: Trained, data: PairData, tmp_path: Path) -> None:
     other = run(replace(SMALL, seed=1, epochs=1), data, tmp_path)
     assert other.history[0].train_loss != trained.history[0].train_loss
 
 
-def test_the_learning_rate_falls_in_steps(data: PairData, tmp_path: Path) -> None:
+def test_learning_rate_falls_in_steps(data: PairData, tmp_path: Path) -> None:
     falling = run(replace(SMALL, epochs=2, decay_every_epochs=1, decay_factor=0.5), data, tmp_path)
     assert [row.learning_rate for row in falling.history] == pytest.approx([1e-3, 5e-4])
 
 
-def test_a_run_stops_when_validation_gets_no_better(data: PairData, tmp_path: Path) -> None:
+def test_run_stops_when_patience_is_exhausted(data: PairData, tmp_path: Path) -> None:
     stopped = run(replace(STILL, epochs=9, patience_epochs=2, keep="best"), data, tmp_path)
     assert [row.epoch for row in stopped.history] == [1, 2, 3]
     assert stopped.epoch == 1
@@ -101,7 +101,9 @@ def test_a_run_stops_when_validation_gets_no_better(data: PairData, tmp_path: Pa
         ([0.9, 0.8, 0.7, 0.6, 0.5, 0.4], 2, True),
     ],
 )
-def test_a_run_of_six_epochs_ends(trained: Trained, losses: list[float], patience: int | None, expected: bool) -> None:
+def test_is_finished_by_epochs_or_patience(
+    trained: Trained, losses: list[float], patience: int | None, expected: bool
+) -> None:
     history = [replace(trained.history[0], epoch=i, validation_loss=loss) for i, loss in enumerate(losses, 1)]
     assert replace(SMALL, epochs=6, patience_epochs=patience).is_finished(history) is expected
 
@@ -110,13 +112,13 @@ def state_of(experiment: PairExperiment, data: PairData, folder: Path) -> RunSta
     return RunState.load(folder / "state.safetensors", experiment.identity(data.sha256))
 
 
-def test_the_last_weights_are_kept(trained: Trained, data: PairData, folder: Path) -> None:
+def test_last_weights_are_kept(trained: Trained, data: PairData, folder: Path) -> None:
     assert same_tensors(trained.network.state_dict(), state_of(SMALL, data, folder).weights)
     assert trained.epoch == 3
 
 
-def test_the_best_weights_are_kept(data: PairData, tmp_path: Path) -> None:
-    """Steps that grow make later epochs worse; a shorter run ends in the weights that the best epoch had."""
+def test_best_weights_are_kept(data: PairData, tmp_path: Path) -> None:
+    """Growing steps make later epochs worse; a run that ends at the best epoch has its weights."""
     growing = replace(SMALL, decay_every_epochs=1, decay_factor=20.0, keep="best")
     best = run(growing, data, tmp_path / "best")
     losses = [row.validation_loss for row in best.history]
@@ -125,7 +127,7 @@ def test_the_best_weights_are_kept(data: PairData, tmp_path: Path) -> None:
     assert not same_tensors(best.network.state_dict(), state_of(growing, data, tmp_path / "best").weights)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(data: PairData, tmp_path: Path) -> None:
+def test_infinite_loss_stops_the_run(data: PairData, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="the loss became"):
         run(EXPLODING, data, tmp_path)
     state = state_of(EXPLODING, data, tmp_path)
@@ -134,8 +136,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(data: PairData, tmp_path: Path)
     assert same_tensors(state.weights, run(replace(SMALL, epochs=1), data, tmp_path / "one").network.state_dict())
 
 
-def test_weights_that_only_validation_finds_broken_are_not_saved(data: PairData, tmp_path: Path) -> None:
-    """With one batch an epoch, the step that breaks the weights is followed by no other."""
+def test_weights_that_fail_validation_are_not_saved(data: PairData, tmp_path: Path) -> None:
+    """With one batch per epoch, no further step follows the one that breaks the weights."""
     experiment = replace(EXPLODING, batch_pairs=9)
     with pytest.raises(TrainingError, match="the loss became"):
         run(experiment, data, tmp_path)
@@ -143,7 +145,7 @@ def test_weights_that_only_validation_finds_broken_are_not_saved(data: PairData,
     assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 1
 
 
-def test_a_second_run_in_one_folder_is_refused(trained: Trained, data: PairData, folder: Path) -> None:
+def test_second_run_in_one_folder_is_refused(trained: Trained, data: PairData, folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(TrainingError, match="already holds a run; add --resume") as caught:
         run(SMALL, data, folder)
@@ -153,7 +155,7 @@ def test_a_second_run_in_one_folder_is_refused(trained: Trained, data: PairData,
 
 
 @pytest.mark.usefixtures("trained")
-def test_the_state_of_another_run_is_refused_by_name(data: PairData, folder: Path) -> None:
+def test_state_of_another_run_is_refused(data: PairData, folder: Path) -> None:
     other = replace(SMALL, learning_rate=1e-4, network=NARROW.model_copy(update={"dropout": 0.5}))
     with pytest.raises(TrainingError, match="another run") as caught:
         run(other, data, folder, resume=True)
@@ -164,7 +166,7 @@ def test_the_state_of_another_run_is_refused_by_name(data: PairData, folder: Pat
         run(SMALL, replace(data, album=changed), folder, resume=True)
 
 
-def test_mse_is_reported_and_chosen_by_where_it_is_minimised(data: PairData, tmp_path: Path) -> None:
+def test_mse_experiments_compare_epochs_by_mse(data: PairData, tmp_path: Path) -> None:
     (row,) = run(replace(SMALL, loss="mse", epochs=1), data, tmp_path).history
     assert row.validation_loss == row.validation_mse != row.validation_bce
     assert 0 < row.train_loss < 0.5 < row.validation_bce

@@ -1,4 +1,4 @@
-"""Two processes that train together are one process with the same global batch."""
+"""Two processes that train together give the same as one process with the same global batch."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def launch(command: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_two_processes_follow_the_curve_of_one_without_normalisation(tmp_path: Path) -> None:
+def test_two_processes_without_normalisation_equal_one(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[3])
@@ -90,8 +90,8 @@ with parallel.process_group(torch.device("cpu")):
 """
 
 
-def test_the_first_process_reads_for_all_and_empty_shares_are_refused(tmp_path: Path) -> None:
-    """So a run resumes alike everywhere, also on machines that do not share a disk."""
+def test_first_process_reads_and_empty_shares_are_refused(tmp_path: Path) -> None:
+    """All processes resume from the same state, even on machines that share no disk."""
     script = tmp_path / "script.py"
     script.write_text(TOGETHER)
     ENVIRONMENT["PYTHONPATH"] = str(Path(__file__).parents[3])
@@ -100,11 +100,11 @@ def test_the_first_process_reads_for_all_and_empty_shares_are_refused(tmp_path: 
         found = json.loads((tmp_path / str(rank)).read_text())
         assert found["calls"] == ([0] if rank == 0 else [])
         assert (found["from"], found["tensor"]) == (0, [0, 0])
-        assert found["refused"] == "2 processes cannot share the last batch of 1 pairs; start fewer"
+        assert found["refused"] == "the last batch has too few pairs (1) for 2 processes; start fewer processes"
 
 
 @pytest.mark.parametrize("command", [["grid"], ["view2", "experiment-5"]])
-def test_only_runs_are_shared(
+def test_other_commands_refuse_several_processes(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     monkeypatch.setenv("WORLD_SIZE", "2")

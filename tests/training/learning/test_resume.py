@@ -1,4 +1,4 @@
-"""A run that was interrupted, anywhere, ends as one that never was."""
+"""A run that was interrupted at any point and resumed ends like an uninterrupted run."""
 
 import json
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from training.learning.loop import Trained, train
 from training.learning.state import RunState
 from training.pairs.pair_recipe import PairExperiment
 
-# All that a run can remember: moments, dropout, decay, the best weights.
+# Everything that a state can contain: moments, dropout, decay, the best weights.
 EVERYTHING = replace(
     SMALL,
     network=NARROW.model_copy(update={"dropout": 0.5}),
@@ -31,7 +31,7 @@ EVERYTHING = replace(
 
 @dataclass(frozen=True, kw_only=True)
 class Interrupted(PairSet):
-    """Pairs whose reader presses Ctrl-C when so many batches have been taken."""
+    """Pairs that raise KeyboardInterrupt after a number of batches."""
 
     taken: list[Tensor]
     after: int
@@ -65,7 +65,7 @@ def assert_equal_files(left: Path, right: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Whole:
-    """A run that nothing interrupted."""
+    """An uninterrupted run."""
 
     folder: Path
     trained: Trained
@@ -78,10 +78,10 @@ def whole(data: PairData, tmp_path_factory: pytest.TempPathFactory) -> Whole:
 
 
 @pytest.mark.parametrize("batches", [(3,), (6,), (8,), (2, 4)], ids=str)
-def test_interrupted_and_resumed_equals_uninterrupted(
+def test_resumed_run_equals_an_uninterrupted_run(
     whole: Whole, data: PairData, tmp_path: Path, batches: tuple[int, ...]
 ) -> None:
-    """An epoch has three batches; several numbers are several interruptions."""
+    """An epoch has three batches. Each number is the batch of one interruption."""
     for after in batches:
         interrupt(EVERYTHING, data, tmp_path, after)
     resumed = run(EVERYTHING, data, tmp_path, resume=True)
@@ -94,20 +94,20 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert [json.loads(line)["epoch"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
 
 
-def test_an_interruption_keeps_the_last_finished_epoch(data: PairData, tmp_path: Path) -> None:
+def test_interruption_keeps_the_last_finished_epoch(data: PairData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
     assert len(RunState.load(tmp_path / "state.safetensors", SMALL.identity(data.sha256)).history) == 1
     assert not [path.name for path in tmp_path.iterdir() if "partial" in path.name]
 
 
-def test_resuming_a_finished_run_trains_no_further(whole: Whole, data: PairData) -> None:
+def test_resuming_a_finished_run_changes_nothing(whole: Whole, data: PairData) -> None:
     state = (whole.folder / "state.safetensors").read_bytes()
     again = run(EVERYTHING, data, whole.folder, resume=True)
     assert again.history == whole.trained.history
     assert (whole.folder / "state.safetensors").read_bytes() == state
 
 
-def test_a_run_stopped_between_its_files_catches_up(data: PairData, tmp_path: Path) -> None:
+def test_resumed_run_completes_missing_metrics(data: PairData, tmp_path: Path) -> None:
     """The state is written before the metrics; resumed, the run ends with every row."""
     trained = run(SMALL, data, tmp_path)
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -117,7 +117,7 @@ def test_a_run_stopped_between_its_files_catches_up(data: PairData, tmp_path: Pa
 
 
 @pytest.mark.parametrize("resume", [False, True])
-def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(data: PairData, tmp_path: Path, resume: bool) -> None:
+def test_metrics_without_a_state_are_not_overwritten(data: PairData, tmp_path: Path, resume: bool) -> None:
     run(SMALL, data, tmp_path)
     (tmp_path / "state.safetensors").unlink()
     rows = (tmp_path / "metrics.jsonl").read_text()
@@ -126,20 +126,20 @@ def test_the_figures_of_a_run_whose_state_is_gone_are_not_lost(data: PairData, t
     assert (tmp_path / "metrics.jsonl").read_text() == rows
 
 
-def test_other_training_pairs_are_another_run(data: PairData, tmp_path: Path) -> None:
+def test_resuming_with_other_pairs_is_refused(data: PairData, tmp_path: Path) -> None:
     interrupt(SMALL, data, tmp_path, 5)
     swapped = replace(data, training=data.validation, validation=data.training)
     with pytest.raises(TrainingError, match=r"\(data_sha256 differ\)"):
         run(SMALL, swapped, tmp_path, resume=True)
 
 
-def test_a_resumed_run_remembers_the_code_that_it_began_with(data: PairData, tmp_path: Path) -> None:
+def test_resumed_run_keeps_its_first_code_version(data: PairData, tmp_path: Path) -> None:
     one = replace(SMALL, epochs=1)
     assert train(one, data, tmp_path, CPU, code="first").code_version == "first"
     assert train(one, data, tmp_path, CPU, resume=True, code="second").code_version == "first"
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_training(data: PairData, tmp_path: Path) -> None:
+def test_unwritable_folder_is_refused_before_training(data: PairData, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
         run(SMALL, data, tmp_path / "file" / "run")

@@ -1,4 +1,4 @@
-"""The state of a run on the disk: whole again when read, refused when damaged or foreign."""
+"""The state of a run on disk: complete when loaded, refused when damaged or of another run."""
 
 import json
 from pathlib import Path
@@ -57,7 +57,7 @@ def refused(path: Path) -> str:
     return message
 
 
-def test_a_state_comes_back_whole(path: Path) -> None:
+def test_loaded_state_equals_the_saved_state(path: Path) -> None:
     found, wanted = RunState.load(path, SMALL.identity(DATA)), state()
     assert found.history == wanted.history
     for left, right in (
@@ -69,7 +69,7 @@ def test_a_state_comes_back_whole(path: Path) -> None:
         assert all(torch.equal(left[name], right[name]) for name in right)
 
 
-def test_a_state_without_best_weights_comes_back_without(tmp_path: Path) -> None:
+def test_state_without_best_weights_is_loaded(tmp_path: Path) -> None:
     path = tmp_path / "state.safetensors"
     RunState(weights=tensors(0), optimizer=tensors(1)).save(path, SMALL.identity(DATA))
     found = RunState.load(path, SMALL.identity(DATA))
@@ -77,7 +77,7 @@ def test_a_state_without_best_weights_comes_back_without(tmp_path: Path) -> None
     assert found.history == []
 
 
-def test_saving_replaces_the_epoch_before(path: Path) -> None:
+def test_saving_replaces_the_previous_epoch(path: Path) -> None:
     later = state()
     later.history.append(row(3, 0.5))
     later.save(path, SMALL.identity(DATA))
@@ -86,13 +86,13 @@ def test_saving_replaces_the_epoch_before(path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 5, 200, -1])
-def test_a_cut_state_is_refused(path: Path, length: int) -> None:
+def test_truncated_state_is_refused(path: Path, length: int) -> None:
     path.write_bytes(path.read_bytes()[:length])
     assert "cannot be read as the state of a run" in refused(path)
 
 
 @pytest.mark.parametrize("content", [b"no safetensors file", bytes(1000)])
-def test_what_is_no_state_is_refused(path: Path, content: bytes) -> None:
+def test_other_file_is_refused(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     refused(path)
 
@@ -109,30 +109,30 @@ def test_what_is_no_state_is_refused(path: Path, content: bytes) -> None:
         {"facepair-run": json.dumps({"run": {}, "history": []})},
     ],
 )
-def test_a_foreign_header_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
+def test_foreign_header_is_refused(path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"x": torch.zeros(2)}, path, metadata=metadata)
     refused(path)
 
 
-def test_with_other_threads_or_processes_it_is_another_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sums would be rounded in another order, and the run would not end in the same weights."""
+def test_state_with_other_threads_or_processes_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums would be rounded in another order, and the run would end with other weights."""
     threads = torch.get_num_threads()
     monkeypatch.setattr("torch.get_num_threads", lambda: 17)
-    assert f"was begun with {threads} threads; add --threads {threads}" in refused(path)
+    assert f"the run began with {threads} threads; add --threads {threads}" in refused(path)
     monkeypatch.setattr("training.learning.parallel.world_size", lambda: 17)
-    assert "is the state of another run (threads, processes differ)" in refused(path)
+    assert "belongs to another run (threads, processes differ)" in refused(path)
 
 
-def test_a_checkpoint_is_no_state(path: Path, checkpoint_path: Path) -> None:
+def test_checkpoint_is_refused_as_a_state(path: Path, checkpoint_path: Path) -> None:
     path.write_bytes(checkpoint_path.read_bytes())
     refused(path)
 
 
-def test_an_absent_state_is_refused(tmp_path: Path) -> None:
+def test_missing_state_is_refused(tmp_path: Path) -> None:
     refused(tmp_path / "absent.safetensors")
 
 
-def test_the_first_epoch_of_lowest_loss_is_the_best() -> None:
+def test_best_epoch_is_the_first_with_the_lowest_loss() -> None:
     assert best_epoch([]) == 0
     assert best_epoch([row(1, 0.6), row(2, 0.4), row(3, 0.5), row(4, 0.4)]) == 2
 
@@ -148,7 +148,7 @@ def take_steps(layer: nn.Module, optimizer: torch.optim.Adam, count: int) -> Non
         optimizer.step()
 
 
-def test_a_restored_optimizer_goes_on_as_the_first_would() -> None:
+def test_restored_optimizer_takes_the_same_steps() -> None:
     first, second = nn.Linear(3, 2), nn.Linear(3, 2)
     optimizer, restored = adam(first), adam(second)
     take_steps(first, optimizer, 3)

@@ -40,7 +40,7 @@ class LinearConfig(BaseModel):
 
 
 class LinearNetwork(FaceNetwork):
-    """One matrix; the nearer two embeddings are, the higher the logit."""
+    """One matrix. The nearer two embeddings are, the higher the logit."""
 
     calibrated = False
 
@@ -125,7 +125,7 @@ def whole(data: PairData, tmp_path_factory: pytest.TempPathFactory) -> tuple[Tra
     return train(RUN, data, folder, CPU), folder
 
 
-def test_the_loop_trains_saves_and_draws_it(whole: tuple[Trained, Path]) -> None:
+def test_loop_trains_saves_and_draws_a_third_kind(whole: tuple[Trained, Path]) -> None:
     trained, folder = whole
     first, second = trained.history
     assert second.train_loss < first.train_loss
@@ -137,7 +137,7 @@ def test_the_loop_trains_saves_and_draws_it(whole: tuple[Trained, Path]) -> None
     assert trained.network.logit_table(torch.zeros(2, 4), torch.ones(3, 4)).tolist() == [[-3.0] * 3] * 2
 
 
-def test_interrupted_and_resumed_it_ends_in_the_same_weights(
+def test_resumed_run_ends_with_the_same_weights(
     whole: tuple[Trained, Path], data: PairData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(recipe: MirrorRecipe, step: int) -> None:
@@ -155,6 +155,6 @@ def test_interrupted_and_resumed_it_ends_in_the_same_weights(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_its_state_is_not_another_run_s(whole: tuple[Trained, Path], data: PairData) -> None:
+def test_state_of_another_run_is_refused(whole: tuple[Trained, Path], data: PairData) -> None:
     with pytest.raises(TrainingError, match=r"another run \(network differ\)"):
         train(MirrorExperiment(name="mirror", network=LinearConfig(dimension=5)), data, whole[1], CPU, resume=True)

@@ -72,17 +72,17 @@ def as_batch(*pictures: Picture) -> Tensor:
 
 
 def inner(picture: Picture) -> Picture:
-    """What no rotation within 15 degrees uncovers."""
+    """The pixels that no rotation within 15 degrees uncovers."""
     edge = 7
     return picture[edge:-edge, edge:-edge]
 
 
-def test_nothing_drawn_changes_nothing() -> None:
+def test_neutral_parameters_change_nothing() -> None:
     images = noise(3)
     assert torch.equal(augment(images, parameters(3)), images)
 
 
-def test_flip_is_left_to_right() -> None:
+def test_flip_mirrors_left_and_right() -> None:
     images = noise(2)
     flipped_images = augment(images, parameters(2, flip=True))
     for before, after in zip(images[:, 0].numpy(), flipped_images[:, 0].numpy(), strict=True):
@@ -109,13 +109,13 @@ def test_rotation_turns_anticlockwise_by_the_angle(angle_deg: float) -> None:
     assert np.abs(inner(after) - inner(paint(turned(gaussian, angle_deg * 0.8)))).max() > tolerance
 
 
-def test_a_rotation_uncovers_black_corners() -> None:
+def test_rotation_leaves_black_corners() -> None:
     after = augment(torch.ones(1, 1, SIDE, SIDE), parameters(1, angle_deg=15.0))[0, 0]
     assert [after[y, x].item() for y in (0, -1) for x in (0, -1)] == [0, 0, 0, 0]
     assert after[SIDE // 2, SIDE // 2] == pytest.approx(1)
 
 
-def test_a_mixed_batch_equals_a_slow_loop() -> None:
+def test_mixed_batch_equals_a_slow_loop() -> None:
     drawn = Draw(
         flip=torch.tensor([True, False, True, False]),
         angle_deg=torch.tensor([12.0, -9.0, -3.0, 0.0]),
@@ -129,7 +129,7 @@ def test_a_mixed_batch_equals_a_slow_loop() -> None:
         np.testing.assert_allclose(inner(changed[i, 0].numpy()), inner(expected), atol=0.01)
 
 
-def test_draw_keeps_its_ranges_and_fills_them() -> None:
+def test_draws_fill_their_ranges() -> None:
     drawn = draw(DRAWS, Augmentation(), torch.Generator().manual_seed(3))
     for values, low, high in ((drawn.angle_deg, -15, 15), (drawn.brightness, 0.8, 1.2), (drawn.contrast, 0.8, 1.2)):
         margin = 0.01 * (high - low)
@@ -139,7 +139,7 @@ def test_draw_keeps_its_ranges_and_fills_them() -> None:
     assert float(drawn.flip.float().mean()) == pytest.approx(0.5, abs=0.03)
 
 
-def test_draw_obeys_other_ranges() -> None:
+def test_draws_use_configured_ranges() -> None:
     wanted = Augmentation(flip_probability=0.1, rotation_deg=3.0, brightness=0.05, contrast=0.0)
     drawn = draw(DRAWS, wanted, torch.Generator().manual_seed(3))
     assert float(drawn.flip.float().mean()) == pytest.approx(0.1, abs=0.02)
@@ -148,15 +148,15 @@ def test_draw_obeys_other_ranges() -> None:
     assert drawn.contrast.unique().tolist() == [1.0]
 
 
-def test_the_parameters_are_drawn_apart() -> None:
+def test_parameters_are_independent() -> None:
     drawn = draw(DRAWS, Augmentation(), torch.Generator().manual_seed(3))
     table = torch.stack([drawn.flip.float(), drawn.angle_deg, drawn.brightness, drawn.contrast])
     correlations = torch.corrcoef(table) - torch.eye(4)
     assert float(correlations.abs().max()) < 0.06
 
 
-def test_one_batch_has_different_flips_and_angles_also_within_a_pair(data: PairData, album: Album) -> None:
-    """Every pair is of a picture with itself, as it is trained on: its two sides must come out different."""
+def test_flips_and_angles_differ_within_pairs(data: PairData, album: Album) -> None:
+    """Every pair is a picture with itself, and its two sides must be augmented differently."""
     one = data.training[torch.zeros(8, dtype=torch.int64)]
     twice = PairData(album=album, training=type(one)(left=one.left, right=one.left, same=one.same),
                          validation=data.validation)  # fmt: skip
@@ -172,7 +172,7 @@ def test_draws_differ_within_a_batch() -> None:
         assert len(values.unique()) == 16
 
 
-def test_only_the_generator_handed_in_counts() -> None:
+def test_draws_depend_only_on_the_generator() -> None:
     images = noise(8)
     results = []
     for global_seed in (1, 2):
@@ -184,13 +184,13 @@ def test_only_the_generator_handed_in_counts() -> None:
     assert not torch.equal(augment(images, draw(8, Augmentation(), torch.Generator().manual_seed(8))), results[0])
 
 
-def test_chosen_parameters_go_with_their_pictures() -> None:
+def test_indexing_selects_the_parameters_of_pictures() -> None:
     images, drawn = noise(6), draw(6, Augmentation(), torch.Generator().manual_seed(7))
     chosen = torch.tensor([4, 1])
     assert torch.equal(augment(images[chosen], drawn[chosen]), augment(images, drawn)[chosen])
 
 
-def test_shape_and_range_stay() -> None:
+def test_augmentation_keeps_shape_and_range() -> None:
     images = torch.cat([noise(30), torch.ones(1, 1, SIDE, SIDE), torch.zeros(1, 1, SIDE, SIDE)])
     before = images.clone()
     changed = augment(images, draw(32, Augmentation(), torch.Generator().manual_seed(7)))

@@ -1,4 +1,4 @@
-"""The recipe that learns from pairs: losses against slow loops, batches that miss no pair, the step's settings."""
+"""The recipe that learns from pairs: losses compared with slow loops, complete batches, the settings of a step."""
 
 import math
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ def loss(experiment: PairExperiment, data: PairData, logits: Tensor, same: Tenso
     return float(experiment.recipe(data, CPU).loss(logits, batch)[0])
 
 
-def test_the_losses_equal_slow_loops(data: PairData) -> None:
+def test_losses_equal_slow_loops(data: PairData) -> None:
     logits = torch.randn(17, generator=torch.Generator().manual_seed(0)) * 4
     same = (torch.arange(17) % 3 == 0).float()
     entropy = squares = 0.0
@@ -46,12 +46,12 @@ def test_the_losses_equal_slow_loops(data: PairData) -> None:
     assert loss(replace(SMALL, loss="mse"), data, logits, same) == pytest.approx(squares, rel=1e-5)
 
 
-def test_cross_entropy_stays_finite_for_sure_mistakes(data: PairData) -> None:
+def test_cross_entropy_is_finite_for_extreme_logits(data: PairData) -> None:
     assert loss(SMALL, data, torch.tensor([-500.0]), torch.tensor([1.0])) == pytest.approx(500)
 
 
-def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(data: PairData) -> None:
-    """Without augmentation each picture is found again among the album's."""
+def test_epoch_uses_every_pair_once(data: PairData) -> None:
+    """Without augmentation each picture equals one in the album."""
     album = to_unit(data.album.pixels)
     wanted = sorted(zip(data.training.left.tolist(), data.training.right.tolist(), strict=True))
     orders = []
@@ -74,7 +74,7 @@ def test_every_pair_is_trained_on_once_an_epoch_and_the_last_batch_is_smaller(da
     assert orders[0] != orders[1]
 
 
-def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: PairData) -> None:
+def test_augmentation_differs_between_epochs_and_is_repeatable(data: PairData) -> None:
     first, again, second = ([batch.images for batch in batches(SMALL, data, epoch)] for epoch in (1, 1, 2))
     assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
     seen = torch.cat([*first, *second])
@@ -83,7 +83,7 @@ def test_batches_are_augmented_anew_each_epoch_and_alike_each_time(data: PairDat
     assert 0.65 < float(seen.max()) <= 1
 
 
-def test_a_step_reports_the_loss_before_it_and_lowers_it(data: PairData) -> None:
+def test_step_returns_the_previous_loss_and_lowers_it(data: PairData) -> None:
     recipe = replace(SETTLED, learning_rate=1e-2).recipe(data, CPU)
     recipe.network.train()
     batch = next(recipe.batches(1))
@@ -97,7 +97,7 @@ def test_a_step_reports_the_loss_before_it_and_lowers_it(data: PairData) -> None
     assert later[-1] < before
 
 
-def test_the_network_sees_normalised_images_with_channels_last(data: PairData) -> None:
+def test_network_gets_normalised_channels_last_images(data: PairData) -> None:
     recipe = SETTLED.recipe(data, CPU)
     batch = next(recipe.batches(1))
     seen: list[Tensor] = []
@@ -108,7 +108,7 @@ def test_the_network_sees_normalised_images_with_channels_last(data: PairData) -
     assert torch.equal(images, normalise(batch.images, SETTLED.preprocessing))
 
 
-def test_half_precision_takes_nearly_the_same_step(data: PairData) -> None:
+def test_bfloat16_takes_nearly_the_same_step(data: PairData) -> None:
     """The twin rounds to 8 bits; the comparison, the loss and the weights do not."""
     batch = next(batches(SETTLED, data, 1))
     losses, gradients = [], []
@@ -121,7 +121,7 @@ def test_half_precision_takes_nearly_the_same_step(data: PairData) -> None:
     assert 0.95 < float(torch.cosine_similarity(gradients[0], gradients[1], dim=0)) < 0.999999
 
 
-def test_every_parameter_moves(data: PairData) -> None:
+def test_step_changes_every_parameter(data: PairData) -> None:
     recipe = SETTLED.recipe(data, CPU)
     before = [parameter.detach().clone() for parameter in recipe.network.parameters()]
     recipe.network.train()
@@ -131,8 +131,8 @@ def test_every_parameter_moves(data: PairData) -> None:
         assert not torch.equal(parameter, old), name
 
 
-def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: PairData) -> None:
-    """After a sigmoid only what was left out is 0."""
+def test_dropout_differs_between_epochs_and_is_repeatable(data: PairData) -> None:
+    """After a sigmoid only dropped values are 0."""
     network = NARROW.model_copy(update={"dropout": 0.5, "embedding_activation": "sigmoid"})
     experiment = replace(SETTLED, network=network)
     recipe = experiment.recipe(data, CPU)
@@ -148,7 +148,7 @@ def test_dropout_leaves_out_others_each_epoch_and_the_same_each_time(data: PairD
     assert not torch.equal(left_out[0], left_out[2])
 
 
-def test_weight_decay_enters_the_gradient(data: PairData, tmp_path: Path) -> None:
+def test_weight_decay_is_part_of_the_gradient(data: PairData, tmp_path: Path) -> None:
     """After one step Adam's first moment is a tenth of gradient plus decay times weight; the weights stay in place."""
     plain = replace(SMALL, epochs=1, batch_pairs=9, learning_rate=1e-30)
     decayed = replace(plain, weight_decay=0.5)
@@ -164,7 +164,7 @@ def test_weight_decay_enters_the_gradient(data: PairData, tmp_path: Path) -> Non
         torch.testing.assert_close(difference, 0.1 * 0.5 * state.weights[name], atol=1e-6, rtol=1e-4)
 
 
-def test_the_description_counts_pairs_that_are_not_of_unseen_people(data: PairData) -> None:
+def test_description_counts_pairs_with_training_people(data: PairData) -> None:
     assert data.describe() == (
         "9 training and 3 validation pairs, 3 of which show a person who is in a training pair too"
     )

@@ -33,19 +33,19 @@ def slow_contrastive(vectors: Tensor, labels: list[int], temperature: float) -> 
 
 
 @pytest.mark.parametrize("temperature", [0.1, 1.0])
-def test_the_contrastive_loss_equals_a_slow_loop(temperature: float) -> None:
+def test_contrastive_loss_equals_a_slow_loop(temperature: float) -> None:
     found = supervised_contrastive(embeddings(), LABELS, temperature)
     assert float(found) == pytest.approx(slow_contrastive(embeddings(), LABELS.tolist(), temperature), rel=1e-5)
 
 
-def test_it_falls_when_people_come_together() -> None:
+def test_contrastive_loss_falls_as_people_cluster() -> None:
     directions = torch.eye(6)[LABELS]
     assert float(supervised_contrastive(directions, LABELS, 0.1)) < 1.2
     assert float(supervised_contrastive(embeddings(), LABELS, 0.1)) > 2
     assert float(supervised_contrastive(directions, LABELS.roll(1), 0.1)) > 4
 
 
-def test_gradients_are_finite_when_everybody_is_alone_or_one() -> None:
+def test_gradients_are_finite_for_all_different_or_one_person() -> None:
     for labels in (torch.arange(11), torch.zeros(11, dtype=torch.int64)):
         vectors = embeddings().requires_grad_()
         loss = supervised_contrastive(vectors, labels, 0.1)
@@ -68,7 +68,7 @@ def test_cosface_equals_a_slow_loop() -> None:
     assert float(large_margin_cosine(cosines, LABELS, 20, 0.15)) == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_margin_makes_it_harder() -> None:
+def test_margin_raises_the_loss() -> None:
     cosines = embeddings(dimension=5)
     losses = [float(large_margin_cosine(cosines, LABELS, 20, margin)) for margin in (0.0, 0.15, 0.3)]
     assert losses == sorted(losses)

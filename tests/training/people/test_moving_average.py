@@ -1,4 +1,4 @@
-"""The average of the weights, against a slow loop."""
+"""The moving average of the weights, compared with a slow loop."""
 
 import torch
 from torch import nn
@@ -13,7 +13,7 @@ def layers(value: float) -> nn.Sequential:
     return made
 
 
-def test_it_equals_a_slow_loop() -> None:
+def test_average_equals_a_slow_loop() -> None:
     average, expected = layers(0.0), 0.0
     for step in range(50):
         update_average(average, layers(step + 1.0), 0.8, step)
@@ -25,14 +25,14 @@ def test_it_equals_a_slow_loop() -> None:
     assert int(state["1.num_batches_tracked"]) == 50
 
 
-def test_the_first_weights_do_not_stay() -> None:
+def test_first_weights_are_forgotten() -> None:
     average = layers(100.0)
     for step in range(30):
         update_average(average, layers(1.0), 0.998, step)
     assert torch.allclose(average.state_dict()["0.bias"], torch.ones(2), atol=1e-3)
 
 
-def test_nothing_else_is_changed() -> None:
+def test_update_leaves_the_network_unchanged() -> None:
     network = layers(3.0)
     update_average(layers(0.0), network, 0.9, 7)
     assert all(bool((tensor == 3).all()) for tensor in network.state_dict().values())

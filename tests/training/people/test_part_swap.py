@@ -1,4 +1,4 @@
-"""Virtual people: whose parts they have, where, and how softly."""
+"""Virtual people: whose parts they have, their positions and soft edges."""
 
 import math
 
@@ -43,8 +43,8 @@ def test_masks_equal_a_slow_loop() -> None:
                 assert float(mask[row, column]) == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_virtual_person_has_parts_of_exactly_two_people() -> None:
-    """With hard halves every half of a picture is found again among the people's, and picture by picture."""
+def test_virtual_person_combines_two_people() -> None:
+    """With hard edges, every half of a virtual picture equals that half of a real picture."""
     real, masks = faces(), masks_of(HALVES, SIDE)
     seen: set[tuple[int, int]] = set()
     for seed in range(12):
@@ -66,7 +66,7 @@ def test_a_virtual_person_has_parts_of_exactly_two_people() -> None:
     assert any(upper != lower for upper, lower in seen)
 
 
-def test_all_parts_may_be_swapped_and_at_least_one_is() -> None:
+def test_one_to_all_parts_are_swapped() -> None:
     masks = masks_of(DEEP_FUNNELED_FACE, SIDE)
     shapes = set()
     for seed in range(40):
@@ -79,7 +79,7 @@ def test_all_parts_may_be_swapped_and_at_least_one_is() -> None:
     assert len(shapes) > 4
 
 
-def test_a_part_takes_the_tone_of_its_host() -> None:
+def test_swapped_part_takes_the_tone_of_its_host() -> None:
     tones = torch.linspace(0.2, 0.8, PEOPLE)[:, None, None, None, None]
     real = tones + 0.1 * (faces() - 0.5)
     for seed in range(5):
@@ -88,26 +88,26 @@ def test_a_part_takes_the_tone_of_its_host() -> None:
         assert torch.allclose(virtual.mean((2, 3, 4)), real[order[:3]].mean((2, 3, 4)), atol=0.01)
 
 
-def test_where_parts_overlap_there_is_one_of_them() -> None:
+def test_overlapping_parts_are_blended_once() -> None:
     virtual = swap_parts(faces(), torch.ones(2, SIDE, SIDE), 3, draws())
     donors = faces()[torch.randperm(PEOPLE, generator=draws())[3:]]
     assert torch.allclose(virtual, donors, atol=1e-4)
 
 
-def test_what_lies_far_from_the_parts_stays() -> None:
+def test_pixels_far_from_parts_are_unchanged() -> None:
     virtual = swap_parts(faces(), masks_of(DEEP_FUNNELED_FACE, SIDE), 3, draws())
     order = torch.randperm(PEOPLE, generator=draws())
     assert torch.allclose(virtual[..., :3, :], faces()[order[:3]][..., :3, :], atol=1e-3)
 
 
-def test_no_more_virtual_people_than_half_the_people() -> None:
+def test_virtual_people_are_at_most_half_the_people() -> None:
     masks = masks_of(HALVES, SIDE)
     assert len(swap_parts(faces(), masks, 16, draws())) == 3
     assert len(swap_parts(faces()[:1], masks, 16, draws())) == 0
     assert len(swap_parts(faces(), masks, 0, draws())) == 0
 
 
-def test_tones_are_matched() -> None:
+def test_match_tone_copies_mean_and_deviation() -> None:
     images = torch.rand(4, 1, SIDE, SIDE, generator=draws()) * 0.2
     models = torch.rand(4, 1, SIDE, SIDE, generator=draws(1)) * 0.3 + 0.4
     found = match_tone(images, models)
@@ -117,7 +117,7 @@ def test_tones_are_matched() -> None:
     assert bool(flat.isfinite().all())
 
 
-def test_a_wider_picture_shows_the_same_parts() -> None:
+def test_seen_through_shows_the_same_parts() -> None:
     """The middle of a picture with 4/3 of the field, cut out again, has the masks of the narrower one."""
     wide = masks_of(DEEP_FUNNELED_FACE.seen_through(0.75), 64)
     assert torch.allclose(wide[:, 8:56, 8:56], masks_of(DEEP_FUNNELED_FACE, 48), atol=1e-5)

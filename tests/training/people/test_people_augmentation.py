@@ -1,4 +1,4 @@
-"""Changes of whole batches: every picture its own, drawn from the generator handed in."""
+"""Random changes of whole batches, drawn separately for each picture from the given generator."""
 
 from dataclasses import fields, replace
 from math import cos, radians, sin
@@ -40,11 +40,11 @@ def changed(changes: BatchAugmentation, count: int = 40) -> Tensor:
     return augment_batch(pictures(count), drawn(changes, count))
 
 
-def test_without_changes_pictures_stay_as_they_are() -> None:
+def test_neutral_parameters_change_nothing() -> None:
     assert torch.allclose(changed(STILL), pictures(40), atol=1e-5)
 
 
-def test_every_picture_is_changed_its_own_way() -> None:
+def test_pictures_are_changed_differently() -> None:
     same = pictures(1).expand(40, -1, -1, -1)
     found = augment_batch(same, drawn(BatchAugmentation()))
     assert found.shape == same.shape
@@ -53,7 +53,7 @@ def test_every_picture_is_changed_its_own_way() -> None:
     assert len(found.unique(dim=0)) == 40
 
 
-def test_a_draw_comes_from_its_generator() -> None:
+def test_draws_depend_only_on_the_generator() -> None:
     changes = BatchAugmentation(colour=ColourChange())
     one, again, other = (drawn(changes, seed=seed) for seed in (0, 0, 1))
     assert tensors(one).keys() == {*(each.name for each in fields(BatchDraw)), "tint", "greyed"} - {"colour"}
@@ -67,7 +67,7 @@ def tensors(draw: BatchDraw) -> dict[str, Tensor]:
     return {name: value for name, value in found.items() if name != "colour"}
 
 
-def test_a_flip_is_a_mirror_image() -> None:
+def test_flip_mirrors_the_picture() -> None:
     found = changed(replace(STILL, flip_probability=1))
     assert torch.allclose(found, pictures(40).flip(3), atol=1e-5)
     some = changed(replace(STILL, flip_probability=0.5), 400)
@@ -75,7 +75,7 @@ def test_a_flip_is_a_mirror_image() -> None:
     assert 160 < int(mirrored.sum()) < 240
 
 
-def test_a_shift_moves_by_shares_of_the_side() -> None:
+def test_shift_is_a_share_of_the_side() -> None:
     parameters = drawn(STILL, 1)
     parameters.affine[0, 0, 2] = 2 * 3 / SIDE
     found = augment_batch(pictures(1), parameters)
@@ -85,7 +85,7 @@ def test_a_shift_moves_by_shares_of_the_side() -> None:
     assert 0.1 < float(shifts.abs().max()) <= 0.12
 
 
-def test_the_affine_map_equals_one_written_out() -> None:
+def test_affine_map_equals_explicit_matrices() -> None:
     """Stretch, then shear, then turn."""
     changes = replace(STILL, rotation_deg=30, scale=0.2, shear=0.1, shift=0.05)
     unit = 2 * torch.rand(17, 8, generator=torch.Generator().manual_seed(0))[2:8] - 1
@@ -98,7 +98,7 @@ def test_the_affine_map_equals_one_written_out() -> None:
         assert torch.allclose(found[:, 2], 0.1 * torch.tensor(draws[4:6]), atol=1e-6)
 
 
-def test_gamma_and_contrast_are_those_drawn() -> None:
+def test_gamma_and_contrast_follow_the_draw() -> None:
     parameters = drawn(replace(STILL, gamma=0.4, contrast=0.3), 5)
     found = augment_batch(pictures(5), parameters)
     for picture, result, gamma, contrast in zip(pictures(5), found, parameters.gamma, parameters.contrast, strict=True):
@@ -125,7 +125,7 @@ def test_blur_equals_a_slow_loop() -> None:
                 assert float(result[y, x]) == pytest.approx(expected, abs=1e-5)
 
 
-def test_colours_are_blurred_and_lit_alike() -> None:
+def test_channels_are_changed_equally() -> None:
     """A grey picture in three channels stays grey, and each is changed as if it were alone."""
     parameters = drawn(BatchAugmentation(), 6)
     alone = augment_batch(pictures(6), parameters)
@@ -137,7 +137,7 @@ def test_colours_are_blurred_and_lit_alike() -> None:
         assert torch.equal(blurred[:, [channel]], blur(several[:, [channel]], torch.tensor([0.0, 0.4, 0.8, 1.2])))
 
 
-def test_colours_are_tinted_and_sometimes_taken_away() -> None:
+def test_tint_scales_channels_and_greying_uses_luma() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(4)) / 2
     tint = torch.tensor([[1.2, 1.0, 0.8], [1.2, 1.0, 0.8]])
     tinted, grey = change_colours(images, ColourDraw(tint=tint, greyed=torch.tensor([False, True])))
@@ -147,7 +147,7 @@ def test_colours_are_tinted_and_sometimes_taken_away() -> None:
     assert torch.allclose(grey, expected.expand(3, -1, -1), atol=1e-6)
 
 
-def test_drawn_tints_and_greys_are_as_wanted() -> None:
+def test_tint_range_and_share_of_grey_pictures() -> None:
     plain, coloured = drawn(STILL, 1000), drawn(replace(STILL, colour=ColourChange(tint=0.2)), 1000)
     assert plain.colour is None
     assert torch.equal(plain.shade, coloured.shade)
@@ -158,7 +158,7 @@ def test_drawn_tints_and_greys_are_as_wanted() -> None:
     assert 100 < int(coloured.colour.greyed.sum()) < 200
 
 
-def test_a_box_of_one_shade_is_erased() -> None:
+def test_erased_box_has_one_shade() -> None:
     box = torch.tensor([[0.25, 0.5, 0.5, 0.75], [0.3, 0.3, 0.3, 0.3]])
     found = erase(pictures(2), box, torch.tensor([0.4, 0.9]))
     assert bool((found[0, 0, 12:18, 6:12] == torch.tensor(0.4)).all())
@@ -167,7 +167,7 @@ def test_a_box_of_one_shade_is_erased() -> None:
     assert torch.equal(found, expected)
 
 
-def test_erased_boxes_lie_inside_and_are_as_many_as_wanted() -> None:
+def test_share_and_position_of_erased_boxes() -> None:
     boxes = drawn(replace(STILL, erase_probability=0.3, erase=(0.1, 0.35)), 1000).box
     sides = boxes[:, 2:] - boxes[:, :2]
     erased = sides.amin(1) > 0

@@ -1,4 +1,4 @@
-"""Who is in a batch, and how often."""
+"""The people and pictures of batches, and how often each is drawn."""
 
 from collections import Counter
 from dataclasses import replace
@@ -23,7 +23,7 @@ def plans(batches: int = 12, seed: int = 0) -> list[BatchPlan]:
     return list(plan_epoch(SEVERAL, SINGLE, SIZES, batches, draws(seed)))
 
 
-def test_batches_have_the_sizes_that_were_asked_for() -> None:
+def test_batches_have_the_requested_sizes() -> None:
     assert len(plans()) == 12
     for plan in plans():
         assert plan.people.shape == (3,)
@@ -31,7 +31,7 @@ def test_batches_have_the_sizes_that_were_asked_for() -> None:
         assert plan.singles.shape == (5,)
 
 
-def test_pictures_are_those_of_their_people_and_nobody_is_in_a_batch_twice() -> None:
+def test_batch_has_distinct_people_with_their_pictures() -> None:
     for plan in plans():
         assert len(set(plan.people.tolist())) == 3
         assert len(set(plan.singles.tolist())) == 5
@@ -40,7 +40,7 @@ def test_pictures_are_those_of_their_people_and_nobody_is_in_a_batch_twice() -> 
             assert set(pictures) <= set(SEVERAL[person].tolist())
 
 
-def test_everybody_has_about_as_many_turns() -> None:
+def test_people_appear_about_equally_often() -> None:
     """Two of three batches are a round of six of the seven people."""
     people = Counter(person for plan in plans(40) for person in plan.people.tolist())
     assert sum(people.values()) == 120
@@ -50,7 +50,7 @@ def test_everybody_has_about_as_many_turns() -> None:
         assert len({*first.singles.tolist(), *second.singles.tolist()}) == 10
 
 
-def test_an_epoch_comes_from_its_generator() -> None:
+def test_epoch_depends_only_on_the_generator() -> None:
     def flat(found: list[BatchPlan]) -> list[Tensor]:
         return [tensor for plan in found for tensor in (plan.people, plan.pictures, plan.singles)]
 
@@ -58,20 +58,20 @@ def test_an_epoch_comes_from_its_generator() -> None:
     assert not all(torch.equal(a, b) for a, b in zip(flat(plans()), flat(plans(seed=1)), strict=True))
 
 
-def test_fewer_people_than_asked_for_are_all_taken() -> None:
+def test_all_people_are_used_if_there_are_too_few() -> None:
     (plan,) = plan_epoch(SEVERAL[:2], SINGLE[:3], BatchSizes(people=32, pictures=4, singles=48), 1, draws())
     assert sorted(plan.people.tolist()) == [0, 1]
     assert sorted(plan.singles.tolist()) == [100, 101, 102]
 
 
 @pytest.mark.parametrize(("single", "singles"), [(SINGLE, 0), (SINGLE[:0], 5)])
-def test_a_batch_may_have_no_singles(single: Tensor, singles: int) -> None:
+def test_batch_without_singles(single: Tensor, singles: int) -> None:
     found = list(plan_epoch(SEVERAL, single, replace(SIZES, singles=singles), 3, draws()))
     assert [len(plan.singles) for plan in found] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(("has", "count"), [(8, 4), (4, 4), (2, 4), (3, 4), (3, 7), (1, 2)])
-def test_no_picture_is_picked_twice_where_there_are_enough(has: int, count: int) -> None:
+def test_pictures_repeat_only_if_there_are_too_few(has: int, count: int) -> None:
     found = Counter(pick(torch.arange(has), count, draws()).tolist())
     assert sum(found.values()) == count
     assert max(found.values()) - min([found[i] for i in range(has)]) <= 1

@@ -1,4 +1,4 @@
-"""The experiment that learns from people holds what was decided, and refuses what makes no sense."""
+"""Experiment 5 and its variants have the documented values and refuse invalid ones."""
 
 from dataclasses import FrozenInstanceError, replace
 from typing import Any
@@ -20,7 +20,7 @@ from training.learning.experiments import (
 from training.people.people_augmentation import BatchAugmentation, ColourChange
 
 
-def test_experiment_5_is_as_decided() -> None:
+def test_experiment_5_has_the_documented_values() -> None:
     run = EXPERIMENT_5_UNALIGNED
     assert run.network == ResidualConfig(
         side_px=100,
@@ -39,7 +39,7 @@ def test_experiment_5_is_as_decided() -> None:
     assert replace(EXPERIMENT_5, name=run.name, preprocessing=run.preprocessing) == run
 
 
-def test_the_grey_runs_differ_in_nothing_but_colour() -> None:
+def test_grey_experiments_differ_only_in_colour() -> None:
     for grey, coloured in (
         (EXPERIMENT_5_GREY, EXPERIMENT_5),
         (EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_UNALIGNED),
@@ -53,18 +53,18 @@ def test_the_grey_runs_differ_in_nothing_but_colour() -> None:
         }
 
 
-def test_the_coloured_run_differs_in_its_middle_view_alone() -> None:
+def test_colour_experiment_differs_only_in_its_central_region() -> None:
     network = EXPERIMENT_5.network.model_copy(update={"grey_views": ()})
     assert replace(EXPERIMENT_5, name="experiment-5-colour", network=network) == EXPERIMENT_5_COLOUR
 
 
-def test_grey_pictures_have_no_colours_to_change() -> None:
-    with pytest.raises(TrainingError, match="no colours"):
+def test_grey_network_with_colour_augmentation_is_refused() -> None:
+    with pytest.raises(TrainingError, match="grey pictures cannot have colour augmentation"):
         replace(EXPERIMENT_5_GREY, augmentation=BatchAugmentation(colour=ColourChange()))
 
 
 @pytest.mark.parametrize("rising", [0.3, 0.25])
-def test_the_learning_rate_equals_one_cycle(rising: float) -> None:
+def test_learning_rate_equals_one_cycle(rising: float) -> None:
     run, steps = replace(EXPERIMENT_5, rising=rising, epochs=4), 200
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 1.0)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(
@@ -78,7 +78,7 @@ def test_the_learning_rate_equals_one_cycle(rising: float) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 10])
-def test_short_runs_have_rates_too(steps: int) -> None:
+def test_short_runs_have_finite_learning_rates(steps: int) -> None:
     for rising in (0.3, 0.5):
         run = replace(EXPERIMENT_5, rising=rising, epochs=1)
         assert all(0 < run.learning_rate_at(step, steps) <= run.learning_rate for step in range(steps))
@@ -101,12 +101,12 @@ def test_short_runs_have_rates_too(steps: int) -> None:
         {"network": ResidualConfig(side_px=96)},
     ],
 )
-def test_an_experiment_checks_itself(wrong: dict[str, Any]) -> None:
+def test_invalid_values_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(TrainingError, match=r"^experiment-5: "):
         replace(EXPERIMENT_5, **wrong)
 
 
-def test_an_experiment_cannot_be_changed() -> None:
+def test_experiment_is_immutable() -> None:
     with pytest.raises(FrozenInstanceError):
         EXPERIMENT_5.epochs = 1  # type: ignore[misc]
     assert not isinstance(EXPERIMENT_5.network, NetworkConfig)

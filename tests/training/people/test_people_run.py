@@ -1,4 +1,4 @@
-"""A run that learns from people, made small: its batches, its steps, what it keeps, how it resumes and ends."""
+"""A small run that learns from people: batches, steps, the weights it keeps, resuming, and the checkpoint."""
 
 import json
 from copy import deepcopy
@@ -64,8 +64,8 @@ def untimed(history: list[Epoch]) -> list[Epoch]:
     return [replace(row, seconds=0, images_per_s=0) for row in history]
 
 
-def test_batches_hold_who_they_say(data: PeopleData) -> None:
-    """Without changes each picture is found again in the album: its person is that of its label."""
+def test_labels_match_the_people_of_a_batch(data: PeopleData) -> None:
+    """Without augmentation each picture equals one in the album, whose person must match the label."""
     album = to_unit(data.album.pixels)
     names = [sorted(n for n in data.training if len(data.training[n]) > 1)[i] for i in range(len(data.several))]
     recipe = STILL.recipe(data, CPU)
@@ -84,7 +84,7 @@ def test_batches_hold_who_they_say(data: PeopleData) -> None:
                 assert len(data.training[name]) == 1
 
 
-def test_virtual_people_and_both_views_have_labels_of_their_own(data: PeopleData) -> None:
+def test_virtual_people_and_singles_have_own_labels(data: PeopleData) -> None:
     for batch in SMALL_PEOPLE.recipe(data, CPU).batches(1):
         virtual = len(batch.labels) - batch.judged - 2 * min(2, len(data.single))
         assert virtual == 2 * min(2, len(batch.labels[: batch.judged].unique()) // 2)
@@ -93,14 +93,14 @@ def test_virtual_people_and_both_views_have_labels_of_their_own(data: PeopleData
         assert all(int((others == label).sum()) == 2 for label in others.unique())
 
 
-def test_batches_are_changed_anew_each_epoch_and_alike_each_time(data: PeopleData) -> None:
+def test_batches_differ_between_epochs_and_are_repeatable(data: PeopleData) -> None:
     recipe = SMALL_PEOPLE.recipe(data, CPU)
     first, again, second = ([batch.images for batch in recipe.batches(epoch)] for epoch in (1, 1, 2))
     assert all(torch.equal(left, right) for left, right in zip(first, again, strict=True))
     assert not torch.equal(first[0], second[0])
 
 
-def test_steps_lower_the_loss_and_move_every_parameter(data: PeopleData) -> None:
+def test_steps_lower_the_loss_and_change_every_parameter(data: PeopleData) -> None:
     recipe = STILL.recipe(data, CPU)
     before = {name: tensor.detach().clone() for name, tensor in recipe.state.named_parameters()}
     recipe.state.train()
@@ -112,7 +112,9 @@ def test_steps_lower_the_loss_and_move_every_parameter(data: PeopleData) -> None
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_a_step_s_loss_is_the_experiment_s(data: PeopleData, precision: Literal["float32", "bfloat16"]) -> None:
+def test_loss_of_a_step_uses_the_settings_of_the_experiment(
+    data: PeopleData, precision: Literal["float32", "bfloat16"]
+) -> None:
     unusual = replace(
         STILL, temperature=0.3, classifier_scale=7.0, classifier_margin=0.4, classifier_weight=0.25, precision=precision
     )
@@ -132,7 +134,7 @@ def test_a_step_s_loss_is_the_experiment_s(data: PeopleData, precision: Literal[
     assert (abs(found / expected - 1) < 1e-5) == (precision == "float32")
 
 
-def test_an_epoch_has_the_experiment_s_rate_and_decay_and_validates_the_average(data: PeopleData) -> None:
+def test_epoch_uses_rate_and_decay_and_validates_the_average(data: PeopleData) -> None:
     recipe = SMALL_PEOPLE.recipe(data, CPU)
     row = run_epoch(SMALL_PEOPLE, recipe, 1, CPU)
     count = recipe.batches_in_epoch
@@ -148,14 +150,14 @@ def test_an_epoch_has_the_experiment_s_rate_and_decay_and_validates_the_average(
     assert row.validation_loss != pytest.approx(losses[1], rel=1e-3)
 
 
-def test_another_seed_draws_other_batches(data: PeopleData) -> None:
+def test_other_seed_draws_other_batches(data: PeopleData) -> None:
     moved = replace(STILL, augmentation=SMALL_PEOPLE.augmentation)
     first, again, other = (next(replace(moved, seed=seed).recipe(data, CPU).batches(1)).images for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_the_head_is_fitted_on_the_people_trained_on(whole: tuple[Trained, Path], data: PeopleData) -> None:
+def test_head_is_fitted_on_training_people(whole: tuple[Trained, Path], data: PeopleData) -> None:
     network, config = whole[0].network, SMALL_PEOPLE.preprocessing
     assert isinstance(network, ResidualNetwork)
     network = deepcopy(network)
@@ -170,7 +172,7 @@ def test_the_head_is_fitted_on_the_people_trained_on(whole: tuple[Trained, Path]
     assert off[0] < 1e-3 < off[1]
 
 
-def test_a_run_s_rows(whole: tuple[Trained, Path]) -> None:
+def test_metrics_have_a_row_per_epoch(whole: tuple[Trained, Path]) -> None:
     trained, place = whole
     assert [row.epoch for row in trained.history] == [1, 2, 3]
     assert read_metrics(place / "metrics.jsonl") == trained.history
@@ -185,7 +187,7 @@ def test_a_run_s_rows(whole: tuple[Trained, Path]) -> None:
     assert trained.history[0].learning_rate == SMALL_PEOPLE.learning_rate_at(count - 1, count)
 
 
-def test_the_average_is_what_is_kept(whole: tuple[Trained, Path]) -> None:
+def test_averaged_weights_are_kept(whole: tuple[Trained, Path]) -> None:
     trained, place = whole
     state = load_file(place / "state.safetensors")
     assert {name.split(".")[0] for name in state if name.startswith("weights/")} == {
@@ -198,10 +200,10 @@ def test_the_average_is_what_is_kept(whole: tuple[Trained, Path]) -> None:
 
 
 @pytest.mark.parametrize("after", [1, 3, 5])
-def test_interrupted_and_resumed_equals_uninterrupted(
+def test_resumed_run_equals_an_uninterrupted_run(
     whole: tuple[Trained, Path], data: PeopleData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:
-    """Ctrl-C in the middle of an epoch, after so many steps of the run."""
+    """Raises KeyboardInterrupt in the middle of an epoch, after a number of the run's steps."""
     taken = 0
 
     def stopping(*arguments: Any) -> tuple[float, int]:
@@ -223,24 +225,24 @@ def test_interrupted_and_resumed_equals_uninterrupted(
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_state_of_another_run_is_refused_by_name(whole: tuple[Trained, Path], data: PeopleData) -> None:
+def test_state_of_another_run_is_refused(whole: tuple[Trained, Path], data: PeopleData) -> None:
     with pytest.raises(TrainingError, match=r"\(temperature differ\)"):
         train(replace(SMALL_PEOPLE, temperature=0.2), data, whole[1], CPU, resume=True)
 
 
-def test_one_person_alone_cannot_be_learned_from(data: PeopleData) -> None:
+def test_training_with_one_person_is_refused(data: PeopleData) -> None:
     alone = replace(data, training=dict(list(data.training.items())[:1]))
-    with pytest.raises(TrainingError, match="takes two people with several pictures"):
+    with pytest.raises(TrainingError, match="training needs at least 2 people with several pictures; there are 1"):
         SMALL_PEOPLE.recipe(alone, CPU)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(data: PeopleData, tmp_path: Path) -> None:
+def test_infinite_loss_stops_the_run(data: PeopleData, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="the loss became"):
         train(replace(SMALL_PEOPLE, classifier_weight=float("inf")), data, tmp_path, CPU)
 
 
 @pytest.mark.parametrize("head", ["cosine", "joint-bayesian"])
-def test_a_finished_run_serves_what_it_measured(folder: Path, data: PeopleData, tmp_path: Path, head: str) -> None:
+def test_checkpoint_reproduces_the_measured_scores(folder: Path, data: PeopleData, tmp_path: Path, head: str) -> None:
     network = SMALL_PEOPLE.network.model_copy(update={"head": head})
     run = replace(SMALL_PEOPLE, network=network, epochs=1)
     test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album.index())
@@ -260,7 +262,7 @@ def test_a_finished_run_serves_what_it_measured(folder: Path, data: PeopleData, 
     assert Header.model_validate_json((tmp_path / "result.json").read_text()) == header
 
 
-def test_operating_points_are_over_all_pairs_of_the_people_held_out(data: PeopleData, tmp_path: Path) -> None:
+def test_operating_points_use_all_pairs_of_held_out_people(data: PeopleData, tmp_path: Path) -> None:
     run = replace(SMALL_PEOPLE, epochs=1)
     trained = train(run, data, tmp_path, CPU)
     header = finish(run, trained, data, None, tmp_path, "code")
@@ -276,7 +278,7 @@ def test_operating_points_are_over_all_pairs_of_the_people_held_out(data: People
     assert accepted / len(left) == pytest.approx(point.fmr, abs=1.5 / len(left))
 
 
-def test_no_test_pair_has_a_say(folder: Path, data: PeopleData, tmp_path: Path) -> None:
+def test_test_pairs_do_not_influence_the_checkpoint(folder: Path, data: PeopleData, tmp_path: Path) -> None:
     run = replace(SMALL_PEOPLE, epochs=1)
     test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album.index())
     one = finish(run, train(run, data, tmp_path / "a", CPU), data, test, tmp_path / "a", "code")
@@ -286,7 +288,7 @@ def test_no_test_pair_has_a_say(folder: Path, data: PeopleData, tmp_path: Path) 
     assert (one.threshold, one.operating_points) == (other.threshold, other.operating_points)
 
 
-def test_the_command_runs_it(
+def test_command_runs_a_people_experiment(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from training.__main__ import main
@@ -310,7 +312,7 @@ def test_the_command_runs_it(
     assert json.loads((tmp_path / "run" / "result.json").read_text())["metrics"] == first["metrics"]
 
 
-def test_the_description_has_the_sizes(data: PeopleData) -> None:
+def test_data_description_has_the_sizes(data: PeopleData) -> None:
     held = sum(len(pictures) for pictures in data.held_out.values())
     assert data.pictures + held == sum(PICTURES)
     assert data.describe().startswith(f"{len(data.training)} people with {data.pictures} pictures to train on")

@@ -1,4 +1,4 @@
-"""Scored pairs for the tests of figures, and the slow loops that count what the figures are made of."""
+"""Scored pairs for the tests of metrics, and slow loops that count what the metrics are computed from."""
 
 import math
 

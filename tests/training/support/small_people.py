@@ -12,7 +12,7 @@ from training.data.splits import HoldOut
 from training.learning.experiments import EXPERIMENT_5
 
 SIDE_PX = 32
-# How many each of the drawn people has.
+# The number of pictures of each drawn person.
 PICTURES = (3, 2, 4, 3, 1, 1, 2, 5, 1, 3)
 
 # With 4 channels a training step of torch 2.15.0 damages its own heap on processors that have AVX2 and no AVX-512.
