@@ -14,6 +14,7 @@ from training.data.datasets import PairData
 from training.data.lists import read_pairs, resolve
 from training.data.source import open_album
 from training.data.splits import split
+from training.learning import history
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
@@ -26,6 +27,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _undrawn_curves() -> Iterator[None]:
+    """An empty file instead of the learning curves, whose drawing takes nine tenths of the time of a small run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "draw_curves", lambda path, *_: path.touch())
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ from model.errors import TrainingError
 from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
 from training.data.album import Album
 from training.data.datasets import PairData
+from training.learning import history
+from training.learning.history import draw_curves
 from training.learning.loop import Trained
 from training.learning.state import RunState
 from training.pairs.pair_recipe import PairExperiment
@@ -27,8 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(data: PairData, folder: Path) -> Trained:
-    """The small experiment, run to its end in `folder`."""
-    return run(SMALL, data, folder)
+    """The small experiment, run to its end in `folder`, with its curves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history, "draw_curves", draw_curves)
+        return run(SMALL, data, folder)
 
 
 def same_weights(left: Trained, right: Trained) -> bool:
@@ -56,10 +60,19 @@ def test_metrics_file_has_the_history(trained: Trained, folder: Path) -> None:
 @pytest.mark.usefixtures("trained")
 def test_run_writes_state_metrics_and_curves(folder: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["curves.png", "metrics.jsonl", "state.safetensors"]
-    with Image.open(folder / "curves.png") as curves:
-        curves.load()
-        assert curves.format == "PNG"
-        assert len(curves.convert("L").getcolors() or []) > 10
+    check_drawing(folder / "curves.png")
+
+
+def check_drawing(path: Path) -> None:
+    with Image.open(path) as drawing:
+        drawing.load()
+        assert drawing.format == "PNG"
+        assert len(drawing.convert("L").getcolors() or []) > 10
+
+
+def test_curves_of_a_run_that_learns_from_people_are_drawn(trained: Trained, tmp_path: Path) -> None:
+    draw_curves(tmp_path / "curves.png", "people", [replace(row, validation_area=0.9) for row in trained.history])
+    check_drawing(tmp_path / "curves.png")
 
 
 def test_runs_with_one_seed_are_bit_equal(trained: Trained, data: PairData, tmp_path: Path) -> None:
