@@ -36,6 +36,19 @@ def service(checkpoint_path: Path) -> Iterator[Service]:
         yield service
 
 
+@pytest.fixture(scope="module")
+def impatient_service(checkpoint_path: Path) -> Iterator[Service]:
+    """A service that waits WITHIN_S for a request's head."""
+    with serving(checkpoint_path, module="tests.app.support.short_head_timeout") as service:
+        yield service
+
+
+@pytest.fixture(scope="module")
+def service_with_short_keep_alive(checkpoint_path: Path) -> Iterator[Service]:
+    with serving(checkpoint_path, "--keep-alive-s", "1") as service:
+        yield service
+
+
 @pytest.fixture
 def client(service: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
@@ -123,14 +136,6 @@ def test_libraries_log_nothing_of_a_request_at_debug(checkpoint_path: Path) -> N
     assert not [line for line in lines if SECRET in str(line) or line["level"] == "warning"]
 
 
-def test_sigterm_ends_the_service_in_order(checkpoint_path: Path) -> None:
-    with serving(checkpoint_path) as service:
-        assert httpx.get(f"{service.url}/health/ready", timeout=PATIENCE_S, trust_env=False).status_code == 200
-        assert service.end(signal.SIGTERM) == 0
-    levels = {json.loads(line)["level"] for line in service.log}
-    assert levels == {"info"}
-
-
 def test_sigterm_ends_the_service_despite_a_stalled_upload(checkpoint_path: Path) -> None:
     with (
         serving(checkpoint_path, "--grace-s", "1") as service,
@@ -181,11 +186,8 @@ def test_endless_head_or_trailers_are_refused(service: Service, client: httpx.Cl
 
 @pytest.mark.parametrize("before", [b"", b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["first", "second"])
 @pytest.mark.parametrize("sent", [b"", b"GET /info HTTP/1.1\r\nX: "], ids=["nothing", "half"])
-def test_incomplete_head_ends_its_connection(checkpoint_path: Path, before: bytes, sent: bytes) -> None:
-    with (
-        serving(checkpoint_path, module="tests.app.support.short_head_timeout") as service,
-        socket.create_connection((HOST, service.port), PATIENCE_S) as slow,
-    ):
+def test_incomplete_head_ends_its_connection(impatient_service: Service, before: bytes, sent: bytes) -> None:
+    with socket.create_connection((HOST, impatient_service.port), PATIENCE_S) as slow:
         if before:
             slow.sendall(before)
             answer = b""
@@ -201,11 +203,10 @@ def test_incomplete_head_ends_its_connection(checkpoint_path: Path, before: byte
 
 
 @pytest.mark.parametrize(("body", "after"), [("", b""), ("", b"\r\n"), ("Content-Length: 9\r\n", b"x")])
-def test_idle_connection_is_closed_after_keep_alive_s(checkpoint_path: Path, body: str, after: bytes) -> None:
-    with (
-        serving(checkpoint_path, "--keep-alive-s", "1") as service,
-        socket.create_connection((HOST, service.port), PATIENCE_S) as idle,
-    ):
+def test_idle_connection_is_closed_after_keep_alive_s(
+    service_with_short_keep_alive: Service, body: str, after: bytes
+) -> None:
+    with socket.create_connection((HOST, service_with_short_keep_alive.port), PATIENCE_S) as idle:
         idle.sendall(f"GET /health/live HTTP/1.1\r\nHost: x\r\n{body}\r\n".encode())
         answer = b""
         while not answer.endswith(b'{"status":"live"}'):
@@ -214,11 +215,8 @@ def test_idle_connection_is_closed_after_keep_alive_s(checkpoint_path: Path, bod
         assert idle.recv(65536) == b""
 
 
-def test_slow_answer_or_body_does_not_count_as_slow_head(checkpoint_path: Path) -> None:
-    with (
-        serving(checkpoint_path, module="tests.app.support.short_head_timeout") as service,
-        socket.create_connection((HOST, service.port), PATIENCE_S) as slow,
-    ):
+def test_slow_answer_or_body_does_not_count_as_slow_head(impatient_service: Service) -> None:
+    with socket.create_connection((HOST, impatient_service.port), PATIENCE_S) as slow:
         slow.sendall(head(len(BODY)))
         assert not select.select([slow], [], [], 3 * WITHIN_S)[0]
         slow.sendall(BODY + b"GET /health/live")

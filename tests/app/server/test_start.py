@@ -1,13 +1,20 @@
-"""A service that cannot start ends with status 1 and says why in one line."""
+"""A service that cannot start ends with status 1 and says why in one line.
+
+A process shows that for errors before and after torch is loaded; the other errors that come after it, which `main`
+prints alike, are raised in this process, which has loaded torch already.
+"""
 
 import socket
 from pathlib import Path
 
 import pytest
 
+from app.server.replica import open_replica
+from app.settings import read_settings
+from model.errors import FacepairError
 from model.networks.embedder import save
 from tests.app.support.service import HOST, start_in_vain
-from tests.conftest import describe, tiny_network
+from tests.conftest import describe, fork_server, tiny_network
 from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
 
 
@@ -31,6 +38,16 @@ def refuses(*flags: str, **variables: str) -> str:
     return line
 
 
+def opening_fails(**values: object) -> str:
+    """The message of the error with which a replica is not opened."""
+    settings = read_settings({"device": "cpu", **values}, environment={})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.server.replica.ForkServer", lambda _: fork_server())
+        with pytest.raises(FacepairError) as error:
+            open_replica(settings)
+    return str(error.value)
+
+
 def test_fails_with_a_damaged_checkpoint(damaged: Path) -> None:
     line = refuses("--device", "cpu", "--weights", str(damaged))
     assert str(damaged) in line
@@ -39,12 +56,11 @@ def test_fails_with_a_damaged_checkpoint(damaged: Path) -> None:
 
 def test_fails_without_its_checkpoint(tmp_path: Path) -> None:
     missing = tmp_path / "missing.safetensors"
-    line = refuses("--device", "cpu", "--weights", str(missing))
-    assert str(missing) in line
+    assert str(missing) in opening_fails(weights=missing)
 
 
 def test_fails_with_a_gpu_that_is_not_there(checkpoint_path: Path) -> None:
-    assert "cuda:99" in refuses("--device", "cuda:99", "--weights", str(checkpoint_path))
+    assert "cuda:99" in opening_fails(weights=checkpoint_path, device="cuda:99")
 
 
 def test_fails_with_an_unknown_variable(checkpoint_path: Path) -> None:
@@ -69,14 +85,14 @@ def test_fails_with_a_checkpoint_made_with_another_detector(tmp_path: Path) -> N
     foreign = LFW_ALIGNMENT.model_copy(update={"detector_sha256": "0" * 64})
     path = tmp_path / "foreign.safetensors"
     save(path, tiny_network(), describe(preprocessing=ALIGNED.model_copy(update={"alignment": foreign})))
-    line = refuses("--device", "cpu", "--weights", str(path))
-    assert "the face detector has digest" in line
-    assert "0" * 12 in line
+    message = opening_fails(weights=path)
+    assert "the face detector has digest" in message
+    assert "0" * 12 in message
 
 
 def test_fails_without_its_detector(aligned_checkpoint_path: Path, tmp_path: Path) -> None:
     missing = tmp_path / "missing.onnx"
-    assert str(missing) in refuses("--weights", str(aligned_checkpoint_path), FACEPAIR_DETECTOR=str(missing))
+    assert str(missing) in opening_fails(weights=aligned_checkpoint_path, detector=missing)
 
 
 def test_fails_without_a_decoder(checkpoint_path: Path) -> None:
