@@ -38,7 +38,8 @@ DRAWN_RANGES = QualityRanges(
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--restarts", type=int, default=3, help="replicas restarted under load in tests/deploy")
+    parser.addoption("--restarts", type=int, default=1, help="replicas restarted under load in tests/deploy")
+    parser.addoption("--kills", type=int, default=6, help="of the training run in test_kill.py")
 
 
 def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
