@@ -1,7 +1,7 @@
 """What a client does with its connection while it sends a body and waits: it holds the body back, or leaves."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
@@ -21,21 +21,17 @@ class UploadRequest(Request):
     def __init__(self, scope: Scope, receive: Receive) -> None:
         super().__init__(scope, receive)
         self.body_read = asyncio.Event()
+        """Set when the last chunk has been read."""
 
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The chunks of the body."""
-        self.state.body_requested = True
-        async for chunk in super().stream():
-            yield chunk
-        self.body_read.set()
+    def ask_for_body(self) -> None:
+        """Called before the first chunk is read: the server then sends `100 Continue` to a client that awaits it."""
+        self.state.body_asked_for = True
 
 
 def awaits_continue(connection: HTTPConnection) -> bool:
-    """Whether the client holds its body back until it reads `100 Continue` (RFC 9110 section 10.1.1), which the server
-    sends when the first chunk is asked for.
-    """
+    """Whether the client holds its body back until it reads `100 Continue` (RFC 9110 section 10.1.1)."""
     expects = connection.headers.get("expect", "").lower() == "100-continue"
-    return expects and not getattr(connection.state, "body_requested", False)
+    return expects and not getattr(connection.state, "body_asked_for", False)
 
 
 class UploadRoute(APIRoute):

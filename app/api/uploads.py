@@ -6,12 +6,11 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fastapi import Request
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.admission import Reservation
-from app.api.connection import awaits_continue
+from app.api.connection import UploadRequest, awaits_continue
 from app.api.problems import Problem
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ class Form:
     fields: dict[str, bytes] = field(default_factory=dict)
 
 
-async def read_form(request: Request, rules: Mapping[str, PartRule], reservation: Reservation) -> Form:
+async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], reservation: Reservation) -> Form:
     """The parts of a multipart/form-data body. Raises Problem.
 
     Slots are taken for the required images before the body is read and for further ones as they begin to arrive; at
@@ -70,7 +69,7 @@ async def read_form(request: Request, rules: Mapping[str, PartRule], reservation
     return form
 
 
-async def read_body(request: Request, limit_bytes: int, content_type: str, reservation: Reservation) -> bytes:
+async def read_body(request: UploadRequest, limit_bytes: int, content_type: str, reservation: Reservation) -> bytes:
     """A whole body of one content type, which takes the slot of one image. Raises Problem."""
     async with _body(request, limit_bytes, reservation) as chunks:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
@@ -83,11 +82,11 @@ async def read_body(request: Request, limit_bytes: int, content_type: str, reser
 
 
 @asynccontextmanager
-async def _body(request: Request, limit_bytes: int, reservation: Reservation) -> AsyncIterator[Chunks]:
+async def _body(request: UploadRequest, limit_bytes: int, reservation: Reservation) -> AsyncIterator[Chunks]:
     """The chunks of a body. After a Problem the slots are released and the rest of the body is dropped, unless the
     client still waits to be asked for it.
     """
-    chunks: Chunks = request.stream()
+    chunks = _read_chunks(request)
     try:
         if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
             raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
@@ -99,6 +98,13 @@ async def _body(request: Request, limit_bytes: int, reservation: Reservation) ->
         if not awaits_continue(request):
             await _discard(chunks, limit_bytes, reservation)
         raise
+
+
+async def _read_chunks(request: UploadRequest) -> Chunks:
+    request.ask_for_body()
+    async for chunk in request.stream():
+        yield chunk
+    request.body_read.set()
 
 
 @asynccontextmanager
