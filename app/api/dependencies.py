@@ -1,15 +1,13 @@
-"""What routes ask FastAPI for: the parts of the replica, a reservation, and the upload, read and checked.
+"""What routes ask FastAPI for: the parts of the replica, and the upload, read and checked.
 
 All are coroutines: FastAPI would run plain functions on threads.
 """
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.admission import Admission, Reservation
-from app.api.connection import UploadRequest
+from app.api.admission import Reservation
 from app.api.inputs import (
     CHOICES,
     CHOICES_OF_EMBED,
@@ -24,7 +22,7 @@ from app.api.inputs import (
     parse_rule,
     require_faces,
 )
-from app.api.problems import Problem
+from app.api.upload_route import UploadRequest
 from app.api.uploads import PartRule, read_body, read_form
 from app.engine.inference import Inference
 from app.lifecycle import Drain
@@ -58,13 +56,8 @@ async def _request_id(request: Request) -> str:
     return request_id
 
 
-async def _reserve(request: Request) -> AsyncIterator[Reservation]:
-    """Raises Problem if options stand in the address instead of the body."""
-    if request.url.query:
-        raise Problem("unexpected_query", "send options as parts or fields of the body")
-    admission: Admission = request.app.state.admission
-    with admission.reserve() as reservation:
-        yield reservation
+async def _reservation(request: UploadRequest) -> Reservation:
+    return request.reservation
 
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
@@ -72,16 +65,13 @@ InferenceDep = Annotated[Inference, Depends(_inference)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 DrainDep = Annotated[Drain, Depends(_drain)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
-# Released when the route's function has ended, before the answer is sent.
-ReservationDep = Annotated[Reservation, Depends(_reserve, scope="function")]
+ReservationDep = Annotated[Reservation, Depends(_reservation)]
 
 
-async def _read_pair(
-    request: UploadRequest, settings: SettingsDep, inference: InferenceDep, reservation: ReservationDep
-) -> PairUpload:
+async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> PairUpload:
     image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
     options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
-    form = await read_form(request, {"image1": image, "image2": image, **options}, reservation)
+    form = await read_form(request, {"image1": image, "image2": image, **options})
     return PairUpload(
         images=form.images,
         max_faces=settings.max_faces,
@@ -90,11 +80,9 @@ async def _read_pair(
     )
 
 
-async def _read_images_to_embed(
-    request: UploadRequest, settings: SettingsDep, inference: InferenceDep, reservation: ReservationDep
-) -> EmbedUpload:
+async def _read_images_to_embed(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbedUpload:
     rules = {"image": _image_rule(settings), "encoding_format": PartRule(), "face": PartRule()}
-    form = await read_form(request, rules, reservation)
+    form = await read_form(request, rules)
     return EmbedUpload(
         images=form.images,
         max_faces=settings.max_faces,
@@ -104,9 +92,9 @@ async def _read_images_to_embed(
 
 
 async def _read_images_to_search(
-    request: UploadRequest, settings: SettingsDep, inference: InferenceDep, reservation: ReservationDep
+    request: UploadRequest, settings: SettingsDep, inference: InferenceDep
 ) -> ImagesUpload:
-    form = await read_form(request, {"image": _image_rule(settings)}, reservation)
+    form = await read_form(request, {"image": _image_rule(settings)})
     require_faces(inference.header)
     return ImagesUpload(images=form.images, max_faces=settings.max_faces, choice="any")
 
@@ -118,11 +106,9 @@ def _image_rule(settings: Settings) -> PartRule:
     )
 
 
-async def _read_embedding_pair(
-    request: UploadRequest, inference: InferenceDep, reservation: ReservationDep
-) -> EmbeddingPair:
+async def _read_embedding_pair(request: UploadRequest, inference: InferenceDep) -> EmbeddingPair:
     limit = max_json_bytes(inference.header.network.dimension)
-    body = await read_body(request, limit, "application/json", reservation)
+    body = await read_body(request, limit, "application/json")
     return parse_embedding_pair(body, inference.header)
 
 

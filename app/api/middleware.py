@@ -14,8 +14,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.connection import awaits_continue
 from app.api.problems import Problem, respond
+from app.api.upload_route import awaits_continue
 from app.lifecycle import Drain
 from app.metrics import Metrics
 

@@ -5,7 +5,6 @@ import time
 
 from fastapi import APIRouter
 
-from app.api.connection import UploadRoute
 from app.api.dependencies import (
     DetectUploadDep,
     EmbeddingPairDep,
@@ -20,6 +19,7 @@ from app.api.openapi import COMPARE_BODY, DETECT_BODY, EMBED_BODY, PROBLEMS, VER
 from app.api.problems import Problem, from_domain
 from app.api.reports import embeddable_crops, report_embeddings, report_images
 from app.api.schemas import Comparison, Detection, EmbeddingList, ModelName, Timing, Verification
+from app.api.upload_route import UploadRoute
 from app.engine.inference import Inference
 from model.errors import ImageError
 from model.imaging.analysis import FaceAllowance, ImageAnalysis, TooManyTogether

@@ -10,8 +10,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.admission import Reservation
-from app.api.connection import UploadRequest, awaits_continue
 from app.api.problems import Problem
+from app.api.upload_route import UploadRequest, awaits_continue
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -46,16 +46,17 @@ class Form:
     fields: dict[str, bytes] = field(default_factory=dict)
 
 
-async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], reservation: Reservation) -> Form:
+async def read_form(request: UploadRequest, rules: Mapping[str, PartRule]) -> Form:
     """The parts of a multipart/form-data body. Raises Problem.
 
     Slots are taken for the required images before the body is read and for further ones as they begin to arrive; at
     the end all are exchanged for work slots. Before a Problem is raised the slots are released, and the rest of a body
     of legal size is read and dropped, so that the client finds an answer and not a closed connection.
     """
+    reservation = request.reservation
     kind, options = parse_options_header(request.headers.get("content-type"))
     limit = sum(rule.max_bytes * rule.max_count for rule in rules.values()) + OVERHEAD_BYTES
-    async with _body(request, limit, reservation) as chunks:
+    async with _body(request, limit) as chunks:
         reservation.begin_upload(sum(rule.required and rule.image for rule in rules.values()))
         if kind != b"multipart/form-data":
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
@@ -69,20 +70,20 @@ async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], reser
     return form
 
 
-async def read_body(request: UploadRequest, limit_bytes: int, content_type: str, reservation: Reservation) -> bytes:
+async def read_body(request: UploadRequest, limit_bytes: int, content_type: str) -> bytes:
     """A whole body of one content type, which takes the slot of one image. Raises Problem."""
-    async with _body(request, limit_bytes, reservation) as chunks:
+    async with _body(request, limit_bytes) as chunks:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != content_type:
             raise Problem("unsupported_content_type", f"send {content_type}")
-        reservation.begin_upload(1)
-        async with _in_time(reservation):
+        request.reservation.begin_upload(1)
+        async with _in_time(request.reservation):
             body = await _collect(chunks, limit_bytes)
-        reservation.begin_work()
+        request.reservation.begin_work()
     return body
 
 
 @asynccontextmanager
-async def _body(request: UploadRequest, limit_bytes: int, reservation: Reservation) -> AsyncIterator[Chunks]:
+async def _body(request: UploadRequest, limit_bytes: int) -> AsyncIterator[Chunks]:
     """The chunks of a body. After a Problem the slots are released and the rest of the body is dropped, unless the
     client still waits to be asked for it.
     """
@@ -94,9 +95,9 @@ async def _body(request: UploadRequest, limit_bytes: int, reservation: Reservati
             raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
         yield chunks
     except Problem:
-        reservation.release()
+        request.reservation.release()
         if not awaits_continue(request):
-            await _discard(chunks, limit_bytes, reservation)
+            await _discard(chunks, limit_bytes, request.reservation)
         raise
 
 

@@ -1,4 +1,4 @@
-"""What a client does with its connection while it sends a body and waits: it holds the body back, or leaves."""
+"""How a request with a body is handled: it has a reservation, and its work is cancelled when the client leaves."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -9,6 +9,9 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope
 
+from app.api.admission import Admission, Reservation
+from app.api.problems import Problem
+
 # nginx's status for a client that left. It is only logged and counted.
 CLIENT_CLOSED_REQUEST = 499
 
@@ -16,10 +19,11 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UploadRequest(Request):
-    """A request that knows how far its body has come."""
+    """A request with a reservation, which knows how far its body has come."""
 
-    def __init__(self, scope: Scope, receive: Receive) -> None:
+    def __init__(self, scope: Scope, receive: Receive, reservation: Reservation) -> None:
         super().__init__(scope, receive)
+        self.reservation = reservation
         self.body_read = asyncio.Event()
         """Set when the last chunk has been read."""
 
@@ -35,16 +39,25 @@ def awaits_continue(connection: HTTPConnection) -> bool:
 
 
 class UploadRoute(APIRoute):
-    """A route whose handler gets an `UploadRequest`, and is cancelled when the client closes the connection."""
+    """A route whose handler gets an `UploadRequest`.
+
+    The reservation is released when the handler has ended, before the answer is sent. When the client closes the
+    connection, the handler is cancelled.
+    """
 
     def get_route_handler(self) -> Handler:
         """Called by FastAPI when the route is made."""
         handle = super().get_route_handler()
 
-        async def handle_while_connected(request: Request) -> Response:
-            return await _handle_while_connected(handle, UploadRequest(request.scope, request.receive))
+        async def handle_upload(request: Request) -> Response:
+            if request.url.query:
+                raise Problem("unexpected_query", "send options as parts or fields of the body")
+            admission: Admission = request.app.state.admission
+            with admission.reserve() as reservation:
+                upload = UploadRequest(request.scope, request.receive, reservation)
+                return await _handle_while_connected(handle, upload)
 
-        return handle_while_connected
+        return handle_upload
 
 
 async def _handle_while_connected(handle: Handler, request: UploadRequest) -> Response:
