@@ -2,34 +2,57 @@
 
 import asyncio
 import time
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 
-from app.api.dependencies import (
-    DetectUploadDep,
-    EmbeddingPairDep,
-    EmbedUploadDep,
-    InferenceDep,
-    PairUploadDep,
-    RequestIdDep,
-    ReservationDep,
+from app.api.dependencies import InferenceDep, RequestIdDep, ReservationDep, SettingsDep
+from app.api.inputs import (
+    CHOICES,
+    CHOICES_OF_EMBED,
+    EmbeddingPair,
+    EmbedUpload,
+    ImagesUpload,
+    PairUpload,
+    max_json_bytes,
+    parse_choice,
+    parse_embedding_pair,
+    parse_encoding,
+    parse_rule,
+    require_faces,
 )
-from app.api.inputs import ImagesUpload
 from app.api.openapi import COMPARE_BODY, DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
 from app.api.problems import Problem, from_domain
 from app.api.reports import embeddable_crops, report_embeddings, report_images
 from app.api.schemas import Comparison, Detection, EmbeddingList, ModelName, Timing, Verification
-from app.api.upload_route import UploadRoute
+from app.api.upload_route import UploadRequest, UploadRoute
+from app.api.uploads import PartRule, read_body, read_form
 from app.engine.inference import Inference
+from app.settings import Settings
 from model.errors import ImageError
 from model.imaging.analysis import FaceAllowance, ImageAnalysis, TooManyTogether
 
 router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
 
 
+async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> PairUpload:
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
+    options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
+    form = await read_form(request, {"image1": image, "image2": image, **options})
+    return PairUpload(
+        images=form.images,
+        max_faces=settings.max_faces,
+        rule=parse_rule(form.fields, inference.header),
+        choice=parse_choice(form.fields, inference.header, CHOICES),
+    )
+
+
 @router.post("/verify", openapi_extra=VERIFY_BODY)
 async def verify(
-    upload: PairUploadDep, inference: InferenceDep, reservation: ReservationDep, request_id: RequestIdDep
+    upload: Annotated[PairUpload, Depends(_read_pair)],
+    inference: InferenceDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
 ) -> Verification:
     """Whether two photographs show the same person."""
     uploaded = time.perf_counter()
@@ -53,9 +76,23 @@ async def verify(
     )
 
 
+async def _read_images_to_embed(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbedUpload:
+    rules = {"image": _image_rule(settings), "encoding_format": PartRule(), "face": PartRule()}
+    form = await read_form(request, rules)
+    return EmbedUpload(
+        images=form.images,
+        max_faces=settings.max_faces,
+        encoding=parse_encoding(form.fields),
+        choice=parse_choice(form.fields, inference.header, CHOICES_OF_EMBED),
+    )
+
+
 @router.post("/embed", openapi_extra=EMBED_BODY)
 async def embed(
-    upload: EmbedUploadDep, inference: InferenceDep, reservation: ReservationDep, request_id: RequestIdDep
+    upload: Annotated[EmbedUpload, Depends(_read_images_to_embed)],
+    inference: InferenceDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
 ) -> EmbeddingList:
     """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
     analyses = await analyse_images(upload, inference, reservation.deadline)
@@ -71,23 +108,50 @@ async def embed(
     )
 
 
+async def _read_images_to_search(
+    request: UploadRequest, settings: SettingsDep, inference: InferenceDep
+) -> ImagesUpload:
+    form = await read_form(request, {"image": _image_rule(settings)})
+    require_faces(inference.header)
+    return ImagesUpload(images=form.images, max_faces=settings.max_faces, choice="any")
+
+
 @router.post("/detect", openapi_extra=DETECT_BODY)
 async def detect(
-    upload: DetectUploadDep, inference: InferenceDep, reservation: ReservationDep, request_id: RequestIdDep
+    upload: Annotated[ImagesUpload, Depends(_read_images_to_search)],
+    inference: InferenceDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
 ) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
     analyses = await analyse_images(upload, inference, reservation.deadline)
     return Detection(images=report_images(upload.images, analyses), request_id=request_id)
 
 
+async def _read_embedding_pair(request: UploadRequest, inference: InferenceDep) -> EmbeddingPair:
+    limit = max_json_bytes(inference.header.network.dimension)
+    body = await read_body(request, limit, "application/json")
+    return parse_embedding_pair(body, inference.header)
+
+
 @router.post("/compare", openapi_extra=COMPARE_BODY)
 async def compare(
-    pair: EmbeddingPairDep, inference: InferenceDep, reservation: ReservationDep, request_id: RequestIdDep
+    pair: Annotated[EmbeddingPair, Depends(_read_embedding_pair)],
+    inference: InferenceDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
 ) -> Comparison:
     """The decision of /verify for two stored embeddings."""
     result = await inference.compare(pair.left, pair.right, reservation.deadline)
     return Comparison.of(
         result.value, pair.rule, inference.header, model=ModelName.of(inference.header), request_id=request_id
+    )
+
+
+def _image_rule(settings: Settings) -> PartRule:
+    """The repeated part `image` of /embed and /detect."""
+    return PartRule(
+        max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, repeatable=True, image=True
     )
 
 
