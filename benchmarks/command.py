@@ -12,8 +12,7 @@ from benchmarks.machine import describe_machine
 from benchmarks.record import RESULTS, Figures, Record, format_record, write_record
 from model.device import select_device
 from model.errors import FacepairError
-from training.commands.options import positive
-from training.runs.provenance import code_version
+from training.commands.options import code_version, positive
 
 
 def new_parser(

@@ -16,8 +16,7 @@ from model.networks.embedder import normalise, to_unit
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import similarity
 from model.networks.residual import ResidualNetwork
-from training.data import splits
-from training.data.album import Album, PairSet
+from training.data.album import Album, PairSet, People, owners
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners
 
@@ -93,10 +92,10 @@ def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Te
 
 
 def score_impostors(
-    network: FaceNetwork, config: PreprocessingConfig, album: Album, people: splits.People
+    network: FaceNetwork, config: PreprocessingConfig, album: Album, people: People
 ) -> tuple[Scores, Owners, Owners]:
     """Similarities float64 (I,) of all impostor pairs of these people, and the two people's numbers."""
-    pictures, owner = splits.owners(people)
+    pictures, owner = owners(people)
     pairs = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
     return similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
 

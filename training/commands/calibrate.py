@@ -12,7 +12,6 @@ from model.networks.embedder import save
 from training import metrics
 from training.commands import options
 from training.fitting import recalibration
-from training.runs.provenance import code_version
 
 
 def add_calibrate(commands: options.Subcommands) -> None:
@@ -45,7 +44,7 @@ def calibrate(parsed: argparse.Namespace) -> None:
         sample = recalibration.sample_of_list(network, header.preprocessing, album, pairs)
     else:
         sample = recalibration.sample_of_people(network, header.preprocessing, album)
-    description = recalibration.recalibrated(header, network, sample, album.sha256, code_version())
+    description = recalibration.recalibrated(header, network, sample, album.sha256, options.code_version())
     written = save(parsed.out, network, description)
     found = [metric for metric in written.metrics if metric.split == recalibration.SPLIT]
     print(metrics.format_metrics(found))

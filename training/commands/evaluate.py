@@ -9,7 +9,7 @@ from training import metrics
 from training.commands import options
 from training.learning import experiments
 from training.measuring import all_pairs, error_analysis, scenes, variants
-from training.runs import read, records
+from training.runs import results
 
 
 def add_evaluate(commands: options.Subcommands) -> None:
@@ -96,7 +96,7 @@ def add_errors(commands: options.Subcommands) -> None:
 
 def analyse_errors(parsed: argparse.Namespace) -> None:
     """Where a finished run is wrong, by what can be measured of the faces of its test pairs."""
-    run, source = read.read_run(parsed.run), options.data_source(parsed)
+    run, source = results.read_run(parsed.run), options.data_source(parsed)
     config = run.header.preprocessing
     album = options.open_album(source, config if config.alignment else experiments.ALIGNED)
     there = set(album.names)
@@ -104,4 +104,4 @@ def analyse_errors(parsed: argparse.Namespace) -> None:
         raise DataError(f"{source.images}: has none of the run's pictures; name its data with --data and --images")
     analysis = error_analysis.analyse(run, album)
     print(error_analysis.format_errors(analysis))
-    options.write_json(parsed.run / records.ERRORS_FILE, analysis)
+    options.write_json(parsed.run / results.ERRORS_FILE, analysis)

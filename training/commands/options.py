@@ -5,6 +5,7 @@ Only `data_source`, `compute` and the commands themselves see the parsed argumen
 
 import argparse
 import os
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -12,11 +13,12 @@ from typing import TypeAlias
 import torch
 from pydantic import BaseModel
 
+from model import __version__
 from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
-from training.data import lists, splits
+from training.data import datasets, lists
 from training.data.album import Album, PairSet
 from training.data.source import DataSource, FaceOf, describe_ignored
 from training.learning import parallel
@@ -140,7 +142,7 @@ def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = Fals
 def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
     """The test pairs, of one person and of two."""
     pairs = read_pairs(source, album, source.test_pairs, skip=skip)
-    splits.require_both_kinds(source.folder / source.test_pairs, pairs, "test")
+    datasets.require_both_kinds(source.folder / source.test_pairs, pairs, "test")
     return pairs
 
 
@@ -154,3 +156,19 @@ def write_json(path: Path | None, found: BaseModel) -> None:
     except OSError as error:
         raise DataError(f"{path}: cannot be written: {error}") from error
     print(f"wrote {path}")
+
+
+def code_version() -> str:
+    """The commit that the code is at, marked `-dirty` if it was changed since; the package's version outside git."""
+    root = Path(__file__).parents[2]
+    try:
+        if Path(_git(root, "rev-parse", "--show-toplevel")) != root.resolve():  # another project's, around this one
+            return __version__
+        return _git(root, "describe", "--always", "--dirty", "--abbrev=12")
+    except (OSError, subprocess.CalledProcessError):
+        return __version__
+
+
+def _git(folder: Path, *command: str) -> str:
+    line = ["git", "-C", str(folder), *command]
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603

@@ -9,7 +9,7 @@ from training.commands import options
 from training.learning import experiments, grid
 from training.reports import accuracy, literature, reproduction
 from training.reports.gallery import write_gallery
-from training.runs import card, read, records
+from training.runs import card, results
 
 REPRODUCED = {reference.name for reference in literature.REFERENCES} | {grid.BEST_FOLDER}
 
@@ -28,33 +28,33 @@ def report(parsed: argparse.Namespace) -> None:
         print(f"wrote {page}")
 
 
-def write_report(results: Path, out: Path) -> list[Path]:
-    """Writes two pages and their pictures into `out` from the runs in `results`, one folder each.
+def write_report(folder: Path, out: Path) -> list[Path]:
+    """Writes two pages and their pictures into `out` from the runs in `folder`, one folder each.
 
     `reproduction.md` has the reference's experiments, `accuracy.md` Experiment 2 again and all others. Runs that are
     not finished or were not tested are left out, and a page without runs. The pages are made of what runs leave behind,
     so they can be made again anywhere without the pictures. Raises DataError or TrainingError.
     """
-    best_of_grid = results.glob(f"{grid.GRID_FOLDER}/{grid.BEST_FOLDER}/{records.SCORES_FILE}")
-    scores = [*sorted(results.glob(f"*/{records.SCORES_FILE}")), *best_of_grid]
-    tested = [path.parent for path in scores if (path.parent / records.RESULT_FILE).exists()]
+    best_of_grid = folder.glob(f"{grid.GRID_FOLDER}/{grid.BEST_FOLDER}/{results.SCORES_FILE}")
+    scores = [*sorted(folder.glob(f"*/{results.SCORES_FILE}")), *best_of_grid]
+    tested = [path.parent for path in scores if (path.parent / results.RESULT_FILE).exists()]
     if not tested:
-        raise DataError(f"{results}: has no folder with a {records.SCORES_FILE}; runs leave one in runs/NAME")
-    runs = {folder.name: read.read_run(folder) for folder in tested}
+        raise DataError(f"{folder}: has no folder with a {results.SCORES_FILE}; runs leave one in runs/NAME")
+    runs = {path.name: results.read_run(path) for path in tested}
     repeated = {name: run for name, run in runs.items() if name in REPRODUCED}
     elsewhere = (REPRODUCED - {accuracy.BASELINE}) | {experiments.SMOKE.name}
     others = {name: run for name, run in runs.items() if name not in elsewhere}
     try:
-        pages = [reproduction.write_reproduction(results, out, repeated, _grid_points(results))] if repeated else []
-        pages += [accuracy.write_accuracy(results, out, others)] if others else []
+        pages = [reproduction.write_reproduction(folder, out, repeated, _grid_points(folder))] if repeated else []
+        pages += [accuracy.write_accuracy(folder, out, others)] if others else []
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
     if not pages:
-        raise DataError(f"{results}: has only the run {experiments.SMOKE.name}, which no report is about")
+        raise DataError(f"{folder}: has only the run {experiments.SMOKE.name}, which no report is about")
     return pages
 
 
-def _grid_points(results: Path) -> list[reproduction.GridPoint]:
+def _grid_points(folder: Path) -> list[reproduction.GridPoint]:
     return [
         reproduction.GridPoint(
             batch_pairs=point.experiment.batch_pairs,
@@ -64,7 +64,7 @@ def _grid_points(results: Path) -> list[reproduction.GridPoint]:
             stopped=point.stopped,
             best=point.best,
         )
-        for point in grid.known_points(grid.Grid(base=experiments.GRID_BASE), results / grid.GRID_FOLDER)
+        for point in grid.known_points(grid.Grid(base=experiments.GRID_BASE), folder / grid.GRID_FOLDER)
     ]
 
 
@@ -79,7 +79,7 @@ def add_gallery(commands: options.Subcommands) -> None:
 
 def gallery(parsed: argparse.Namespace) -> None:
     """Writes the gallery of a run."""
-    run = read.read_run(parsed.run)
+    run = results.read_run(parsed.run)
     write_gallery(parsed.out, run, options.open_album(options.data_source(parsed), run.header.preprocessing))
     print(f"wrote {parsed.out}; it holds pictures of the data set")
 

@@ -14,7 +14,6 @@ from training.learning import experiments, grid, history, loop, parallel
 from training.learning.experiment import Data, Experiment
 from training.pairs.pair_recipe import PairExperiment
 from training.runs.finish import finish
-from training.runs.provenance import code_version
 
 
 def add_run(commands: options.Subcommands) -> None:
@@ -32,7 +31,7 @@ def add_run(commands: options.Subcommands) -> None:
 
 def run(parsed: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
-    code = code_version()  # before hours of training in which the files may change
+    code = options.code_version()  # before hours of training in which the files may change
     experiment = experiments.with_seed(experiments.find_experiment(parsed.experiment), parsed.seed)
     device = parallel.local_device(options.compute(parsed).select())
     folder = parsed.out or Path("runs") / experiment.name
@@ -61,7 +60,7 @@ def add_grid(commands: options.Subcommands) -> None:
 def search(parsed: argparse.Namespace) -> None:
     """Runs the trajectories, going on where the last call stopped; tests the best point unless only some are wanted."""
     parallel.require_lone_process()
-    code, device, plan = code_version(), options.compute(parsed).select(), grid.Grid(base=experiments.GRID_BASE)
+    code, device, plan = options.code_version(), options.compute(parsed).select(), grid.Grid(base=experiments.GRID_BASE)
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(parsed.only) - set(trajectories):
         raise TrainingError(f"there is no trajectory {min(unknown)!r}; there are {', '.join(trajectories)}")

@@ -19,9 +19,8 @@ from training.data.datasets import PeopleData
 from training.learning import experiments, loop, parallel
 from training.measuring.lfw import category
 from training.people.people_recipe import PeopleExperiment
-from training.runs import records
+from training.runs import results
 from training.runs.finish import finish
-from training.runs.provenance import code_version
 
 
 def add_view2(commands: options.Subcommands) -> None:
@@ -57,10 +56,10 @@ def view2(parsed: argparse.Namespace) -> None:
         described = runs[number].data.describe()
         print(f"fold {number} of {len(folds.numbers)}: {described}, on {device}", flush=True)
         done[number] = runs[number].train(device)
-        options.write_json(out / records.VIEW2_FILE, _summary(experiment.name, done, len(runs)))  # the next may fail
+        options.write_json(out / results.VIEW2_FILE, _summary(experiment.name, done, len(runs)))  # the next may fail
     found = _summary(experiment.name, done, len(runs))
     if not left:
-        options.write_json(out / records.VIEW2_FILE, found)
+        options.write_json(out / results.VIEW2_FILE, found)
     print(found)
 
 
@@ -107,8 +106,8 @@ class FoldRun:
     def result(self) -> Header | None:
         """What the finished run says of itself, or None. Raises TrainingError if it is of another run."""
         pairs_sha256 = self.data.pairs_sha256  # first, so that what is missing is known before any fold is trained
-        path = self.folder / records.RESULT_FILE
-        if not path.exists() or not (self.folder / records.SCORES_FILE).exists():
+        path = self.folder / results.RESULT_FILE
+        if not path.exists() or not (self.folder / results.SCORES_FILE).exists():
             return None
         try:
             header = Header.model_validate_json(path.read_bytes())
@@ -125,18 +124,18 @@ class FoldRun:
 
     def train(self, device: torch.device) -> Header:
         """Trains it, going on where it stopped, and tests it."""
-        test, code = self.test_pairs(), code_version()
+        test, code = self.test_pairs(), options.code_version()
         trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code)
         return finish(self.experiment, trained, self.data, test, self.folder, code)
 
 
-def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> records.View2:
+def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> results.View2:
     """The folds that are done, by number, at least one."""
     done = []
     for number, header in sorted(headers.items()):
         accuracy = metrics.find_metric(header.metrics, metrics.ACCURACY_AT_THRESHOLD)
         done.append(
-            records.Fold(
+            results.Fold(
                 fold=number,
                 accuracy=accuracy.value,
                 pairs=accuracy.pairs,
@@ -145,4 +144,4 @@ def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> records
             )
         )
     first = next(iter(headers.values()))
-    return records.View2(name=name, category=category(first), of_folds=of_folds, done=tuple(done))
+    return results.View2(name=name, category=category(first), of_folds=of_folds, done=tuple(done))

@@ -3,16 +3,19 @@
 N pictures, H W pixels, P pairs
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from model.imaging.quality import Quality
 
 # A picture: the person's name, and the file's name without its ending.
 Key = tuple[str, str]
+# Who has which pictures: int64 (N,), indices into an album.
+People = Mapping[str, Tensor]
 
 
 def key_of(path: Path) -> Key:
@@ -85,3 +88,10 @@ class PairSet:
     def names_of(self, album_keys: Sequence[Key]) -> list[tuple[str, str]]:
         """The names of the two pictures of each pair."""
         return [(name_of(left), name_of(right)) for left, right in self.keys_of(album_keys)]
+
+
+def owners(people: People) -> tuple[Tensor, Tensor]:
+    """All pictures, and for each the number of its person, both int64 (N,); people are numbered by name."""
+    names = sorted(people)
+    pictures = torch.cat([people[name] for name in names])
+    return pictures, torch.cat([torch.full((len(people[name]),), i) for i, name in enumerate(names)])

@@ -1,23 +1,35 @@
-"""What a run learns from, and the pairs that it is validated on.
+"""What a run learns from, and the pairs that it is validated on: of pairs, or of people, of whom some are held out.
 
-N pictures
+N pictures, P pairs
 """
 
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Self
 
 import torch
 from torch import Tensor
 
+from model.errors import DataError
 from model.imaging.quality import QualityRanges
-from training.data import lists, splits
-from training.data.album import Album, PairSet
+from training.data import lists
+from training.data.album import Album, Key, PairSet, People, owners
+
+
+@dataclass(frozen=True, kw_only=True)
+class HoldOut:
+    """How people are held out: which share, never one of more than `most_pictures`; pairs of one person at most."""
+
+    fraction: float = 0.15
+    most_pictures: int = 100
+    pairs_of_a_person: int = 15
+    seed: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +81,8 @@ class PairData(DataSet):
     def read(cls, album: Album, path: Path, fraction: float, seed: int) -> Self:
         """The pairs of a list, `fraction` of them for validation. Raises DataError."""
         pairs = lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
-        training, validation = splits.split(pairs, fraction, seed)
-        splits.require_both_kinds(path, validation, "validate")
+        training, validation = split(pairs, fraction, seed)
+        require_both_kinds(path, validation, "validate")
         return cls(album=album, training=training, validation=validation)
 
     @property
@@ -85,7 +97,7 @@ class PairData(DataSet):
 
     @property
     def sharing_people(self) -> int:
-        return splits.shared_people(self.training, self.validation, self.album.keys)
+        return shared_people(self.training, self.validation, self.album.keys)
 
     def describe(self) -> str:
         return (
@@ -98,20 +110,20 @@ class PairData(DataSet):
 class PeopleData(DataSet):
     """People with their pictures to train on; the validation pairs are of the people held out."""
 
-    training: splits.People
-    held_out: splits.People
+    training: People
+    held_out: People
 
     @classmethod
-    def read(cls, album: Album, path: Path, rule: splits.HoldOut) -> Self:
+    def read(cls, album: Album, path: Path, rule: HoldOut) -> Self:
         """The people of a list, some held out by the rule. Raises DataError."""
         return cls.of(album, path, lists.read_people(path), rule)
 
     @classmethod
-    def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: splits.HoldOut) -> Self:
+    def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: HoldOut) -> Self:
         """The people, with how many pictures each has by the list at `path`. Raises DataError."""
-        training, held_out = splits.hold_out(lists.pictures_of(path, people, album.keys, album.faceless), rule)
-        validation = splits.balanced_pairs(held_out, rule)
-        splits.require_both_kinds(path, validation, "validate")
+        training, held_out = hold_out(lists.pictures_of(path, people, album.keys, album.faceless), rule)
+        validation = balanced_pairs(held_out, rule)
+        require_both_kinds(path, validation, "validate")
         return cls(album=album, training=training, held_out=held_out, validation=validation)
 
     @cached_property
@@ -149,3 +161,60 @@ class PeopleData(DataSet):
             f"{len(self.training)} people with {self.pictures} pictures to train on, {len(self.several)} of them with "
             f"several; {len(self.validation)} validation pairs of {len(self.held_out)} other people"
         )
+
+
+def split(pairs: PairSet, fraction: float, seed: int) -> tuple[PairSet, PairSet]:
+    """One random split by pairs into training and validation, `fraction` of them for validation."""
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
+    held_out = round(len(pairs) * fraction)
+    return pairs[order[held_out:]], pairs[order[:held_out]]
+
+
+def shared_people(training: PairSet, validation: PairSet, keys: Sequence[Key]) -> int:
+    """How many validation pairs show a person who is in the training pairs too: a split by pairs leaks these."""
+    known = {person for pair in training.keys_of(keys) for person, _ in pair}
+    return sum(left[0] in known or right[0] in known for left, right in validation.keys_of(keys))
+
+
+def require_both_kinds(path: Path, pairs: PairSet, use: str) -> None:
+    """Raises DataError unless some pairs are of one person and some of two: no error rate can do without."""
+    same = int(pairs.same.sum())
+    if not 0 < same < len(pairs):
+        raise DataError(f"{path}: to {use} takes pairs of one person and of two; {same} of {len(pairs)} are of one")
+
+
+def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """One random split by people into those trained on and those held out."""
+    names = sorted(people)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(rule.seed)).tolist()
+    eligible = [names[i] for i in order if len(people[names[i]]) <= rule.most_pictures]
+    held = set(eligible[: round(rule.fraction * len(names))])
+    training = {name: people[name] for name in names if name not in held}
+    return training, {name: people[name] for name in names if name in held}
+
+
+def balanced_pairs(people: People, rule: HoldOut) -> PairSet:
+    """Genuine pairs, a random choice of each person's, and as many random impostor pairs, no pair twice."""
+    draws = torch.Generator().manual_seed(rule.seed)
+    genuine = [pair for name in sorted(people) for pair in _some_pairs(people[name], rule.pairs_of_a_person, draws)]
+    left, right = impostor_pairs(people)
+    chosen = torch.randperm(len(left), generator=draws)[: len(genuine)]
+    same = torch.tensor(genuine, dtype=torch.int64).reshape(-1, 2)
+    return PairSet(
+        left=torch.cat([same[:, 0], left[chosen]]),
+        right=torch.cat([same[:, 1], right[chosen]]),
+        same=torch.cat([torch.ones(len(same)), torch.zeros(len(chosen))]),
+    )
+
+
+def impostor_pairs(people: People) -> tuple[Tensor, Tensor]:
+    """All pairs of pictures of two people: left and right, int64 (P,)."""
+    pictures, owner = owners(people)
+    left, right = torch.triu_indices(len(pictures), len(pictures), offset=1)
+    strangers = owner[left] != owner[right]
+    return pictures[left[strangers]], pictures[right[strangers]]
+
+
+def _some_pairs(pictures: Tensor, most: int, draws: torch.Generator) -> list[tuple[int, int]]:
+    pairs = list(combinations(pictures.tolist(), 2))
+    return [pairs[i] for i in torch.randperm(len(pairs), generator=draws)[:most].tolist()]

@@ -17,8 +17,8 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import round_to_storage
 from model.networks.residual import ResidualNetwork
 from training import scoring
+from training.data.album import owners
 from training.data.datasets import PeopleData
-from training.data.splits import owners
 from training.statistics import calibration, operating_points
 
 SPLIT = "held-out people"

@@ -20,8 +20,8 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.face_network import FaceNetwork
 from model.similarity import Threshold
 from training import metrics, scoring
-from training.data import lists, splits
-from training.data.album import Album, PairSet, name_of
+from training.data import datasets, lists
+from training.data.album import Album, PairSet, People, name_of, owners
 from training.fitting import thresholds
 from training.statistics import operating_points, rates, resampling, summary
 
@@ -68,15 +68,15 @@ def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: A
     identical pictures.
     """
     people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
-    pairs = splits.balanced_pairs(people, splits.HoldOut())
+    pairs = datasets.balanced_pairs(people, datasets.HoldOut())
     _require_enough(pairs)
-    _require_distinct(album, splits.owners(people)[0])
+    _require_distinct(album, owners(people)[0])
     scores, same = scoring.score_pairs(network, config, album, pairs)
     impostor, left, right = scoring.score_impostors(network, config, album, people)
     return Sample(scores=scores, same=same, impostor=impostor, left=left, right=right)
 
 
-def some_people(people: Mapping[str, Tensor], most_pictures: int) -> splits.People:
+def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
     """All people, or people drawn at random with at most `most_pictures` pictures together."""
     names = sorted(people)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()

@@ -7,10 +7,10 @@ from model.checkpoint import Checkpoint
 from model.errors import DataError
 from model.networks.architecture import restore
 from training import scoring
-from training.data import lists, splits
-from training.data.album import Album
+from training.data import lists
+from training.data.album import Album, owners
 from training.data.source import DataSource
-from training.runs.records import AllPairsRates, RateAt
+from training.runs.results import AllPairsRates, RateAt
 from training.statistics import rates, resampling
 
 # Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
@@ -59,7 +59,7 @@ def measure_all_pairs(
     people = lists.pictures_at_hand(listed, album.keys)
     if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
         raise DataError(f"{path}: takes people with several pictures in {source.images}")
-    pictures, owner = splits.owners(people)
+    pictures, owner = owners(people)
     network = restore(checkpoint).to(device)
     embeddings = scoring.embed_all(network, header.preprocessing, album.pixels[pictures])
     pairs = scoring.score_all(network, embeddings, owner)

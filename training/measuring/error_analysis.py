@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.album import Album, MeasuredFace
-from training.runs.read import Run
-from training.runs.records import Bin, ErrorAnalysis
+from training.runs.results import Bin, ErrorAnalysis, Run
 from training.statistics.rates import Labels, wilson
 
 COUNT = 10

@@ -15,13 +15,13 @@ from model.networks.architecture import restore
 from model.networks.configurations import ResidualConfig
 from model.networks.residual import ResidualNetwork
 from training import scoring
-from training.data import lists, splits
+from training.data import datasets, lists
 from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.fitting.head import fit_head
 from training.fitting.thresholds import even_odds
-from training.runs.records import Variant
+from training.runs.results import Variant
 from training.statistics import resampling, summary
 
 Part = Literal["flip", "head"]
@@ -63,12 +63,12 @@ def measure_variant(
     )
 
 
-def held_out_rule(header: Header) -> splits.HoldOut:
+def held_out_rule(header: Header) -> datasets.HoldOut:
     """How the checkpoint's run held people out. Raises DataError if it learned from pairs."""
     rule = json.loads(header.provenance.experiment).get("held_out")
     if rule is None:
         raise DataError(f"{header.name}: has no parts to leave out; that is for networks that learned from people")
-    return splits.HoldOut(**rule)
+    return datasets.HoldOut(**rule)
 
 
 def require_own_people(header: Header, data: PeopleData) -> None:

@@ -19,9 +19,8 @@ from model.networks.configurations import ResidualConfig
 from model.networks.residual import ResidualNetwork, initialise
 from training import scoring
 from training.data.album import Album
-from training.data.datasets import PeopleData
+from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
-from training.data.splits import HoldOut
 from training.fitting import head
 from training.learning import parallel
 from training.learning.experiment import Batch, Experiment, Recipe, Validation, require_finite

@@ -9,7 +9,7 @@ from training import metrics
 from training.learning.history import draw_curves
 from training.measuring import lfw
 from training.reports import literature, markdown, plots
-from training.runs import read, records
+from training.runs import results
 
 BASELINE = "experiment-2"
 LOG_FILE = "accuracy-log.md"
@@ -73,22 +73,22 @@ sharp face, measured where faces are found and straightened; quarters are of the
 names; nothing is guessed from them."""
 
 
-def write_accuracy(results: Path, out: Path, runs: Mapping[str, read.Run]) -> Path:
-    """Writes `accuracy.md` and its pictures into `out` from those runs of `results`. Raises DataError or OSError."""
-    measured = {name: read.read_measured(results / name, run) for name, run in runs.items()}
-    folds = [read.read_record(path, records.View2) for path in sorted(results.glob(f"*/{records.VIEW2_FILE}"))]
+def write_accuracy(folder: Path, out: Path, runs: Mapping[str, results.Run]) -> Path:
+    """Writes `accuracy.md` and its pictures into `out` from those runs of a folder. Raises DataError or OSError."""
+    measured = {name: results.read_measured(folder / name, run) for name, run in runs.items()}
+    folds = [results.read_record(path, results.View2) for path in sorted(folder.glob(f"*/{results.VIEW2_FILE}"))]
     for name, run in runs.items():
         draw_curves(out / f"curves-{name}.png", name, run.history)
     drawn = [runs[name] for name in DRAWN] if set(DRAWN) <= set(runs) else runs.values()
     plots.draw_det(out / "det.png", list(drawn))
-    log = results / LOG_FILE
+    log = folder / LOG_FILE
     path = out / "accuracy.md"
     with replacing(path) as partial:
         partial.write_text(_page(measured, folds, log.read_text() if log.exists() else ""))
     return path
 
 
-def _page(measured: Mapping[str, read.Measured], folds: Sequence[records.View2], log: str) -> str:
+def _page(measured: Mapping[str, results.Measured], folds: Sequence[results.View2], log: str) -> str:
     mcnemar, points = _table_mcnemar(measured), _table_operating_points(measured)
     variants, seeds = _table_variants(measured), _table_seeds(measured)
     analysed = {name: found.errors for name, found in measured.items() if found.errors}
@@ -117,13 +117,13 @@ def _page(measured: Mapping[str, read.Measured], folds: Sequence[records.View2],
     return "\n\n".join(parts) + "\n"
 
 
-def _errors(name: str, found: records.ErrorAnalysis) -> list[str]:
+def _errors(name: str, found: results.ErrorAnalysis) -> list[str]:
     absent = f" {found.faceless} pairs are left out, in which a face was not found." if found.faceless else ""
     title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
     return [title, _table_errors(found), _table_hardest(found)]
 
 
-def _table_systems(measured: Mapping[str, read.Measured], folds: Sequence[records.View2]) -> str:
+def _table_systems(measured: Mapping[str, results.Measured], folds: Sequence[results.View2]) -> str:
     """The reference, ours, and published systems."""
     head = ["system", "category", "protocol", "accuracy", "95% over pairs", "95% over people", "n", "figure from"]
     ours = [_run_row(name, found.run) for name, found in measured.items()]
@@ -138,7 +138,7 @@ def _reference_row() -> markdown.Row:
     return [system, literature.RESTRICTED, "View 1", accuracy, "", "", "1000", "its report"]
 
 
-def _run_row(name: str, run: read.Run) -> markdown.Row:
+def _run_row(name: str, run: results.Run) -> markdown.Row:
     accuracy = run.metric(metrics.ACCURACY_AT_THRESHOLD)
     intervals = [markdown.interval(each) for each in (accuracy, run.over_people(metrics.ACCURACY_AT_THRESHOLD))]
     protocol = "View 1" if lfw.is_view_1(run.pairs) else "other pairs"
@@ -146,7 +146,7 @@ def _run_row(name: str, run: read.Run) -> markdown.Row:
     return [*cells, str(accuracy.pairs), "measured here"]
 
 
-def _view2_row(found: records.View2) -> markdown.Row:
+def _view2_row(found: results.View2) -> markdown.Row:
     accuracy = f"**{markdown.spread(found.mean, found.standard_error)}**"
     count = f"{len(found.done)} of {found.of_folds} folds"
     return [f"**{found.name}**", found.category, "View 2", accuracy, "", "", count, "measured here"]
@@ -157,31 +157,31 @@ def _published_row(each: literature.Published) -> markdown.Row:
     return [f"{each.system} ({each.paper})", each.category, "View 2", accuracy, "", "", "10 folds", each.origin]
 
 
-def _table_seeds(measured: Mapping[str, read.Measured]) -> str:
+def _table_seeds(measured: Mapping[str, results.Measured]) -> str:
     """Experiments that were run with several seeds: the mean over these, lowest and highest. Or nothing."""
-    runs: dict[str, list[read.Run]] = {}
+    runs: dict[str, list[results.Run]] = {}
     for name, found in measured.items():
         runs.setdefault(name.partition("-seed")[0], []).append(found.run)
     head = ["experiment", "seeds", "accuracy", metrics.AREA, metrics.EER, metrics.FNMR_AT_1]
     return markdown.table(head, [_seeds_row(name, same) for name, same in runs.items() if len(same) > 1])
 
 
-def _seeds_row(name: str, runs: Sequence[read.Run]) -> markdown.Row:
+def _seeds_row(name: str, runs: Sequence[results.Run]) -> markdown.Row:
     cells = [name, ", ".join(str(run.header.provenance.seed) for run in runs)]
     for metric in (metrics.ACCURACY_AT_THRESHOLD, metrics.AREA, metrics.EER, metrics.FNMR_AT_1):
-        mean = read.over_seeds(runs, metric)
+        mean = results.over_seeds(runs, metric)
         cells.append(f"{mean.value:.2%} ({mean.low:.2%} to {mean.high:.2%})")
     return cells
 
 
-def _table_rates(measured: Mapping[str, read.Measured]) -> str:
+def _table_rates(measured: Mapping[str, results.Measured]) -> str:
     """Of the test pairs, and over all pairs of a list of people; intervals over people."""
     head = ["run", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "FNMR at FMR 0.1%, all pairs", "each person alike"]
     head += ["ECE", "Brier", "n", "seed", "began, measured with"]
     return markdown.table(head, [_rates_row(name, found) for name, found in measured.items()])
 
 
-def _rates_row(name: str, found: read.Measured) -> markdown.Row:
+def _rates_row(name: str, found: results.Measured) -> markdown.Row:
     run, origin = found.run, found.run.header.provenance
     cells = [name, markdown.area(run.over_people(metrics.AREA))]
     cells += [markdown.percent(run.over_people(rate)) for rate in (metrics.EER, metrics.FNMR_AT_1)]
@@ -191,7 +191,7 @@ def _rates_row(name: str, found: read.Measured) -> markdown.Row:
     return [*cells, str(len(run.scores)), str(origin.seed), f"{origin.code_version}, {origin.measured_with}"]
 
 
-def _at_low_fmr(found: records.AllPairsRates | None) -> list[str]:
+def _at_low_fmr(found: results.AllPairsRates | None) -> list[str]:
     for rate in found.rates if found else ():
         if rate.max_fmr == 0.001:
             rates = ((rate.fnmr, rate.interval), (rate.even_fnmr, rate.even_interval))
@@ -199,7 +199,7 @@ def _at_low_fmr(found: records.AllPairsRates | None) -> list[str]:
     return ["", ""]
 
 
-def _table_operating_points(measured: Mapping[str, read.Measured]) -> str:
+def _table_operating_points(measured: Mapping[str, results.Measured]) -> str:
     """Every operating point that a checkpoint carries, and what it does to the test pairs, or nothing."""
     rows = [
         _point_row(name, point, found.run)
@@ -210,7 +210,7 @@ def _table_operating_points(measured: Mapping[str, read.Measured]) -> str:
     return markdown.table([*head, "FMR on the test pairs", "FNMR on the test pairs"], rows)
 
 
-def _point_row(name: str, point: OperatingPoint, run: read.Run) -> markdown.Row:
+def _point_row(name: str, point: OperatingPoint, run: results.Run) -> markdown.Row:
     low, high = point.interval
     rate = f"{point.fmr:.3%} ({low:.3%} to {high:.3%})"
     cells = [name, point.name, f"{point.threshold:.4f}", rate, f"{point.pairs:,}", f"{point.people:,}", point.split]
@@ -220,25 +220,25 @@ def _point_row(name: str, point: OperatingPoint, run: read.Run) -> markdown.Row:
     return cells
 
 
-def _table_mcnemar(measured: Mapping[str, read.Measured]) -> str:
+def _table_mcnemar(measured: Mapping[str, results.Measured]) -> str:
     """Every run against the baseline, or nothing where that is missing or alone."""
     rows = []
     for name, found in measured.items():
         is_other = BASELINE in measured and name != BASELINE
-        test = read.compare_runs(found.run, measured[BASELINE].run) if is_other else None
+        test = results.compare_runs(found.run, measured[BASELINE].run) if is_other else None
         if test:
             rows.append([name, str(test.pairs), str(test.first_only), str(test.second_only), f"{test.p_value:.2g}"])
     return markdown.table(["run", "pairs of both", "only it is right", f"only {BASELINE} is right", "p"], rows)
 
 
-def _table_variants(measured: Mapping[str, read.Measured]) -> str:
+def _table_variants(measured: Mapping[str, results.Measured]) -> str:
     """Checkpoints on other pictures, and with parts left out, or nothing."""
     rows = [_variant_row(name, variant) for name, found in measured.items() for variant in found.variants]
     head = ["run", "changed", "pictures", "n", "left out", "accuracy", "95% over pairs", "AUC", metrics.EER]
     return markdown.table(head, rows)
 
 
-def _variant_row(name: str, variant: records.Variant) -> markdown.Row:
+def _variant_row(name: str, variant: results.Variant) -> markdown.Row:
     names = (metrics.ACCURACY_AT_THRESHOLD, metrics.AREA, metrics.EER)
     accuracy, area, eer = (metrics.find_metric(variant.metrics, each) for each in names)
     cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
@@ -246,14 +246,14 @@ def _variant_row(name: str, variant: records.Variant) -> markdown.Row:
     return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]
 
 
-def _table_errors(found: records.ErrorAnalysis) -> str:
+def _table_errors(found: results.ErrorAnalysis) -> str:
     """A run's errors by what was measured of the faces."""
     rows = [_bin_row(title, each) for title, bins in found.tables.items() for each in bins]
     head = ["measured", "bin", "pairs", "accuracy", "95%", "one person, rejected", "two people, accepted"]
     return markdown.table(head, rows)
 
 
-def _bin_row(title: str, each: records.Bin) -> markdown.Row:
+def _bin_row(title: str, each: results.Bin) -> markdown.Row:
     low, high = each.interval
     impostor = each.pairs - each.genuine
     rejected, accepted = each.genuine - each.genuine_right, impostor - (each.right - each.genuine_right)
@@ -261,7 +261,7 @@ def _bin_row(title: str, each: records.Bin) -> markdown.Row:
     return [title, each.label, *share, f"{rejected} of {each.genuine}", f"{accepted} of {impostor}"]
 
 
-def _table_hardest(found: records.ErrorAnalysis) -> str:
+def _table_hardest(found: results.ErrorAnalysis) -> str:
     """The surest wrong and the narrowest right answers by name."""
     rows = [[kind, markdown.scored_pairs(pairs)] for kind, pairs in found.hardest.items()]
     return markdown.table(["kind", "pairs and their similarity"], rows)

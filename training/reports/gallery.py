@@ -18,7 +18,7 @@ from model.errors import DataError
 from model.files import replacing
 from model.imaging.crops import sharpness
 from training.data.album import Album
-from training.runs import read, records
+from training.runs import results
 
 COUNT = 12
 BRIGHTNESS_APART = 40.0
@@ -33,7 +33,7 @@ figcaption { font-size: 12px; overflow-wrap: anywhere; }
 """
 
 
-def write_gallery(path: Path, run: read.Run, album: Album) -> None:
+def write_gallery(path: Path, run: results.Run, album: Album) -> None:
     """Writes the page. Raises DataError if the album lacks a picture of the run, or if it cannot be written."""
     pictures = {name: number for number, name in enumerate(album.names)}
     threshold = run.header.threshold.value
@@ -70,7 +70,7 @@ def asymmetry(pixels: Pixels) -> float:
     return float(np.abs(middle - middle[:, ::-1]).mean())
 
 
-def _figure(pair: records.ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
+def _figure(pair: results.ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
     names = pair.left, pair.right
     missing = [name for name in names if name not in pictures]
     if missing:

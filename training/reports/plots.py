@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from model.files import replacing
 from training.metrics import AREA
-from training.runs.read import Run
+from training.runs.results import Run
 
 
 def draw_roc(path: Path, runs: Sequence[Run]) -> None:

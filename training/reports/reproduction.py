@@ -8,7 +8,7 @@ from model.files import replacing
 from training import metrics
 from training.learning.history import Epoch, draw_curves
 from training.reports import literature, markdown, plots
-from training.runs.read import Run
+from training.runs.results import Run
 
 FINDINGS_FILE = "findings.md"
 HARDEST = 5
@@ -26,12 +26,12 @@ class GridPoint:
     best: Epoch
 
 
-def write_reproduction(results: Path, out: Path, runs: Mapping[str, Run], grid: Sequence[GridPoint]) -> Path:
+def write_reproduction(folder: Path, out: Path, runs: Mapping[str, Run], grid: Sequence[GridPoint]) -> Path:
     """Writes `reproduction.md` and its pictures into `out` from these runs. Raises DataError or OSError."""
     for name, run in runs.items():
         draw_curves(out / f"curves-{name}.png", name, run.history)
     plots.draw_roc(out / "roc.png", list(runs.values()))
-    findings = results / FINDINGS_FILE
+    findings = folder / FINDINGS_FILE
     path = out / "reproduction.md"
     with replacing(path) as partial:
         partial.write_text(_page(runs, findings.read_text() if findings.exists() else "", _table_grid(grid)))

@@ -16,7 +16,7 @@ from training.data.album import Album, PairSet
 from training.fitting import thresholds
 from training.learning.experiment import Data, Experiment
 from training.learning.loop import Trained
-from training.runs import card, read, records
+from training.runs import card, results
 from training.scoring import score_pairs
 from training.statistics import rates, resampling, summary
 
@@ -56,10 +56,10 @@ def finish(
     try:
         _write_beside(folder, header)
         if test is not None:
-            write_scores(folder / records.SCORES_FILE, data.album, test, scores)
-            read.write_summary(folder / records.SUMMARY_FILE, summaries[-1])
+            write_scores(folder / results.SCORES_FILE, data.album, test, scores)
+            results.write_summary(folder / results.SUMMARY_FILE, summaries[-1])
         else:
-            for name in (records.SCORES_FILE, records.SUMMARY_FILE):
+            for name in (results.SCORES_FILE, results.SUMMARY_FILE):
                 (folder / name).unlink(missing_ok=True)  # of an earlier end of the run
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
@@ -84,7 +84,7 @@ def _provenance(experiment: Experiment[Data], trained: Trained, data: Data, code
 def _write_beside(folder: Path, header: Header) -> None:
     with replacing(folder / f"{header.name}.md") as path:
         path.write_text(card.format_card(header))
-    with replacing(folder / records.RESULT_FILE) as path:
+    with replacing(folder / results.RESULT_FILE) as path:
         path.write_text(json.dumps(header.model_dump(mode="json"), indent=1) + "\n")
 
 

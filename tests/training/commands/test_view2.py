@@ -14,15 +14,14 @@ from tests.training.support.small_people import SMALL_PEOPLE
 from training.__main__ import main
 from training.commands import view2 as view2_command
 from training.commands.view2 import FoldRun
+from training.data.datasets import HoldOut
 from training.data.lists import Folds, read_folds
 from training.data.source import open_album
-from training.data.splits import HoldOut
 from training.learning import loop
 from training.learning.experiments import PEOPLE_EXPERIMENTS
 from training.learning.loop import Trained, train
 from training.people.people_recipe import PeopleExperiment
-from training.runs.read import read_run
-from training.runs.records import VIEW2_FILE, View2
+from training.runs.results import VIEW2_FILE, View2, read_run
 
 FOLDS, PEOPLE, PICTURES = 3, 4, 3
 RUN = replace(SMALL_PEOPLE, name="small-view2", held_out=HoldOut(fraction=0.4), people=3, epochs=1)

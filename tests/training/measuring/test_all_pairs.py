@@ -15,7 +15,7 @@ from model.networks.residual import ResidualNetwork
 from model.networks.residual import initialise as initialise_residual
 from tests.conftest import describe, tiny_network
 from training.__main__ import main
-from training.data.splits import impostor_pairs
+from training.data.datasets import impostor_pairs
 from training.measuring.all_pairs import fnmr_over_people
 from training.scoring import AllPairs, score_all
 from training.statistics.rates import fnmr_at_fmr

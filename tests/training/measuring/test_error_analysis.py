@@ -15,7 +15,7 @@ from training.data.album import MeasuredFace
 from training.data.source import open_album
 from training.learning.experiments import ALIGNED
 from training.measuring.error_analysis import tables_of
-from training.runs.records import ERRORS_FILE, Bin, ErrorAnalysis
+from training.runs.results import ERRORS_FILE, Bin, ErrorAnalysis
 from training.statistics.rates import Labels, wilson
 
 Pair = tuple[MeasuredFace, MeasuredFace]

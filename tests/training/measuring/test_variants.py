@@ -24,7 +24,7 @@ from training.learning.experiments import ALIGNED
 from training.learning.loop import train
 from training.measuring.variants import Part, leave_out
 from training.runs.finish import finish
-from training.runs.records import Variant
+from training.runs.results import Variant
 from training.scoring import raw_scores, score_pairs
 from training.statistics.calibration import platt
 

@@ -9,7 +9,7 @@ import torch
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig, ResidualConfig
-from training.data.splits import HoldOut
+from training.data.datasets import HoldOut
 from training.learning.experiments import (
     EXPERIMENT_5,
     EXPERIMENT_5_COLOUR,

@@ -18,9 +18,9 @@ from model.networks.heads import JointBayesianHead, similarity
 from model.networks.residual import ResidualNetwork
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
-from training.data.datasets import PeopleData
+from training.data.album import owners
+from training.data.datasets import PeopleData, impostor_pairs
 from training.data.lists import read_pairs, resolve
-from training.data.splits import impostor_pairs, owners
 from training.fitting.head import fit_head, fit_joint_bayesian, scatter
 from training.learning import loop
 from training.learning.experiments import EXPERIMENTS

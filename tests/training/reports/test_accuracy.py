@@ -18,8 +18,7 @@ from training.learning.experiments import ALIGNED
 from training.measuring.lfw import category
 from training.reports.accuracy import LOG_FILE
 from training.reports.literature import PUBLISHED
-from training.runs.read import compare_runs, read_run
-from training.runs.records import (
+from training.runs.results import (
     ALL_PAIRS_FILE,
     ERRORS_FILE,
     RESULT_FILE,
@@ -33,6 +32,8 @@ from training.runs.records import (
     ScoredPair,
     Variant,
     View2,
+    compare_runs,
+    read_run,
 )
 from training.statistics.rates import Scores
 

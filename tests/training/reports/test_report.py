@@ -21,8 +21,7 @@ from training.reports.gallery import asymmetry, probable_causes, write_gallery
 from training.reports.literature import REFERENCES
 from training.reports.reproduction import FINDINGS_FILE
 from training.runs.finish import finish
-from training.runs.read import read_run
-from training.runs.records import RESULT_FILE
+from training.runs.results import RESULT_FILE, read_run
 
 
 @pytest.fixture(scope="module")

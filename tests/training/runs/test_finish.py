@@ -18,9 +18,8 @@ from tests.conftest import tiny_network
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_runs import ROW
 from training.data.album import Album, PairSet
-from training.data.datasets import PairData
+from training.data.datasets import PairData, split
 from training.data.source import open_album
-from training.data.splits import split
 from training.fitting.thresholds import choose_threshold
 from training.learning.experiments import SMOKE
 from training.learning.history import METRICS_FILE, write_metrics
@@ -28,7 +27,7 @@ from training.learning.loop import Trained
 from training.metrics import format_metrics
 from training.runs.card import format_card
 from training.runs.finish import finish
-from training.runs.read import read_run
+from training.runs.results import read_run
 from training.scoring import score_pairs
 from training.statistics.rates import accuracy, area_under_roc, best_threshold, cross_entropy
 from training.statistics.resampling import bootstrap

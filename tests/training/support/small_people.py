@@ -6,9 +6,8 @@ from pathlib import Path
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from training.data.album import Album
-from training.data.datasets import PeopleData
+from training.data.datasets import HoldOut, PeopleData
 from training.data.source import open_album
-from training.data.splits import HoldOut
 from training.learning.experiments import EXPERIMENT_5
 
 SIDE_PX = 32

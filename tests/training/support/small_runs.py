@@ -11,7 +11,7 @@ from model.checkpoint import Header
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.conftest import describe
 from training.learning.history import METRICS_FILE, Epoch, write_metrics
-from training.runs.records import RESULT_FILE, SCORES_FILE
+from training.runs.results import RESULT_FILE, SCORES_FILE
 from training.statistics.rates import Labels, Scores
 from training.statistics.summary import measure
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.data.album import Key, PairSet, name_of
+from training.data.album import Key, PairSet, name_of, owners
+from training.data.datasets import HoldOut, balanced_pairs, hold_out, impostor_pairs, shared_people, split
 from training.data.lists import read_pairs, read_people, resolve
-from training.data.splits import HoldOut, balanced_pairs, hold_out, impostor_pairs, owners, shared_people, split
 from training.measuring.lfw import is_view_1
 
 PICTURES = (1, 1, 2, 5, 40, 120, 1, 3, 2, 1, 4, 2)

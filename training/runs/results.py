@@ -1,15 +1,19 @@
-"""A finished run as its folder tells it: result, history, the scores of the test pairs, and what else was measured."""
+"""What a finished run leaves in its folder, and what was measured of its checkpoint there: as values, and read back.
+
+P pairs
+"""
 
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from model.checkpoint import Header
 from model.errors import DataError
@@ -17,13 +21,150 @@ from model.files import replacing
 from model.similarity import Metric
 from training import metrics
 from training.learning import history
-from training.runs import records
 from training.statistics import decisions, rates, resampling
 from training.statistics.rates import Labels, Scores
 from training.statistics.summary import Summary, measure
 
-Stored = TypeVar("Stored", bound=records.Record)
-OfCheckpoint = TypeVar("OfCheckpoint", records.AllPairsRates, records.ErrorAnalysis, records.Variant)
+RESULT_FILE = "result.json"
+SCORES_FILE = "test-scores.csv"
+SUMMARY_FILE = "test-summary.json"
+ALL_PAIRS_FILE = "all-pairs.json"
+ERRORS_FILE = "errors.json"
+VARIANTS_FOLDER = "evaluations"
+VIEW2_FILE = "view2.json"
+
+
+class Record(BaseModel):
+    """A value that is kept as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Variant(Record):
+    """What `evaluate` found; `over_people` are the same metrics of the test pairs with their intervals over people.
+
+    `what` says in words what was changed, and is empty where nothing was; `left_out` pairs have a picture that is not
+    there, or without a face.
+    """
+
+    name: str
+    checkpoint_sha256: str
+    what: str
+    images: str
+    pairs_list: str
+    data_sha256: str
+    left_out: int
+    threshold: float
+    metrics: tuple[Metric, ...]
+    over_people: tuple[Metric, ...]
+
+
+class RateAt(Record):
+    """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people.
+
+    `fnmr` is over all genuine pairs, of which whoever has many pictures has most; for `even_fnmr` every person who has
+    genuine pairs counts alike.
+    """
+
+    max_fmr: float
+    fnmr: float
+    interval: tuple[float, float]
+    even_fnmr: float
+    even_interval: tuple[float, float]
+
+
+class AllPairsRates(Record):
+    """Error rates of a checkpoint over all pairs of the pictures at hand of a list of people; `missing` are not."""
+
+    name: str
+    checkpoint_sha256: str
+    people_list: str
+    images: str
+    data_sha256: str
+    people: int
+    pictures: int
+    missing: int
+    genuine: int
+    impostor: int
+    rates: tuple[RateAt, ...]
+
+
+class Bin(Record):
+    """The pairs of a bin: how many, how many decided rightly with Wilson's 95% interval, and how many of each kind."""
+
+    label: str
+    pairs: int
+    right: int
+    interval: tuple[float, float]
+    genuine: int
+    genuine_right: int
+
+
+class ScoredPair(Record):
+    """A pair by the names of its pictures, and its similarity."""
+
+    left: str
+    right: str
+    similarity: float
+
+
+class ErrorAnalysis(Record):
+    """Of a run's test pairs. `faceless` pairs have a picture in which no face was found; no table has them."""
+
+    name: str
+    checkpoint_sha256: str
+    threshold: float
+    pairs: int
+    faceless: int
+    tables: dict[str, tuple[Bin, ...]]
+    hardest: dict[str, tuple[ScoredPair, ...]]
+
+
+class Fold(Record):
+    """A fold, scored by a network that saw only the others; its threshold is from people held out of those."""
+
+    fold: int
+    accuracy: float
+    pairs: int
+    threshold: float
+    checkpoint_sha256: str
+
+
+class View2(Record):
+    """The folds of View 2 that are done, at least one, and how many there are."""
+
+    name: str
+    category: str
+    of_folds: int
+    done: tuple[Fold, ...]
+
+    @property
+    def mean(self) -> float:
+        """Over the folds that are done."""
+        return fmean(fold.accuracy for fold in self.done)
+
+    @property
+    def standard_error(self) -> float | None:
+        """The folds' deviation over the square root of their number, as LFW defines it; None for a single fold."""
+        if len(self.done) < 2:
+            return None
+        return stdev(fold.accuracy for fold in self.done) / sqrt(len(self.done))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The numbers of the folds that are not done."""
+        return tuple(sorted(set(range(1, self.of_folds + 1)) - {fold.fold for fold in self.done}))
+
+    def __str__(self) -> str:
+        """One line, which says so if folds are missing."""
+        error = self.standard_error
+        spread = f" ± {error:.4f} (standard error)" if error is not None else ""
+        lacking = f"; not done: {', '.join(map(str, self.missing))}" if self.missing else ""
+        return f"{self.name}: {self.mean:.4f}{spread} over {len(self.done)} of {self.of_folds} folds{lacking}"
+
+
+Stored = TypeVar("Stored", bound=Record)
+OfCheckpoint = TypeVar("OfCheckpoint", AllPairsRates, ErrorAnalysis, Variant)
 SUMMARY = TypeAdapter(Summary)
 
 
@@ -68,14 +209,14 @@ class Run:
         """FMR and FNMR of the test pairs at every threshold, as `rates.roc` gives them."""
         return rates.roc(self.scores, self.same)
 
-    def hardest(self, count: int) -> list[tuple[decisions.Ranked, list[records.ScoredPair]]]:
+    def hardest(self, count: int) -> list[tuple[decisions.Ranked, list[ScoredPair]]]:
         """The surest and the narrowest pairs of each kind, `count` of each; the wrong ones first."""
         kinds = decisions.hardest(self.scores, self.same, self.header.threshold.value, count)
         return [(kind, [self._pair(number) for number in kind.indices]) for kind in kinds]
 
-    def _pair(self, number: int) -> records.ScoredPair:
+    def _pair(self, number: int) -> ScoredPair:
         left, right = self.pairs[number]
-        return records.ScoredPair(left=left, right=right, similarity=float(self.scores[number]))
+        return ScoredPair(left=left, right=right, similarity=float(self.scores[number]))
 
     def _find(self, found: Sequence[Metric], name: str, split: str) -> Metric:
         try:
@@ -89,21 +230,21 @@ class Measured:
     """A finished run, and what else was measured of its checkpoint."""
 
     run: Run
-    all_pairs: records.AllPairsRates | None = None
-    errors: records.ErrorAnalysis | None = None
-    variants: Sequence[records.Variant] = ()
+    all_pairs: AllPairsRates | None = None
+    errors: ErrorAnalysis | None = None
+    variants: Sequence[Variant] = ()
 
 
 def read_run(folder: Path) -> Run:
     """Reads a run's folder. Raises DataError or TrainingError."""
-    summary = folder / records.SUMMARY_FILE
+    summary = folder / SUMMARY_FILE
     try:
-        header = Header.model_validate_json((folder / records.RESULT_FILE).read_bytes())
-        with (folder / records.SCORES_FILE).open(newline="") as file:
+        header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
+        with (folder / SCORES_FILE).open(newline="") as file:
             rows = list(csv.DictReader(file))
         epochs = history.read_metrics(folder / history.METRICS_FILE)
         if not rows or not epochs:
-            raise ValueError(f"{records.SCORES_FILE if epochs else history.METRICS_FILE} is empty")
+            raise ValueError(f"{SCORES_FILE if epochs else history.METRICS_FILE} is empty")
         return Run(
             header=header,
             history=epochs,
@@ -124,13 +265,13 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 def read_measured(folder: Path, run: Run) -> Measured:
     """What else was measured of a run, by the files in its folder. Raises DataError."""
-    all_pairs, errors = folder / records.ALL_PAIRS_FILE, folder / records.ERRORS_FILE
-    variants = sorted(folder.glob(f"{records.VARIANTS_FOLDER}/*.json"))
+    all_pairs, errors = folder / ALL_PAIRS_FILE, folder / ERRORS_FILE
+    variants = sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))
     return Measured(
         run=run,
-        all_pairs=_read_of(run, all_pairs, records.AllPairsRates) if all_pairs.exists() else None,
-        errors=_read_of(run, errors, records.ErrorAnalysis) if errors.exists() else None,
-        variants=[_read_of(run, path, records.Variant) for path in variants],
+        all_pairs=_read_of(run, all_pairs, AllPairsRates) if all_pairs.exists() else None,
+        errors=_read_of(run, errors, ErrorAnalysis) if errors.exists() else None,
+        variants=[_read_of(run, path, Variant) for path in variants],
     )
 
 

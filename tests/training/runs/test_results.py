@@ -6,7 +6,7 @@ import numpy as np
 
 from model.checkpoint import Header
 from tests.conftest import describe
-from training.runs.read import Run, compare_runs
+from training.runs.results import Run, compare_runs
 
 
 def run(pairs: list[tuple[str, str]], scores: list[float], same: list[bool], threshold: float) -> Run:

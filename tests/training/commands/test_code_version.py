@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from model import __version__
-from training.runs import provenance
+from training.commands import options
 
 
 def test_another_project_s_repository_around_it_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    installed = tmp_path / "site-packages" / "training" / "runs" / "provenance.py"
+    installed = tmp_path / "site-packages" / "training" / "commands" / "options.py"
     installed.parent.mkdir(parents=True)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
     for command in (["init", "--quiet"], ["commit", "--quiet", "--allow-empty", "--message", "another project's"]):
         subprocess.run([*git, *command], check=True, timeout=60)
-    monkeypatch.setattr(provenance, "__file__", str(installed))
-    assert provenance.code_version() == __version__
+    monkeypatch.setattr(options, "__file__", str(installed))
+    assert options.code_version() == __version__
