@@ -7,8 +7,7 @@ import numpy as np
 
 from model.checkpoint import load
 from model.errors import DataError
-from model.networks.architecture import restore
-from model.networks.embedder import save
+from model.networks import architecture, embedder
 from training import metrics
 from training.commands import options
 from training.fitting import recalibration
@@ -35,7 +34,11 @@ def calibrate(parsed: argparse.Namespace) -> None:
         raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
     if parsed.images is None:
         raise DataError("name the folder of your own people with --images; none whom the network was trained on")
-    header, network, source = checkpoint.header, restore(checkpoint).to(device), options.data_source(parsed)
+    header, network, source = (
+        checkpoint.header,
+        architecture.restore(checkpoint).to(device),
+        options.data_source(parsed),
+    )
     album = options.open_album(source, header.preprocessing)
     if album.faceless:
         print(f"left out, since no face large enough was found in them: {album.faceless_names}")
@@ -45,7 +48,7 @@ def calibrate(parsed: argparse.Namespace) -> None:
     else:
         sample = recalibration.sample_of_people(network, header.preprocessing, album)
     description = recalibration.recalibrated(header, network, sample, album.sha256, options.code_version())
-    written = save(parsed.out, network, description)
+    written = embedder.save(parsed.out, network, description)
     found = [metric for metric in written.metrics if metric.split == recalibration.SPLIT]
     print(metrics.format_metrics(found))
     people = len(np.unique(np.concatenate([sample.left, sample.right])))

@@ -18,7 +18,6 @@ from model.device import select_device
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
-from training.data import datasets, lists
 from training.data.album import Album, PairSet
 from training.data.source import DataSource, FaceOf, describe_ignored
 from training.learning import parallel
@@ -132,17 +131,15 @@ def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = Fals
     """A pair list; with `skip` without the pairs whose pictures are not there, and it says how many those are."""
     if not skip:
         return source.pairs(album, name)
-    path, index = source.folder / name, album.index()
-    pairs = lists.read_pairs(path)
-    there = [pair for pair in pairs if pair.left in index and pair.right in index]
-    print(f"{len(pairs) - len(there)} of {len(pairs)} pairs left out, whose pictures are not there")
-    return lists.resolve(path, there, index, album.faceless)
+    pairs, listed = source.pairs_at_hand(album, name)
+    print(f"{listed - len(pairs)} of {listed} pairs left out, whose pictures are not there")
+    return pairs
 
 
 def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
     """The test pairs, of one person and of two."""
     pairs = read_pairs(source, album, source.test_pairs, skip=skip)
-    datasets.require_both_kinds(source.folder / source.test_pairs, pairs, "test")
+    pairs.require_both_kinds(source.folder / source.test_pairs, "test")
     return pairs
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from model.errors import DataError
 from model.imaging.quality import Quality
 
 # A picture: the person's name, and the file's name without its ending.
@@ -79,6 +80,12 @@ class PairSet:
     def __getitem__(self, chosen: Tensor) -> "PairSet":
         """The pairs at the indices `chosen`, int64."""
         return PairSet(left=self.left[chosen], right=self.right[chosen], same=self.same[chosen])
+
+    def require_both_kinds(self, path: Path, use: str) -> None:
+        """Raises DataError unless some pairs are of one person and some of two: no error rate can do without."""
+        same = int(self.same.sum())
+        if not 0 < same < len(self):
+            raise DataError(f"{path}: to {use} takes pairs of one person and of two; {same} of {len(self)} are of one")
 
     def keys_of(self, album_keys: Sequence[Key]) -> list[tuple[Key, Key]]:
         """The keys of the two pictures of each pair; `album_keys` are all those of the album."""

@@ -16,7 +16,6 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from model.errors import DataError
 from model.imaging.quality import QualityRanges
 from training.data import lists
 from training.data.album import Album, Key, PairSet, People, owners
@@ -82,7 +81,7 @@ class PairData(DataSet):
         """The pairs of a list, `fraction` of them for validation. Raises DataError."""
         pairs = lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
         training, validation = split(pairs, fraction, seed)
-        require_both_kinds(path, validation, "validate")
+        validation.require_both_kinds(path, "validate")
         return cls(album=album, training=training, validation=validation)
 
     @property
@@ -123,7 +122,7 @@ class PeopleData(DataSet):
         """The people, with how many pictures each has by the list at `path`. Raises DataError."""
         training, held_out = hold_out(lists.pictures_of(path, people, album.keys, album.faceless), rule)
         validation = balanced_pairs(held_out, rule)
-        require_both_kinds(path, validation, "validate")
+        validation.require_both_kinds(path, "validate")
         return cls(album=album, training=training, held_out=held_out, validation=validation)
 
     @cached_property
@@ -174,13 +173,6 @@ def shared_people(training: PairSet, validation: PairSet, keys: Sequence[Key]) -
     """How many validation pairs show a person who is in the training pairs too: a split by pairs leaks these."""
     known = {person for pair in training.keys_of(keys) for person, _ in pair}
     return sum(left[0] in known or right[0] in known for left, right in validation.keys_of(keys))
-
-
-def require_both_kinds(path: Path, pairs: PairSet, use: str) -> None:
-    """Raises DataError unless some pairs are of one person and some of two: no error rate can do without."""
-    same = int(pairs.same.sum())
-    if not 0 < same < len(pairs):
-        raise DataError(f"{path}: to {use} takes pairs of one person and of two; {same} of {len(pairs)} are of one")
 
 
 def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

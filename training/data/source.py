@@ -28,9 +28,7 @@ from tqdm import tqdm
 from model.arrays import Pixels
 from model.errors import DataError, FaceError, ImageError
 from model.files import replacing
-from model.imaging.analysis import analyse
-from model.imaging.crops import require_detector
-from model.imaging.decoding import decode
+from model.imaging import analysis, crops, decoding
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import Quality
@@ -84,6 +82,13 @@ class DataSource:
         path = self.folder / name
         return lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
 
+    def pairs_at_hand(self, album: Album, name: str) -> tuple[PairSet, int]:
+        """The pairs of the list of that name whose pictures are there, and how many pairs it has."""
+        path, index = self.folder / name, album.index()
+        pairs = lists.read_pairs(path)
+        there = [pair for pair in pairs if pair.left in index and pair.right in index]
+        return lists.index_pairs(there, index), len(pairs)
+
 
 def find_images(data: Path, name: str) -> Path:
     """`data`/`name` as an unpacked folder or as an archive `name`.tgz. Raises DataError."""
@@ -126,7 +131,7 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: Fac
 def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
     finder = FaceFinder() if config.alignment else None
     if finder:
-        require_detector(config, finder)
+        crops.require_detector(config, finder)
     pictures: dict[Key, _Picture | None] = {}
     broken: list[str] = []
     files = tqdm(_picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
@@ -164,11 +169,11 @@ class _Picture:
 def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Picture | None:
     """One prepared picture, of one of its faces if faces are wanted; None if that is not large enough or not there."""
     try:
-        analysis = analyse(decode(data, config), face, config, finder)
+        found = analysis.analyse(decoding.decode(data, config), face, config, finder)
     except FaceError:
         return None
-    faces = [MeasuredFace(count=analysis.faces_found or 0, quality=each.quality) for each in analysis.faces]
-    return _Picture(pixels=analysis.pixels, face=faces[0] if faces else None)
+    faces = [MeasuredFace(count=found.faces_found or 0, quality=each.quality) for each in found.faces]
+    return _Picture(pixels=found.pixels, face=faces[0] if faces else None)
 
 
 def _in_parallel(

@@ -5,14 +5,13 @@ import numpy as np
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import similarity
 from model.similarity import Threshold
-from training.statistics.calibration import platt
-from training.statistics.rates import Labels, Scores, best_threshold
+from training.statistics import calibration, rates
 
 # Similarities are clipped to MIN_SIMILARITY from 0 and 1, and logits to MAX_LOGIT, so that both stay finite.
 MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
 
 
-def for_run(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
+def for_run(network: FaceNetwork, scores: rates.Scores, same: rates.Labels) -> Threshold:
     """The threshold of a finished run, by the scores of its validation pairs."""
     return even_odds(len(scores)) if network.calibrated else choose_threshold(network, scores, same)
 
@@ -27,17 +26,17 @@ def even_odds(pairs: int) -> Threshold:
     return Threshold(value=0.5, method="even odds", split="validation", pairs=pairs)
 
 
-def choose_threshold(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
+def choose_threshold(network: FaceNetwork, scores: rates.Scores, same: rates.Labels) -> Threshold:
     """The threshold of highest accuracy on validation pairs, at most the similarity of identical pictures."""
     return Threshold(
-        value=best_threshold(scores, same, ceiling=_similarity_of_identical(network)),
+        value=rates.best_threshold(scores, same, ceiling=_similarity_of_identical(network)),
         method="highest accuracy",
         split="validation",
         pairs=len(scores),
     )
 
 
-def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Threshold:
+def fit_even_odds(network: FaceNetwork, scores: rates.Scores, same: rates.Labels) -> Threshold:
     """The similarity at which "same" and "different" are equally likely by Platt's sigmoid, with equal priors.
 
     Every pair influences it, but only the few nearest pairs decide the threshold of highest accuracy. It is at most the
@@ -45,7 +44,7 @@ def fit_even_odds(network: FaceNetwork, scores: Scores, same: Labels) -> Thresho
     highest accuracy.
     """
     inside = np.clip(scores, MIN_SIMILARITY, 1 - MIN_SIMILARITY)
-    scale, bias = platt(np.log(inside / (1 - inside)), same)
+    scale, bias = calibration.platt(np.log(inside / (1 - inside)), same)
     best = choose_threshold(network, scores, same)
     if scale <= 0:
         return best

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from training.learning.history import METRICS_FILE, Epoch, best_epoch, read_metrics
+from training.learning import history
 from training.pairs.pair_recipe import PairExperiment
 
 GRID_FOLDER = "grid"
@@ -62,19 +62,19 @@ class Point:
 
     experiment: PairExperiment
     stopped: int
-    best: Epoch
+    best: history.Epoch
 
 
-def derive(experiment: PairExperiment, trajectory: Sequence[Epoch]) -> Point | None:
+def derive(experiment: PairExperiment, trajectory: Sequence[history.Epoch]) -> Point | None:
     """The result of `experiment`, read off a trajectory; None if the trajectory is not long enough yet."""
-    history: list[Epoch] = []
+    rows: list[history.Epoch] = []
     for row in trajectory:
-        if experiment.is_finished(history):
+        if experiment.is_finished(rows):
             break
-        history.append(row)
-    if not experiment.is_finished(history):
+        rows.append(row)
+    if not experiment.is_finished(rows):
         return None
-    return Point(experiment=experiment, stopped=len(history), best=history[best_epoch(history) - 1])
+    return Point(experiment=experiment, stopped=len(rows), best=rows[history.best_epoch(rows) - 1])
 
 
 def run_grid(
@@ -96,9 +96,9 @@ def known_points(grid: Grid, folder: Path) -> list[Point]:
     """
     points: list[Point | None] = []
     for trajectory in grid.trajectories():
-        path = folder / trajectory.name / METRICS_FILE
-        history = read_metrics(path) if path.exists() else []
-        points += [derive(point, history) for point in grid.points(trajectory)]
+        path = folder / trajectory.name / history.METRICS_FILE
+        rows = history.read_metrics(path) if path.exists() else []
+        points += [derive(point, rows) for point in grid.points(trajectory)]
     return [point for point in points if point]
 
 

@@ -18,7 +18,6 @@ from model.networks.embedder import normalise
 from model.networks.face_network import FaceNetwork
 from training.learning import history, parallel
 from training.learning.experiment import Batch, Data, Experiment, Recipe, require_finite
-from training.learning.history import Epoch
 from training.learning.state import RunState
 
 STATE_FILE = "state.safetensors"
@@ -30,7 +29,7 @@ class Trained:
 
     recipe: Recipe
     epoch: int
-    history: list[Epoch]
+    history: list[history.Epoch]
     code_version: str
 
     @property
@@ -69,7 +68,7 @@ def train(
     return Trained(recipe=recipe, epoch=epoch, history=state.history, code_version=state.code_version)
 
 
-def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Epoch:
+def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> history.Epoch:
     """Trains on all batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
     torch.manual_seed(experiment.seed_for("dropout", number) + parallel.rank())
@@ -77,7 +76,7 @@ def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: 
     sums = parallel.total(_train(experiment, recipe, number, device).to(device)).cpu()
     images_per_s = float(sums[3]) / (time.perf_counter() - started)
     found = recipe.validate()
-    return Epoch(
+    return history.Epoch(
         epoch=number,
         learning_rate=experiment.learning_rate_at(number * recipe.batches_in_epoch - 1, recipe.batches_in_epoch),
         train_loss=float(sums[0] / sums[2]),

@@ -10,7 +10,7 @@ from training import scoring
 from training.data import lists
 from training.data.album import Album, owners
 from training.data.source import DataSource
-from training.runs.results import AllPairsRates, RateAt
+from training.runs import results
 from training.statistics import rates, resampling
 
 # Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
@@ -52,7 +52,7 @@ def fnmr_over_people(pairs: scoring.AllPairs, max_fmr: float, *, evenly: bool = 
 
 def measure_all_pairs(
     checkpoint: Checkpoint, source: DataSource, album: Album, people_list: str, device: torch.device
-) -> AllPairsRates:
+) -> results.AllPairsRates:
     """Over the pictures at hand of the people of a list. Raises DataError where nobody has several."""
     header, path = checkpoint.header, source.folder / people_list
     listed = lists.read_people(path)
@@ -63,7 +63,7 @@ def measure_all_pairs(
     network = restore(checkpoint).to(device)
     embeddings = scoring.embed_all(network, header.preprocessing, album.pixels[pictures])
     pairs = scoring.score_all(network, embeddings, owner)
-    return AllPairsRates(
+    return results.AllPairsRates(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
         people_list=people_list,
@@ -78,9 +78,9 @@ def measure_all_pairs(
     )
 
 
-def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> RateAt:
+def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> results.RateAt:
     every, even = fnmr_over_people(pairs, max_fmr), fnmr_over_people(pairs, max_fmr, evenly=True)
-    return RateAt(
+    return results.RateAt(
         max_fmr=max_fmr,
         fnmr=every.value,
         interval=(every.low, every.high),
@@ -89,7 +89,7 @@ def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> RateAt:
     )
 
 
-def format_rates(found: AllPairsRates) -> str:
+def format_rates(found: results.AllPairsRates) -> str:
     """Lines for a terminal."""
     lines = [
         f"{found.pictures} pictures of {found.people} people of {found.people_list}, {found.missing} missing: "

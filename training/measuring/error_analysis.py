@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.album import Album, MeasuredFace
-from training.runs.results import Bin, ErrorAnalysis, Run
-from training.statistics.rates import Labels, wilson
+from training.runs import results
+from training.statistics import rates
 
 COUNT = 10
 TURNED_DEG = (0.0, 10.0, 20.0, 30.0, 90.0)
@@ -19,7 +19,7 @@ QUARTERS = (0, 25, 50, 75, 100)
 Values = NDArray[np.float64]
 
 
-def analyse(run: Run, album: Album) -> ErrorAnalysis:
+def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
     """`album` has the pictures of the run straightened, with what was measured of their faces.
 
     The hardest are the surest of the wrong answers and the narrowest of the right ones.
@@ -27,7 +27,7 @@ def analyse(run: Run, album: Album) -> ErrorAnalysis:
     measured = dict(zip(album.names, album.faces, strict=True))
     known = np.array([left in measured and right in measured for left, right in run.pairs])
     faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
-    return ErrorAnalysis(
+    return results.ErrorAnalysis(
         name=run.header.name,
         checkpoint_sha256=run.header.checkpoint_sha256,
         threshold=run.header.threshold.value,
@@ -39,8 +39,8 @@ def analyse(run: Run, album: Album) -> ErrorAnalysis:
 
 
 def tables_of(
-    faces: Sequence[tuple[MeasuredFace, MeasuredFace]], right: Labels, same: Labels
-) -> dict[str, tuple[Bin, ...]]:
+    faces: Sequence[tuple[MeasuredFace, MeasuredFace]], right: rates.Labels, same: rates.Labels
+) -> dict[str, tuple[results.Bin, ...]]:
     """Of P pairs their two faces, which are decided rightly and which are of one person, bool (P,)."""
 
     def worst(choose: Callable[[Sequence[float]], float], value: Callable[[MeasuredFace], float]) -> Values:
@@ -62,7 +62,7 @@ def _quarters(values: Values) -> tuple[float, ...]:
     return tuple(np.percentile(values, QUARTERS).tolist()) if len(values) else ()
 
 
-def _bins(values: Values, edges: Sequence[float], right: Labels, same: Labels) -> tuple[Bin, ...]:
+def _bins(values: Values, edges: Sequence[float], right: rates.Labels, same: rates.Labels) -> tuple[results.Bin, ...]:
     """From each edge up to the next, the last one included."""
     found = []
     for number, (low, high) in enumerate(pairwise(edges)):
@@ -72,15 +72,15 @@ def _bins(values: Values, edges: Sequence[float], right: Labels, same: Labels) -
     return tuple(each for each in found if each.pairs)
 
 
-def _kinds(several: Values, right: Labels, same: Labels) -> tuple[Bin, ...]:
+def _kinds(several: Values, right: rates.Labels, same: rates.Labels) -> tuple[results.Bin, ...]:
     kinds = {"in neither": several == 0, "in one or both": several == 1}
     return tuple(_bin(label, inside, right, same) for label, inside in kinds.items() if inside.any())
 
 
-def _bin(label: str, inside: Labels, right: Labels, same: Labels) -> Bin:
+def _bin(label: str, inside: rates.Labels, right: rates.Labels, same: rates.Labels) -> results.Bin:
     pairs, decided = int(inside.sum()), int((inside & right).sum())
-    share = wilson(decided, pairs) if pairs else None
-    return Bin(
+    share = rates.wilson(decided, pairs) if pairs else None
+    return results.Bin(
         label=label,
         pairs=pairs,
         right=decided,
@@ -90,7 +90,7 @@ def _bin(label: str, inside: Labels, right: Labels, same: Labels) -> Bin:
     )
 
 
-def format_errors(found: ErrorAnalysis) -> str:
+def format_errors(found: results.ErrorAnalysis) -> str:
     """The tables as lines for a terminal."""
     lines = [
         f"{found.name} at its threshold {found.threshold:.4f}, {found.pairs} pairs, {found.faceless} without a face"

@@ -11,9 +11,7 @@ import torch
 
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
-from model.networks.architecture import restore
-from model.networks.configurations import ResidualConfig
-from model.networks.residual import ResidualNetwork
+from model.networks import architecture, configurations, residual
 from training import scoring
 from training.data import datasets, lists
 from training.data.album import Album, PairSet
@@ -41,7 +39,7 @@ def measure_variant(
 ) -> Variant:
     """Scores the test pairs of the source, or those of them that are there, without those parts. Raises DataError."""
     header = checkpoint.header
-    network, threshold = restore(checkpoint).to(device), header.threshold.value
+    network, threshold = architecture.restore(checkpoint).to(device), header.threshold.value
     if parts:
         data = PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
         network, threshold = leave_out(checkpoint, parts, data, device)
@@ -84,7 +82,7 @@ def require_own_people(header: Header, data: PeopleData) -> None:
 
 def leave_out(
     checkpoint: Checkpoint, parts: Sequence[Part], data: PeopleData, device: torch.device
-) -> tuple[ResidualNetwork, float]:
+) -> tuple[residual.ResidualNetwork, float]:
     """The network without those parts, and its threshold.
 
     What is left is fitted as at the end of a run: the head on the people trained on, calibration and threshold on those
@@ -96,8 +94,8 @@ def leave_out(
     for name, value in changes.items():
         if before[name] == value:
             raise DataError(f"{checkpoint.header.name}: has {name} {value} already")
-    network = ResidualNetwork(ResidualConfig(**before | changes)).requires_grad_(False)
-    tensors = restore(checkpoint).state_dict()
+    network = residual.ResidualNetwork(configurations.ResidualConfig(**before | changes)).requires_grad_(False)
+    tensors = architecture.restore(checkpoint).state_dict()
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
     network.load_state_dict(kept, strict="head" not in changes)
     network.to(device)

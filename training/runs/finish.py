@@ -10,8 +10,7 @@ import torch
 from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
-from model.networks.architecture import round_to_storage
-from model.networks.embedder import save
+from model.networks import architecture, embedder
 from training.data.album import Album, PairSet
 from training.fitting import thresholds
 from training.learning.experiment import Data, Experiment
@@ -32,7 +31,7 @@ def finish(
     Raises TrainingError if the folder cannot be written.
     """
     network = trained.network
-    round_to_storage(network)
+    architecture.round_to_storage(network)
     points, curve = trained.recipe.finish()
     scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
     threshold = thresholds.for_run(network, scores, same)
@@ -52,7 +51,7 @@ def finish(
         metrics=tuple(metric for each in summaries for metric in each.for_checkpoint(calibrated=network.calibrated)),
         provenance=_provenance(experiment, trained, data, code),
     )
-    header = save(folder / f"{experiment.name}.safetensors", network, description)
+    header = embedder.save(folder / f"{experiment.name}.safetensors", network, description)
     try:
         _write_beside(folder, header)
         if test is not None:

@@ -22,7 +22,6 @@ from model.similarity import Metric
 from training import metrics
 from training.learning import history
 from training.statistics import decisions, rates, resampling
-from training.statistics.rates import Labels, Scores
 from training.statistics.summary import Summary, measure
 
 RESULT_FILE = "result.json"
@@ -178,8 +177,8 @@ class Run:
     header: Header
     history: list[history.Epoch]
     pairs: list[tuple[str, str]]
-    scores: Scores
-    same: Labels
+    scores: rates.Scores
+    same: rates.Labels
     stored: Summary | None = None
 
     def metric(self, name: str, split: str = "test") -> Metric:
@@ -200,12 +199,12 @@ class Run:
         return measure("test", self.scores, self.same, header.threshold.value, people=people, points=points)
 
     @property
-    def right(self) -> Labels:
+    def right(self) -> rates.Labels:
         """bool (P,): which pairs are decided rightly at the run's threshold."""
-        right: Labels = (self.scores >= self.header.threshold.value) == self.same
+        right: rates.Labels = (self.scores >= self.header.threshold.value) == self.same
         return right
 
-    def roc(self) -> tuple[Scores, Scores]:
+    def roc(self) -> tuple[rates.Scores, rates.Scores]:
         """FMR and FNMR of the test pairs at every threshold, as `rates.roc` gives them."""
         return rates.roc(self.scores, self.same)
 

@@ -5,13 +5,13 @@ P pairs
 
 import numpy as np
 
-from training.statistics.rates import Labels, Scores
+from training.statistics import rates
 
 NEWTON_STEPS = 100
 BINS = 15
 
 
-def platt(scores: Scores, same: Labels) -> tuple[float, float]:
+def platt(scores: rates.Scores, same: rates.Labels) -> tuple[float, float]:
     """(P,) scores -> (scale, bias) of the likeliest sigmoid(scale * score + bias): Platt 1999, with softened labels.
 
     Genuine and impostor pairs have half of the weight each, however many there are of either, so the result is the
@@ -36,7 +36,7 @@ def platt(scores: Scores, same: Labels) -> tuple[float, float]:
     return scale, float(weights[1] - scale * mean)
 
 
-def calibration_error(scores: Scores, same: Labels) -> float:
+def calibration_error(scores: rates.Scores, same: rates.Labels) -> float:
     """The expected calibration error (Naeini et al. 2015) over bins of equally many pairs.
 
     In each bin, how far the mean similarity is from the share of genuine pairs, weighted by the bin's size.

@@ -8,7 +8,7 @@ from math import comb
 
 import numpy as np
 
-from training.statistics.rates import Labels, Scores
+from training.statistics import rates
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Ranked:
         return f"{'right' if self.right else 'wrong'}, {people}, {'surest' if self.surest else 'narrowest'}"
 
 
-def hardest(scores: Scores, same: Labels, threshold: float, count: int) -> list[Ranked]:
+def hardest(scores: rates.Scores, same: rates.Labels, threshold: float, count: int) -> list[Ranked]:
     """`count` pairs of each of the eight kinds, or as many as there are; the wrong ones first."""
     margins = np.abs(scores - threshold)
     right = (scores >= threshold) == same
@@ -55,7 +55,7 @@ class McNemar:
     p_value: float
 
 
-def mcnemar(first_right: Labels, second_right: Labels) -> McNemar:
+def mcnemar(first_right: rates.Labels, second_right: rates.Labels) -> McNemar:
     """Which of P pairs each run has right, bool (P,) -> the exact binomial form of the test (McNemar 1947)."""
     first, second = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
     apart = first + second

@@ -8,23 +8,25 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from training.statistics.rates import Estimate, Labels, Scores
+from training.statistics import rates
 
 BOOTSTRAP_ROUNDS = 1000
 BOOTSTRAP_SEED = 0
 
 # The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one.
 Owners = NDArray[np.int64]
-Statistic = Callable[[Scores, Labels], float]
+Statistic = Callable[[rates.Scores, rates.Labels], float]
 
 
-def bootstrap(statistic: Statistic, scores: Scores, same: Labels) -> Estimate:
+def bootstrap(statistic: Statistic, scores: rates.Scores, same: rates.Labels) -> rates.Estimate:
     """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
     low, high = np.percentile(resampled(statistic, scores, same), [2.5, 97.5])
-    return Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+    return rates.Estimate(value=statistic(scores, same), low=float(low), high=float(high))
 
 
-def resampled(statistic: Statistic, scores: Scores, same: Labels, *, impostors_alone: bool = False) -> list[float]:
+def resampled(
+    statistic: Statistic, scores: rates.Scores, same: rates.Labels, *, impostors_alone: bool = False
+) -> list[float]:
     """The statistic in each round: impostor pairs drawn with replacement, genuine ones too or as they are."""
     draws = np.random.default_rng(BOOTSTRAP_SEED)
     genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
@@ -56,7 +58,9 @@ def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArr
     return np.where(left == right, drawn[:, left], drawn[:, left] * drawn[:, right])
 
 
-def bootstrap_over_people(statistic: Statistic, scores: Scores, same: Labels, left: Owners, right: Owners) -> Estimate:
+def bootstrap_over_people(
+    statistic: Statistic, scores: rates.Scores, same: rates.Labels, left: Owners, right: Owners
+) -> rates.Estimate:
     """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
 
     Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each pair of two people three times: its
@@ -77,4 +81,4 @@ def bootstrap_over_people(statistic: Statistic, scores: Scores, same: Labels, le
     of_impostors = np.var(resampled(statistic, scores, same, impostors_alone=True))
     narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
     low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
-    return Estimate(value=value, low=float(low), high=float(high))
+    return rates.Estimate(value=value, low=float(low), high=float(high))
