@@ -21,6 +21,9 @@ INPUTS := pyproject.toml constraints.txt constraints-torch.txt
 serve: $(VENV)/serving.done
 	$(VENV)/bin/python -m app
 
+# Every service that the tests start would compile all modules again.
+test coverage: export PYTHONDONTWRITEBYTECODE =
+
 test: $(VENV)/all.done
 	$(PYTEST)
 
