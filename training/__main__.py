@@ -1,4 +1,4 @@
-"""`python -m training`: parses the command line and runs the sub-command, of which each brings its own arguments."""
+"""`python -m training`: parses the command line and runs the sub-command. Each adds its own arguments."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from model.errors import FacepairError
 from training.commands import calibrate, evaluate, prepare, report, train, view2
 
-# In the order in which help lists them.
+# In the order of the help.
 COMMANDS = (
     train.add_run,
     train.add_grid,
@@ -26,7 +26,7 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, 1 for an error of ours (one line on standard error), 130 when interrupted."""
+    """Returns the exit status: 0, 1 for a FacepairError (one line on standard error), 130 when interrupted."""
     parsed = _parser().parse_args(_with_default(sys.argv[1:] if arguments is None else arguments))
     try:
         parsed.command(parsed)
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _with_default(arguments: Sequence[str]) -> list[str]:
-    """Without a command, Experiment 2 is trained; options given alone are that run's."""
+    """Adds `run experiment-2` if no command is given; options given alone apply to that run."""
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         return ["run", "experiment-2", *arguments]
     return list(arguments)

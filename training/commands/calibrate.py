@@ -23,17 +23,17 @@ def add_calibrate(commands: options.Subcommands) -> None:
     command.add_argument("--out", type=Path, required=True, help="the new checkpoint")
     options.add_data(command)
     options.add_device(command)
-    # By default the pictures are LFW's, on whose people networks are trained.
+    # The usual default, LFW, would measure on people that networks are trained on.
     command.set_defaults(command=calibrate, images=None)
 
 
 def calibrate(parsed: argparse.Namespace) -> None:
-    """A checkpoint of the same tensors with thresholds and rates from the user's own pictures."""
+    """Writes a checkpoint with the same tensors, and thresholds and rates from the user's own pictures."""
     device, checkpoint = options.compute(parsed).select(), load(parsed.checkpoint)
     if parsed.out.exists() and parsed.out.samefile(parsed.checkpoint):
         raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
     if parsed.images is None:
-        raise DataError("name the folder of your own people with --images; none whom the network was trained on")
+        raise DataError("name the folder of your own people with --images; it must not have any training people")
     header, network, source = (
         checkpoint.header,
         architecture.restore(checkpoint).to(device),
@@ -41,7 +41,7 @@ def calibrate(parsed: argparse.Namespace) -> None:
     )
     album = options.open_album(source, header.preprocessing)
     if album.faceless:
-        print(f"left out, since no face large enough was found in them: {album.faceless_names}")
+        print(f"left out, because no face large enough was found: {album.faceless_names}")
     if parsed.pairs:
         pairs = options.read_pairs(source, album, parsed.pairs, skip=parsed.skip_missing)
         sample = recalibration.sample_of_list(network, header.preprocessing, album, pairs)
@@ -53,10 +53,10 @@ def calibrate(parsed: argparse.Namespace) -> None:
     print(metrics.format_metrics(found))
     people = len(np.unique(np.concatenate([sample.left, sample.right])))
     print(
-        f"these figures are of {len(sample.scores):,} pairs, {sample.same.mean():.0%} of them of one person, on which "
-        "all but area, EER and FNMR depend; other pairs will be judged a little worse"
+        f"measured on {len(sample.scores):,} pairs, {sample.same.mean():.0%} of them genuine; all metrics but area, "
+        "EER and FNMR depend on this share; expect slightly worse metrics on other pairs"
     )
-    print(f"the rates below are of {len(sample.impostor):,} pairs of strangers, {people:,} people; 95% over people")
+    print(f"false match rates over {len(sample.impostor):,} impostor pairs of {people:,} people; 95% over people")
     for point in written.operating_points:
         low, high = point.interval
         print(f"{point.name:<10} threshold {point.threshold:.6f}  FMR {point.fmr:.4%}  95% {low:.4%} to {high:.4%}")

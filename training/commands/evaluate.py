@@ -1,4 +1,4 @@
-"""`python -m training evaluate`, `all-pairs`, `scenes` and `errors`: how right a finished network is, and where not."""
+"""`python -m training evaluate`, `all-pairs`, `scenes` and `errors`: measure finished networks."""
 
 import argparse
 from pathlib import Path
@@ -17,9 +17,9 @@ def add_evaluate(commands: options.Subcommands) -> None:
     command = commands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
-    options.add_face(command, "center", "LFW's pictures are of whoever is there; the service takes the largest")
-    command.add_argument("--no-flip", action="store_true", help="without averaging over mirror images, fitted anew")
-    command.add_argument("--head", choices=["cosine"], help="the cosine instead of the fitted head, calibrated anew")
+    options.add_face(command, "center", "LFW's person is there; the service takes the largest")
+    command.add_argument("--no-flip", action="store_true", help="without averaging over mirror images, refitted")
+    command.add_argument("--head", choices=["cosine"], help="the cosine instead of the fitted head, recalibrated")
     command.add_argument("--out", type=Path, help="file for the figures, such as RUN/evaluations/no-flip.json")
     options.add_data(command)
     options.add_device(command)
@@ -27,12 +27,12 @@ def add_evaluate(commands: options.Subcommands) -> None:
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint, or with what is left of it, and says which cannot be scored."""
+    """Scores the test pairs with a checkpoint or a variant of it, and prints which cannot be scored."""
     device, source, checkpoint = options.compute(parsed).select(), options.data_source(parsed), load(parsed.checkpoint)
     asked: dict[variants.Part, bool] = {"flip": parsed.no_flip, "head": parsed.head is not None}
     parts = [part for part, wanted in asked.items() if wanted]
     if source.face == "largest" and (checkpoint.header.preprocessing.alignment is None or parts):
-        raise DataError("--face is for whole networks that were trained on straightened faces; leave it out")
+        raise DataError("--face largest needs a network that was trained on aligned faces, without parts left out")
     album = options.open_album(source, checkpoint.header.preprocessing)
     test = options.read_test_pairs(source, album, skip=parsed.skip_missing)
     found = variants.measure_variant(checkpoint, parts, source, album, test, device)
@@ -59,7 +59,7 @@ def add_all_pairs(commands: options.Subcommands) -> None:
 
 
 def measure_all_pairs(parsed: argparse.Namespace) -> None:
-    """Error rates of a checkpoint over every pair of the pictures of a list of people."""
+    """Measures a checkpoint's error rates over every pair of the pictures of a list of people."""
     device, source, checkpoint = options.compute(parsed).select(), options.data_source(parsed), load(parsed.checkpoint)
     album = options.open_album(source, checkpoint.header.preprocessing)
     found = all_pairs.measure_all_pairs(checkpoint, source, album, parsed.people, device)
@@ -77,7 +77,7 @@ def add_scenes(commands: options.Subcommands) -> None:
 
 
 def measure_scenes(parsed: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint, each picture in a scene as a person would send it."""
+    """Scores the test pairs with a checkpoint, with each picture in a scene like users' photos."""
     options.compute(parsed).select()
     checkpoint, source = load(parsed.checkpoint), options.data_source(parsed)
     material = scenes.read_material(source)
@@ -95,13 +95,13 @@ def add_errors(commands: options.Subcommands) -> None:
 
 
 def analyse_errors(parsed: argparse.Namespace) -> None:
-    """Where a finished run is wrong, by what can be measured of the faces of its test pairs."""
+    """Bins a finished run's errors by measurements of the faces in its test pairs."""
     run, source = results.read_run(parsed.run), options.data_source(parsed)
     config = run.header.preprocessing
     album = options.open_album(source, config if config.alignment else experiments.ALIGNED)
     there = set(album.names)
     if all(name not in there for pair in run.pairs for name in pair):
-        raise DataError(f"{source.images}: has none of the run's pictures; name its data with --data and --images")
+        raise DataError(f"{source.images}: the run's pictures are missing; name its data with --data and --images")
     analysis = error_analysis.analyse(run, album)
     print(error_analysis.format_errors(analysis))
     options.write_json(parsed.run / results.ERRORS_FILE, analysis)

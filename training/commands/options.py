@@ -1,6 +1,6 @@
-"""What the sub-commands share: arguments, the values that these become, and what is printed and written alike.
+"""What sub-commands share: arguments, their values, and functions that read and write with messages for the user.
 
-Only `data_source`, `compute` and the commands themselves see the parsed arguments. Errors are one line for the user.
+Only `data_source`, `compute` and the commands themselves use the parsed arguments. Errors have one-line messages.
 """
 
 import argparse
@@ -23,31 +23,31 @@ from training.data.source import DataSource, FaceOf, describe_ignored
 from training.learning import parallel
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-# What an interruption says of a command that resumes by itself.
-GOES_ON = "; the same command goes on from the last finished epoch"
+# The message when a command that resumes by itself is interrupted.
+GOES_ON = "; the same command continues from the last finished epoch"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compute:
-    """The device asked for, and how many CPU threads; None for one for each core."""
+    """The device's name, and the number of CPU threads; None for one per core."""
 
     device: str
     threads: int | None
 
     def select(self) -> torch.device:
-        """The device, with as many threads as asked for from now on."""
+        """Sets the number of threads and returns the device. Raises DeviceError if it is not available."""
         if self.threads:
             torch.set_num_threads(self.threads)
         return select_device(self.device)
 
 
 def compute(parsed: argparse.Namespace) -> Compute:
-    """What the command computes on."""
+    """The device and threads of a command."""
     return Compute(device=getattr(parsed, "device", "cpu"), threads=parsed.threads)
 
 
 def data_source(parsed: argparse.Namespace) -> DataSource:
-    """Where the command's data is."""
+    """The data of a command."""
     return DataSource(
         folder=parsed.data,
         cache=parsed.cache,
@@ -60,7 +60,7 @@ def data_source(parsed: argparse.Namespace) -> DataSource:
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say where pictures and lists are."""
+    """Adds the arguments for pictures and lists."""
     command.add_argument(
         "--data",
         type=Path,
@@ -85,7 +85,7 @@ def add_data(command: argparse.ArgumentParser) -> None:
 
 
 def add_face(command: argparse.ArgumentParser, default: FaceOf, why: str) -> None:
-    """Adds the argument that says which of several faces is taken."""
+    """Adds the argument for the choice among several faces."""
     command.add_argument(
         "--face",
         choices=["largest", "center"],
@@ -95,7 +95,7 @@ def add_face(command: argparse.ArgumentParser, default: FaceOf, why: str) -> Non
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """Adds the arguments that say what to compute on."""
+    """Adds the arguments for the device and the number of CPU threads."""
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add_threads(command)
 
@@ -106,21 +106,21 @@ def add_threads(command: argparse.ArgumentParser) -> None:
 
 
 def seed(text: str) -> int:
-    """An argument's value, the seed of a run."""
+    """Parses a run's seed."""
     if not 0 <= (number := int(text)) < 2**32:
         raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
     return number
 
 
 def positive(text: str) -> int:
-    """An argument's value, a whole number from 1."""
+    """Parses a whole number from 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number
 
 
 def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
-    """The pictures, prepared; says which files are left out since they are no pictures of people."""
+    """The prepared pictures. Prints which files are left out because they are not pictures of people."""
     pictures = source.pictures
     if parallel.rank() == 0 and (ignored := describe_ignored(pictures)):
         print(f"{pictures}: left out: {ignored}")
@@ -128,23 +128,23 @@ def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
 
 
 def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:
-    """A pair list; with `skip` without the pairs whose pictures are not there, and it says how many those are."""
+    """A pair list. With `skip`, leaves out pairs whose pictures are missing and prints their number."""
     if not skip:
         return source.pairs(album, name)
     pairs, listed = source.pairs_at_hand(album, name)
-    print(f"{listed - len(pairs)} of {listed} pairs left out, whose pictures are not there")
+    print(f"{listed - len(pairs)} of {listed} pairs left out, because their pictures are missing")
     return pairs
 
 
 def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
-    """The test pairs, of one person and of two."""
+    """The test pairs. Raises DataError unless there are genuine and impostor pairs."""
     pairs = read_pairs(source, album, source.test_pairs, skip=skip)
-    pairs.require_both_kinds(source.folder / source.test_pairs, "test")
+    pairs.require_both_kinds(source.folder / source.test_pairs, "testing")
     return pairs
 
 
 def write_json(path: Path | None, found: BaseModel) -> None:
-    """Writes what was measured, where a file is named, and says so. Raises DataError."""
+    """Writes a measurement and prints the path; does nothing without one. Raises DataError if it cannot be written."""
     if path is None:
         return
     try:
@@ -156,7 +156,7 @@ def write_json(path: Path | None, found: BaseModel) -> None:
 
 
 def code_version() -> str:
-    """The commit that the code is at, marked `-dirty` if it was changed since; the package's version outside git."""
+    """The code's commit, with `-dirty` if files were changed since; the package's version outside git."""
     root = Path(__file__).parents[2]
     try:
         if Path(_git(root, "rev-parse", "--show-toplevel")) != root.resolve():  # another project's, around this one

@@ -1,4 +1,4 @@
-"""`python -m training prepare` and `template`: what is done with pictures before any training."""
+"""`python -m training prepare` and `template`: prepare pictures before training."""
 
 import argparse
 
@@ -25,7 +25,7 @@ def prepare(parsed: argparse.Namespace) -> None:
     album = options.open_album(source, experiment.preprocessing)
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
-        print(f"{len(album.faceless)} pictures left out, in which no face was found: {album.faceless_names}")
+        print(f"{len(album.faceless)} pictures left out, because no face was found: {album.faceless_names}")
     print(experiment.read_data(source, album).describe())
     if not parsed.no_test:
         pairs = source.pairs(album, source.test_pairs)
@@ -40,7 +40,7 @@ def add_template(commands: options.Subcommands) -> None:
 
 
 def template(parsed: argparse.Namespace) -> None:
-    """Prints the mean landmarks of the people of a list, from each one's first picture."""
+    """Prints the mean landmarks of the people of a list, from each person's first picture."""
     source = options.data_source(parsed)
     people = lists.read_people(source.folder / source.train_people)
     config = experiments.ALIGNED.model_copy(update={"alignment": None})

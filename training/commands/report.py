@@ -1,4 +1,4 @@
-"""`python -m training report`, `gallery` and `card`: what is written of finished runs and checkpoints."""
+"""`python -m training report`, `gallery` and `card`: pages on finished runs and checkpoints."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ REPRODUCED = {reference.name for reference in literature.REFERENCES} | {grid.BES
 
 def add_report(commands: options.Subcommands) -> None:
     """Adds `report`."""
-    command = commands.add_parser("report", help="reports of all runs beside the reference and others")
+    command = commands.add_parser("report", help="reports that compare all runs with the reference and others")
     command.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     command.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
     command.set_defaults(command=report)
@@ -29,11 +29,11 @@ def report(parsed: argparse.Namespace) -> None:
 
 
 def write_report(folder: Path, out: Path) -> list[Path]:
-    """Writes two pages and their pictures into `out` from the runs in `folder`, one folder each.
+    """Writes two pages and their figures into `out` from the runs in `folder`, one folder per run.
 
-    `reproduction.md` has the reference's experiments, `accuracy.md` Experiment 2 again and all others. Runs that are
-    not finished or were not tested are left out, and a page without runs. The pages are made of what runs leave behind,
-    so they can be made again anywhere without the pictures. Raises DataError or TrainingError.
+    `reproduction.md` has the reference's experiments, `accuracy.md` all others and Experiment 2 again. Leaves out runs
+    that are not finished or not tested, and a page without runs. Needs only the runs' files, not the data set's
+    pictures. Raises DataError or TrainingError if a run cannot be read or there is none.
     """
     best_of_grid = folder.glob(f"{grid.GRID_FOLDER}/{grid.BEST_FOLDER}/{results.SCORES_FILE}")
     scores = [*sorted(folder.glob(f"*/{results.SCORES_FILE}")), *best_of_grid]
@@ -50,7 +50,7 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
     if not pages:
-        raise DataError(f"{folder}: has only the run {experiments.SMOKE.name}, which no report is about")
+        raise DataError(f"{folder}: has only the run {experiments.SMOKE.name}, which reports leave out; run another")
     return pages
 
 

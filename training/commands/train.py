@@ -1,4 +1,4 @@
-"""`python -m training run` and `grid`: train an experiment, or all of the grid search, and measure what comes of it."""
+"""`python -m training run` and `grid`: train and measure an experiment, or the grid search."""
 
 import argparse
 from dataclasses import replace
@@ -21,17 +21,17 @@ def add_run(commands: options.Subcommands) -> None:
     command = commands.add_parser("run", help="train an experiment and write its checkpoint")
     command.add_argument("experiment", help=", ".join(experiments.EXPERIMENTS))
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
-    command.add_argument("--resume", action="store_true", help="go on from the last finished epoch, if there is one")
+    command.add_argument("--resume", action="store_true", help="continue from the last finished epoch, if there is one")
     command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
-    command.add_argument("--no-test", action="store_true", help="leave the test pairs alone, or do without any")
+    command.add_argument("--no-test", action="store_true", help="do not read or score test pairs")
     options.add_data(command)
     options.add_device(command)
-    command.set_defaults(command=run, goes_on="; add --resume to go on from the last finished epoch")
+    command.set_defaults(command=run, goes_on="; add --resume to continue from the last finished epoch")
 
 
 def run(parsed: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
-    code = options.code_version()  # before hours of training in which the files may change
+    code = options.code_version()  # now, since files may change during hours of training
     experiment = experiments.with_seed(experiments.find_experiment(parsed.experiment), parsed.seed)
     device = parallel.local_device(options.compute(parsed).select())
     folder = parsed.out or Path("runs") / experiment.name
@@ -47,7 +47,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 def add_grid(commands: options.Subcommands) -> None:
     """Adds `grid`."""
-    command = commands.add_parser("grid", help="the grid search on Experiment 4, going on where it stopped")
+    command = commands.add_parser("grid", help="the grid search on Experiment 4; continues where it stopped")
     command.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
     command.add_argument(
         "--only", nargs="+", default=(), help="trajectories to run now (default: all, and test the best)"
@@ -58,12 +58,12 @@ def add_grid(commands: options.Subcommands) -> None:
 
 
 def search(parsed: argparse.Namespace) -> None:
-    """Runs the trajectories, going on where the last call stopped; tests the best point unless only some are wanted."""
+    """Runs the trajectories, continuing where the last call stopped. Tests the best point, except with `--only`."""
     parallel.require_lone_process()
     code, device, plan = options.code_version(), options.compute(parsed).select(), grid.Grid(base=experiments.GRID_BASE)
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(parsed.only) - set(trajectories):
-        raise TrainingError(f"there is no trajectory {min(unknown)!r}; there are {', '.join(trajectories)}")
+        raise TrainingError(f"unknown trajectory {min(unknown)!r}; use one of {', '.join(trajectories)}")
     data, test = _training_data(options.data_source(parsed), plan.base, tested=True)
     kept: dict[str, loop.Trained] = {}
 
@@ -87,7 +87,7 @@ def search(parsed: argparse.Namespace) -> None:
 
 
 def _training_data(source: DataSource, experiment: Experiment[Data], *, tested: bool) -> tuple[Data, PairSet | None]:
-    """A run's data, and its test pairs if it is to be tested; of several processes the first fills the cache."""
+    """A run's data and, if it will be tested, its test pairs. The first of several processes fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()
     album = options.open_album(source, experiment.preprocessing)

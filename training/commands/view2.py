@@ -1,4 +1,4 @@
-"""`python -m training view2`: trains and tests the folds of LFW's View 2 that are not done, and says what all make."""
+"""`python -m training view2`: trains and tests the unfinished folds of LFW's View 2, and prints their mean."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def add_view2(commands: options.Subcommands) -> None:
 
 
 def view2(parsed: argparse.Namespace) -> None:
-    """Goes through all folds; those that are done already count, and those not asked for are left for later."""
+    """Trains and tests the requested folds that are not finished, and summarises all finished ones."""
     parallel.require_lone_process()
     if parsed.experiment not in experiments.PEOPLE_EXPERIMENTS:
         names = ", ".join(experiments.PEOPLE_EXPERIMENTS)
@@ -72,9 +72,9 @@ def _wanted(numbers: Sequence[int] | None, folds: lists.Folds) -> set[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldRun:
-    """The run of one fold: the experiment under its name learns from the other folds' people, in a folder of its own.
+    """The run of one fold: the experiment, named after the fold, learns from the other folds' people.
 
-    Its methods raise DataError for pictures that are not there.
+    Methods raise DataError for missing pictures.
     """
 
     number: int
@@ -85,7 +85,7 @@ class FoldRun:
 
     @classmethod
     def of(cls, number: int, experiment: PeopleExperiment, folds: lists.Folds, album: Album, out: Path) -> Self:
-        """The run of that fold, in the folder of all."""
+        """The run of that fold, in its own folder inside `out`."""
         name = f"fold-{number:02d}"
         named = replace(experiment, name=f"{experiment.name}-{name}")
         return cls(number=number, experiment=named, folds=folds, album=album, folder=out / name)
@@ -104,8 +104,8 @@ class FoldRun:
         return lists.resolve(self.folds.pairs_path, pairs, self.album.index(), self.album.faceless)
 
     def result(self) -> Header | None:
-        """What the finished run says of itself, or None. Raises TrainingError if it is of another run."""
-        pairs_sha256 = self.data.pairs_sha256  # first, so that what is missing is known before any fold is trained
+        """The header of the finished run, or None. Raises TrainingError if it is of another run."""
+        pairs_sha256 = self.data.pairs_sha256  # first, so that missing pictures are an error before any fold is trained
         path = self.folder / results.RESULT_FILE
         if not path.exists() or not (self.folder / results.SCORES_FILE).exists():
             return None
@@ -123,14 +123,14 @@ class FoldRun:
         return networks and (found.experiment, found.data_sha256, found.pairs_sha256) == wanted
 
     def train(self, device: torch.device) -> Header:
-        """Trains it, going on where it stopped, and tests it."""
+        """Trains the fold, continuing where it stopped, and tests it."""
         test, code = self.test_pairs(), options.code_version()
         trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code)
         return finish(self.experiment, trained, self.data, test, self.folder, code)
 
 
 def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> results.View2:
-    """The folds that are done, by number, at least one."""
+    """The summary of the finished folds, by number; at least one."""
     done = []
     for number, header in sorted(headers.items()):
         accuracy = metrics.find_metric(header.metrics, metrics.ACCURACY_AT_THRESHOLD)

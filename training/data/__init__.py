@@ -1,1 +1,1 @@
-"""Archives, lists and prepared pictures."""
+"""Picture files, lists and albums of prepared pictures."""

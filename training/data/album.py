@@ -1,4 +1,4 @@
-"""What networks learn from and are measured on: prepared pictures, and pairs of them.
+"""Albums of prepared pictures, and sets of pairs of them.
 
 N pictures, H W pixels, P pairs
 """
@@ -15,23 +15,23 @@ from model.imaging.quality import Quality
 
 # A picture: the person's name, and the file's name without its ending.
 Key = tuple[str, str]
-# Who has which pictures: int64 (N,), indices into an album.
+# Each person's pictures: indices into an album, int64 (N,).
 People = Mapping[str, Tensor]
 
 
 def key_of(path: Path) -> Key:
-    """The key of a picture file, of whose path the last two parts count."""
+    """The key of a picture file, from the last two parts of its path."""
     return path.parent.name, path.stem
 
 
 def name_of(key: Key) -> str:
-    """PERSON/FILE, as results and messages name a picture."""
+    """PERSON/FILE, the name of a picture in results and messages."""
     return "/".join(key)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredFace:
-    """How many faces a picture has, and the quality of the one that was taken."""
+    """The number of faces in a picture, and the quality of the one that was taken."""
 
     count: int
     quality: Quality
@@ -39,10 +39,10 @@ class MeasuredFace:
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """Prepared pictures: keys of length N, pixels uint8 (N, H, W) or (N, H, W, 3), and a digest over both.
+    """Prepared pictures: N keys, pixels uint8 (N, H, W) or (N, H, W, 3), and a digest over both.
 
-    Where faces were straightened, `faces` has what was measured of each picture's, and `faceless` names the pictures
-    without one, which are not in the album.
+    With alignment, `faces` has the measurements of each picture's face, and `faceless` the keys of pictures without
+    one, which are not in the album.
     """
 
     keys: list[Key]
@@ -58,11 +58,11 @@ class Album:
 
     @property
     def faceless_names(self) -> str:
-        """The names of those without a face, or `none`, for a message."""
+        """The names of the pictures without a face, or `none`, for a message."""
         return ", ".join(map(name_of, self.faceless)) or "none"
 
     def index(self) -> dict[Key, int]:
-        """Where each picture is."""
+        """The index of each picture."""
         return {key: number for number, key in enumerate(self.keys)}
 
 
@@ -82,13 +82,13 @@ class PairSet:
         return PairSet(left=self.left[chosen], right=self.right[chosen], same=self.same[chosen])
 
     def require_both_kinds(self, path: Path, use: str) -> None:
-        """Raises DataError unless some pairs are of one person and some of two: no error rate can do without."""
+        """Raises DataError unless there are genuine and impostor pairs, which error rates need."""
         same = int(self.same.sum())
         if not 0 < same < len(self):
-            raise DataError(f"{path}: to {use} takes pairs of one person and of two; {same} of {len(self)} are of one")
+            raise DataError(f"{path}: {use} needs genuine and impostor pairs; {same} of {len(self)} are genuine")
 
     def keys_of(self, album_keys: Sequence[Key]) -> list[tuple[Key, Key]]:
-        """The keys of the two pictures of each pair; `album_keys` are all those of the album."""
+        """The keys of the two pictures of each pair; `album_keys` has all keys of the album."""
         sides = zip(self.left.tolist(), self.right.tolist(), strict=True)
         return [(album_keys[left], album_keys[right]) for left, right in sides]
 
@@ -98,7 +98,7 @@ class PairSet:
 
 
 def owners(people: People) -> tuple[Tensor, Tensor]:
-    """All pictures, and for each the number of its person, both int64 (N,); people are numbered by name."""
+    """All pictures and their people's numbers, both int64 (N,); people are numbered in the order of their names."""
     names = sorted(people)
     pictures = torch.cat([people[name] for name in names])
     return pictures, torch.cat([torch.full((len(people[name]),), i) for i, name in enumerate(names)])

@@ -1,4 +1,4 @@
-"""What a run learns from, and the pairs that it is validated on: of pairs, or of people, of whom some are held out.
+"""The data sets of runs: training pairs or training people, and the pairs for validation.
 
 N pictures, P pairs
 """
@@ -23,7 +23,10 @@ from training.data.album import Album, Key, PairSet, People, owners
 
 @dataclass(frozen=True, kw_only=True)
 class HoldOut:
-    """How people are held out: which share, never one of more than `most_pictures`; pairs of one person at most."""
+    """The rule for holding out people: the share `fraction`, but no person with more than `most_pictures`.
+
+    `pairs_of_a_person` is the largest number of genuine validation pairs of one person.
+    """
 
     fraction: float = 0.15
     most_pictures: int = 100
@@ -33,7 +36,7 @@ class HoldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class DataSet(ABC):
-    """An album, and the pairs of its pictures that a run is validated on; kinds differ in what they train on."""
+    """An album and its validation pairs. Subclasses add the training data."""
 
     album: Album
     validation: PairSet
@@ -41,17 +44,17 @@ class DataSet(ABC):
     @property
     @abstractmethod
     def trained_on(self) -> Tensor:
-        """int64 (N,): the pictures of the training."""
+        """int64 (N,): the indices of the training pictures."""
 
     @property
     @abstractmethod
     def pairs_sha256(self) -> str:
-        """A digest over what is trained and validated on, by the names of people and pictures."""
+        """A digest over the names of the training and validation data's people and pictures."""
 
     @property
     @abstractmethod
     def sharing_people(self) -> int:
-        """How many validation pairs show a person who is trained on too."""
+        """The number of validation pairs that show a training person."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -59,12 +62,12 @@ class DataSet(ABC):
 
     @property
     def sha256(self) -> str:
-        """A digest over everything that a run learns from."""
+        """A digest over all data of a run."""
         return hashlib.sha256(f"{self.album.sha256} {self.pairs_sha256}".encode()).hexdigest()
 
     @property
     def quality_ranges(self) -> QualityRanges | None:
-        """Over the pictures that are trained on; None where faces were not looked for."""
+        """The quality ranges of the training pictures; None without alignment."""
         if not self.album.faces:
             return None
         return QualityRanges.of([self.album.faces[number].quality for number in self.trained_on.tolist()])
@@ -72,16 +75,16 @@ class DataSet(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PairData(DataSet):
-    """Pairs of pictures to train on."""
+    """A data set with training pairs."""
 
     training: PairSet
 
     @classmethod
     def read(cls, album: Album, path: Path, fraction: float, seed: int) -> Self:
-        """The pairs of a list, `fraction` of them for validation. Raises DataError."""
+        """The pairs of a list, with the share `fraction` for validation. Raises DataError for an unusable list."""
         pairs = lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
         training, validation = split(pairs, fraction, seed)
-        validation.require_both_kinds(path, "validate")
+        validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, validation=validation)
 
     @property
@@ -107,32 +110,32 @@ class PairData(DataSet):
 
 @dataclass(frozen=True, kw_only=True)
 class PeopleData(DataSet):
-    """People with their pictures to train on; the validation pairs are of the people held out."""
+    """A data set with training people and their pictures. The validation pairs are of held-out people."""
 
     training: People
     held_out: People
 
     @classmethod
     def read(cls, album: Album, path: Path, rule: HoldOut) -> Self:
-        """The people of a list, some held out by the rule. Raises DataError."""
+        """The people of a list, some held out by the rule. Raises DataError for an unusable list."""
         return cls.of(album, path, lists.read_people(path), rule)
 
     @classmethod
     def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: HoldOut) -> Self:
-        """The people, with how many pictures each has by the list at `path`. Raises DataError."""
+        """The people of the list at `path`, with their numbers of pictures. Raises DataError for missing pictures."""
         training, held_out = hold_out(lists.pictures_of(path, people, album.keys, album.faceless), rule)
         validation = balanced_pairs(held_out, rule)
-        validation.require_both_kinds(path, "validate")
+        validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, held_out=held_out, validation=validation)
 
     @cached_property
     def several(self) -> list[Tensor]:
-        """The pictures of each person of the training who has more than one, int64 (N,) each."""
+        """The pictures of each training person who has several, int64 (N,) each."""
         return [self.training[name] for name in sorted(self.training) if len(self.training[name]) > 1]
 
     @cached_property
     def single(self) -> Tensor:
-        """int64 (N,): the pictures of those who have only one."""
+        """int64 (N,): the pictures of training people with only one."""
         alone = [self.training[name] for name in sorted(self.training) if len(self.training[name]) == 1]
         return torch.cat(alone) if alone else torch.empty(0, dtype=torch.int64)
 
@@ -142,7 +145,7 @@ class PeopleData(DataSet):
 
     @property
     def pictures(self) -> int:
-        """How many pictures are trained on."""
+        """The number of training pictures."""
         return sum(map(len, self.training.values()))
 
     @cached_property
@@ -163,20 +166,20 @@ class PeopleData(DataSet):
 
 
 def split(pairs: PairSet, fraction: float, seed: int) -> tuple[PairSet, PairSet]:
-    """One random split by pairs into training and validation, `fraction` of them for validation."""
+    """A random split of pairs into training and validation, with the share `fraction` for validation."""
     order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
     held_out = round(len(pairs) * fraction)
     return pairs[order[held_out:]], pairs[order[:held_out]]
 
 
 def shared_people(training: PairSet, validation: PairSet, keys: Sequence[Key]) -> int:
-    """How many validation pairs show a person who is in the training pairs too: a split by pairs leaks these."""
+    """The number of validation pairs that show a person of the training pairs, which a split by pairs leaks."""
     known = {person for pair in training.keys_of(keys) for person, _ in pair}
     return sum(left[0] in known or right[0] in known for left, right in validation.keys_of(keys))
 
 
 def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """One random split by people into those trained on and those held out."""
+    """A random split by people into training people and held-out people."""
     names = sorted(people)
     order = torch.randperm(len(names), generator=torch.Generator().manual_seed(rule.seed)).tolist()
     eligible = [names[i] for i in order if len(people[names[i]]) <= rule.most_pictures]
@@ -186,7 +189,7 @@ def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str
 
 
 def balanced_pairs(people: People, rule: HoldOut) -> PairSet:
-    """Genuine pairs, a random choice of each person's, and as many random impostor pairs, no pair twice."""
+    """Random genuine pairs of each person, and as many random impostor pairs; each pair occurs once."""
     draws = torch.Generator().manual_seed(rule.seed)
     genuine = [pair for name in sorted(people) for pair in _some_pairs(people[name], rule.pairs_of_a_person, draws)]
     left, right = impostor_pairs(people)
@@ -200,7 +203,7 @@ def balanced_pairs(people: People, rule: HoldOut) -> PairSet:
 
 
 def impostor_pairs(people: People) -> tuple[Tensor, Tensor]:
-    """All pairs of pictures of two people: left and right, int64 (P,)."""
+    """All impostor pairs: left and right pictures, int64 (P,)."""
     pictures, owner = owners(people)
     left, right = torch.triu_indices(len(pictures), len(pictures), offset=1)
     strangers = owner[left] != owner[right]

@@ -1,4 +1,4 @@
-"""Where faces stand in a data set's frame: the mean place of their landmarks, measured on training people alone."""
+"""Measures the face template: the mean position of landmarks in a data set's frame, on training people only."""
 
 from collections.abc import Iterable
 
@@ -17,14 +17,14 @@ Template = tuple[tuple[float, float], ...]
 def measure_template(photographs: Iterable[Photo], finder: FaceFinder) -> Template:
     """The mean landmarks of the faces nearest the centre, as shares of the frame's side.
 
-    Two rounds: what the detector says at once, and what it says when it looks again at faces straightened by that. The
-    mean is made symmetric, so that a mirrored face is straightened as its mirror image. Pictures without a face are
-    left out. Raises DataError if none has one.
+    Two rounds: the detector's landmarks, then those that it finds again in faces aligned by the first round's mean. The
+    mean is made symmetric, so that a mirrored picture gives the mirrored crop. Pictures without a face are left out.
+    Raises DataError if no picture has a face.
     """
     found = [(photograph, find_faces(photograph, finder)) for photograph in photographs]
     faces = [(photograph, faces[choose(faces, "center", photograph)]) for photograph, faces in found if faces]
     if not faces:
-        raise DataError("a template takes a picture with a face in it; there is none")
+        raise DataError("the template needs pictures with a face; no face was found")
     first = _mean([face.landmarks / photograph.grey.width for photograph, face in faces])
     alignment = Alignment(template=first, detector_sha256=finder.sha256)
     return _mean(

@@ -1,13 +1,13 @@
-"""Lists of pairs and of people in LFW's formats, and the pictures of an album that they name.
+"""Reads lists of pairs and of people in LFW's formats, and finds their pictures in an album.
 
-A list of pairs begins with how many pairs of each kind it has (the line may be absent), then has one pair a line,
-tab-separated: `NAME 1 4` for two pictures of one person, `NAME 1 OTHER 2` for pictures of two. A picture is a number (4
-stands for the file NAME_0004) or a file name. A list of people begins with how many people it has (the line may be
-absent), then has `NAME`, tab, how many images, one a line.
+The first line of a list of pairs is the number of pairs of each kind (it may be absent). Each further line is a pair,
+tab-separated: `NAME 1 4` for two pictures of one person, `NAME 1 OTHER 2` for pictures of two people. A picture is a
+number (4 stands for the file NAME_0004) or a file name. The first line of a list of people is the number of people (it
+may be absent). Each further line is `NAME`, tab, number of images.
 
-View 2 has its lists in ten folds. Its list of people begins with the number of folds; each fold has the number of its
-people in a line, then the people. Its list of pairs begins with the number of folds and of pairs of each kind in a
-fold; then come the folds' pairs, one kind after the other.
+View 2's lists have ten folds. The list of people begins with the number of folds; each fold has a line with the number
+of its people, then the people. The list of pairs begins with the number of folds and the number of pairs of each kind
+in a fold; then follow the folds' pairs, one kind after the other.
 
 N pictures
 """
@@ -25,7 +25,7 @@ from training.data.album import Key, PairSet, name_of
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two pictures and whether they show the same person; `line` is where the list has it."""
+    """Two pictures. `line` is the pair's line in the list."""
 
     left: Key
     right: Key
@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True, kw_only=True)
 class Folds:
-    """View 2: who is in each fold, with how many pictures, and each fold's pairs; folds are numbered from 1."""
+    """View 2: each fold's people with their numbers of pictures, and its pairs. Folds are numbered from 1."""
 
     people_path: Path
     pairs_path: Path
@@ -47,7 +47,7 @@ class Folds:
 
     @property
     def numbers(self) -> range:
-        """Of all folds."""
+        """The numbers of all folds."""
         return range(1, len(self.people) + 1)
 
 
@@ -65,7 +65,7 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def read_people(path: Path) -> dict[str, int]:
-    """Reads a list of people: how many pictures each has. Raises DataError with file and line."""
+    """Reads a list of people: each person's number of pictures. Raises DataError with file and line."""
     lines = _read_lines(path, "a list of people")
     announced = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
     first = 0 if announced is None else 1
@@ -74,12 +74,12 @@ def read_people(path: Path) -> dict[str, int]:
         if line.strip():
             name, count = _parse_person(path, number, line)
             if name in people:
-                raise DataError(f"{path}:{number}: {name} is on the list twice")
+                raise DataError(f"{path}:{number}: {name} is listed twice; remove a line")
             people[name] = count
     if not people:
         raise DataError(f"{path}: the list has no people")
     if announced not in (None, len(people)):
-        raise DataError(f"{path}:1: announces {announced} people, but has {len(people)}")
+        raise DataError(f"{path}:1: the first line says {announced} people, but there are {len(people)}")
     return people
 
 
@@ -92,12 +92,12 @@ def read_folds(people_path: Path, pairs_path: Path) -> Folds:
         for pair in fold:
             for person, _ in (pair.left, pair.right):
                 if person not in names:
-                    raise DataError(f"{pairs_path}:{pair.line}: {person} is not of fold {number} of {people_path.name}")
+                    raise DataError(f"{pairs_path}:{pair.line}: {person} is not in fold {number} of {people_path.name}")
     return Folds(people_path=people_path, pairs_path=pairs_path, people=people, pairs=pairs)
 
 
 def read_people_folds(path: Path) -> list[dict[str, int]]:
-    """How many pictures each person has, for each fold. Raises DataError with file and line."""
+    """Each person's number of pictures, for each fold. Raises DataError with file and line."""
     lines = _read_lines(path, "a list of folds of people")
     folds: list[dict[str, int]] = []
     known: set[str] = set()
@@ -107,7 +107,7 @@ def read_people_folds(path: Path) -> list[dict[str, int]]:
         rows = enumerate(lines[line + 1 : line + 1 + count], line + 2)
         folds.append(dict(_parse_person(path, number, text) for number, text in rows))
         if len(folds[-1]) != count or known & folds[-1].keys():
-            raise DataError(f"{path}:{line + 1}: fold {len(folds)} should have {count} people, each in this fold alone")
+            raise DataError(f"{path}:{line + 1}: fold {len(folds)} should have {count} people, each in no other fold")
         known |= folds[-1].keys()
         line += count + 1
     return folds
@@ -125,7 +125,9 @@ def read_pair_folds(path: Path) -> list[list[Pair]]:
     found = [pairs[start : start + size] for start in range(0, len(pairs), size)]
     kinds = [(len(fold), sum(pair.same for pair in fold)) for fold in found]
     if kinds != [(size, size // 2)] * int(folds):
-        raise DataError(f"{path}:1: announces {folds} folds of {count} pairs of each kind, but has others")
+        raise DataError(
+            f"{path}:1: the first line says {folds} folds of {count} pairs of each kind, but the pairs differ"
+        )
     _check_repeats(path, pairs)
     return found
 
@@ -133,9 +135,9 @@ def read_pair_folds(path: Path) -> list[list[Pair]]:
 def resolve(
     path: Path, pairs: Sequence[Pair], index: Mapping[Key, int], faceless: Collection[Key] = frozenset()
 ) -> PairSet:
-    """Pairs -> indices of their pictures. Raises DataError that names what is missing and where it is asked for.
+    """Pairs -> indices of their pictures. Raises DataError with the line of the first missing picture.
 
-    Of what is missing, the `faceless` are there, but no face was found in them.
+    Pictures in `faceless` exist, but no face was found in them.
     """
     missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
     if missing:
@@ -147,7 +149,7 @@ def resolve(
 
 
 def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
-    """Pairs -> indices of their pictures, of which all must be there."""
+    """Pairs -> indices of their pictures, which must all exist."""
     return PairSet(
         left=torch.tensor([index[pair.left] for pair in pairs]),
         right=torch.tensor([index[pair.right] for pair in pairs]),
@@ -156,7 +158,7 @@ def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
 
 
 def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, Tensor]:
-    """Each person's pictures in an album, as many as there are; whoever has none is left out."""
+    """Each person's pictures in an album. People without pictures are left out."""
     found: dict[str, list[int]] = {name: [] for name in people}
     for index, (name, _) in enumerate(keys):
         if name in found:
@@ -167,9 +169,9 @@ def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, 
 def pictures_of(
     path: Path, people: Mapping[str, int], keys: Sequence[Key], faceless: Collection[Key] = frozenset()
 ) -> dict[str, Tensor]:
-    """Each person's pictures in an album. Raises DataError unless everybody has as many as the list says.
+    """Each person's pictures in an album. Raises DataError unless every person has as many as the list says.
 
-    The error names those of the person's that are `faceless`, which the album leaves out.
+    The error names the person's `faceless` pictures, which the album leaves out.
     """
     found = pictures_at_hand(people, keys)
     differing = {name: count for name, count in people.items() if count != len(found.get(name, ()))}
@@ -184,13 +186,13 @@ def pictures_of(
 
 
 def _parse_pair(path: Path, number: int, line: str) -> Pair:
-    """A line of a pair list, of that number. Raises DataError."""
+    """Parses line `number` of a pair list. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
         case [person, left, right]:
             return Pair(left=_key(person, left), right=_key(person, right), line=number)
         case [person, left, other, right] if person != other:
             return Pair(left=_key(person, left), right=_key(other, right), line=number)
-    raise DataError(f"{path}:{number}: expected NAME, 1, 2 or NAME, 1, OTHER, 2 with tabs between")
+    raise DataError(f"{path}:{number}: expected NAME, 1, 2 or NAME, 1, OTHER, 2, separated by tabs")
 
 
 def _key(person: str, picture: str) -> Key:
@@ -198,30 +200,31 @@ def _key(person: str, picture: str) -> Key:
 
 
 def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
-    """Raises DataError for a picture paired with itself, or two pictures paired twice, in whichever order."""
+    """Raises DataError for a picture paired with itself, and for a pair that occurs twice, in either order."""
     lines: dict[frozenset[Key], int] = {}
     for pair in pairs:
         if pair.left == pair.right:
             raise DataError(f"{path}:{pair.line}: {name_of(pair.left)} is paired with itself")
         first = lines.setdefault(frozenset((pair.left, pair.right)), pair.line)
         if first != pair.line:
-            raise DataError(f"{path}:{pair.line}: is the pair of line {first} again")
+            raise DataError(f"{path}:{pair.line}: the same pair as in line {first}; remove a line")
 
 
 def _check_count(path: Path, pairs: Sequence[Pair], count: int | None) -> None:
     same = sum(pair.same for pair in pairs)
     if count is not None and (same, len(pairs) - same) != (count, count):
         raise DataError(
-            f"{path}:1: announces {count} pairs of each kind, but has {same} same and {len(pairs) - same} different"
+            f"{path}:1: the first line says {count} pairs of each kind, "
+            f"but there are {same} genuine and {len(pairs) - same} impostor pairs"
         )
 
 
 def _parse_person(path: Path, number: int, line: str) -> tuple[str, int]:
-    """A line of a list of people, of that number. Raises DataError."""
+    """Parses line `number` of a list of people. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
         case [name, count] if name and count.isdecimal() and int(count) > 0:
             return name, int(count)
-    raise DataError(f"{path}:{number}: expected NAME and the number of images with a tab between")
+    raise DataError(f"{path}:{number}: expected NAME and the number of images, separated by a tab")
 
 
 def _number(path: Path, line: int, lines: Sequence[str]) -> int:
@@ -232,7 +235,7 @@ def _number(path: Path, line: int, lines: Sequence[str]) -> int:
 
 
 def _read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a list. Raises DataError."""
+    """The lines of a list. Raises DataError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

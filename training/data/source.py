@@ -1,7 +1,7 @@
-"""A data set's folder: its picture files, the album that is prepared of them once, and its lists.
+"""A data set's folder: its picture files, its lists, and the album prepared from the pictures.
 
-The pictures are a folder with a folder for each person, or a .tgz of one. The code that serves prepares them, and the
-album is kept in one file.
+The pictures are in a folder with one folder per person, or in a .tgz of one. They are prepared by the service's own
+code, once; the album is cached in one file.
 
 N pictures, H W pixels, Q measures of quality
 """
@@ -38,18 +38,18 @@ from training.data.album import Album, Key, MeasuredFace, PairSet, key_of
 ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 # In a folder of people a picture is NAME/FILE.
 PARTS = 2
-# How many broken pictures, or kinds of other files, are named.
+# How many broken pictures, or kinds of other files, a message lists.
 NAMED = 10
 READ_AHEAD = 64
-# Which face of a picture that has several: LFW's pictures are of whoever is in the middle.
+# Which of several faces is taken. LFW's pictures show their person in the centre.
 FaceOf = Literal["center", "largest"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """A folder with pictures and lists, the names of these in it, and the folder for prepared pictures.
+    """A folder with pictures and lists, their names in it, and the folder for prepared pictures.
 
-    `face` says which face is taken of a picture that has several. Methods raise DataError, in one line for the user.
+    `face` says which of several faces is taken. Methods raise DataError with a one-line message for the user.
     """
 
     folder: Path
@@ -64,11 +64,11 @@ class DataSource:
     def pictures(self) -> Path:
         """The folder of people, or its archive."""
         if not self.folder.is_dir():
-            raise DataError(f"{self.folder}: there is no such folder; name the data with --data or FACEPAIR_LFW")
+            raise DataError(f"{self.folder}: the folder does not exist; name the data with --data or FACEPAIR_LFW")
         return find_images(self.folder, self.images)
 
     def files(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The files of those pictures that are there."""
+        """The files of those pictures that exist."""
         wanted = set(keys)
         found = ((key_of(path), data) for path, data in _picture_files(self.pictures))
         return {key: data for key, data in found if key in wanted}
@@ -78,7 +78,7 @@ class DataSource:
         return open_album(self.pictures, self.cache, config, self.face)
 
     def pairs(self, album: Album, name: str) -> PairSet:
-        """All pairs of the list of that name."""
+        """All pairs of the list with that name."""
         path = self.folder / name
         return lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
 
@@ -99,7 +99,7 @@ def find_images(data: Path, name: str) -> Path:
 
 
 def describe_ignored(source: Path) -> str:
-    """What of a folder's files is no picture of a person by its ending or its place, in words; "" if all are."""
+    """Describes a folder's files that are not pictures of a person by their ending or place; "" if there are none."""
     files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
     pictures = [path for path in files if _is_picture(path)]
     endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
@@ -111,11 +111,10 @@ def describe_ignored(source: Path) -> str:
 
 
 def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
-    """The album of an archive or folder, from the cache where it is up to date, else prepared into it now.
+    """The album of an archive or folder, from the cache if it is up to date, otherwise prepared and cached now.
 
-    `face` says which one is taken where faces are straightened.
-
-    `source` is a folder with a folder for each person, or a .tgz of one. Raises DataError naming the file.
+    `source` is a folder with one folder per person, or a .tgz of one. With alignment, `face` says which of several
+    faces is taken. Raises DataError with the name of a file that cannot be used.
     """
     fingerprint = _fingerprint(source, config, face)
     aligned = "-aligned" if face == "center" else f"-aligned-{face}"
@@ -138,7 +137,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
     for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
         key = key_of(name)
         if key in pictures:
-            raise DataError(f"{source}: {name}: there is another picture of that name with a different ending")
+            raise DataError(f"{source}: {name}: another picture has the same name with a different ending; remove one")
         if isinstance(picture, ImageError):
             broken.append(f"{'/'.join(name.parts[-2:])}: {picture}")
             continue
@@ -167,7 +166,7 @@ class _Picture:
 
 
 def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Picture | None:
-    """One prepared picture, of one of its faces if faces are wanted; None if that is not large enough or not there."""
+    """The prepared picture; with alignment, None if it has no face that is large enough."""
     try:
         found = analysis.analyse(decoding.decode(data, config), face, config, finder)
     except FaceError:
@@ -179,7 +178,7 @@ def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None
 def _in_parallel(
     work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]]
 ) -> Iterator[tuple[Path, _Picture | ImageError | None]]:
-    """Each file's name and what the work makes of it, or the error of a picture that cannot be used, in order."""
+    """Each file's name with the result of `work`, or the error of a picture that cannot be used, in order."""
     waiting: deque[tuple[Path, Future[_Picture | None]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for name, data in files:
@@ -198,7 +197,7 @@ def _result(name: Path, future: "Future[_Picture | None]") -> tuple[Path, _Pictu
 
 
 def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
-    """Changes when a file of the source or the preprocessing does; reads no pictures."""
+    """A digest that changes with the source's files and the preprocessing. Reads no pictures."""
     files = _picture_paths(source) if source.is_dir() else [source]
     found = [(path, _status_of(path)) for path in files]
     stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
@@ -224,11 +223,11 @@ def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
                 fingerprint=np.array(fingerprint),
             )
     except OSError as error:
-        raise DataError(f"{path}: cannot be saved, so choose another folder with --cache: {error}") from error
+        raise DataError(f"{path}: cannot be saved; choose another folder with --cache: {error}") from error
 
 
 def _read_cache(path: Path, fingerprint: str) -> Album | None:
-    """The cached album, or None where there is none, a damaged one, or one of other pictures."""
+    """The cached album, or None if it is missing, damaged or of other pictures."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["fingerprint"]) != fingerprint:
@@ -249,10 +248,7 @@ def _quality(values: Sequence[float]) -> Quality:
 
 
 def _picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every picture's path, of which the last two parts count, and its bytes.
-
-    Raises DataError if one cannot be read.
-    """
+    """Every picture's path, which ends with PERSON/FILE, and its bytes. Raises DataError if one cannot be read."""
     if source.is_dir():
         for path in _picture_paths(source):
             yield path, _read(path)
@@ -263,19 +259,19 @@ def _picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
                 file = archive.extractfile(member) if member.isfile() else None
                 if file and _is_picture(Path(member.name)):
                     yield Path(member.name), file.read()
-            plain.read()  # to the end, where gzip checks that nothing is missing or damaged
+            plain.read()  # to the end, where gzip checks the archive's length and checksum
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{source}: not a readable archive: {error}") from error
 
 
 def _picture_paths(folder: Path) -> list[Path]:
-    """Files alone: a folder may be called d.jpg. Raises DataError for a link that leads nowhere."""
+    """Only regular files: a folder may be called d.jpg. Raises DataError for a broken link."""
     paths = sorted(path for path in folder.glob("*/*") if _is_picture(path))
     return [path for path in paths if stat.S_ISREG(_status_of(path).st_mode)]
 
 
 def _is_picture(path: Path) -> bool:
-    """By its name; hidden files are not, which macOS puts beside every file (`._NAME.jpg`) on other systems' disks."""
+    """Decides by the name. Hidden files are not pictures: macOS adds `._NAME.jpg` to each file on foreign disks."""
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
@@ -294,4 +290,4 @@ def _status_of(path: Path) -> os.stat_result:
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read, so repair or remove it: {error}")
+    return DataError(f"{path}: cannot be read; repair or remove it: {error}")

@@ -1,1 +1,1 @@
-"""What a finished checkpoint is measured on."""
+"""Measurements of finished checkpoints."""

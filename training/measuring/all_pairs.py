@@ -1,4 +1,4 @@
-"""The error rates that only every pair of the pictures of a list of people can show."""
+"""Error rates over every pair of the pictures of a list of people, which can show low false match rates."""
 
 import numpy as np
 import torch
@@ -13,20 +13,20 @@ from training.data.source import DataSource
 from training.runs import results
 from training.statistics import rates, resampling
 
-# Of the impostor pairs, how many times as many as may be accepted are kept for the bootstrap, the highest ones.
+# The bootstrap keeps the highest impostor pairs: this many times as many as may be accepted, and at least MIN_KEPT.
 KEPT = 20
 MIN_KEPT = 10_000
-# The false match rates at which the false non-match rate is measured, where there are pairs enough to show them.
+# The false match rates at which the false non-match rate is measured, if there are enough impostor pairs.
 MEASURED = (0.01, 0.001, 0.0001)
 
 
 def fnmr_over_people(pairs: scoring.AllPairs, max_fmr: float, *, evenly: bool = False) -> rates.Estimate:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`, with its 95% interval over people.
 
-    Each genuine pair counts alike, or `evenly` each person who has any.
+    Every genuine pair has the same weight, or with `evenly` every person who has genuine pairs.
 
-    In each round people are drawn with replacement, and the threshold is found anew. Only the highest impostor pairs
-    can decide about it; a round that would need more takes the lowest of those kept, and its FNMR is an upper bound.
+    Each round draws people with replacement and finds its own threshold, which only the highest impostor pairs decide.
+    A round that needs more pairs than were kept uses the lowest of them, and its FNMR is an upper bound.
     """
     kept = min(len(pairs.impostor), max(MIN_KEPT, int(KEPT * max_fmr * len(pairs.impostor))))
     highest = np.argpartition(pairs.impostor, len(pairs.impostor) - kept)[-kept:]
@@ -53,12 +53,12 @@ def fnmr_over_people(pairs: scoring.AllPairs, max_fmr: float, *, evenly: bool = 
 def measure_all_pairs(
     checkpoint: Checkpoint, source: DataSource, album: Album, people_list: str, device: torch.device
 ) -> results.AllPairsRates:
-    """Over the pictures at hand of the people of a list. Raises DataError where nobody has several."""
+    """Error rates over the available pictures of a list's people. Raises DataError if no person has several."""
     header, path = checkpoint.header, source.folder / people_list
     listed = lists.read_people(path)
     people = lists.pictures_at_hand(listed, album.keys)
     if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
-        raise DataError(f"{path}: takes people with several pictures in {source.images}")
+        raise DataError(f"{path}: at least 2 people, one with several pictures in {source.images}, are needed")
     pictures, owner = owners(people)
     network = restore(checkpoint).to(device)
     embeddings = scoring.embed_all(network, header.preprocessing, album.pixels[pictures])

@@ -1,4 +1,4 @@
-"""Where a finished run is wrong: its test pairs by what was measured of their faces, and the hardest of them by name.
+"""Analyses a finished run's errors: its test pairs binned by measurements of their faces, and the hardest pairs.
 
 P pairs
 """
@@ -20,9 +20,9 @@ Values = NDArray[np.float64]
 
 
 def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
-    """`album` has the pictures of the run straightened, with what was measured of their faces.
+    """`album` has the run's pictures, aligned, with measurements of their faces.
 
-    The hardest are the surest of the wrong answers and the narrowest of the right ones.
+    The hardest pairs are the surest of the wrong decisions and the narrowest of the right ones.
     """
     measured = dict(zip(album.names, album.faces, strict=True))
     known = np.array([left in measured and right in measured for left, right in run.pairs])
@@ -41,7 +41,7 @@ def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
 def tables_of(
     faces: Sequence[tuple[MeasuredFace, MeasuredFace]], right: rates.Labels, same: rates.Labels
 ) -> dict[str, tuple[results.Bin, ...]]:
-    """Of P pairs their two faces, which are decided rightly and which are of one person, bool (P,)."""
+    """The tables by title, from P pairs' two faces, which are decided correctly, and which are genuine, bool (P,)."""
 
     def worst(choose: Callable[[Sequence[float]], float], value: Callable[[MeasuredFace], float]) -> Values:
         return np.array([choose([value(face) for face in pair]) for pair in faces])
@@ -63,7 +63,7 @@ def _quarters(values: Values) -> tuple[float, ...]:
 
 
 def _bins(values: Values, edges: Sequence[float], right: rates.Labels, same: rates.Labels) -> tuple[results.Bin, ...]:
-    """From each edge up to the next, the last one included."""
+    """Bins from each edge up to the next; the last bin includes its upper edge."""
     found = []
     for number, (low, high) in enumerate(pairwise(edges)):
         last = number == len(edges) - 2

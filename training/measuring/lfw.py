@@ -1,4 +1,4 @@
-"""What LFW calls a run: its category by what it learned from, and whether it was tested on View 1."""
+"""LFW's terms for a run: its category, by what it learned from, and whether it was tested on View 1."""
 
 import json
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from model.checkpoint import Header
 
-# Of the lines "PERSON/FILE<tab>PERSON/FILE" of pairsDevTest.txt, sorted.
+# The SHA-256 of the sorted lines "PERSON/FILE<tab>PERSON/FILE" of pairsDevTest.txt.
 VIEW_1_SHA256 = "676bbae1f2b6281bfeff5aa57dceaa9c688172a96108d06e939778c47449405c"
 
 
@@ -17,10 +17,10 @@ def is_view_1(pairs: Sequence[tuple[str, str]]) -> bool:
 
 
 def category(header: Header) -> str:
-    """In LFW's words: whether it learned from people or from pairs alone, and whether anything saw other faces.
+    """LFW's category: what the run learned from (people or only pairs), and whether it used data from outside LFW.
 
-    A detector that finds the faces was trained on others, without their names. Only experiments that learn from people
-    hold people out.
+    The face detector was trained on other faces, without names.
     """
+    # Only experiments that learn from people hold people out.
     learned = "unrestricted" if "held_out" in json.loads(header.provenance.experiment) else "image-restricted"
     return f"{learned}, {'label-free outside data' if header.preprocessing.alignment else 'no outside data'}"

@@ -1,7 +1,7 @@
-"""Photographs as people take them, composed from the data set, and how a checkpoint does on them.
+"""Composes scenes from the data set that resemble users' photos, and scores a checkpoint on them.
 
-Each kind of scene shows the face of one test picture, the largest of the scene, somewhere among smaller ones, tilted or
-large; the others are of training people.
+Each scene shows the face of one test picture as its largest face, among smaller faces of training people. Kinds of
+scenes differ in tilt, EXIF orientation and size.
 
 P pairs, H W pixels; places are (x, y)
 """
@@ -30,18 +30,18 @@ from training.data.album import Album, Key, name_of
 from training.data.source import DataSource
 from training.statistics import rates
 
-# Where something is pasted: the centre, and half the side.
+# The position of something pasted: its centre (x, y), and half its side.
 Place = tuple[float, float, float]
 
 ATTEMPTS = 200
 SIZE = (1000, 750)
-# The box in which Viola and Jones's detector found a face, as a share of LFW's frame, which is 2.2 times as wide.
+# The width of a face in LFW, as a share of the frame: LFW's frames are 2.2 times as wide as Viola and Jones's boxes.
 FACE = 1 / 2.2
-# What is pasted of a frame: its middle, with soft edges.
+# The share of a frame's side that is pasted: its middle, with soft edges.
 PASTED = 0.76
 SOFT = 0.04
 MAX_OTHERS = 3
-# How the pixels lie in a file of that EXIF orientation whose picture is upright.
+# How a file of each EXIF orientation stores an upright picture.
 ORIENTATIONS = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -53,13 +53,13 @@ ORIENTATIONS = {
 }
 LARGE = (4000, 3000)
 QUALITY = 92
-# The right face was taken if its landmarks' middle is this near to that of the frame, as a share of the frame's side.
+# The wanted face was taken if its landmarks' mean is this near to the frame's centre, as a share of the frame's side.
 NEAR = 0.12
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """What is done to a picture: pasted into a scene or left alone, tilted, turned by EXIF, enlarged."""
+    """A kind of scene: whether the picture is pasted into one, tilted, turned by EXIF, enlarged."""
 
     name: str
     composed: bool = True
@@ -79,7 +79,7 @@ KINDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """A picture file, and where in the upright picture the middle of the wanted frame is; its side in pixels."""
+    """A picture file, with the centre of the wanted frame in the upright picture, and the frame's side in pixels."""
 
     data: bytes
     centre: tuple[float, float]
@@ -88,8 +88,9 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True)
 class SceneResult:
-    """Of one kind of scene: pairs decided rightly, a pair without a face counting as wrong; pictures whose wanted face
-    was taken.
+    """The result for one kind of scene. A pair without a face counts as wrong.
+
+    `found` is the number of pictures whose wanted face was taken, None if the network does not look for faces.
     """
 
     kind: str
@@ -101,7 +102,7 @@ class SceneResult:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What scenes are made of: pairs of pictures, the files of these, and files of others, of training people."""
+    """The material for scenes: test pairs, their picture files, and picture files of training people."""
 
     pairs: Sequence[lists.Pair]
     pictures: Mapping[Key, bytes]
@@ -109,22 +110,24 @@ class Material:
 
 
 def read_material(source: DataSource) -> Material:
-    """The test pairs, and the first picture of every eighth training person. Raises DataError for what is not there."""
+    """The test pairs, and the first picture of every eighth training person. Raises DataError for missing pictures."""
     pairs = lists.read_pairs(source.folder / source.test_pairs)
     people = list(lists.read_people(source.folder / source.train_people))[::8]
     others = [(person, f"{person}_0001") for person in people]
     shown = [key for pair in pairs for key in (pair.left, pair.right)]
     files = source.files({*shown, *others})
     if missing := sorted(name_of(key) for key in shown if key not in files):
-        raise DataError(f"{source.images}: {len(missing)} of the pairs' pictures are not there, such as {missing[0]}")
+        raise DataError(f"{source.images}: {len(missing)} of the pairs' pictures are missing, such as {missing[0]}")
     crowd = [files[key] for key in others if key in files]
     if len(crowd) <= MAX_OTHERS:
-        raise DataError(f"{source.images}: has {len(crowd)} pictures of other people; a scene takes {1 + MAX_OTHERS}")
+        raise DataError(
+            f"{source.images}: scenes need {1 + MAX_OTHERS} pictures of training people; there are {len(crowd)}"
+        )
     return Material(pairs=pairs, pictures=files, others=crowd)
 
 
 def measure_scenes(checkpoint: Checkpoint, material: Material, kind: Kind) -> SceneResult:
-    """Scores the pairs with each picture in a scene of its own. Raises DataError for a picture that is no image."""
+    """Scores the pairs with each picture in its own scene. Raises DataError for a picture that cannot be decoded."""
     finder, config, pairs = FaceFinder(), checkpoint.header.preprocessing, material.pairs
     keys = sorted({key for pair in pairs for key in (pair.left, pair.right)})
 
@@ -156,8 +159,9 @@ def format_scenes(result: SceneResult) -> str:
 
 
 def compose(picture: Image.Image, others: Sequence[Image.Image], kind: Kind, draws: np.random.Generator) -> Scene:
-    """A scene of that kind with the frame `picture` in it, all RGB. Of `others`, 1 + MAX_OTHERS, the first gives the
-    background, and some of the rest are faces beside it.
+    """A scene of that kind with the frame `picture` in it. All pictures are RGB.
+
+    `others` has 1 + MAX_OTHERS pictures: the first gives the background, some of the rest become smaller faces.
     """
     if not kind.composed:
         width, height = picture.size
@@ -181,11 +185,11 @@ def _open(data: bytes) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data)).convert("RGB")
     except (OSError, SyntaxError, ValueError) as error:
-        raise DataError("a picture cannot be decoded; `python -m training prepare` says which") from error
+        raise DataError("a picture cannot be decoded; run `python -m training prepare` to see which") from error
 
 
 def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:
-    """What the network sees of a scene, as in the service; and whether it is the wanted face."""
+    """The crop of a scene, as in the service (None without a face), and whether it shows the wanted face."""
     try:
         found = analysis.analyse(decoding.decode(scene.data, config), "largest", config, finder)
     except FaceError:
@@ -195,7 +199,7 @@ def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tupl
 
 
 def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Key, Pixels | None]) -> int:
-    """How many pairs are decided rightly at the checkpoint's threshold."""
+    """The number of pairs decided correctly at the checkpoint's threshold."""
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
     album = Album(keys=list(found), pixels=pixels, sha256="")
@@ -208,7 +212,7 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Ke
 
 
 def _background(picture: Image.Image) -> Image.Image:
-    """The colours of a picture without its shapes."""
+    """A picture's colours without its shapes."""
     return picture.resize((8, 6), Resampling.BOX).resize(SIZE, Resampling.BICUBIC)
 
 
@@ -220,7 +224,7 @@ def _paste(
     taken: list[Place],
     draws: np.random.Generator,
 ) -> None:
-    """Pastes the middle of a frame where it covers no other, and takes that place; or nothing if there is no room."""
+    """Pastes the middle of a frame where it covers no other, and adds the place to `taken`. Skips it without room."""
     side = max(8, round(frame_px * PASTED))
     place = _find_place(canvas.size, frame_px * FACE, side / 2, taken, draws)
     if place is None:
@@ -243,7 +247,7 @@ def _soft_square(side: int) -> Image.Image:
 def _find_place(
     size: tuple[int, int], face_px: float, half_px: float, taken: list[Place], draws: np.random.Generator
 ) -> Place | None:
-    """The first of many drawn places where the face lies inside the picture and what is pasted covers nothing."""
+    """The first drawn place with the face inside the picture and nothing covered; None after `ATTEMPTS` draws."""
     low = 0.75 * face_px
     for _ in range(ATTEMPTS):
         x, y = (float(draws.uniform(low, side - low)) if side > 2 * low else side / 2 for side in size)

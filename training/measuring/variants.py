@@ -1,6 +1,6 @@
-"""A checkpoint measured another way than in its run: on other pictures, or with a part of it left out.
+"""Measures variants of a checkpoint: on other pictures, or without a part.
 
-Without flip averaging, or with the cosine instead of the head that was fitted.
+The parts are flip averaging and the fitted head, which the cosine replaces.
 """
 
 import json
@@ -37,7 +37,7 @@ def measure_variant(
     test: PairSet,
     device: torch.device,
 ) -> Variant:
-    """Scores the test pairs of the source, or those of them that are there, without those parts. Raises DataError."""
+    """Scores the pairs `test` without those parts. Raises DataError if a part cannot be left out."""
     header = checkpoint.header
     network, threshold = architecture.restore(checkpoint).to(device), header.threshold.value
     if parts:
@@ -62,22 +62,20 @@ def measure_variant(
 
 
 def held_out_rule(header: Header) -> datasets.HoldOut:
-    """How the checkpoint's run held people out. Raises DataError if it learned from pairs."""
+    """The rule by which the checkpoint's run held people out. Raises DataError if it learned from pairs."""
     rule = json.loads(header.provenance.experiment).get("held_out")
     if rule is None:
-        raise DataError(f"{header.name}: has no parts to leave out; that is for networks that learned from people")
+        raise DataError(f"{header.name}: has no parts to leave out; only networks that learned from people do")
     return datasets.HoldOut(**rule)
 
 
 def require_own_people(header: Header, data: PeopleData) -> None:
-    """Raises DataError unless these are the pictures and the people that the checkpoint's run trained on and held out.
-
-    On others the threshold could be chosen on people whom it has seen, or on those it is to be tested on.
-    """
+    """Raises DataError unless these are the pictures and people that the checkpoint's run trained on and held out."""
+    # With others, the threshold could be chosen on people that the network was trained on or will be tested on.
     if data.album.sha256 != header.provenance.data_sha256:
-        raise DataError(f"{header.name}: learned from other pictures than these; name them with --data and --images")
+        raise DataError(f"{header.name}: was trained on other pictures; name them with --data and --images")
     if data.pairs_sha256 != header.provenance.pairs_sha256:
-        raise DataError(f"{header.name}: held out other people than these; name its list with --train-people")
+        raise DataError(f"{header.name}: was trained on another list of people; name it with --train-people")
 
 
 def leave_out(
@@ -85,15 +83,15 @@ def leave_out(
 ) -> tuple[residual.ResidualNetwork, float]:
     """The network without those parts, and its threshold.
 
-    What is left is fitted as at the end of a run: the head on the people trained on, calibration and threshold on those
-    held out. Raises DataError if a part was not there.
+    The rest is fitted as at the end of a run: the head on the training people, calibration and threshold on the
+    held-out people. Raises DataError if the network has no such part.
     """
     require_own_people(checkpoint.header, data)
     before = checkpoint.header.network.model_dump()
     changes = {name: value for part in parts for name, value in WITHOUT[part][0].items()}
     for name, value in changes.items():
         if before[name] == value:
-            raise DataError(f"{checkpoint.header.name}: has {name} {value} already")
+            raise DataError(f"{checkpoint.header.name}: already has {name} {value}; there is nothing to leave out")
     network = residual.ResidualNetwork(configurations.ResidualConfig(**before | changes)).requires_grad_(False)
     tensors = architecture.restore(checkpoint).state_dict()
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}

@@ -1,4 +1,4 @@
-"""The accuracy page: ours beside the reference and published systems, from what runs leave behind, without pictures."""
+"""The accuracy page: our runs compared with the reference and published systems. Needs only the runs' results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,45 +13,50 @@ from training.runs import results
 
 BASELINE = "experiment-2"
 LOG_FILE = "accuracy-log.md"
-# Whose DET curves are drawn where they are all there: more are not told apart.
+# The runs whose DET curves are drawn, if all of them exist; more curves would be hard to tell apart.
 DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5")
 
 INTRODUCTION = """\
-Made by `python -m training report` from the results of the runs. Rows marked "View 1" learned on LFW's DevTrain and
-were measured on the 1,000 pairs of pairsDevTest, once unless the log's table of readings says otherwise. The log
-also says which choices began from trials that others had measured on these pairs. Systems that learned from pairs
-decide at the threshold of highest accuracy on validation pairs; those that learned from people decide at 0.5, for
-their similarities are calibrated on validation pairs, unless the log says otherwise. Tables of errors name the
-threshold. The published figures are on View 2: the mean of ten folds, each scored by a system that learned from the
-other nine, with its standard error. View 1 is one draw of 1,000 pairs, with fewer people to learn from; the two
-kinds of figures are near each other and not the same. A row of ours on View 2 says how many folds it rests on.
+Written by `python -m training report` from the results of the runs.
 
-Categories are those of LFW's results page: "image-restricted" learns from labelled pairs alone, "unrestricted" from
-who is who; "no outside data" means that nothing saw faces outside LFW, "label-free outside data" that something did
-without their names, as the detector did that straightens faces.
+"View 1": trained on LFW's DevTrain and tested on the 1,000 pairs of pairsDevTest, once unless the log's table of
+readings says otherwise. "View 2": the mean of ten folds with its standard error, each fold scored by a system that
+learned from the other nine; our rows say how many folds are done. The two protocols give similar but not equal
+metrics: View 1 is one draw of 1,000 pairs, with fewer people to learn from. The log says which choices began from
+trials that others had measured on these pairs.
 
-Pairs share people, so there are two 95% intervals: over pairs (Wilson's for accuracy), for other pairs of the same
-people, and over people, for other people, by drawing people with replacement, with the variance corrected as the
-log says."""
+Unless the log says otherwise, systems that learned from pairs decide at the threshold of highest accuracy on
+validation pairs, and those that learned from people at 0.5, since their similarities are calibrated on validation
+pairs.
+
+Categories are those of LFW's results page. "Image-restricted" systems learn from labelled pairs alone, "unrestricted"
+ones from people's names. With "no outside data" no part was trained on faces outside LFW; with "label-free outside
+data" a part was, without names (here the face detector).
+
+There are two 95% intervals, since pairs share people. The one over pairs (Wilson's for accuracy) is for other pairs
+of the same people. The one over people is for other people: people are drawn with replacement, and the variance is
+corrected as the log says."""
 
 CALIBRATION = """\
 ECE is the expected calibration error over 15 bins of equally many pairs, Brier the mean squared error of the
-similarity. Of 1,000 pairs with the similarities of Experiment 5 the ECE of probabilities that hold exactly is 0.010
-to 0.029 (95% of 500 drawn labellings), so none of that experiment's can be told from them. A similarity of
-Experiment 5 is the probability of "same person" if half of all pairs that are compared are genuine. If 1 in 100 is,
-a similarity of 0.5 means about 1%: take an operating point then. All intervals of this table are over people; those
-in the cards and in reproduction.md are over pairs. The rate at 0.1% rests on all pairs of the pictures of
-peopleDevTest; two people with more than a hundred pictures each have half of its genuine pairs, so it stands there
-a second time with each person counting alike."""
+similarity. For 1,000 pairs with Experiment 5's similarities, exact probabilities have an ECE of 0.010 to 0.029 (95%
+of 500 drawn labellings), so Experiment 5's ECE cannot be distinguished from that of exact probabilities.
 
-SEEDS = "The mean over runs that differ in nothing but the seed, and the lowest and the highest of them."
+A similarity of Experiment 5 is the probability of "same person" if half of all compared pairs are genuine. If only 1
+in 100 is, a similarity of 0.5 means about 1%; use an operating point then.
+
+All intervals of this table are over people; those in the cards and in reproduction.md are over pairs. The rates at
+0.1% are over all pairs of the pictures of peopleDevTest. Two people with more than a hundred pictures each have half
+of its genuine pairs, so a second column gives every person the same weight."""
+
+SEEDS = "The mean, and in brackets the lowest and highest value, over runs that differ only in the seed."
 
 POINTS = """\
-Thresholds were chosen on the split, and the FMR beside them is of the same pairs. The last two columns are what they
-do to the test pairs, with Wilson's intervals over pairs; 500 impostor pairs cannot confirm a rate of 0.1%."""
+Thresholds were chosen on the split, and the FMR next to them is of the same pairs. The last two columns are measured
+on the test pairs, with Wilson's intervals over pairs; 500 impostor pairs cannot confirm a rate of 0.1%."""
 
 COMMANDS = """\
-Each figure is made again by one command; `FOLDER` has LFW's archives and lists.
+Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 
 ```sh
 .venv/bin/python -m training run experiment-5 --data FOLDER              # or with --seed 1, 2
@@ -64,17 +69,17 @@ Each figure is made again by one command; `FOLDER` has LFW's archives and lists.
 ```"""
 
 MCNEMAR = """\
-McNemar's exact test on the pairs that both were tested on, each run at its own threshold. It takes pairs for
-independent, which pairs that share people are not quite."""
+McNemar's exact test on the pairs that both runs were tested on, each at its own threshold. The test assumes
+independent pairs, which is not quite true of pairs that share people."""
 
 ERRORS = """\
-Yaw is estimated from five landmarks, good to some ten degrees. A pair counts by its more turned, smaller or less
-sharp face, measured where faces are found and straightened; quarters are of the test pairs. Names are LFW's file
-names; nothing is guessed from them."""
+Yaw is estimated from five landmarks, to about ten degrees. The more turned, smaller or less sharp face of a pair
+decides its bin, as measured when faces are found and aligned; quarters are quarters of the test pairs. Names are
+LFW's file names; nothing is inferred from them."""
 
 
 def write_accuracy(folder: Path, out: Path, runs: Mapping[str, results.Run]) -> Path:
-    """Writes `accuracy.md` and its pictures into `out` from those runs of a folder. Raises DataError or OSError."""
+    """Writes `accuracy.md` and its figures into `out` from these runs of a folder. Raises DataError or OSError."""
     measured = {name: results.read_measured(folder / name, run) for name, run in runs.items()}
     folds = [results.read_record(path, results.View2) for path in sorted(folder.glob(f"*/{results.VIEW2_FILE}"))]
     for name, run in runs.items():
@@ -95,7 +100,7 @@ def _page(measured: Mapping[str, results.Measured], folds: Sequence[results.View
     parts = [
         "# Accuracy",
         INTRODUCTION,
-        "## Beside the reference and published systems",
+        "## Compared with the reference and published systems",
         _table_systems(measured, folds),
         *map(str, folds),
         *(["## Over seeds", SEEDS, seeds] if seeds else []),
@@ -105,8 +110,8 @@ def _page(measured: Mapping[str, results.Measured], folds: Sequence[results.View
         "![DET curves on the test pairs](det.png)",
         *(["## Operating points", POINTS, points] if points else []),
         *([f"## Against {BASELINE}", MCNEMAR, mcnemar] if mcnemar else []),
-        *(["## On other pictures, and with parts left out", variants] if variants else []),
-        *(["## Where they are wrong", ERRORS] if analysed else []),
+        *(["## Other pictures, and networks with parts left out", variants] if variants else []),
+        *(["## Errors by kind of face", ERRORS] if analysed else []),
         *(part for name, found in analysed.items() for part in _errors(name, found)),
         "## Commands",
         COMMANDS,
@@ -118,7 +123,7 @@ def _page(measured: Mapping[str, results.Measured], folds: Sequence[results.View
 
 
 def _errors(name: str, found: results.ErrorAnalysis) -> list[str]:
-    absent = f" {found.faceless} pairs are left out, in which a face was not found." if found.faceless else ""
+    absent = f" {found.faceless} pairs are left out, since a face was not found." if found.faceless else ""
     title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
     return [title, _table_errors(found), _table_hardest(found)]
 
@@ -158,7 +163,7 @@ def _published_row(each: literature.Published) -> markdown.Row:
 
 
 def _table_seeds(measured: Mapping[str, results.Measured]) -> str:
-    """Experiments that were run with several seeds: the mean over these, lowest and highest. Or nothing."""
+    """Experiments that were run with several seeds: mean, lowest and highest. Empty if there are none."""
     runs: dict[str, list[results.Run]] = {}
     for name, found in measured.items():
         runs.setdefault(name.partition("-seed")[0], []).append(found.run)
@@ -175,7 +180,7 @@ def _seeds_row(name: str, runs: Sequence[results.Run]) -> markdown.Row:
 
 
 def _table_rates(measured: Mapping[str, results.Measured]) -> str:
-    """Of the test pairs, and over all pairs of a list of people; intervals over people."""
+    """Error rates of the test pairs, and over all pairs of a list of people; intervals over people."""
     head = ["run", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "FNMR at FMR 0.1%, all pairs", "each person alike"]
     head += ["ECE", "Brier", "n", "seed", "began, measured with"]
     return markdown.table(head, [_rates_row(name, found) for name, found in measured.items()])
@@ -200,7 +205,7 @@ def _at_low_fmr(found: results.AllPairsRates | None) -> list[str]:
 
 
 def _table_operating_points(measured: Mapping[str, results.Measured]) -> str:
-    """Every operating point that a checkpoint carries, and what it does to the test pairs, or nothing."""
+    """The operating points of all checkpoints, with their rates on the test pairs. Empty if there are none."""
     rows = [
         _point_row(name, point, found.run)
         for name, found in measured.items()
@@ -221,7 +226,7 @@ def _point_row(name: str, point: OperatingPoint, run: results.Run) -> markdown.R
 
 
 def _table_mcnemar(measured: Mapping[str, results.Measured]) -> str:
-    """Every run against the baseline, or nothing where that is missing or alone."""
+    """Every run compared with the baseline. Empty if the baseline is missing or the only run."""
     rows = []
     for name, found in measured.items():
         is_other = BASELINE in measured and name != BASELINE
@@ -232,7 +237,7 @@ def _table_mcnemar(measured: Mapping[str, results.Measured]) -> str:
 
 
 def _table_variants(measured: Mapping[str, results.Measured]) -> str:
-    """Checkpoints on other pictures, and with parts left out, or nothing."""
+    """Checkpoints measured on other pictures or with parts left out. Empty if there are none."""
     rows = [_variant_row(name, variant) for name, found in measured.items() for variant in found.variants]
     head = ["run", "changed", "pictures", "n", "left out", "accuracy", "95% over pairs", "AUC", metrics.EER]
     return markdown.table(head, rows)
@@ -247,7 +252,7 @@ def _variant_row(name: str, variant: results.Variant) -> markdown.Row:
 
 
 def _table_errors(found: results.ErrorAnalysis) -> str:
-    """A run's errors by what was measured of the faces."""
+    """A run's errors, binned by measurements of the faces."""
     rows = [_bin_row(title, each) for title, bins in found.tables.items() for each in bins]
     head = ["measured", "bin", "pairs", "accuracy", "95%", "one person, rejected", "two people, accepted"]
     return markdown.table(head, rows)
@@ -262,6 +267,6 @@ def _bin_row(title: str, each: results.Bin) -> markdown.Row:
 
 
 def _table_hardest(found: results.ErrorAnalysis) -> str:
-    """The surest wrong and the narrowest right answers by name."""
+    """The wrong decisions furthest from the threshold and the right ones closest to it, by name."""
     rows = [[kind, markdown.scored_pairs(pairs)] for kind, pairs in found.hardest.items()]
     return markdown.table(["kind", "pairs and their similarity"], rows)

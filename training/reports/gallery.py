@@ -1,6 +1,6 @@
-"""The gallery of right and wrong pairs: pictures side by side, with scores, in one HTML file for whoever has the data.
+"""A gallery of right and wrong pairs with their scores, as one HTML file.
 
-The file holds the pictures themselves, so it is written where the user says and belongs into no repository.
+The file contains pictures of the data set: do not commit it to a repository.
 
 H W pixels
 """
@@ -50,7 +50,7 @@ def write_gallery(path: Path, run: results.Run, album: Album) -> None:
 
 
 def probable_causes(left: Pixels, right: Pixels) -> list[str]:
-    """What can be measured in two prepared pictures, uint8 (H, W), that makes a comparison hard; guesses, no more."""
+    """Possible reasons why two prepared pictures, uint8 (H, W), are hard to compare. These are guesses."""
     causes = []
     apart = abs(float(left.mean()) - float(right.mean()))
     if apart > BRIGHTNESS_APART:
@@ -74,7 +74,7 @@ def _figure(pair: results.ScoredPair, album: Album, pictures: dict[str, int], wr
     names = pair.left, pair.right
     missing = [name for name in names if name not in pictures]
     if missing:
-        raise DataError(f"the pictures at hand have no {missing[0]}; name the data of the run with --data and --images")
+        raise DataError(f"picture {missing[0]} is missing; name the data of the run with --data and --images")
     left, right = (album.pixels[pictures[name]].numpy() for name in names)
     causes = probable_causes(_grey(left), _grey(right)) or ["nothing measured stands out"]
     note = f"<br>{'; '.join(causes)}" if wrong else ""

@@ -1,6 +1,6 @@
-"""What others have reported on LFW: the reference that this project reproduces, and published results on View 2.
+"""Others' results on LFW: the reference that this project reproduces, and published results on View 2.
 
-Published results were learned from LFW's labels and have the results page's own categories.
+The published systems learned from LFW's labels; their categories are those of LFW's results page.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ Origin = Literal["LFW results page", "quoted, not looked up", "the paper, not lo
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A row of the reference's results, as it words them where it gives no single figure."""
+    """A row of the reference's results, in its own words where it gives no single number."""
 
     name: str
     system: str
@@ -79,7 +79,7 @@ REFERENCES = (
 
 @dataclass(frozen=True, kw_only=True)
 class Published:
-    """Mean accuracy over the ten folds, its standard error where known, and where the figure is from."""
+    """The mean accuracy over the ten folds, its standard error if known, and its source."""
 
     system: str
     paper: str

@@ -1,4 +1,4 @@
-"""Tables, metrics and scored pairs as Markdown has them."""
+"""Formats tables, metrics and scored pairs as Markdown."""
 
 from collections.abc import Iterable, Sequence
 
@@ -9,33 +9,33 @@ Row = list[str]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table, or nothing if it has no rows."""
+    """A table; "" if it has no rows."""
     body = list(rows)
     lines = [head, ["---"] * len(head), *body]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) if body else ""
 
 
 def percent(metric: Metric, digits: int = 2) -> str:
-    """A share and its interval, where it has one."""
+    """A share with its interval, if it has one."""
     return f"{metric.value:.{digits}%} ({interval(metric)})" if metric.interval else f"{metric.value:.{digits}%}"
 
 
 def interval(metric: Metric) -> str:
-    """A share's interval, where it has one."""
+    """A share's interval; "" without one."""
     return f"{metric.interval[0]:.1%} to {metric.interval[1]:.1%}" if metric.interval else ""
 
 
 def area(metric: Metric) -> str:
-    """An area under ROC and its interval."""
+    """An area under ROC with its interval."""
     assert metric.interval
     return f"{metric.value:.4f} ({metric.interval[0]:.4f} to {metric.interval[1]:.4f})"
 
 
 def spread(mean: float, error: float | None) -> str:
-    """A share and its standard error, where it has one."""
+    """A share with its standard error, if it has one."""
     return f"{mean:.2%}" if error is None else f"{mean:.2%} ± {error:.2%}"
 
 
 def scored_pairs(pairs: Iterable[ScoredPair]) -> str:
-    """Pairs by the names of their pictures, with their similarity."""
+    """The names of pairs' pictures, with their similarities."""
     return "; ".join(f"{pair.left} / {pair.right} {pair.similarity:.4f}" for pair in pairs)

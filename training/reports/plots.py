@@ -11,7 +11,7 @@ from training.runs.results import Run
 
 
 def draw_roc(path: Path, runs: Sequence[Run]) -> None:
-    """One minus FNMR over FMR, with each run's area."""
+    """Draws 1 - FNMR over FMR, with each run's area in the legend."""
     figure = Figure(figsize=(5, 4.5), layout="constrained")
     panel = figure.subplots()
     for run in runs:
@@ -26,7 +26,7 @@ def draw_roc(path: Path, runs: Sequence[Run]) -> None:
 
 
 def draw_det(path: Path, runs: Sequence[Run]) -> None:
-    """FNMR over FMR, both logarithmic; rates of 0 have no place there."""
+    """Draws FNMR over FMR on logarithmic axes, without rates of 0."""
     figure = Figure(figsize=(5, 4.5), layout="constrained")
     panel = figure.subplots()
     for run in runs:

@@ -1,4 +1,4 @@
-"""The reproduction page: the reference's experiments, run again, beside it."""
+"""The reproduction page: our runs of the reference's experiments, compared with its results."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ HARDEST = 5
 
 @dataclass(frozen=True, kw_only=True)
 class GridPoint:
-    """A combination of the grid search: when it stops, and the epoch whose weights it keeps."""
+    """A combination of the grid search: the epoch after which it stops, and the epoch whose weights it keeps."""
 
     batch_pairs: int
     learning_rate: float
@@ -27,7 +27,7 @@ class GridPoint:
 
 
 def write_reproduction(folder: Path, out: Path, runs: Mapping[str, Run], grid: Sequence[GridPoint]) -> Path:
-    """Writes `reproduction.md` and its pictures into `out` from these runs. Raises DataError or OSError."""
+    """Writes `reproduction.md` and its figures into `out` from these runs. Raises DataError or OSError."""
     for name, run in runs.items():
         draw_curves(out / f"curves-{name}.png", name, run.history)
     plots.draw_roc(out / "roc.png", list(runs.values()))
@@ -43,28 +43,28 @@ def _page(runs: Mapping[str, Run], findings: str, grid: str) -> str:
     missing = [reference.system for name, reference in references.items() if name not in runs]
     parts = [
         "# The reference's experiments, run again",
-        "Made by `python -m training report` from the results of the runs. The reference, and the runs that bear its "
-        "names, train and validate on one random split of LFW's pairsDevTrain (1,760 and 440 pairs) and test on "
-        "pairsDevTest (1,000 pairs): deep-funneled, grey, 105x105, image-restricted. Intervals are 95%. Each row "
-        "is made by `python -m training run NAME`; the grid and its best by `python -m training grid`, in bfloat16.",
-        "## Beside the reference",
+        "Written by `python -m training report` from the results of the runs. The reference and our runs of the same "
+        "names train and validate on one random split of LFW's pairsDevTrain (1,760 and 440 pairs) and test on "
+        "pairsDevTest (1,000 pairs): deep-funneled, grey, 105x105, image-restricted. Intervals are 95%. Run a row "
+        "with `python -m training run NAME`; run the grid and its best with `python -m training grid`, in bfloat16.",
+        "## Compared with the reference",
         _table_beside(runs, references),
         *([f"Not run yet: {'; '.join(missing)}."] if missing else []),
-        "## More of the same runs",
+        "## Error rates",
         _table_rates(runs),
         "![ROC of all runs](roc.png)",
         *([findings.strip()] if findings else []),
         *(["## The grid", grid] if grid else []),
         "## Learning curves",
         *(f"![{name}](curves-{name}.png)" for name in runs),
-        "## The surest and the narrowest answers",
+        "## Decisions furthest from and closest to the threshold",
         *(_hardest(name, run) for name, run in runs.items()),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def _table_beside(runs: Mapping[str, Run], references: Mapping[str, literature.Reference]) -> str:
-    """Ours and the reference's rows, one above the other; then our runs that have no row of the reference's."""
+    """Each of the reference's rows followed by our run; then our runs without a row in the reference."""
     head = ["run", "", "train loss", "validation accuracy", "lowest validation loss", "test BCE", "test MSE"]
     head += ["test accuracy at 0.5", "at the validation threshold", "minutes"]
     rows = []
@@ -103,7 +103,7 @@ def _own_row(run: Run) -> markdown.Row:
 
 
 def _table_rates(runs: Mapping[str, Run]) -> str:
-    """Error rates, and where each run comes from."""
+    """Error rates and provenance of each run."""
     head = ["run", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "n", "seed"]
     rows = []
     for name, run in runs.items():
@@ -123,7 +123,7 @@ def _table_rates(runs: Mapping[str, Run]) -> str:
 
 
 def _table_grid(points: Sequence[GridPoint]) -> str:
-    """All points of the grid that are known, or nothing."""
+    """All points of the grid that are known. Empty if there are none."""
     rows = []
     for point in points:
         row = [point.batch_pairs, f"{point.learning_rate:g}", point.epochs, point.patience_epochs]

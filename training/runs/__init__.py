@@ -1,1 +1,1 @@
-"""What a run leaves in its folder, and how it is read."""
+"""The files in a run's folder: how they are written and read."""

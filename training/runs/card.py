@@ -1,4 +1,4 @@
-"""A checkpoint's card: what it was trained on, what it scores, what it is for; Markdown, from the header alone."""
+"""A checkpoint's card in Markdown, from its header alone: metrics, intended use and provenance."""
 
 import json
 
@@ -6,14 +6,14 @@ from model.checkpoint import Header
 from model.similarity import Metric, OperatingPoint
 
 INTENDED_USE = """\
-For research and for learning how face verification is built and served. It knows faces only as its training data
-shows them: how it does on other groups of people, other cameras and other ages was not measured. It must not decide
-alone about anything that matters to a person, and the people photographed must have agreed to its use.
+For research, and for learning how face verification is built and served. Accuracy on people, cameras and ages unlike
+those of the training data was not measured. Do not let it decide alone about anything that matters to a person, and
+use it only with the consent of the people photographed.
 """
 
 
 def format_card(header: Header) -> str:
-    """The whole card."""
+    """The card of a checkpoint with that header."""
     threshold, provenance = header.threshold, header.provenance
     rows = "\n".join(_row(metric) for metric in header.metrics)
     experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
@@ -41,25 +41,25 @@ def format_card(header: Header) -> str:
 
 Threshold {threshold.value:.6f}: {threshold.method} on the {threshold.pairs} pairs of {threshold.split}.
 
-## What it scores
+## Metrics
 
-Accuracies carry Wilson's 95% interval, the other figures a bootstrap's over pairs.
+95% intervals are Wilson's for accuracies, and a bootstrap's over pairs for the other metrics.
 
-| split | figure | value | 95% interval | pairs |
+| split | metric | value | 95% interval | pairs |
 |---|---|---|---|---|
 {rows}
 {_operating_points(header.operating_points)}
-## What it is for
+## Intended use
 
 {INTENDED_USE}
-## Where it comes from
+## Provenance
 
 {listed}
 """
 
 
 def _operating_points(points: tuple[OperatingPoint, ...]) -> str:
-    """A section of its own, or nothing."""
+    """The section on operating points; "" if there are none."""
     if not points:
         return ""
     rows = "\n".join(
@@ -69,8 +69,8 @@ def _operating_points(points: tuple[OperatingPoint, ...]) -> str:
     return f"""
 ## Operating points
 
-Thresholds for a false match rate of at most so much, over impostor pairs of the {points[0].people} people of
-{points[0].split}; the interval is a bootstrap's over people.
+Each threshold keeps the false match rate at or below that in its name, over the impostor pairs of {points[0].people}
+people ({points[0].split}). Intervals are a bootstrap's over people.
 
 | name | threshold | false match rate | 95% interval | impostor pairs |
 |---|---|---|---|---|

@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder: its checkpoint, card, result and test scores."""
+"""Finishes a run: writes its checkpoint, card, result and test scores."""
 
 import csv
 import json
@@ -25,8 +25,8 @@ def finish(
 ) -> Header:
     """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
-    First the weights are rounded to what is stored, and the recipe fits what it has to fit. The threshold is chosen on
-    the validation pairs; the test pairs, where there are any, are read once. `code` is the code that measures.
+    The weights are first rounded to a checkpoint's precision, and the recipe fits the head. The threshold is chosen on
+    the validation pairs; the test pairs, if any, are scored once. `code` is the version of the code that measures.
 
     Raises TrainingError if the folder cannot be written.
     """
@@ -59,7 +59,7 @@ def finish(
             results.write_summary(folder / results.SUMMARY_FILE, summaries[-1])
         else:
             for name in (results.SCORES_FILE, results.SUMMARY_FILE):
-                (folder / name).unlink(missing_ok=True)  # of an earlier end of the run
+                (folder / name).unlink(missing_ok=True)  # left by an earlier finish of the run
     except OSError as error:
         raise TrainingError(f"{folder}: cannot be written: {error}") from error
     return header
@@ -88,7 +88,7 @@ def _write_beside(folder: Path, header: Header) -> None:
 
 
 def write_scores(path: Path, album: Album, pairs: PairSet, scores: rates.Scores) -> None:
-    """A row for each pair: both pictures as PERSON/FILE without ending, 1 for the same person, similarity."""
+    """Writes a row per pair: both pictures as PERSON/FILE without ending, 1 for the same person or 0, similarity."""
     with replacing(path) as partial_path, partial_path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["left", "right", "same", "similarity"])

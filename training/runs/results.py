@@ -1,4 +1,4 @@
-"""What a finished run leaves in its folder, and what was measured of its checkpoint there: as values, and read back.
+"""The files in a finished run's folder, with later measurements of its checkpoint: their values, and reading them.
 
 P pairs
 """
@@ -34,16 +34,16 @@ VIEW2_FILE = "view2.json"
 
 
 class Record(BaseModel):
-    """A value that is kept as JSON."""
+    """A value stored as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Variant(Record):
-    """What `evaluate` found; `over_people` are the same metrics of the test pairs with their intervals over people.
+    """The result of `evaluate`. `over_people` has the test pairs' metrics with intervals over people.
 
-    `what` says in words what was changed, and is empty where nothing was; `left_out` pairs have a picture that is not
-    there, or without a face.
+    `what` describes the change, "" for none. `left_out` is the number of pairs with a missing picture or without a
+    face.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Variant(Record):
 class RateAt(Record):
     """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people.
 
-    `fnmr` is over all genuine pairs, of which whoever has many pictures has most; for `even_fnmr` every person who has
-    genuine pairs counts alike.
+    `fnmr` is over all genuine pairs, most of which belong to people with many pictures. `even_fnmr` gives every person
+    who has genuine pairs the same weight.
     """
 
     max_fmr: float
@@ -73,7 +73,7 @@ class RateAt(Record):
 
 
 class AllPairsRates(Record):
-    """Error rates of a checkpoint over all pairs of the pictures at hand of a list of people; `missing` are not."""
+    """A checkpoint's error rates over all pairs of a list's pictures, `missing` of which do not exist."""
 
     name: str
     checkpoint_sha256: str
@@ -89,7 +89,7 @@ class AllPairsRates(Record):
 
 
 class Bin(Record):
-    """The pairs of a bin: how many, how many decided rightly with Wilson's 95% interval, and how many of each kind."""
+    """The pairs of a bin: all, those decided correctly with Wilson's 95% interval, and both numbers of genuine ones."""
 
     label: str
     pairs: int
@@ -100,7 +100,7 @@ class Bin(Record):
 
 
 class ScoredPair(Record):
-    """A pair by the names of its pictures, and its similarity."""
+    """The names of a pair's pictures, and its similarity."""
 
     left: str
     right: str
@@ -108,7 +108,7 @@ class ScoredPair(Record):
 
 
 class ErrorAnalysis(Record):
-    """Of a run's test pairs. `faceless` pairs have a picture in which no face was found; no table has them."""
+    """Errors on a run's test pairs. In `faceless` pairs a face was not found; the tables leave them out."""
 
     name: str
     checkpoint_sha256: str
@@ -120,7 +120,7 @@ class ErrorAnalysis(Record):
 
 
 class Fold(Record):
-    """A fold, scored by a network that saw only the others; its threshold is from people held out of those."""
+    """A fold, scored by a network that was trained on the others; people held out of those gave its threshold."""
 
     fold: int
     accuracy: float
@@ -130,7 +130,7 @@ class Fold(Record):
 
 
 class View2(Record):
-    """The folds of View 2 that are done, at least one, and how many there are."""
+    """The finished folds of View 2, at least one, and the number of all folds."""
 
     name: str
     category: str
@@ -139,23 +139,23 @@ class View2(Record):
 
     @property
     def mean(self) -> float:
-        """Over the folds that are done."""
+        """The mean accuracy over the finished folds."""
         return fmean(fold.accuracy for fold in self.done)
 
     @property
     def standard_error(self) -> float | None:
-        """The folds' deviation over the square root of their number, as LFW defines it; None for a single fold."""
+        """The folds' standard deviation over the square root of their number, as LFW defines it; None for one fold."""
         if len(self.done) < 2:
             return None
         return stdev(fold.accuracy for fold in self.done) / sqrt(len(self.done))
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of the folds that are not done."""
+        """The numbers of the unfinished folds."""
         return tuple(sorted(set(range(1, self.of_folds + 1)) - {fold.fold for fold in self.done}))
 
     def __str__(self) -> str:
-        """One line, which says so if folds are missing."""
+        """One line, which lists missing folds."""
         error = self.standard_error
         spread = f" ± {error:.4f} (standard error)" if error is not None else ""
         lacking = f"; not done: {', '.join(map(str, self.missing))}" if self.missing else ""
@@ -169,9 +169,9 @@ SUMMARY = TypeAdapter(Summary)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A finished run; `pairs` are the names of the two pictures of each test pair.
+    """A finished run. `pairs` has the names of the two pictures of each test pair.
 
-    `stored` is the summary of its test pairs, which older runs did not write.
+    `stored` is the summary of the test pairs; older runs have none.
     """
 
     header: Header
@@ -186,12 +186,12 @@ class Run:
         return self._find(self.header.metrics, name, split)
 
     def over_people(self, name: str) -> Metric:
-        """The metric of that name with its interval over people. Raises DataError."""
+        """The metric with that name and its interval over people. Raises DataError if there is none."""
         return self._find(self.summary.over_people, name, "test")
 
     @cached_property
     def summary(self) -> Summary:
-        """All metrics of the test pairs: as they are stored, else measured now."""
+        """All metrics of the test pairs: as stored, otherwise measured now."""
         if self.stored:
             return self.stored
         header, people = self.header, resampling.numbered(self.pairs)
@@ -200,7 +200,7 @@ class Run:
 
     @property
     def right(self) -> rates.Labels:
-        """bool (P,): which pairs are decided rightly at the run's threshold."""
+        """bool (P,): which pairs are decided correctly at the run's threshold."""
         right: rates.Labels = (self.scores >= self.header.threshold.value) == self.same
         return right
 
@@ -209,7 +209,7 @@ class Run:
         return rates.roc(self.scores, self.same)
 
     def hardest(self, count: int) -> list[tuple[decisions.Ranked, list[ScoredPair]]]:
-        """The surest and the narrowest pairs of each kind, `count` of each; the wrong ones first."""
+        """For each kind, the `count` pairs furthest from the threshold and closest to it; wrong decisions first."""
         kinds = decisions.hardest(self.scores, self.same, self.header.threshold.value, count)
         return [(kind, [self._pair(number) for number in kind.indices]) for kind in kinds]
 
@@ -226,7 +226,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A finished run, and what else was measured of its checkpoint."""
+    """A finished run with later measurements of its checkpoint."""
 
     run: Run
     all_pairs: AllPairsRates | None = None
@@ -235,7 +235,7 @@ class Measured:
 
 
 def read_run(folder: Path) -> Run:
-    """Reads a run's folder. Raises DataError or TrainingError."""
+    """Reads a run's folder. Raises DataError or TrainingError if a file is missing or damaged."""
     summary = folder / SUMMARY_FILE
     try:
         header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
@@ -263,7 +263,7 @@ def write_summary(path: Path, summary: Summary) -> None:
 
 
 def read_measured(folder: Path, run: Run) -> Measured:
-    """What else was measured of a run, by the files in its folder. Raises DataError."""
+    """Adds the later measurements in a run's folder. Raises DataError if one is damaged or of another checkpoint."""
     all_pairs, errors = folder / ALL_PAIRS_FILE, folder / ERRORS_FILE
     variants = sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))
     return Measured(
@@ -275,29 +275,31 @@ def read_measured(folder: Path, run: Run) -> Measured:
 
 
 def read_record(path: Path, kind: type[Stored]) -> Stored:
-    """A record of that kind. Raises DataError."""
+    """A record of that kind. Raises DataError if it cannot be read."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise DataError(f"{path}: cannot be read, measure it again") from error
+        raise DataError(f"{path}: cannot be read; measure it again") from error
 
 
 def _read_of(run: Run, path: Path, kind: type[OfCheckpoint]) -> OfCheckpoint:
-    """What was measured of a run's checkpoint. Raises DataError if that was an earlier end of the run."""
+    """A measurement of a run's checkpoint. Raises DataError if it is of another checkpoint, as after a new finish."""
     found = read_record(path, kind)
     if found.checkpoint_sha256 != run.header.checkpoint_sha256:
-        raise DataError(f"{path}: is of another checkpoint than {run.header.name}'s; measure it again or delete it")
+        raise DataError(
+            f"{path}: belongs to another checkpoint than {run.header.name}'s; measure it again or delete it"
+        )
     return found
 
 
 def over_seeds(runs: Sequence[Run], name: str) -> rates.Estimate:
-    """The mean of a metric over runs that differ in nothing but the seed, the lowest and the highest."""
+    """The mean, lowest and highest value of a metric over runs that differ only in the seed."""
     values = [run.metric(name).value for run in runs]
     return rates.Estimate(value=fmean(values), low=min(values), high=max(values))
 
 
 def compare_runs(first: Run, second: Run) -> decisions.McNemar | None:
-    """Each at its own threshold, over the test pairs that both scored; None if there are none."""
+    """McNemar's test over the test pairs that both scored, each at its own threshold; None if there are none."""
     ours, theirs = _right_by_name(first), _right_by_name(second)
     both = sorted(ours.keys() & theirs.keys())
     if not both:
@@ -306,6 +308,6 @@ def compare_runs(first: Run, second: Run) -> decisions.McNemar | None:
 
 
 def _right_by_name(run: Run) -> dict[tuple[str, str], bool]:
-    """Whether each pair is decided rightly, by the names of its pictures in alphabetical order."""
+    """Whether each pair is decided correctly; a pair's key is its pictures' names in alphabetical order."""
     names = [(min(pair), max(pair)) for pair in run.pairs]
     return dict(zip(names, run.right.tolist(), strict=True))

@@ -1,1 +1,1 @@
-"""What scored pairs say: rates, intervals, calibration. NumPy alone; reads no files, knows no networks."""
+"""Statistics of scored pairs: rates, intervals, calibration. Needs only NumPy; reads no files, knows no networks."""

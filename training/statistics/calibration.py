@@ -1,4 +1,4 @@
-"""From scores to probabilities, and how well these hold.
+"""Converts scores to probabilities, and measures how well these are calibrated.
 
 P pairs
 """
@@ -12,11 +12,11 @@ BINS = 15
 
 
 def platt(scores: rates.Scores, same: rates.Labels) -> tuple[float, float]:
-    """(P,) scores -> (scale, bias) of the likeliest sigmoid(scale * score + bias): Platt 1999, with softened labels.
+    """(P,) scores -> (scale, bias) of the most likely sigmoid(scale * score + bias): Platt 1999, with softened labels.
 
-    Genuine and impostor pairs have half of the weight each, however many there are of either, so the result is the
-    probability of "same person" where both answers are equally likely beforehand. For the same reason the labels of
-    both are softened alike, as much as the fewer pairs need. Newton's method on standardised scores.
+    Genuine and impostor pairs have half of the weight each, however many there are, so the result is the probability
+    of "same person" with equal priors. For the same reason the labels of both kinds are softened equally, by what the
+    kind with fewer pairs needs. Solved by Newton's method on standardised scores.
     """
     mean, deviation = scores.mean(), max(float(scores.std()), 1e-12)
     columns = np.stack([(scores - mean) / deviation, np.ones_like(scores)], axis=1)
@@ -39,7 +39,7 @@ def platt(scores: rates.Scores, same: rates.Labels) -> tuple[float, float]:
 def calibration_error(scores: rates.Scores, same: rates.Labels) -> float:
     """The expected calibration error (Naeini et al. 2015) over bins of equally many pairs.
 
-    In each bin, how far the mean similarity is from the share of genuine pairs, weighted by the bin's size.
+    The distance between a bin's mean similarity and its share of genuine pairs, weighted by the bin's size.
     """
     order = np.argsort(scores, kind="stable")
     bins = np.array_split(order, min(BINS, len(scores)))

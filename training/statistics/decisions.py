@@ -1,4 +1,4 @@
-"""Which pairs are decided rightly: the surest and the narrowest of them, and whether two runs differ in them.
+"""Right and wrong decisions: the pairs furthest from and closest to the threshold, and whether two runs differ.
 
 P pairs
 """
@@ -13,7 +13,10 @@ from training.statistics import rates
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """The indices of the surest or the narrowest pairs that are of one person or two and decided rightly or not."""
+    """Indices of pairs of one kind: decided correctly or not, of one person or two, the surest or the narrowest.
+
+    The surest pairs are furthest from the threshold, the narrowest closest to it.
+    """
 
     right: bool
     same: bool
@@ -28,7 +31,7 @@ class Ranked:
 
 
 def hardest(scores: rates.Scores, same: rates.Labels, threshold: float, count: int) -> list[Ranked]:
-    """`count` pairs of each of the eight kinds, or as many as there are; the wrong ones first."""
+    """Up to `count` pairs of each of the eight kinds; the wrong decisions first."""
     margins = np.abs(scores - threshold)
     right = (scores >= threshold) == same
     kinds = []
@@ -44,9 +47,10 @@ def hardest(scores: rates.Scores, same: rates.Labels, threshold: float, count: i
 
 @dataclass(frozen=True, kw_only=True)
 class McNemar:
-    """Over `pairs` pairs: how many only the first run has right, how many only the second, and the two-sided p-value.
+    """Of `pairs` pairs, those that only the first run decides correctly, those that only the second does, and the
+    two-sided p-value.
 
-    The p-value is exact, and that of pairs that share nobody; where pairs share people it is a little too low.
+    The p-value is exact for pairs that share no people, and a little too low if they do.
     """
 
     pairs: int
@@ -56,7 +60,7 @@ class McNemar:
 
 
 def mcnemar(first_right: rates.Labels, second_right: rates.Labels) -> McNemar:
-    """Which of P pairs each run has right, bool (P,) -> the exact binomial form of the test (McNemar 1947)."""
+    """Which pairs each run decides correctly, bool (P,) -> the exact binomial form of the test (McNemar 1947)."""
     first, second = int((first_right & ~second_right).sum()), int((second_right & ~first_right).sum())
     apart = first + second
     tail = sum(comb(apart, k) for k in range(min(first, second) + 1))

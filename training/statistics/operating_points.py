@@ -1,4 +1,4 @@
-"""Thresholds for wanted false match rates, over every impostor pair that the held-out people have.
+"""Thresholds for wanted false match rates, over every impostor pair of the held-out people.
 
 P pairs, M people, R rounds
 """
@@ -25,7 +25,7 @@ def false_match_rates(scores: Scores, left: Owners, right: Owners, split: str) -
 def operating_points(scores: Scores, left: Owners, right: Owners, split: str) -> tuple[OperatingPoint, ...]:
     """Scores float64 (P,) of impostor pairs and the numbers of the people in them, (P,) each, from 0.
 
-    A rate that no threshold up to 1 keeps, or that so few pairs cannot show, has no point.
+    A rate has no point if no threshold up to 1 keeps it, or if it is less than one of the P pairs.
     """
     points = []
     for name, max_fmr in WANTED.items():
@@ -48,9 +48,9 @@ def operating_points(scores: Scores, left: Owners, right: Owners, split: str) ->
 
 
 def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchCurve | None:
-    """The rate at thresholds from the lowest score, where all are accepted, to the highest; evenly in its logarithm.
+    """The rates at thresholds from the lowest score, which accepts all pairs, to the highest.
 
-    None of scores that are all the same.
+    The thresholds are chosen so that the rates' logarithms are evenly spaced. None if all scores are equal.
     """
     if len(np.unique(scores)) < 2:
         return None
@@ -69,7 +69,7 @@ def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -
 
 
 def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
-    """Impostor scores (P,) -> a threshold at which at most that share is accepted, or None where none up to 1 would do.
+    """Impostor scores (P,) -> a threshold that accepts at most that share of them, or None if none up to 1 does.
 
     With k = floor(max_fmr P) it lies halfway between the (k + 1)th highest score and the next higher one.
     """
@@ -87,10 +87,11 @@ def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
 def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> tuple[float, float]:
     """The 95% interval of a rate over pairs of two people, from people drawn with replacement (Efron 1979).
 
-    A pair counts as often as both its people were drawn; pairs share people, so that pairs are no independent draws.
-    That counts the variance of each pair three times, as `resampling.bootstrap_over_people` says; the interval is
-    narrowed to the variance of pairs that depend on each other where they share a person. It is never narrower than
-    Wilson's over independent pairs: of so few accepted pairs that some draws have none, it would be.
+    People are drawn because pairs that share people are not independent; the weight of a pair is the product of how
+    often its two people were drawn. That counts the variance of each pair three times, see
+    `resampling.bootstrap_over_people`, so the interval is narrowed to the variance of pairs that depend on each other
+    if they share a person. It is never narrower than Wilson's for independent pairs, as it would be if only a few
+    pairs were accepted and some draws had none.
     """
     people = int(max(left.max(), right.max())) + 1
     hits = _table(left[accepted], right[accepted], people)
@@ -105,11 +106,11 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> t
 
 
 def _narrowing(excess: NDArray[np.float64]) -> float:
-    """By how much an interval over people drawn is to be narrowed, 0 to 1.
+    """The factor, 0 to 1, by which an interval over drawn people must be narrowed.
 
-    (M, M), symmetric: the hits that two people have beyond the rate. The variance that drawing people gives their sum
-    has each pair's square once for either person and once for both; what is wanted (Aronow, Samii and Assenova 2015)
-    has it once in all.
+    `excess` (M, M), symmetric, is the number of accepted pairs of two people minus its expectation. In the variance of
+    their sum over drawn people, each pair's square occurs three times (once for each person, once for both); in the
+    variance wanted (Aronow, Samii and Assenova 2015) it occurs once.
     """
     of_people = float((excess.sum(1) ** 2).sum())
     of_pairs = float((excess**2).sum()) / 2
@@ -118,6 +119,6 @@ def _narrowing(excess: NDArray[np.float64]) -> float:
 
 
 def _table(left: Owners, right: Owners, people: int) -> NDArray[np.float64]:
-    """(M, M), symmetric: how many pairs two people have."""
+    """(M, M), symmetric: the number of pairs of any two people."""
     once: NDArray[np.float64] = np.bincount(left * people + right, minlength=people**2).astype(float)
     return once.reshape(people, people) + once.reshape(people, people).T

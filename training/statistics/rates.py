@@ -1,7 +1,7 @@
-"""What a set of scored pairs says: accuracy, ROC, error rates, losses and their 95% intervals.
+"""Accuracy, ROC, error rates and losses of scored pairs, with 95% intervals.
 
-Rates use the terms of ISO/IEC 19795-1: FMR, the share of impostor pairs (two people) that are accepted; FNMR, the
-share of genuine pairs (one person) that are rejected; EER, where the two are equal.
+Rates use the terms of ISO/IEC 19795-1: the FMR is the share of impostor pairs (two people) that are accepted, the FNMR
+the share of genuine pairs (one person) that are rejected, the EER the rate at which both are equal.
 
 P pairs
 """
@@ -20,7 +20,7 @@ Z_95 = 1.959964
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """A figure and its 95% interval."""
+    """A value and its 95% interval."""
 
     value: float
     low: float
@@ -28,7 +28,7 @@ class Estimate:
 
 
 def accuracy(scores: Scores, same: Labels, threshold: float) -> Estimate:
-    """The share of right decisions with Wilson's score interval (Wilson 1927); scores (P,), same (P,)."""
+    """The share of correct decisions with Wilson's score interval (Wilson 1927); scores (P,), same (P,)."""
     return wilson(int(((scores >= threshold) == same).sum()), len(scores))
 
 
@@ -41,7 +41,10 @@ def wilson(successes: int, trials: int) -> Estimate:
 
 
 def best_threshold(scores: Scores, same: Labels, ceiling: float = 1.0) -> float:
-    """The threshold of highest accuracy, at most `ceiling`: halfway from a score to the next or to 1."""
+    """The threshold of highest accuracy, at most `ceiling`: halfway between two neighbouring scores, or a score and 1.
+
+    The middle one of several equally good thresholds.
+    """
     ordered = np.unique(scores)
     candidates = np.concatenate([ordered[:1], (ordered + np.append(ordered[1:], 1.0)) / 2])
     candidates = np.unique(np.minimum(candidates, ceiling))
@@ -61,7 +64,7 @@ def roc(scores: Scores, same: Labels) -> tuple[Scores, Scores]:
 
 
 def area_under_roc(scores: Scores, same: Labels) -> float:
-    """The probability that a genuine pair scores higher than an impostor pair, a tie counting half."""
+    """The probability that a genuine pair scores higher than an impostor pair; ties count half."""
     fmr, fnmr = roc(scores, same)
     return float(np.trapezoid(1 - fnmr, fmr))
 
@@ -82,11 +85,11 @@ def fnmr_at_fmr(scores: Scores, same: Labels, max_fmr: float) -> float:
 
 
 def cross_entropy(scores: Scores, same: Labels) -> float:
-    """Mean binary cross-entropy in nats; a score is held 1e-12 away from 0 and 1."""
+    """Mean binary cross-entropy in nats; likelihoods are at least 1e-12."""
     likelihood = np.where(same, scores, 1 - scores)
     return float(-np.log(likelihood.clip(1e-12)).mean())
 
 
 def squared_error(scores: Scores, same: Labels) -> float:
-    """Mean squared error of the similarity against 0 and 1."""
+    """Mean squared error of the similarity against the label, 0 or 1."""
     return float(((scores - same) ** 2).mean())

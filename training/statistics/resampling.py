@@ -1,4 +1,4 @@
-"""Intervals of statistics of pairs: over pairs drawn with replacement, or over people, where pairs share people.
+"""Bootstrap intervals for statistics of pairs: over pairs, or over people if pairs share people.
 
 P pairs, M people, R rounds
 """
@@ -13,13 +13,13 @@ from training.statistics import rates
 BOOTSTRAP_ROUNDS = 1000
 BOOTSTRAP_SEED = 0
 
-# The number of a person, from 0, for each of P pairs: who is in the left picture, or in the right one.
+# (P,): for each pair, the number from 0 of the person in its left, or in its right, picture.
 Owners = NDArray[np.int64]
 Statistic = Callable[[rates.Scores, rates.Labels], float]
 
 
 def bootstrap(statistic: Statistic, scores: rates.Scores, same: rates.Labels) -> rates.Estimate:
-    """A statistic with its percentile interval (Efron 1979), genuine and impostor pairs resampled apart."""
+    """A statistic with its percentile interval (Efron 1979); genuine and impostor pairs are resampled separately."""
     low, high = np.percentile(resampled(statistic, scores, same), [2.5, 97.5])
     return rates.Estimate(value=statistic(scores, same), low=float(low), high=float(high))
 
@@ -27,7 +27,7 @@ def bootstrap(statistic: Statistic, scores: rates.Scores, same: rates.Labels) ->
 def resampled(
     statistic: Statistic, scores: rates.Scores, same: rates.Labels, *, impostors_alone: bool = False
 ) -> list[float]:
-    """The statistic in each round: impostor pairs drawn with replacement, genuine ones too or as they are."""
+    """The statistic in each round: impostor pairs are drawn with replacement, genuine ones too or kept as they are."""
     draws = np.random.default_rng(BOOTSTRAP_SEED)
     genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
     values = []
@@ -46,14 +46,14 @@ def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:
 
 
 def draw_people(people: int) -> NDArray[np.int64]:
-    """(R, M): how often each person is drawn in each round, M draws in all."""
+    """(R, M): how often each person is drawn in each round, with M draws per round."""
     return np.random.default_rng(BOOTSTRAP_SEED).multinomial(people, [1 / people] * people, BOOTSTRAP_ROUNDS)
 
 
 def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArray[np.int64]:
-    """How often people are drawn, (R, M), and who is in P pairs -> how often each pair counts, (R, P).
+    """How often people are drawn (R, M), and the people in P pairs -> each pair's weight (R, P).
 
-    A pair of two people counts as often as both were drawn, a pair of one person as often as that person.
+    The weight of an impostor pair is the product of both people's draws, of a genuine pair its person's draws.
     """
     return np.where(left == right, drawn[:, left], drawn[:, left] * drawn[:, right])
 
@@ -63,13 +63,13 @@ def bootstrap_over_people(
 ) -> rates.Estimate:
     """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
 
-    Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each pair of two people three times: its
-    weight is a product of two random counts, and varies with either and with both. So twice the variance that
-    resampling these pairs alone gives is subtracted, never below that variance itself, and the interval is scaled to
-    the rest: that of pairs which depend on each other where they share a person (Aronow, Samii and Assenova 2015), or
-    of independent pairs where none do.
+    Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each impostor pair three times: its weight
+    is a product of two random counts, and varies with either and with both. So twice the variance from resampling only
+    these pairs is subtracted, but at least that variance is kept, and the interval is scaled to the rest. This is the
+    variance of pairs that depend on each other if they share a person (Aronow, Samii and Assenova 2015), and of
+    independent pairs if they share no people.
 
-    Rounds that draw no pair of one person, or none of two, say nothing and are left out.
+    Rounds without genuine pairs or without impostor pairs are left out.
     """
     value = statistic(scores, same)
     every, values = np.arange(len(scores)), []

@@ -1,4 +1,4 @@
-"""All metrics that are reported of a set of scored pairs, made in one place.
+"""Computes all metrics that are reported for scored pairs.
 
 P pairs
 """
@@ -18,10 +18,9 @@ from training.statistics.resampling import Owners, Statistic
 class Summary:
     """The metrics of P pairs.
 
-    `over_pairs` has 95% intervals for other pairs of the same people: Wilson's for accuracies, else a bootstrap's over
-    pairs. `over_people` has those of them that have an interval again, with intervals for other people, and is empty
-    where nobody knows who is in the pairs. `at_points` has the FMR and the FNMR at each operating point, with Wilson's
-    intervals.
+    `over_pairs` has 95% intervals for other pairs of the same people: Wilson's for accuracies, otherwise a bootstrap's.
+    `over_people` repeats those metrics that have an interval, with intervals for other people; it is empty if the
+    people are unknown. `at_points` has the FMR and the FNMR at each operating point, with Wilson's intervals.
     """
 
     over_pairs: tuple[Metric, ...]
@@ -29,7 +28,7 @@ class Summary:
     at_points: tuple[Metric, ...] = ()
 
     def for_checkpoint(self, *, calibrated: bool) -> tuple[Metric, ...]:
-        """What a checkpoint's header says of these pairs: the calibration error only if it claims to be calibrated."""
+        """The metrics for a checkpoint's header: `over_pairs`, with the calibration error only if it is calibrated."""
         return tuple(each for each in self.over_pairs if calibrated or each.name != metrics.CALIBRATION_ERROR)
 
 
@@ -42,9 +41,9 @@ def measure(
     people: tuple[Owners, Owners] | None = None,
     points: Sequence[OperatingPoint] = (),
 ) -> Summary:
-    """Similarities float64 (P,), which pairs are of one person, bool (P,), and who is in them, int64 (P,) each.
+    """All metrics of similarities float64 (P,) with labels bool (P,) and, if known, both people's numbers int64 (P,).
 
-    Of similarities that are calibrated probabilities the squared error is the Brier score.
+    For calibrated similarities the squared error is the Brier score.
     """
 
     def metric(name: str, found: Estimate | float, pairs: int = len(scores)) -> Metric:
@@ -102,6 +101,6 @@ def _without_threshold() -> dict[str, Statistic]:
 
 
 def _share_right(scores: Scores, same: Labels, threshold: float, genuine: float) -> float:
-    """The accuracy where that share of the pairs is of one person, however many of them were drawn."""
+    """The accuracy with the share `genuine` of genuine pairs, however many of them were drawn."""
     right = (scores >= threshold) == same
     return float(genuine * right[same].mean() + (1 - genuine) * right[~same].mean())

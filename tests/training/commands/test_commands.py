@@ -99,7 +99,7 @@ def test_prepare_for_an_experiment_that_learns_from_people(tmp_path: Path, capsy
     assert main(arguments) == 0
     album, faceless, people, test = capsys.readouterr().out.splitlines()
     assert album.startswith(f"{sum(PICTURES)} pictures of {len(PICTURES)} people")
-    assert faceless == "0 pictures left out, in which no face was found: none"
+    assert faceless == "0 pictures left out, because no face was found: none"
     assert " people with " in people
     assert test == "test.txt: 4 pairs, 2 of them of one person"
     (data / "test.txt").unlink()
@@ -117,9 +117,9 @@ def test_scenes_and_template_say_what_they_miss(user: User, capsys: pytest.Captu
     scenes = user.arguments("scenes", str(user.checkpoint))
     lists = ["--train-people", str(people)]
     assert "a picture with a face in it; there is none" in refusal(capsys, [*user.arguments("template"), *lists])
-    assert "has 0 pictures of other people; a scene takes 4" in refusal(capsys, [*scenes, *lists])
+    assert "scenes need 4 pictures of training people; there are 0" in refusal(capsys, [*scenes, *lists])
     line = refusal(capsys, [*scenes, *lists, "--test-pairs", str(pairs)])
-    assert line == "error: people: 1 of the pairs' pictures are not there, such as Person_0/Person_0_0009"
+    assert line == "error: people: 1 of the pairs' pictures are missing, such as Person_0/Person_0_0009"
 
 
 def test_the_grid_tests_its_best_point_in_its_own_folder(
@@ -188,7 +188,7 @@ def test_missing_data_is_one_line(tmp_path: Path) -> None:
     assert refused.returncode == 1
     assert refused.stdout == ""
     (line,) = refused.stderr.splitlines()
-    assert line.startswith(f"error: {tmp_path / 'nowhere'}: there is no such folder")
+    assert line.startswith(f"error: {tmp_path / 'nowhere'}: the folder does not exist")
 
 
 def test_missing_pictures_are_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
@@ -310,4 +310,4 @@ def test_the_grid_runs_only_what_is_asked_for_and_tests_nothing_then(
     assert [path.name for path in out.iterdir()] == [wanted]
     assert "4 of 16 points are known" in capsys.readouterr().out
     line = refusal(capsys, [*user.arguments("grid", "--out", str(out)), "--only", "none"])
-    assert line.startswith("error: there is no trajectory 'none'; there are ")
+    assert line.startswith("error: unknown trajectory 'none'; use one of ")

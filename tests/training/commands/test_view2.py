@@ -177,5 +177,5 @@ def test_folds_that_there_are_not_and_experiments_on_pairs_are_refused(
 def test_pairs_of_people_of_another_fold_are_refused(data: Path, tmp_path: Path) -> None:
     text = (data / "pairs.txt").read_text().replace("Fold1_0\t1\tFold1_1", "Fold1_0\t1\tFold2_1")
     (tmp_path / "pairs.txt").write_text(text)
-    with pytest.raises(DataError, match="Fold2_1 is not of fold 1"):
+    with pytest.raises(DataError, match="Fold2_1 is not in fold 1"):
         read_folds(data / "people.txt", tmp_path / "pairs.txt")

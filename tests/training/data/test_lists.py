@@ -74,15 +74,17 @@ def test_the_announced_count_must_hold(tmp_path: Path, count: int) -> None:
     path = write(tmp_path, f"{count}\nAda\t1\t2\nAda\t1\t3\nAda\t1\tKurt\t1\nAda\t2\tKurt\t1\n")
     with pytest.raises(DataError) as caught:
         read_pairs(path)
-    assert str(caught.value) == (f"{path}:1: announces {count} pairs of each kind, but has 2 same and 2 different")
+    assert str(caught.value) == (
+        f"{path}:1: the first line says {count} pairs of each kind, but there are 2 genuine and 2 impostor pairs"
+    )
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
         ("Ada\t1\t2\nAda\t3\t3\n", r":2: Ada/Ada_0003 is paired with itself"),
-        ("Ada\t1\t2\nEve\t1\t2\nAda\t1\t2\n", r":3: is the pair of line 1 again"),
-        ("Ada\t1\tEve\t2\n\nEve\t2\tAda\t1\n", r":3: is the pair of line 1 again"),
+        ("Ada\t1\t2\nEve\t1\t2\nAda\t1\t2\n", r":3: the same pair as in line 1; remove a line"),
+        ("Ada\t1\tEve\t2\n\nEve\t2\tAda\t1\n", r":3: the same pair as in line 1; remove a line"),
     ],
 )
 def test_a_pair_twice_or_of_one_picture_is_refused(tmp_path: Path, lines: str, message: str) -> None:
@@ -146,8 +148,8 @@ def test_reads_people_in_the_format_of_lfw(tmp_path: Path) -> None:
         ("Ada\t-1\n", ":1: expected NAME"),
         ("Ada\t1\n\t3\n", ":2: expected NAME"),
         ("Ada\t1\t2\n", ":1: expected NAME"),
-        ("Ada\t1\nKurt\t1\nAda\t1\n", ":3: Ada is on the list twice"),
-        ("3\nAda\t1\n", ":1: announces 3 people, but has 1"),
+        ("Ada\t1\nKurt\t1\nAda\t1\n", ":3: Ada is listed twice; remove a line"),
+        ("3\nAda\t1\n", ":1: the first line says 3 people, but there are 1"),
         ("", ": the list has no people"),
         ("0\n", ": the list has no people"),
     ],
@@ -183,7 +185,7 @@ def test_pictures_are_found_and_counted() -> None:
         ("", ":1: expected a number of folds"),
         ("2\n1\nAda\t1\n", ":4: expected a number of folds or of people"),
         ("1\n2\nAda\t1\n", ":2: fold 1 should have 2 people"),
-        ("2\n1\nAda\t1\n1\nAda\t1\n", ":4: fold 2 should have 1 people, each in this fold alone"),
+        ("2\n1\nAda\t1\n1\nAda\t1\n", ":4: fold 2 should have 1 people, each in no other fold"),
         ("1\n1\nAda\n", ":3: expected NAME and the number"),
     ],
 )
@@ -197,8 +199,8 @@ def test_broken_folds_of_people_are_refused(tmp_path: Path, text: str, message: 
     ("text", "message"),
     [
         ("1\nA\t1\t2\n", ":1: expected the number of folds and of pairs"),
-        ("1\t1\nA\t1\t2\n", ":1: announces 1 folds of 1 pairs of each kind"),
-        ("1\t1\nA\t1\t2\nB\t1\t2\n", ":1: announces 1 folds of 1 pairs of each kind"),
+        ("1\t1\nA\t1\t2\n", ":1: the first line says 1 folds of 1 pairs of each kind"),
+        ("1\t1\nA\t1\t2\nB\t1\t2\n", ":1: the first line says 1 folds of 1 pairs of each kind"),
         ("1\t1\nA\t1\t2\nB\t1\n", ":3: expected NAME, 1, 2"),
     ],
 )

@@ -70,7 +70,7 @@ def assert_equal(left: Album, right: Album) -> None:
 
 
 def assert_names_the_cache(error: DataError, path: Path) -> None:
-    assert str(error).startswith(f"{path}: cannot be saved, so choose another folder with --cache: ")
+    assert str(error).startswith(f"{path}: cannot be saved; choose another folder with --cache: ")
     assert "\n" not in str(error)
 
 

@@ -92,7 +92,7 @@ def test_command_needs_pictures_and_prints_the_number_of_people(
     assert main([argument for argument in named if argument not in ("--images", "people")]) == 1
     assert "with --images" in capsys.readouterr().err
     assert main(named) == 0
-    assert " pairs of strangers, 10 people; 95% over people\n" in capsys.readouterr().out
+    assert " impostor pairs of 10 people; 95% over people\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
@@ -182,7 +182,7 @@ def test_faceless_pictures_are_listed_and_the_face_choice_counts(
     save_one(tmp_path / "old.safetensors", "aligned")
     assert main(arguments(folder, tmp_path)) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("left out, since no face large enough was found in them: Person_7/Person_7_0005\n")
+    assert shown.startswith("left out, because no face large enough was found: Person_7/Person_7_0005\n")
     album = open_album(folder / "people", tmp_path / "cache", ALIGNED, "largest")
     assert load(tmp_path / "new.safetensors").header.threshold.split.endswith(album.sha256[:12])
     assert main(arguments(folder, tmp_path, "--face", "center")) == 0

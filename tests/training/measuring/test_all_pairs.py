@@ -35,7 +35,7 @@ def residual(head: Literal["cosine", "joint-bayesian"]) -> ResidualNetwork:
 
 
 @pytest.mark.parametrize("kind", ["siamese", "cosine", "joint-bayesian"])
-def test_all_pairs_equal_the_network_s_comparison(kind: Literal["siamese", "cosine", "joint-bayesian"]) -> None:
+def test_all_pairs_equal_pairwise_comparisons(kind: Literal["siamese", "cosine", "joint-bayesian"]) -> None:
     network = tiny_network() if kind == "siamese" else residual(kind)
     embeddings = torch.randn(len(OWNER), 32 if kind == "siamese" else 16, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
@@ -49,7 +49,7 @@ def test_all_pairs_equal_the_network_s_comparison(kind: Literal["siamese", "cosi
     assert [int((found.owner == i).sum()) for i in range(6)] == [int(n * (n - 1) // 2) for n in found.pictures]
 
 
-def test_weights_of_both_signs_count() -> None:
+def test_logit_table_supports_weights_of_both_signs() -> None:
     network = tiny_network()
     with torch.no_grad():
         network.comparison.weight[0, ::3] *= -1
@@ -80,14 +80,14 @@ def crowd(people: int = 40, seed: int = 0) -> AllPairs:
 
 
 @pytest.mark.parametrize("max_fmr", [0.3, 0.1, 0.01, 0.001])
-def test_the_rate_is_that_of_the_roc(max_fmr: float) -> None:
+def test_fnmr_equals_that_of_the_roc(max_fmr: float) -> None:
     pairs = crowd()
     scores = np.concatenate([pairs.genuine, pairs.impostor]).astype(np.float64)
     same = np.arange(len(scores)) < len(pairs.genuine)
     assert fnmr_over_people(pairs, max_fmr).value == fnmr_at_fmr(scores, same, max_fmr)
 
 
-def test_the_interval_equals_a_slow_bootstrap() -> None:
+def test_interval_equals_a_slow_bootstrap() -> None:
     pairs, people, values = crowd(), 40, []
     scores = np.concatenate([pairs.genuine, pairs.impostor]).astype(np.float64)
     same = np.arange(len(scores)) < len(pairs.genuine)
@@ -99,7 +99,7 @@ def test_the_interval_equals_a_slow_bootstrap() -> None:
     assert [found.low, found.high] == pytest.approx(np.percentile(values, [2.5, 97.5]))
 
 
-def test_each_person_may_count_alike() -> None:
+def test_evenly_gives_people_the_same_weight() -> None:
     pairs = crowd()
     refused = sorted(pairs.impostor.tolist(), reverse=True)[int(0.05 * len(pairs.impostor))]
     shares = []
@@ -112,16 +112,14 @@ def test_each_person_may_count_alike() -> None:
     assert found.low <= found.value <= found.high
 
 
-def test_the_highest_pairs_alone_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_highest_pairs_decide(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = crowd(120)
     whole = fnmr_over_people(pairs, 0.01)
     monkeypatch.setattr("training.measuring.all_pairs.MIN_KEPT", 0)
     assert fnmr_over_people(pairs, 0.01) == whole
 
 
-def test_the_command_measures_a_list_of_people(
-    people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_measures_a_list_of_people(people: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(tmp_path / "tiny.safetensors", tiny_network(), describe())
     (people / "five.txt").write_text("".join(f"Person_{i}\t3\n" for i in range(5)) + "Somebody\t2\n")
     arguments = ["all-pairs", str(tmp_path / "tiny.safetensors"), "--data", str(people), "--images", "people",
@@ -137,4 +135,4 @@ def test_the_command_measures_a_list_of_people(
     assert "FNMR at FMR 1.00%  each person alike" in capsys.readouterr().out
     (people / "one.txt").write_text("Person_1\t3\n")
     assert main([*arguments, "--people", "one.txt"]) == 1
-    assert "takes people with several pictures" in capsys.readouterr().err
+    assert "at least 2 people, one with several pictures" in capsys.readouterr().err

@@ -74,12 +74,12 @@ def test_every_pair_is_in_one_bin_of_each_table() -> None:
             assert sum(found.pairs for found in table) == 50
 
 
-def test_without_faces_there_are_no_bins() -> None:
+def test_tables_without_faces_have_no_bins() -> None:
     none = np.array([], dtype=bool)
     assert not any(tables_of([], none, none).values())
 
 
-def test_the_command_writes_what_a_report_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_writes_the_analysis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = draw_faces(tmp_path / "data")
     (folder / "people" / "Person_4" / "Person_4_0001.png").write_bytes(encode(portrait(4)))
     album = open_album(folder / "people", tmp_path / "cache", ALIGNED)
@@ -110,5 +110,5 @@ def test_pictures_of_another_data_set_are_refused(tmp_path: Path, capsys: pytest
     run = write_run(tmp_path / "run", [("A/1", "A/2"), ("A/1", "B/1")], np.array([0.9, 0.1]))
     arguments = ["errors", str(run), "--data", str(folder), "--images", "people", "--cache", str(tmp_path / "cache")]
     assert main(arguments) == 1
-    assert "has none of the run's pictures" in capsys.readouterr().err
+    assert "the run's pictures are missing" in capsys.readouterr().err
     assert not (run / ERRORS_FILE).exists()

@@ -39,7 +39,7 @@ def middle(picture: Image.Image, x: float, y: float, half: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_the_wanted_face_is_upright_where_the_scene_says(large: bool) -> None:
+def test_wanted_face_is_upright_at_the_recorded_place(large: bool) -> None:
     """Whatever the orientation of the file, and uncovered by the other faces."""
     kind = Kind(name="turned", turned=True, large=large)
     picture, others = frame(0), [frame(person) for person in PERSONS[1:5]]
@@ -55,7 +55,7 @@ def test_the_wanted_face_is_upright_where_the_scene_says(large: bool) -> None:
     assert large or orientations == set(range(2, 9))
 
 
-def test_the_largest_face_of_a_scene_is_the_wanted_one() -> None:
+def test_wanted_face_is_the_largest() -> None:
     others = [frame(person) for person in PERSONS[1:5]]
     finder = FaceFinder()
     for kind in KINDS[:4]:
@@ -67,7 +67,7 @@ def test_the_largest_face_of_a_scene_is_the_wanted_one() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS[:2])
-def test_pairs_are_scored_as_the_service_scores_them(aligned_checkpoint_path: Path, kind: Kind) -> None:
+def test_scores_equal_the_service(aligned_checkpoint_path: Path, kind: Kind) -> None:
     checkpoint, finder = load(aligned_checkpoint_path), FaceFinder()
     keys = [(f"Person_{person}", f"Person_{person}_0001") for person in PERSONS]
     pictures = {key: encode(frame(person)) for person, key in enumerate(keys)}
@@ -98,7 +98,7 @@ def test_pairs_are_scored_as_the_service_scores_them(aligned_checkpoint_path: Pa
     assert result.accuracy.value == right / 7
 
 
-def test_a_damaged_picture_is_one_line(aligned_checkpoint_path: Path) -> None:
+def test_damaged_picture_is_refused(aligned_checkpoint_path: Path) -> None:
     key, others = ("Ada", "Ada_0001"), [encode(frame(person)) for person in PERSONS]
     pairs = [Pair(left=key, right=key, line=1)]
     material = Material(pairs=pairs, pictures={key: others[0][:200]}, others=others)

@@ -231,7 +231,7 @@ def test_what_was_measured_of_another_checkpoint_is_refused(results: Path) -> No
         name="experiment-5", checkpoint_sha256="d" * 64, threshold=0.5, pairs=100, faceless=0, tables={}, hardest={}
     )
     (results / "experiment-5" / ERRORS_FILE).write_text(found.model_dump_json())
-    with pytest.raises(DataError, match=r"errors\.json: is of another checkpoint"):
+    with pytest.raises(DataError, match=r"errors\.json: belongs to another checkpoint"):
         page(results)
 
 

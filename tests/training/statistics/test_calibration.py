@@ -30,19 +30,19 @@ def loss(scale: float, bias: float, scores: Scores, same: Labels) -> float:
     return total
 
 
-def test_it_finds_what_the_labels_were_drawn_from_at_even_odds() -> None:
+def test_platt_recovers_the_known_sigmoid() -> None:
     scores, same = scored()
     beforehand = math.log(same.sum() / (~same).sum())
     assert platt(scores, same) == pytest.approx((3, -1 - beforehand), rel=0.15)
 
 
-def test_how_many_pairs_there_are_of_either_kind_makes_no_difference() -> None:
+def test_platt_does_not_depend_on_the_balance_of_pairs() -> None:
     scores, same = scored()
     scarce = np.flatnonzero(~same | (np.arange(len(same)) % 4 == 0))
     assert platt(scores[scarce], same[scarce]) == pytest.approx(platt(scores, same), rel=0.1)
 
 
-def test_no_other_sigmoid_is_likelier() -> None:
+def test_platt_maximises_the_likelihood() -> None:
     scores, same = scored(200)
     scale, bias = platt(scores, same)
     best = loss(scale, bias, scores, same)
@@ -52,25 +52,25 @@ def test_no_other_sigmoid_is_likelier() -> None:
 
 
 @pytest.mark.parametrize("size", [1e-4, 1.0, 1e4])
-def test_the_size_of_the_scores_makes_no_difference(size: float) -> None:
+def test_platt_does_not_depend_on_the_scale_of_scores(size: float) -> None:
     scores, same = scored(300)
     scale, bias = platt(scores, same)
     assert platt(scores * size, same) == pytest.approx((scale / size, bias), rel=1e-6)
 
 
-def test_scores_that_separate_everybody_stay_finite() -> None:
+def test_platt_is_finite_for_separable_scores() -> None:
     scale, bias = platt(np.array([0.1, 0.2, 0.8, 0.9]), np.array([False, False, True, True]))
     assert math.isfinite(scale)
     assert math.isfinite(bias)
     assert 1 / (1 + math.exp(-(scale * 0.9 + bias))) < 0.85
 
 
-def test_scores_that_say_nothing_give_the_prior() -> None:
+def test_uninformative_scores_give_the_prior() -> None:
     scale, bias = platt(np.ones(10), np.arange(10) < 5)
     assert 1 / (1 + math.exp(-(scale + bias))) == pytest.approx(0.5, abs=1e-6)
 
 
-def test_the_calibration_error_equals_a_slow_loop() -> None:
+def test_calibration_error_equals_a_slow_loop() -> None:
     draws = torch.Generator().manual_seed(0)
     scores = torch.rand(100, generator=draws).double().numpy()
     same = (torch.rand(100, generator=draws) < 0.6).numpy()
@@ -83,7 +83,7 @@ def test_the_calibration_error_equals_a_slow_loop() -> None:
     assert calibration_error(scores, same) == pytest.approx(error)
 
 
-def test_probabilities_that_hold_have_little_error() -> None:
+def test_exact_probabilities_have_a_small_error() -> None:
     scores, same = scored(20_000)
     right = 1 / (1 + np.exp(-(3 * scores - 1)))
     assert calibration_error(right, same) < 0.015

@@ -9,7 +9,7 @@ from training.statistics.decisions import hardest, mcnemar
 
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (1, 0), (0, 5), (3, 9), (7, 7)])
-def test_mcnemar_equals_the_count_of_all_coin_tosses(first: int, second: int) -> None:
+def test_mcnemar_equals_counting_all_outcomes(first: int, second: int) -> None:
     right = np.array([True] * (first + 4) + [False] * (second + 2))
     other = np.array([False] * first + [True] * (second + 4) + [False] * 2)
     found = mcnemar(right, other)
@@ -20,7 +20,7 @@ def test_mcnemar_equals_the_count_of_all_coin_tosses(first: int, second: int) ->
     assert found.p_value == pytest.approx(as_far / len(tosses))
 
 
-def test_mcnemar_holds_for_many_pairs() -> None:
+def test_mcnemar_handles_many_pairs() -> None:
     """1,000 pairs against the normal approximation with its correction of continuity."""
     right, other = np.arange(1000) < 900, np.arange(1000) >= 250
     found = mcnemar(right, other)

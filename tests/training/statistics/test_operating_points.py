@@ -20,7 +20,7 @@ def impostors() -> tuple[Scores, Owners, Owners]:
     return 1 / (1 + np.exp(-(alike + draws.normal(0, 0.5, len(left))))), owner[left], owner[right]
 
 
-def test_no_lower_threshold_keeps_the_rate() -> None:
+def test_threshold_is_the_lowest_that_keeps_the_rate() -> None:
     scores, left, right = impostors()
     points = operating_points(scores, left, right, "held")
     assert [(point.name, point.max_fmr) for point in points] == [
@@ -49,22 +49,22 @@ def test_no_lower_threshold_keeps_the_rate() -> None:
         ([0.1, 0.2], 1.0, 0.0),
     ],
 )
-def test_a_threshold_lies_between_two_scores(scores: list[float], max_fmr: float, expected: float | None) -> None:
+def test_threshold_lies_between_two_scores(scores: list[float], max_fmr: float, expected: float | None) -> None:
     assert lowest_threshold(np.array(scores), max_fmr) == pytest.approx(expected)
 
 
-def test_between_scores_that_nothing_lies_between_it_is_the_higher() -> None:
+def test_threshold_of_adjacent_floats_is_the_higher() -> None:
     higher = float(np.nextafter(0.5, 1))
     assert lowest_threshold(np.array([0.1, 0.5, higher]), 0.4) == higher
 
 
-def test_rates_that_so_few_pairs_cannot_show_have_no_point() -> None:
+def test_rates_below_one_pair_have_no_point() -> None:
     scores, left, right = impostors()
     names = [point.name for point in operating_points(scores[::20], left[::20], right[::20], "held")]
     assert names == ["fmr_1e-1", "fmr_1e-2"]
 
 
-def test_the_interval_equals_a_slow_bootstrap_narrowed_to_the_variance_of_pairs_that_share_people() -> None:
+def test_interval_equals_a_narrowed_slow_bootstrap() -> None:
     scores, left, right = impostors()
     accepted = scores >= 0.8
     rate = accepted.mean()
@@ -84,7 +84,7 @@ def test_the_interval_equals_a_slow_bootstrap_narrowed_to_the_variance_of_pairs_
     assert rate_interval(accepted, left, right) == pytest.approx(tuple(expected))
 
 
-def test_the_interval_of_pairs_that_share_nobody_is_that_of_independent_pairs() -> None:
+def test_interval_without_shared_people_is_that_of_independent_pairs() -> None:
     left, right = np.arange(0, 1200, 2), np.arange(1, 1200, 2)
     accepted = np.arange(600) % 20 == 0
     low, high = rate_interval(accepted, left, right)
@@ -93,7 +93,7 @@ def test_the_interval_of_pairs_that_share_nobody_is_that_of_independent_pairs() 
 
 
 @pytest.mark.parametrize("accepted_pairs", [0, 1, 600])
-def test_the_interval_of_a_rate_that_few_pairs_show_is_no_narrower_than_that_of_independent_pairs(
+def test_interval_is_at_least_as_wide_as_for_independent_pairs(
     accepted_pairs: int,
 ) -> None:
     left, right = np.arange(0, 1200, 2), np.arange(1, 1200, 2)
@@ -103,7 +103,7 @@ def test_the_interval_of_a_rate_that_few_pairs_show_is_no_narrower_than_that_of_
     assert high >= independent.high
 
 
-def test_the_interval_is_wider_than_if_pairs_were_independent() -> None:
+def test_interval_with_shared_people_is_wider() -> None:
     scores, left, right = impostors()
     accepted = scores >= 0.8
     low, high = rate_interval(accepted, left, right)
@@ -111,7 +111,7 @@ def test_the_interval_is_wider_than_if_pairs_were_independent() -> None:
     assert high - low > 1.5 * 2 * 1.96 * float(np.sqrt(rate * (1 - rate) / len(scores)))
 
 
-def test_the_curve_has_the_share_of_pairs_at_or_above_each_threshold() -> None:
+def test_curve_has_the_rate_at_each_threshold() -> None:
     scores, left, right = impostors()
     scores = np.round(scores, 2)  # many ties
     curve = false_match_curve(scores, left, right, "held")
@@ -121,7 +121,7 @@ def test_the_curve_has_the_share_of_pairs_at_or_above_each_threshold() -> None:
     assert (curve.pairs, curve.people) == (len(scores), PEOPLE)
 
 
-def test_the_curve_of_two_scores_has_two_points() -> None:
+def test_curve_of_two_scores_has_two_points() -> None:
     people = np.array([0, 0]), np.array([1, 2])
     curve = false_match_curve(np.array([0.2, 0.7]), *people, "held")
     assert curve

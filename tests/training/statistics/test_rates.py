@@ -21,14 +21,14 @@ from training.statistics.resampling import bootstrap
 
 
 @given(scored_pairs(), st.sampled_from([0.0, 0.25, 0.5, 0.53125, 1.0]))
-def test_accuracy_counts_right_decisions(pairs: Pairs, threshold: float) -> None:
+def test_accuracy_counts_correct_decisions(pairs: Pairs, threshold: float) -> None:
     scores, same = pairs
     right = right_at(scores, same, threshold)
     assert accuracy(scores, same, threshold) == wilson(right, len(scores))
     assert accuracy(scores, same, threshold).value == right / len(scores)
 
 
-def test_a_score_at_the_threshold_is_accepted() -> None:
+def test_score_at_the_threshold_is_accepted() -> None:
     scores = np.array([0.5, 0.5, np.nextafter(0.5, 0)])
     assert accuracy(scores, np.array([True, False, False]), 0.5).value == pytest.approx(2 / 3)
 
@@ -61,7 +61,7 @@ def test_wilson_ends_where_the_score_test_rejects(counts: tuple[int, int]) -> No
 
 
 @given(scored_pairs(), st.sampled_from([0.0, 0.3, 0.5, 0.8125, 1.0]))
-def test_best_threshold_is_the_best_there_is(pairs: Pairs, ceiling: float) -> None:
+def test_best_threshold_maximises_accuracy(pairs: Pairs, ceiling: float) -> None:
     scores, same = pairs
     found = best_threshold(scores, same, ceiling)
     assert 0 <= found <= ceiling
@@ -76,7 +76,7 @@ def test_best_threshold_lies_halfway_between_two_scores() -> None:
     assert best_threshold(scores, np.array([True, True, True, False])) == pytest.approx(0.1)
 
 
-def test_of_several_best_thresholds_the_middle_one_is_taken() -> None:
+def test_middle_one_of_several_best_thresholds_is_taken() -> None:
     scores = np.array([0.2, 0.4, 0.6, 0.8])
     assert best_threshold(scores, np.array([False, True, False, True])) in (pytest.approx(0.3), pytest.approx(0.7))
     scores = np.array([0.1, 0.3, 0.5, 0.7, 0.9, 0.95])

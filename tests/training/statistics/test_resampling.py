@@ -39,13 +39,13 @@ def test_names_are_numbered_by_person() -> None:
     assert (left.tolist(), right.tolist()) == ([2, 1, 0], [0, 1, 2])
 
 
-def test_a_pair_counts_as_often_as_both_its_people_were_drawn() -> None:
+def test_pair_weight_is_the_product_of_its_peoples_draws() -> None:
     drawn = np.array([[2, 0, 1, 3]])
     left, right = np.array([0, 0, 0, 3, 1]), np.array([0, 3, 1, 3, 1])
     assert pair_weights(drawn, left, right).tolist() == [[2, 6, 0, 3, 0]]
 
 
-def test_the_interval_equals_a_slow_bootstrap() -> None:
+def test_interval_equals_a_slow_bootstrap() -> None:
     scores, same, left, right = scored()
     found = bootstrap_over_people(equal_error_rate, scores, same, left, right)
     values = []
@@ -76,7 +76,7 @@ def listed(pairs: int, people: int) -> tuple[Scores, Labels, Owners, Owners]:
     return np.where(same != wrong, 0.9, 0.1), same, left, right
 
 
-def test_where_nobody_is_in_two_pairs_the_interval_is_that_over_pairs() -> None:
+def test_interval_of_pairs_without_shared_people_is_that_over_pairs() -> None:
     scores, same, _, _ = listed(300, 40)
     left = np.arange(600)
     right = np.where(same, left, left + 600)
@@ -88,7 +88,7 @@ def test_where_nobody_is_in_two_pairs_the_interval_is_that_over_pairs() -> None:
 
 
 @pytest.mark.parametrize("people", [40, 150, 1000])
-def test_the_variance_is_that_of_pairs_that_depend_on_each_other_where_they_share_a_person(people: int) -> None:
+def test_variance_is_that_of_pairs_that_share_people(people: int) -> None:
     scores, same, left, right = listed(300, people)
     summary = measure("test", scores, same, 0.5, people=(left, right))
     low, high = find_metric(summary.over_people, ACCURACY_AT_THRESHOLD).interval or (0, 0)
@@ -99,7 +99,7 @@ def test_the_variance_is_that_of_pairs_that_depend_on_each_other_where_they_shar
     assert high - low == pytest.approx(2 * 1.96 * deviation, rel=0.12)
 
 
-def test_the_interval_is_wider_than_that_over_pairs() -> None:
+def test_interval_over_people_is_wider_than_over_pairs() -> None:
     scores, same, left, right = scored()
     people = bootstrap_over_people(share_right, scores, same, left, right)
     pairs = bootstrap(share_right, scores, same)
@@ -124,9 +124,7 @@ def share_of_strangers(scores: Scores, same: Labels) -> float:
 
 
 @pytest.mark.parametrize(("apart", "narrowed"), [(1, False), (2, True)])
-def test_an_interval_is_never_widened_and_narrowed_no_further_than_to_that_of_strangers(
-    apart: int, narrowed: bool
-) -> None:
+def test_interval_is_narrowed_at_most_to_that_of_independent_pairs(apart: int, narrowed: bool) -> None:
     scores, same, left, right = couples(apart)
     found = bootstrap_over_people(share_of_strangers, scores, same, left, right)
     rounds = [np.repeat(np.arange(len(same)), counts) for counts in pair_weights(draw_people(16), left, right)]
@@ -139,7 +137,7 @@ def test_an_interval_is_never_widened_and_narrowed_no_further_than_to_that_of_st
     assert [found.low - found.value, found.high - found.value] == pytest.approx([share * low, share * high])
 
 
-def test_rounds_with_one_kind_of_pair_are_left_out() -> None:
+def test_rounds_with_one_kind_of_pair_are_skipped() -> None:
     """Of three people only one has two pictures, and in many rounds that one is not drawn."""
     left, right = np.array([0, 0, 1]), np.array([0, 1, 2])
     found = bootstrap_over_people(share_right, np.array([0.9, 0.1, 0.2]), left == right, left, right)

@@ -31,7 +31,7 @@ def test_roc_equals_counting(pairs: Pairs) -> None:
 
 
 @given(scored_pairs())
-def test_area_is_the_share_of_pairs_in_order(pairs: Pairs) -> None:
+def test_area_is_the_share_of_correctly_ordered_pairs(pairs: Pairs) -> None:
     scores, same = pairs
     wins = [
         1.0 if genuine > impostor else 0.5 if genuine == impostor else 0.0
@@ -54,7 +54,7 @@ def test_fnmr_at_fmr_equals_a_search(pairs: Pairs, max_fmr: float) -> None:
 
 
 @pytest.mark.parametrize("impostors", [100, 300, 500])
-def test_an_fmr_of_exactly_one_per_cent_is_allowed(impostors: int) -> None:
+def test_fmr_of_exactly_one_per_cent_is_allowed(impostors: int) -> None:
     allowed = impostors // 100
     scores = np.concatenate([np.full(allowed, 0.9), np.full(impostors - allowed, 0.1), np.array([0.8, 0.95])])
     same = np.concatenate([np.zeros(impostors, bool), np.ones(2, bool)])
@@ -71,7 +71,7 @@ def test_perfect_and_inverted_scores(shape: str, area: float, rate: float, rejec
     assert fnmr_at_fmr(scores, same, 0.01) == rejected
 
 
-def test_random_scores_are_worth_a_coin() -> None:
+def test_random_scores_have_chance_rates() -> None:
     draws = np.random.default_rng(0)
     scores, same = draws.random(20_000), draws.random(20_000) < 0.5
     assert area_under_roc(scores, same) == pytest.approx(0.5, abs=0.015)

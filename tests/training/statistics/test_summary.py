@@ -31,7 +31,7 @@ def test_metrics_over_people_have_the_values_of_those_over_pairs() -> None:
         assert (metric.split, metric.pairs) == ("test", 60)
 
 
-def test_without_people_and_points_there_are_metrics_over_pairs_alone() -> None:
+def test_summary_without_people_has_only_metrics_over_pairs() -> None:
     summary = measure("test", SCORES, SAME, 0.4)
     assert summary.over_people == summary.at_points == ()
     assert len(summary.over_pairs) == 8
@@ -46,7 +46,7 @@ def test_rates_at_operating_points_are_counted(threshold: float) -> None:
     assert [metric.pairs for metric in found] == [int((~SAME).sum()), int(SAME.sum())]
 
 
-def test_a_checkpoint_has_the_calibration_error_only_of_calibrated_similarities() -> None:
+def test_only_calibrated_checkpoints_have_the_calibration_error() -> None:
     summary = measure("test", SCORES, SAME, 0.4)
     assert find_metric(summary.over_pairs, CALIBRATION_ERROR).value == calibration_error(SCORES, SAME)
     assert summary.for_checkpoint(calibrated=True) == summary.over_pairs
