@@ -83,7 +83,7 @@ class DataSource:
         return lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
 
     def pairs_at_hand(self, album: Album, name: str) -> tuple[PairSet, int]:
-        """The pairs of the list of that name whose pictures are there, and how many pairs it has."""
+        """The list's pairs whose pictures exist, and the number of all its pairs."""
         path, index = self.folder / name, album.index()
         pairs = lists.read_pairs(path)
         there = [pair for pair in pairs if pair.left in index and pair.right in index]

@@ -9,7 +9,7 @@ from model import __version__
 from training.commands import options
 
 
-def test_another_project_s_repository_around_it_does_not_count(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_code_version_ignores_an_enclosing_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     installed = tmp_path / "site-packages" / "training" / "commands" / "options.py"
     installed.parent.mkdir(parents=True)
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]

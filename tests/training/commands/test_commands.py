@@ -84,7 +84,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"\n    {command} " in shown
 
 
-def test_prepare_says_what_there_is(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prepare_prints_pictures_and_pairs(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(user.arguments("prepare")) == 0
     album, train, test = capsys.readouterr().out.splitlines()
     assert album.startswith("18 pictures of 6 people, sha256 ")
@@ -110,7 +110,7 @@ def test_prepare_for_an_experiment_that_learns_from_people(tmp_path: Path, capsy
     assert line.endswith("the album has 2; no face large enough was found in Person_9/Person_9_0001")
 
 
-def test_scenes_and_template_say_what_they_miss(user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_scenes_and_template_name_missing_data(user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     people, pairs = tmp_path / "people.txt", tmp_path / "pairs.txt"
     people.write_text("Nobody\t1\n")
     pairs.write_text("Person_0\t1\t9\n")
@@ -122,7 +122,7 @@ def test_scenes_and_template_say_what_they_miss(user: User, capsys: pytest.Captu
     assert line == "error: people: 1 of the pairs' pictures are missing, such as Person_0/Person_0_0009"
 
 
-def test_the_grid_tests_its_best_point_in_its_own_folder(
+def test_grid_tests_its_best_point_in_its_own_folder(
     user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
@@ -135,7 +135,7 @@ def test_the_grid_tests_its_best_point_in_its_own_folder(
     assert {metric.split for metric in best.metrics} == {"validation", "test"}
 
 
-def test_run_ends_with_a_checkpoint_that_the_service_takes(user: User) -> None:
+def test_run_writes_a_checkpoint_that_the_service_loads(user: User) -> None:
     verifier = open_verifier(read_settings({"weights": user.checkpoint, "device": "cpu"}, environment={}))
     assert verifier.header.name == "smoke"
     pixels = prepare(encode(portrait(0)), PreprocessingConfig())
@@ -143,14 +143,14 @@ def test_run_ends_with_a_checkpoint_that_the_service_takes(user: User) -> None:
     assert verifier.compare(embeddings[:1], embeddings[1:])[0] >= verifier.header.threshold.value
 
 
-def test_run_leaves_everything_in_its_folder(user: User) -> None:
+def test_run_writes_all_files(user: User) -> None:
     assert sorted(path.name for path in user.out.iterdir()) == [
         "curves.png", "metrics.jsonl", "result.json", "smoke.md", "smoke.safetensors", "state.safetensors",
         "test-scores.csv", "test-summary.json",
     ]  # fmt: skip
 
 
-def test_evaluate_repeats_the_test_figures_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_repeats_the_test_metrics_of_the_run(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(user.arguments("evaluate", str(user.checkpoint), "--device", "cpu")) == 0
     title, *lines = capsys.readouterr().out.splitlines()
     heading = lines.index("intervals over the 6 people of these pairs:")
@@ -171,19 +171,19 @@ def test_card_prints_the_card_of_the_run(user: User, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out == (user.out / "smoke.md").read_text()
 
 
-def test_an_occupied_folder_is_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_occupied_folder_is_refused(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = user.arguments("run", "smoke", "--device", "cpu", "--out", str(user.out))
     assert "already holds a run; add --resume" in refusal(capsys, arguments)
 
 
 @pytest.mark.parametrize("seed", ["-1", "99999999999999999999", "one"])
-def test_a_seed_that_is_none_is_refused(capsys: pytest.CaptureFixture[str], seed: str) -> None:
+def test_invalid_seed_is_refused(capsys: pytest.CaptureFixture[str], seed: str) -> None:
     with pytest.raises(SystemExit):
         main(["run", "smoke", "--seed", seed])
     assert "--seed" in capsys.readouterr().err
 
 
-def test_missing_data_is_one_line(tmp_path: Path) -> None:
+def test_missing_data_folder_is_refused(tmp_path: Path) -> None:
     refused = python("prepare", "--data", str(tmp_path / "nowhere"))
     assert refused.returncode == 1
     assert refused.stdout == ""
@@ -191,20 +191,20 @@ def test_missing_data_is_one_line(tmp_path: Path) -> None:
     assert line.startswith(f"error: {tmp_path / 'nowhere'}: the folder does not exist")
 
 
-def test_missing_pictures_are_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_pictures_are_refused(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     (user.data / "asks.txt").write_text("Person_0\t1\t2\nPerson_0\t1\t77\n")
     line = refusal(capsys, [*user.arguments("prepare"), "--train-pairs", "asks.txt"])
     assert line == f"error: {user.data / 'asks.txt'}:2: there is no picture Person_0/Person_0_0077"
 
 
-def test_a_missing_list_or_folder_is_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_list_or_folder_is_refused(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     assert "absent.txt: cannot be read" in refusal(capsys, [*user.arguments("prepare"), "--train-pairs", "absent.txt"])
     assert "neither the folder absent" in refusal(capsys, [*user.arguments("prepare"), "--images", "absent"])
 
 
 @pytest.mark.parametrize("command", [["run", "experiment-9"], ["run", "smoke", "--device", "gpu"],
                                      ["run", "smoke", "--device", "cuda:99"]], ids=" ".join)  # fmt: skip
-def test_an_unknown_experiment_or_device_is_one_line(
+def test_unknown_experiment_or_device_is_refused(
     user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
 ) -> None:
     line = refusal(capsys, user.arguments(*command, "--out", str(tmp_path / "run")))
@@ -212,7 +212,7 @@ def test_an_unknown_experiment_or_device_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_checkpoint_that_is_none_is_one_line(user: User, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_file_is_refused_as_a_checkpoint(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     line = refusal(capsys, user.arguments("evaluate", str(user.data / "train.txt"), "--device", "cpu"))
     assert "train.txt: not a safetensors file" in line
 
@@ -222,7 +222,7 @@ def test_a_checkpoint_that_is_none_is_one_line(user: User, capsys: pytest.Captur
     ["Person_0\t1\t2\nPerson_0\t1\tPerson_1\t1\n", "".join(f"Person_{i}\t1\t2\n" for i in range(6))],
     ids=["too few to split", "of one kind"],
 )
-def test_pairs_that_cannot_be_validated_on_are_refused_before_training(
+def test_validation_pairs_of_one_kind_are_refused_before_training(
     user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path, pairs: str
 ) -> None:
     """Rates need pairs of one person and of two among the validation pairs."""
@@ -243,7 +243,7 @@ def test_test_pairs_of_one_kind_are_refused_before_training(
 
 
 @pytest.mark.parametrize("arguments", [[], ["--resume"], ["--threads", "2"]], ids=" ".join)
-def test_without_a_command_experiment_2_is_trained(arguments: list[str], tmp_path: Path) -> None:
+def test_default_command_trains_experiment_2(arguments: list[str], tmp_path: Path) -> None:
     options = _parser().parse_args([*_with_default(arguments), "--data", str(tmp_path)])
     assert options.command == commands.run
     assert options.experiment == "experiment-2"
@@ -253,21 +253,21 @@ def test_without_a_command_experiment_2_is_trained(arguments: list[str], tmp_pat
     )  # fmt: skip
 
 
-def test_the_data_may_be_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_environment_variable_names_the_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("FACEPAIR_LFW", str(tmp_path))
     assert _parser().parse_args(_with_default([])).data == tmp_path
     monkeypatch.delenv("FACEPAIR_LFW")
     assert _parser().parse_args(_with_default([])).data == Path("lfw")
 
 
-def test_no_test_leaves_the_test_pairs_alone(user: User, tmp_path: Path) -> None:
+def test_no_test_option_skips_the_test_pairs(user: User, tmp_path: Path) -> None:
     arguments = user.arguments("run", "smoke", "--no-test", "--device", "cpu", "--out", str(tmp_path / "run"))
     assert main(arguments) == 0
     assert {metric.split for metric in load(tmp_path / "run" / "smoke.safetensors").header.metrics} == {"validation"}
     assert not (tmp_path / "run" / "test-scores.csv").exists()
 
 
-def test_another_seed_makes_another_run_of_another_name(user: User, tmp_path: Path) -> None:
+def test_seed_option_gives_another_run_another_name(user: User, tmp_path: Path) -> None:
     arguments = user.arguments("run", "smoke", "--seed", "1", "--device", "cpu", "--out", str(tmp_path / "run"))
     assert main(arguments) == 0
     header = load(tmp_path / "run" / "smoke-seed1.safetensors").header
@@ -275,9 +275,7 @@ def test_another_seed_makes_another_run_of_another_name(user: User, tmp_path: Pa
     assert header.embedding_sha256 != load(user.checkpoint).header.embedding_sha256
 
 
-def test_pairs_whose_pictures_are_missing_are_left_out_when_asked(
-    user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+def test_skip_missing_leaves_out_pairs(user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """One picture of a pair is enough, be it the left one or the right one."""
     whole = (user.data / "test.txt").read_text().splitlines()[1:]
     count = len(whole) // 2
@@ -293,12 +291,12 @@ def test_pairs_whose_pictures_are_missing_are_left_out_when_asked(
     assert f"n={2 * count}" in shown
 
 
-def test_the_gallery_is_written_where_the_user_says(user: User, tmp_path: Path) -> None:
+def test_gallery_is_written_to_the_named_file(user: User, tmp_path: Path) -> None:
     assert main(user.arguments("gallery", str(user.out), "--out", str(tmp_path / "mine.html"))) == 0
     assert (tmp_path / "mine.html").read_text().startswith("<!doctype html>")
 
 
-def test_the_grid_runs_only_what_is_asked_for_and_tests_nothing_then(
+def test_grid_with_only_runs_named_trajectories(
     user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")

@@ -73,7 +73,7 @@ def test_the_lists_are_read_by_folds(folds: Folds) -> None:
         assert {name for pair in pairs for name in (pair.left[0], pair.right[0])} == people.keys()
 
 
-def test_a_fold_s_network_sees_nobody_of_the_fold(folds: Folds, data: Path, tmp_path: Path) -> None:
+def test_network_of_a_fold_learns_from_other_folds_people(folds: Folds, data: Path, tmp_path: Path) -> None:
     album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
     for number in folds.numbers:
         found = FoldRun.of(number, RUN, folds, album, tmp_path).data
@@ -84,7 +84,7 @@ def test_a_fold_s_network_sees_nobody_of_the_fold(folds: Folds, data: Path, tmp_
         assert validated <= found.held_out.keys()
 
 
-def test_pictures_without_a_face_are_named_as_such(folds: Folds, data: Path, tmp_path: Path) -> None:
+def test_pictures_without_a_face_are_named(folds: Folds, data: Path, tmp_path: Path) -> None:
     album = open_album(data / "people", tmp_path / "cache", RUN.preprocessing)
     pair = folds.pairs[0][0]
     gone = album.index()[pair.left]
@@ -97,9 +97,7 @@ def test_pictures_without_a_face_are_named_as_such(folds: Folds, data: Path, tmp
             ask()
 
 
-def test_folds_are_done_one_after_the_other(
-    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_folds_are_trained_in_turn(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*arguments, "--folds", "1", "3"]) == 0
     assert "over 2 of 3 folds; not done: 2" in capsys.readouterr().out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["fold-01", "fold-03", VIEW2_FILE]
@@ -120,7 +118,7 @@ def test_folds_are_done_one_after_the_other(
     assert found.standard_error == pytest.approx(np.std(shares, ddof=1) / 3**0.5)
 
 
-def test_a_fold_that_fails_leaves_what_is_known_of_the_others(
+def test_failed_fold_keeps_the_results_of_others(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert main([*arguments, "--folds", "3"]) == 0
@@ -136,7 +134,7 @@ def test_a_fold_that_fails_leaves_what_is_known_of_the_others(
     assert [fold.fold for fold in found.done] == [1, 3]
 
 
-def test_an_interrupted_fold_goes_on(
+def test_interrupted_fold_is_resumed(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Interrupted after its training and before its test: nothing is trained again."""
@@ -147,7 +145,7 @@ def test_an_interrupted_fold_goes_on(
     with monkeypatch.context() as patched:
         patched.setattr(view2_command, "finish", interrupted)
         assert main([*arguments, "--folds", "2"]) == 130
-    assert "interrupted; the same command goes on" in capsys.readouterr().err
+    assert "interrupted; the same command continues" in capsys.readouterr().err
     state = tmp_path / "out" / "fold-02" / "state.safetensors"
     before = state.read_bytes()
     assert main([*arguments, "--folds", "2"]) == 0
@@ -164,7 +162,7 @@ def test_folds_of_another_run_are_refused(
     assert "fold-01: holds a fold of another run" in capsys.readouterr().err.splitlines()[-1]
 
 
-def test_folds_that_there_are_not_and_experiments_on_pairs_are_refused(
+def test_unknown_folds_and_pair_experiments_are_refused(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([*arguments, "--folds", "1", "4"]) == 1
@@ -174,7 +172,7 @@ def test_folds_that_there_are_not_and_experiments_on_pairs_are_refused(
     assert "experiment-2: View 2 is for experiments that learn from people: experiment-5, " in capsys.readouterr().err
 
 
-def test_pairs_of_people_of_another_fold_are_refused(data: Path, tmp_path: Path) -> None:
+def test_pairs_with_people_of_another_fold_are_refused(data: Path, tmp_path: Path) -> None:
     text = (data / "pairs.txt").read_text().replace("Fold1_0\t1\tFold1_1", "Fold1_0\t1\tFold2_1")
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(DataError, match="Fold2_1 is not in fold 1"):

@@ -40,7 +40,7 @@ def test_split_takes_every_pair_once(count: int, fraction: float, held_out: int)
         assert part.same.tolist() == [float(number % 2) for number in part.left.tolist()]
 
 
-def test_split_depends_on_the_seed_alone() -> None:
+def test_split_depends_only_on_the_seed() -> None:
     torch.manual_seed(1)
     first = split(numbered(100), 0.2, 5)[1].left.tolist()
     torch.manual_seed(2)
@@ -61,7 +61,7 @@ def shared_slowly(training: PairSet, validation: PairSet, keys: list[Key]) -> in
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_shared_people_counts_as_a_slow_loop_does(seed: int) -> None:
+def test_shared_people_equals_a_slow_loop(seed: int) -> None:
     draws = torch.Generator().manual_seed(seed)
     keys = [(f"Person_{i // 2}", f"{i}") for i in range(100)]
     left, right = torch.randint(100, (2, 20), generator=draws)
@@ -71,21 +71,21 @@ def test_shared_people_counts_as_a_slow_loop_does(seed: int) -> None:
     assert shared_people(training, validation, keys) == expected
 
 
-def test_nobody_is_on_both_sides_and_nobody_is_lost() -> None:
+def test_hold_out_puts_every_person_on_one_side() -> None:
     training, held = hold_out(crowd(), HoldOut(fraction=0.25))
     assert len(held) == 3
     assert not training.keys() & held.keys()
     assert training.keys() | held.keys() == crowd().keys()
 
 
-def test_whoever_has_many_pictures_stays_in_training() -> None:
+def test_people_with_many_pictures_stay_in_training() -> None:
     for seed in range(20):
         training, held = hold_out(crowd(), HoldOut(fraction=0.5, most_pictures=39, seed=seed))
         assert {"Person_04", "Person_05"} <= training.keys()
         assert len(held) == 6
 
 
-def test_the_split_depends_on_its_seed_alone() -> None:
+def test_hold_out_depends_only_on_the_seed() -> None:
     one, again, other = (hold_out(crowd(), HoldOut(fraction=0.5, seed=seed))[1].keys() for seed in (3, 3, 4))
     assert one == again != other
     turned = dict(reversed(crowd().items()))
@@ -106,7 +106,7 @@ def test_owners_number_people_by_name() -> None:
     assert (pictures.tolist(), people.tolist()) == ([9, 5, 7], [0, 1, 1])
 
 
-def test_pairs_are_balanced_and_one_person_has_no_more_than_their_share() -> None:
+def test_pairs_are_balanced_and_limited_per_person() -> None:
     pairs = balanced_pairs(crowd(), HoldOut(pairs_of_a_person=4))
     owner = {picture: name for name, pictures in crowd().items() for picture in pictures.tolist()}
     same = [owner[a] for a, b in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True) if owner[a] == owner[b]]
@@ -123,7 +123,7 @@ def test_people_with_one_picture_make_no_pairs() -> None:
     assert len(balanced_pairs({"A": torch.tensor([0]), "B": torch.tensor([1])}, HoldOut())) == 0
 
 
-def test_the_facts_of_view_1(lfw: Path) -> None:
+def test_sizes_of_view_1(lfw: Path) -> None:
     people = read_people(lfw / "peopleDevTrain.txt")
     assert (len(people), sum(people.values())) == (4038, 9525)
     assert sum(count > 1 for count in people.values()) == 1184

@@ -25,7 +25,7 @@ def write(folder: Path, text: str) -> Path:
     return path
 
 
-def test_pairs_know_the_keys_of_their_pictures() -> None:
+def test_pair_set_gives_the_keys_of_its_pictures() -> None:
     keys = [key_of(Path("people") / name) for name in ("Ada/Ada_0001.png", "Ada/sea.side.jpg", "Kurt/Kurt_0001.webp")]
     assert [name_of(key) for key in keys] == ["Ada/Ada_0001", "Ada/sea.side", "Kurt/Kurt_0001"]
     pairs = PairSet(left=torch.tensor([0, 2]), right=torch.tensor([1, 0]), same=torch.tensor([1.0, 0.0]))
@@ -49,12 +49,12 @@ def test_reads_file_names_without_a_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", ["", "1\n"])
-def test_a_byte_order_mark_is_no_part_of_the_list(tmp_path: Path, count: str) -> None:
+def test_byte_order_mark_is_ignored(tmp_path: Path, count: str) -> None:
     text = f"{count}Ada\t1\t2\nAda\t1\tKurt\t1\n"
     assert read_pairs(write(tmp_path, f"\ufeff{text}")) == read_pairs(write(tmp_path, text))
 
 
-def test_a_superscript_digit_is_no_number(tmp_path: Path) -> None:
+def test_superscript_digit_is_not_a_number(tmp_path: Path) -> None:
     (pair,) = read_pairs(write(tmp_path, "Ada\t²\t2\n"))
     assert pair == Pair(left=("Ada", "²"), right=("Ada", "Ada_0002"), line=1)
     with pytest.raises(DataError, match=r":1: expected NAME"):
@@ -62,7 +62,7 @@ def test_a_superscript_digit_is_no_number(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["Ada 1 2", "Ada\t1", "Ada\t1\tAda\t2", "Ada\t1\tKurt\t2\t3"])
-def test_a_line_that_is_no_pair_is_named(tmp_path: Path, line: str) -> None:
+def test_malformed_line_is_named(tmp_path: Path, line: str) -> None:
     path = write(tmp_path, f"Ada\t1\t2\nAda\t1\t3\n{line}\n")
     with pytest.raises(DataError, match="expected NAME") as caught:
         read_pairs(path)
@@ -70,7 +70,7 @@ def test_a_line_that_is_no_pair_is_named(tmp_path: Path, line: str) -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_announced_count_must_hold(tmp_path: Path, count: int) -> None:
+def test_wrong_number_of_pairs_is_refused(tmp_path: Path, count: int) -> None:
     path = write(tmp_path, f"{count}\nAda\t1\t2\nAda\t1\t3\nAda\t1\tKurt\t1\nAda\t2\tKurt\t1\n")
     with pytest.raises(DataError) as caught:
         read_pairs(path)
@@ -87,20 +87,20 @@ def test_the_announced_count_must_hold(tmp_path: Path, count: int) -> None:
         ("Ada\t1\tEve\t2\n\nEve\t2\tAda\t1\n", r":3: the same pair as in line 1; remove a line"),
     ],
 )
-def test_a_pair_twice_or_of_one_picture_is_refused(tmp_path: Path, lines: str, message: str) -> None:
+def test_repeated_pair_or_picture_is_refused(tmp_path: Path, lines: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_pairs(write(tmp_path, lines))
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "0\n"])
-def test_a_list_without_pairs_is_refused(tmp_path: Path, text: str) -> None:
+def test_list_without_pairs_is_refused(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(DataError, match="has no pairs") as caught:
         read_pairs(path)
     assert str(path) in str(caught.value)
 
 
-def test_a_list_that_is_absent_or_no_text_is_refused(tmp_path: Path) -> None:
+def test_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
     binary = tmp_path / "binary.txt"
     binary.write_bytes(b"\xff\xfe\x00")
     for path in (tmp_path / "absent.txt", binary):
@@ -119,7 +119,7 @@ def test_resolve_finds_the_pictures(tmp_path: Path) -> None:
     assert pairs.same.dtype == torch.float32
 
 
-def test_resolve_names_what_is_missing(tmp_path: Path) -> None:
+def test_resolve_names_missing_pictures(tmp_path: Path) -> None:
     path = write(tmp_path, "1\nAda\t1\t2\nAda\t1\tKurt\t9\n")
     index = {("Ada", "Ada_0001"): 0, ("Ada", "Ada_0002"): 1}
     with pytest.raises(DataError) as one:
@@ -154,7 +154,7 @@ def test_reads_people_in_the_format_of_lfw(tmp_path: Path) -> None:
         ("0\n", ": the list has no people"),
     ],
 )
-def test_a_list_that_is_none_of_people_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
+def test_malformed_list_of_people_is_refused_with_its_line(tmp_path: Path, text: str, message: str) -> None:
     path = write(tmp_path, text)
     with pytest.raises(DataError) as caught:
         read_people(path)
@@ -162,7 +162,7 @@ def test_a_list_that_is_none_of_people_is_refused_with_its_line(tmp_path: Path, 
     assert message in str(caught.value)
 
 
-def test_an_absent_list_of_people_is_refused(tmp_path: Path) -> None:
+def test_missing_list_of_people_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read as a list of people"):
         read_people(tmp_path / "people.txt")
 
@@ -210,7 +210,7 @@ def test_broken_folds_of_pairs_are_refused(tmp_path: Path, text: str, message: s
         read_pair_folds(tmp_path / "pairs.txt")
 
 
-def test_the_folds_of_lfw_fit_together(lfw: Path) -> None:
+def test_folds_of_lfw_are_consistent(lfw: Path) -> None:
     folds = read_folds(lfw / "people.txt", lfw / "pairs.txt")
     assert [len(people) for people in folds.people][:3] == [601, 555, 552]
     assert [len(pairs) for pairs in folds.pairs] == [600] * 10

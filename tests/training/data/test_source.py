@@ -1,4 +1,4 @@
-"""Prepared pictures: from a folder or an archive, from the cache or anew, and what is refused."""
+"""Prepared pictures: from a folder or an archive, from the cache or prepared again, and refused ones."""
 
 import gzip
 import io
@@ -74,7 +74,7 @@ def assert_names_the_cache(error: DataError, path: Path) -> None:
     assert "\n" not in str(error)
 
 
-def test_holds_what_preprocessing_makes_of_each_file(source: Path, cache: Path) -> None:
+def test_album_has_the_crop_of_each_file(source: Path, cache: Path) -> None:
     album = open_album(source, cache, CONFIG)
     assert album.keys == [("Ada", "Ada_0001"), ("Ada", "Ada_0002"), ("Kurt", "Kurt_0001")]
     assert album.index() == {key: number for number, key in enumerate(album.keys)}
@@ -83,11 +83,11 @@ def test_holds_what_preprocessing_makes_of_each_file(source: Path, cache: Path) 
         assert np.array_equal(pixels.numpy(), prepare(path.read_bytes(), CONFIG))
 
 
-def test_a_folder_and_its_archive_give_the_same_album(source: Path, cache: Path) -> None:
+def test_folder_and_archive_give_the_same_album(source: Path, cache: Path) -> None:
     assert_equal(open_album(pack(source), cache / "archive", CONFIG), open_album(source, cache / "folder", CONFIG))
 
 
-def test_the_cache_is_used_while_nothing_changes(source: Path, cache: Path) -> None:
+def test_cache_is_used_while_files_are_unchanged(source: Path, cache: Path) -> None:
     first = open_album(source, cache, CONFIG)
     (path,) = cache.iterdir()
     written = path.stat().st_ino
@@ -100,7 +100,7 @@ def test_the_cache_is_used_while_nothing_changes(source: Path, cache: Path) -> N
     assert_equal(open_album(source, cache, CONFIG), first)
 
 
-def test_a_changed_file_is_seen(source: Path, cache: Path) -> None:
+def test_changed_file_renews_the_cache(source: Path, cache: Path) -> None:
     before = open_album(source, cache, CONFIG)
     (source / "Kurt" / "Kurt_0001.png").write_bytes(encode(portrait(2, size=(90, 90))))
     after = open_album(source, cache, CONFIG)
@@ -109,7 +109,7 @@ def test_a_changed_file_is_seen(source: Path, cache: Path) -> None:
     assert after.sha256 != before.sha256
 
 
-def test_an_added_file_and_a_renamed_person_are_seen(source: Path, cache: Path) -> None:
+def test_added_file_and_renamed_person_renew_the_cache(source: Path, cache: Path) -> None:
     open_album(source, cache, CONFIG)
     (source / "Ada" / "Ada_0003.png").write_bytes(encode(portrait(0, 3)))
     assert ("Ada", "Ada_0003") in open_album(source, cache, CONFIG).keys
@@ -117,13 +117,13 @@ def test_an_added_file_and_a_renamed_person_are_seen(source: Path, cache: Path) 
     assert open_album(source, cache, CONFIG).keys[-1] == ("Konrad", "Kurt_0001")
 
 
-def test_each_side_has_its_own_cache(source: Path, cache: Path) -> None:
+def test_each_size_has_its_own_cache(source: Path, cache: Path) -> None:
     assert open_album(source, cache, CONFIG).pixels.shape == (3, 66, 66)
     assert open_album(source, cache, PreprocessingConfig(side_px=70)).pixels.shape == (3, 70, 70)
     assert len(list(cache.iterdir())) == 2
 
 
-def test_the_largest_face_or_the_one_nearest_the_centre_is_taken(tmp_path: Path, cache: Path) -> None:
+def test_face_choice_takes_the_largest_or_most_central_face(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "faces" / "Ada").mkdir(parents=True)
     heads = [head_at(0, x=300, y=240, inter_eye_px=30), head_at(1, x=120, y=220, inter_eye_px=60)]
     picture = encode(scene(*heads))
@@ -140,7 +140,7 @@ def test_the_largest_face_or_the_one_nearest_the_centre_is_taken(tmp_path: Path,
 
 
 @pytest.mark.parametrize("damage", ["empty", "short", "half", "end", "flipped", "foreign"])
-def test_a_damaged_cache_is_prepared_again(source: Path, cache: Path, damage: str) -> None:
+def test_damaged_cache_is_prepared_again(source: Path, cache: Path, damage: str) -> None:
     first = open_album(source, cache, CONFIG)
     (path,) = cache.iterdir()
     good = path.read_bytes()
@@ -158,7 +158,7 @@ def test_a_damaged_cache_is_prepared_again(source: Path, cache: Path, damage: st
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("data", [b"", b"no picture", encode(portrait(1))[:200]])
-def test_a_broken_picture_is_named(source: Path, cache: Path, packed: bool, data: bytes) -> None:
+def test_broken_picture_is_named(source: Path, cache: Path, packed: bool, data: bytes) -> None:
     (source / "Kurt" / "Kurt_0001.png").write_bytes(data)
     assert "Kurt/Kurt_0001.png" in refused(pack(source) if packed else source, cache)
 
@@ -171,7 +171,7 @@ def test_all_broken_pictures_are_named_up_to_ten(source: Path, cache: Path) -> N
     assert message.endswith("; and 2 more")
 
 
-def test_what_is_no_picture_by_its_ending_or_place_is_told(source: Path) -> None:
+def test_ignored_files_are_described(source: Path) -> None:
     for path in source.rglob("*.txt"):
         path.unlink()
     assert describe_ignored(source) == describe_ignored(pack(source)) == ""
@@ -186,7 +186,7 @@ def test_what_is_no_picture_by_its_ending_or_place_is_told(source: Path) -> None
     assert ".09, ...)" in describe_ignored(source)
 
 
-def test_hidden_files_are_no_pictures(source: Path, cache: Path) -> None:
+def test_hidden_files_are_ignored(source: Path, cache: Path) -> None:
     """macOS puts `._NAME` beside every file on a disk that is not its own."""
     expected = open_album(source, cache, CONFIG).keys
     (source / "Ada" / "._Ada_0001.png").write_bytes(b"resource fork")
@@ -201,14 +201,14 @@ def test_two_endings_of_one_name_are_refused(source: Path, cache: Path) -> None:
     assert "different ending" in message
 
 
-def test_a_folder_or_archive_without_pictures_is_refused(tmp_path: Path, cache: Path) -> None:
+def test_source_without_pictures_is_refused(tmp_path: Path, cache: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     assert "has no pictures" in refused(empty, cache)
     assert "has no pictures" in refused(pack(empty), cache)
 
 
-def test_an_archive_cut_anywhere_is_refused(source: Path, cache: Path) -> None:
+def test_truncated_archive_is_refused(source: Path, cache: Path) -> None:
     path = pack(source)
     good = path.read_bytes()
     for length in range(0, len(good) - 1, 9):
@@ -216,7 +216,7 @@ def test_an_archive_cut_anywhere_is_refused(source: Path, cache: Path) -> None:
         assert "not a readable archive" in refused(path, cache)
 
 
-def test_an_archive_with_a_flipped_bit_is_refused(source: Path, cache: Path) -> None:
+def test_archive_with_a_flipped_bit_is_refused(source: Path, cache: Path) -> None:
     path = pack(source)
     good = path.read_bytes()
     damages = 0
@@ -237,13 +237,13 @@ def same_contents(good: bytes, damaged: bytes) -> bool:
         return False
 
 
-def test_a_folder_that_is_called_like_a_picture_is_passed_over(source: Path, cache: Path) -> None:
+def test_folder_named_like_a_picture_is_ignored(source: Path, cache: Path) -> None:
     before = open_album(source, cache, CONFIG)
     (source / "Ada" / "d.jpg").mkdir()
     assert_equal(open_album(source, cache, CONFIG), before)
 
 
-def test_a_link_to_a_picture_is_followed_and_one_to_nowhere_named(source: Path, cache: Path) -> None:
+def test_links_are_followed_and_broken_ones_refused(source: Path, cache: Path) -> None:
     link = source / "Ada" / "z.jpg"
     link.symlink_to("Ada_0001.JPG")
     assert ("Ada", "z") in open_album(source, cache, CONFIG).keys
@@ -253,18 +253,18 @@ def test_a_link_to_a_picture_is_followed_and_one_to_nowhere_named(source: Path, 
     assert f"{link}: cannot be read" in refused(source, cache)
 
 
-def test_a_picture_that_fails_while_it_is_read_is_named(source: Path, cache: Path) -> None:
+def test_unreadable_picture_is_named(source: Path, cache: Path) -> None:
     link = source / "Ada" / "z.jpg"
     link.symlink_to("/proc/self/mem")  # a regular file, whose first byte cannot be read
     assert f"{link}: cannot be read" in refused(source, cache)
 
 
 @pytest.mark.parametrize("name", ["absent", "absent.tgz"])
-def test_a_source_that_is_absent_is_refused(tmp_path: Path, cache: Path, name: str) -> None:
+def test_missing_source_is_refused(tmp_path: Path, cache: Path, name: str) -> None:
     refused(tmp_path / name, cache)
 
 
-def test_a_cache_that_cannot_be_written_leaves_nothing(source: Path, cache: Path) -> None:
+def test_unwritable_cache_leaves_no_file(source: Path, cache: Path) -> None:
     cache.mkdir()
     target = cache / "faces-66.npz"
     target.mkdir()
@@ -274,7 +274,7 @@ def test_a_cache_that_cannot_be_written_leaves_nothing(source: Path, cache: Path
     assert list(cache.iterdir()) == [target]
 
 
-def test_a_cache_that_is_no_folder_is_refused(source: Path, cache: Path) -> None:
+def test_cache_that_is_a_file_is_refused(source: Path, cache: Path) -> None:
     cache.write_text("a file")
     with pytest.raises(DataError) as caught:
         open_album(source, cache, CONFIG)

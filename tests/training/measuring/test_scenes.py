@@ -117,7 +117,7 @@ def test_pictures_are_read_by_their_names(tmp_path: Path) -> None:
     assert found == {("Ada", "Ada_0002"): encode(frame(2))}
 
 
-def test_the_template_is_the_mean_place_of_the_faces_in_the_middle() -> None:
+def test_template_is_the_mean_of_central_faces() -> None:
     """Of each picture the face nearest its centre, though another is larger; symmetric, though the heads are lit."""
     beside = Placed(person=30, at=(45, 50), inter_eye_px=46)
     pictures = [encode(frame(person, beside, inter_eye_px=36 + person)) for person in PERSONS]

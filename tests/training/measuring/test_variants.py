@@ -58,7 +58,7 @@ def arguments(folder: Path, path: Path, *more: str) -> list[str]:
             "--train-people", "people.txt", "--test-pairs", "test.txt", "--device", "cpu", *more]  # fmt: skip
 
 
-def test_with_the_cosine_only_the_head_is_another(checkpoint: Checkpoint, data: PeopleData) -> None:
+def test_cosine_variant_changes_only_the_head(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, threshold = leave_out(checkpoint, ["head"], data, CPU)
     raw, same = raw_scores(network, RUN.preprocessing, data.album, data.validation)
     before = restore(checkpoint)
@@ -73,7 +73,7 @@ def test_with_the_cosine_only_the_head_is_another(checkpoint: Checkpoint, data: 
     assert np.array_equal(np.argsort(raw, kind="stable"), np.argsort(scores, kind="stable"))
 
 
-def test_without_flip_averaging_mirror_images_do_not_count(checkpoint: Checkpoint, data: PeopleData) -> None:
+def test_no_flip_variant_ignores_mirror_images(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, _ = leave_out(checkpoint, ["flip"], data, CPU)
     before = restore(checkpoint)
     assert isinstance(before, ResidualNetwork)
@@ -83,7 +83,7 @@ def test_without_flip_averaging_mirror_images_do_not_count(checkpoint: Checkpoin
     assert not torch.equal(network.head.get_buffer("projection"), before.head.get_buffer("projection"))
 
 
-def test_left_alone_it_is_what_the_run_measured(checkpoint: Checkpoint, data: PeopleData) -> None:
+def test_unchanged_checkpoint_repeats_the_metrics_of_its_run(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, threshold = leave_out(checkpoint, [], data, CPU)
     assert threshold == pytest.approx(checkpoint.header.threshold.value, abs=1e-6)
     before = restore(checkpoint)
@@ -104,7 +104,7 @@ def test_left_alone_it_is_what_the_run_measured(checkpoint: Checkpoint, data: Pe
         ([], [], ""),
     ],
 )
-def test_the_command_writes_a_row_for_the_report(
+def test_command_writes_the_variant(
     folder: Path,
     path: Path,
     data: PeopleData,
@@ -126,7 +126,7 @@ def test_the_command_writes_a_row_for_the_report(
     assert what in capsys.readouterr().out
 
 
-def test_other_people_or_pictures_than_the_run_s_are_refused(
+def test_other_people_or_pictures_are_refused(
     folder: Path, path: Path, checkpoint: Checkpoint, data: PeopleData, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "nine.txt").write_text("\n".join((folder / "people.txt").read_text().splitlines()[1:10]) + "\n")
@@ -137,7 +137,7 @@ def test_other_people_or_pictures_than_the_run_s_are_refused(
         leave_out(checkpoint, ["flip"], other, CPU)
 
 
-def test_what_is_not_there_cannot_be_left_out(
+def test_leaving_out_a_missing_part_is_refused(
     folder: Path, checkpoint_path: Path, checkpoint: Checkpoint, data: PeopleData, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(arguments(folder, checkpoint_path, "--no-flip")) == 1
@@ -153,7 +153,7 @@ def _images(data: PeopleData) -> torch.Tensor:
     return normalise(to_unit(data.album.pixels), RUN.preprocessing)
 
 
-def test_the_largest_face_is_measured_where_asked(tmp_path: Path) -> None:
+def test_face_option_measures_the_largest_face(tmp_path: Path) -> None:
     folder = draw_faces(tmp_path / "data")
     beside = [Placed(person=0, at=(125, 118), inter_eye_px=28), Placed(person=9, at=(55, 60), inter_eye_px=40)]
     scene(*beside, size=(250, 250)).save(folder / "people" / "Person_0" / "Person_0_0001.png")
@@ -171,7 +171,7 @@ def test_the_largest_face_is_measured_where_asked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("more", [[], ["--no-flip"]])
-def test_the_largest_face_of_whole_pictures_is_refused(
+def test_face_option_without_alignment_is_refused(
     folder: Path, path: Path, capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
     assert main(arguments(folder, path, "--face", "largest", *more)) == 1

@@ -92,7 +92,7 @@ def test_each_page_has_its_runs(results: Path) -> None:
     assert "BCE" not in accuracy
 
 
-def test_figures_stand_beside_published_ones(results: Path) -> None:
+def test_accuracies_are_listed_with_published_ones(results: Path) -> None:
     text = page(results)
     metric = read_run(results / "experiment-5").metric("accuracy at threshold")
     assert metric.interval
@@ -109,7 +109,7 @@ def test_figures_stand_beside_published_ones(results: Path) -> None:
     assert row(text, "experiment-5", "EER").startswith(f"{read_run(results / 'experiment-5').metric('EER').value:.2%}")
 
 
-def test_runs_that_differ_in_the_seed_are_summed_up(results: Path) -> None:
+def test_runs_with_several_seeds_are_summarised(results: Path) -> None:
     assert "## Over seeds" not in page(results)
     write_run(
         results / "experiment-5-seed1", PAIRS, scores(0.3), calibrated=True, preprocessing=ALIGNED, row=PEOPLE_ROW
@@ -124,7 +124,7 @@ def test_runs_that_differ_in_the_seed_are_summed_up(results: Path) -> None:
     assert "| experiment-2 |" not in section.partition("##")[0]
 
 
-def test_a_category_says_who_saw_which_faces() -> None:
+def test_category_follows_lfw() -> None:
     plain = Header(**dict(describe()), canary_similarity=0.5, embedding_sha256="")
     aligned = plain.model_copy(update={"preprocessing": ALIGNED})
     experiment = plain.provenance.model_copy(update={"experiment": '{"held_out": {}}'})
@@ -147,7 +147,7 @@ def test_runs_on_other_pairs_are_not_compared(results: Path) -> None:
     assert "| other |" not in page(results).partition("## Against")[2].partition("## ")[0]
 
 
-def test_what_else_was_measured_is_listed(results: Path) -> None:
+def test_later_measurements_are_listed(results: Path) -> None:
     folder = results / "experiment-5"
     header = read_run(folder).header
     rates = (
@@ -184,7 +184,7 @@ def test_what_else_was_measured_is_listed(results: Path) -> None:
     assert row(text, "experiment-5", "left out") == "1"
 
 
-def test_errors_are_listed_where_they_were_analysed(results: Path) -> None:
+def test_error_analyses_are_listed(results: Path) -> None:
     turned = Bin(label="0 to 10", pairs=98, right=90, interval=(0.84, 0.95), genuine=40, genuine_right=35)
     found = ErrorAnalysis(
         name="experiment-5", checkpoint_sha256="c" * 64, threshold=0.5, pairs=100, faceless=2,
@@ -199,7 +199,7 @@ def test_errors_are_listed_where_they_were_analysed(results: Path) -> None:
     assert "A/1 / B/2 0.9700" in text
 
 
-def test_folds_that_are_not_done_are_named(results: Path) -> None:
+def test_unfinished_folds_are_listed(results: Path) -> None:
     done = [Fold(fold=n, accuracy=a, pairs=600, threshold=0.5, checkpoint_sha256="c") for n, a in ((1, 0.9), (3, 0.94))]
     found = View2(name="experiment-5", category="unrestricted, no outside data", of_folds=4, done=tuple(done))
     assert found.mean == pytest.approx(0.92)
@@ -214,19 +214,19 @@ def test_folds_that_are_not_done_are_named(results: Path) -> None:
     assert "not done: 2, 4" in text
 
 
-def test_the_log_is_taken_in(results: Path) -> None:
+def test_log_is_included(results: Path) -> None:
     (results / LOG_FILE).write_text("## Log\n\nTried nothing yet.\n")
     assert page(results).endswith("Tried nothing yet.\n")
 
 
-def test_a_damaged_file_is_one_line(results: Path) -> None:
+def test_damaged_file_is_refused(results: Path) -> None:
     (results / "experiment-5" / ALL_PAIRS_FILE).write_text("{}")
     with pytest.raises(DataError, match=r"all-pairs\.json: cannot be read") as caught:
         page(results)
     assert "\n" not in str(caught.value)
 
 
-def test_what_was_measured_of_another_checkpoint_is_refused(results: Path) -> None:
+def test_measurement_of_another_checkpoint_is_refused(results: Path) -> None:
     found = ErrorAnalysis(
         name="experiment-5", checkpoint_sha256="d" * 64, threshold=0.5, pairs=100, faceless=0, tables={}, hardest={}
     )
@@ -235,7 +235,7 @@ def test_what_was_measured_of_another_checkpoint_is_refused(results: Path) -> No
         page(results)
 
 
-def test_without_the_reference_s_experiments_there_is_one_page(tmp_path: Path) -> None:
+def test_results_without_reproductions_make_one_page(tmp_path: Path) -> None:
     alone = tmp_path / "alone"
     write_run(alone / "experiment-5", PAIRS, scores(0.1))
     assert [path.name for path in write_report(alone, tmp_path / "alone-out")] == ["accuracy.md"]

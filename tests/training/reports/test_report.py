@@ -40,7 +40,7 @@ def reproduction(results: Path, out: Path) -> str:
     return write_report(results, out)[0].read_text()
 
 
-def test_a_run_is_read_back(results: Path, people: Path) -> None:
+def test_run_is_read_back(results: Path, people: Path) -> None:
     found = read_run(results / "experiment-2")
     assert len(found.scores) == len(read_pairs(people / "test.txt"))
     shown = ((found.scores >= 0.5) == found.same).mean()
@@ -53,7 +53,7 @@ def test_a_run_is_read_back(results: Path, people: Path) -> None:
     ("name", "rest"),
     [("metrics.jsonl", 0), ("test-scores.csv", 0), ("test-scores.csv", 30), ("test-scores.csv", 60)],
 )
-def test_a_run_whose_files_are_cut_short_is_an_error(results: Path, tmp_path: Path, name: str, rest: int) -> None:
+def test_truncated_run_is_refused(results: Path, tmp_path: Path, name: str, rest: int) -> None:
     copy = tmp_path / "run"
     shutil.copytree(results / "experiment-2", copy)
     (copy / name).write_bytes((copy / name).read_bytes()[:rest])
@@ -61,7 +61,7 @@ def test_a_run_whose_files_are_cut_short_is_an_error(results: Path, tmp_path: Pa
         read_run(copy)
 
 
-def test_the_report_stands_beside_the_reference(results: Path, tmp_path: Path) -> None:
+def test_report_compares_with_the_reference(results: Path, tmp_path: Path) -> None:
     (results / FINDINGS_FILE).write_text("## What agrees\n\nNothing yet.\n")
     text = reproduction(results, tmp_path)
     for reference in REFERENCES:
@@ -78,12 +78,12 @@ def test_the_report_stands_beside_the_reference(results: Path, tmp_path: Path) -
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG"), picture
 
 
-def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
+def test_folder_without_results_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no folder with a test-scores"):
         write_report(tmp_path, tmp_path / "out")
 
 
-def test_a_folder_with_nothing_to_report_on_is_an_error(results: Path, tmp_path: Path) -> None:
+def test_folder_with_only_smoke_runs_is_refused(results: Path, tmp_path: Path) -> None:
     shutil.copytree(results / "experiment-2", tmp_path / "results" / "smoke")
     with pytest.raises(DataError, match="only the run smoke"):
         write_report(tmp_path / "results", tmp_path / "out")
@@ -108,7 +108,7 @@ def test_known_points_of_the_grid_are_listed(results: Path, tmp_path: Path) -> N
     assert len(re.findall(r"^\| 128 \| 0\.0001 \|", text, re.MULTILINE)) == 9
 
 
-def test_the_grid_s_best_has_a_row_of_its_own(results: Path, tmp_path: Path) -> None:
+def test_best_of_the_grid_has_its_own_row(results: Path, tmp_path: Path) -> None:
     copy = tmp_path / "results"
     shutil.copytree(results, copy)
     best = copy / GRID_FOLDER / BEST_FOLDER
@@ -121,7 +121,7 @@ def test_the_grid_s_best_has_a_row_of_its_own(results: Path, tmp_path: Path) -> 
     assert BEST_FOLDER not in (tmp_path / "out" / "accuracy.md").read_text()
 
 
-def test_the_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_path: Path) -> None:
+def test_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_path: Path) -> None:
     path = tmp_path / "gallery.html"
     write_gallery(path, read_run(results / "experiment-2"), album)
     page = path.read_text()
@@ -130,7 +130,7 @@ def test_the_gallery_shows_every_listed_pair(results: Path, album: Album, tmp_pa
     assert "http" not in page
 
 
-def test_the_gallery_shows_coloured_pictures_too(results: Path, album: Album, tmp_path: Path) -> None:
+def test_gallery_shows_colour_pictures(results: Path, album: Album, tmp_path: Path) -> None:
     coloured = replace(album, pixels=album.pixels[..., None].expand(-1, -1, -1, 3).contiguous())
     for name, pictures in (("grey", album), ("coloured", coloured)):
         write_gallery(tmp_path / name, read_run(results / "experiment-2"), pictures)
@@ -138,20 +138,20 @@ def test_the_gallery_shows_coloured_pictures_too(results: Path, album: Album, tm
     assert without_pictures[0] == without_pictures[1]
 
 
-def test_the_gallery_needs_the_run_s_own_pictures(results: Path, album: Album, tmp_path: Path) -> None:
+def test_gallery_with_other_pictures_is_refused(results: Path, album: Album, tmp_path: Path) -> None:
     other = replace(album, keys=[("someone", f"else_{i}") for i in range(len(album.keys))])
     with pytest.raises(DataError, match="Person_"):
         write_gallery(tmp_path / "gallery.html", read_run(results / "experiment-2"), other)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_gallery_that_cannot_be_written_is_an_error(results: Path, album: Album, tmp_path: Path) -> None:
+def test_unwritable_gallery_is_refused(results: Path, album: Album, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="cannot be written"):
         write_gallery(tmp_path / "file" / "gallery.html", read_run(results / "experiment-2"), album)
 
 
-def test_measures_of_a_picture() -> None:
+def test_probable_causes_of_a_picture() -> None:
     rows, columns = np.mgrid[0:40, 0:40]
     board = (((rows + np.abs(2 * columns - 39) // 2) % 2) * 255).astype(np.uint8)
     flat = np.full((40, 40), 100, np.uint8)

@@ -80,7 +80,7 @@ def result(album: Album, pairs: PairSet, tmp_path_factory: pytest.TempPathFactor
     return Finished(header=header, folder=folder, data=data, test=test)
 
 
-def test_the_checkpoint_holds_what_was_measured(result: Finished) -> None:
+def test_checkpoint_has_the_measured_values(result: Finished) -> None:
     checkpoint = load(result.folder / "smoke.safetensors")
     assert checkpoint.header == result.header
     for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
@@ -89,7 +89,7 @@ def test_the_checkpoint_holds_what_was_measured(result: Finished) -> None:
         assert list(again) == [metric for metric in result.header.metrics if metric.split == split_name]
 
 
-def test_every_figure_has_its_pairs_and_its_interval(result: Finished) -> None:
+def test_metrics_have_numbers_of_pairs_and_intervals(result: Finished) -> None:
     for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
         metrics = [metric for metric in result.header.metrics if metric.split == split_name]
         assert [metric.name for metric in metrics] == FIGURES
@@ -100,7 +100,7 @@ def test_every_figure_has_its_pairs_and_its_interval(result: Finished) -> None:
                 assert metric.interval[0] <= metric.value <= metric.interval[1]
 
 
-def test_the_figures_are_those_of_the_evaluation() -> None:
+def test_metrics_equal_those_of_an_evaluation() -> None:
     draws = np.random.default_rng(0)
     same = np.arange(40) % 2 == 0
     scores = draws.random(40) * 0.7 + 0.3 * same
@@ -125,7 +125,7 @@ def test_the_threshold_comes_from_the_validation_pairs(result: Finished) -> None
     assert threshold.pairs == len(result.data.validation)
 
 
-def test_other_test_pairs_leave_the_threshold_and_the_weights_as_they_are(result: Finished, tmp_path: Path) -> None:
+def test_test_pairs_do_not_change_threshold_or_weights(result: Finished, tmp_path: Path) -> None:
     """Not even test pairs with every label turned round."""
     turned = replace(result.test, same=1 - result.test.same)
     other = finished(result.data.album, result.data.validation, turned, tmp_path)
@@ -143,7 +143,7 @@ def test_without_test_pairs_only_validation_is_reported(result: Finished, tmp_pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["result.json", "smoke.md", "smoke.safetensors"]
 
 
-def test_identical_pictures_are_never_called_different() -> None:
+def test_identical_pictures_reach_the_threshold() -> None:
     network = tiny_network()
     with torch.no_grad():
         network.comparison.bias.fill_(-1.0)
@@ -153,7 +153,7 @@ def test_identical_pictures_are_never_called_different() -> None:
     assert threshold.value < best_threshold(scores, same)
 
 
-def test_the_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
+def test_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
     scores, same = score_pairs(
         restore(load(result.folder / "smoke.safetensors")), SMOKE.preprocessing, result.data.album, result.test
     )
@@ -181,7 +181,7 @@ def test_the_summary_of_the_test_pairs_is_stored(result: Finished) -> None:
     assert list(run.stored.for_checkpoint(calibrated=False)) == tested
 
 
-def test_the_provenance_says_where_the_weights_come_from(result: Finished) -> None:
+def test_provenance_is_recorded(result: Finished) -> None:
     provenance = result.header.provenance
     assert (provenance.epochs, provenance.seed, provenance.code_version) == (2, SMOKE.seed, "began-with")
     assert provenance.measured_with == "the-code"

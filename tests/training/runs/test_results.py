@@ -14,7 +14,7 @@ def run(pairs: list[tuple[str, str]], scores: list[float], same: list[bool], thr
     return Run(header=header, history=[], pairs=pairs, scores=np.array(scores), same=np.array(same))
 
 
-def test_runs_are_compared_on_common_pairs_each_at_its_threshold() -> None:
+def test_runs_are_compared_on_common_pairs() -> None:
     pairs = [("A/1", "A/2"), ("A/1", "B/1"), ("B/1", "B/2"), ("C/1", "B/1")]
     same = [True, False, True, False]
     first = run(pairs, [0.9, 0.2, 0.4, 0.1], same, 0.5)
