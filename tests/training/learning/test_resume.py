@@ -121,7 +121,7 @@ def test_metrics_without_a_state_are_not_overwritten(data: PairData, tmp_path: P
     run(SMALL, data, tmp_path)
     (tmp_path / "state.safetensors").unlink()
     rows = (tmp_path / "metrics.jsonl").read_text()
-    with pytest.raises(TrainingError, match=r"state\.safetensors is gone"):
+    with pytest.raises(TrainingError, match=r"holds the metrics of a run, but no state\.safetensors"):
         run(SMALL, data, tmp_path, resume=resume)
     assert (tmp_path / "metrics.jsonl").read_text() == rows
 
