@@ -116,7 +116,8 @@ def test_scenes_and_template_name_missing_data(user: User, capsys: pytest.Captur
     pairs.write_text("Person_0\t1\t9\n")
     scenes = user.arguments("scenes", str(user.checkpoint))
     lists = ["--train-people", str(people)]
-    assert "the template needs pictures with a face; no face was found" in refusal(capsys, [*user.arguments("template"), *lists])
+    template = refusal(capsys, [*user.arguments("template"), *lists])
+    assert "the template needs pictures with a face; no face was found" in template
     assert "scenes need 4 pictures of training people; there are 0" in refusal(capsys, [*scenes, *lists])
     line = refusal(capsys, [*scenes, *lists, "--test-pairs", str(pairs)])
     assert line == "error: people: 1 of the pairs' pictures are missing, such as Person_0/Person_0_0009"
