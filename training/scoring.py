@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.embedder import normalise, to_unit
+from model.networks.embedder import embed_pixels
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import similarity
 from model.networks.residual import ResidualNetwork
@@ -79,16 +79,12 @@ def embed_all(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor)
     return torch.cat([embed_pictures(network, config, chunk) for chunk in pixels.split(BATCH)])
 
 
-@torch.no_grad()
 def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
     """Prepared pictures uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Sets evaluation mode.
 
     The service's network, which is fused for inference, gives the same embeddings to 1e-5.
     """
-    network.eval().to(memory_format=torch.channels_last)
-    device = next(network.parameters()).device
-    images = normalise(to_unit(pixels.to(device)), config)
-    return network.embed(images.contiguous(memory_format=torch.channels_last))
+    return embed_pixels(network.eval().to(memory_format=torch.channels_last), pixels, config)
 
 
 def score_impostors(
