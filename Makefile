@@ -12,7 +12,7 @@ PIP_ARGS ?=
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -c constraints-torch.txt
 # Processes that share the tests out, file by file. One more than two cores, since tests wait for services and timers.
 TEST_PROCESSES ?= 3
-PYTEST := $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 INPUTS := pyproject.toml constraints.txt constraints-torch.txt
 
 .PHONY: serve test lint format coverage setup clean
