@@ -117,7 +117,12 @@ def _data() -> PairData:
     draws = np.random.default_rng(0)
     side = EXPERIMENT.preprocessing.side_px
     pixels = draws.integers(0, 256, (PICTURES, side, side), dtype=np.uint8)
-    album = Album(keys=[("noise", str(i)) for i in range(PICTURES)], pixels=torch.from_numpy(pixels), sha256="noise")
+    album = Album(
+        keys=[("noise", str(i)) for i in range(PICTURES)],
+        pixels=torch.from_numpy(pixels),
+        sha256="noise",
+        preprocessing=EXPERIMENT.preprocessing,
+    )
     left, right = torch.from_numpy(draws.integers(0, PICTURES, (2, PAIRS)))
     pairs = PairSet(left=left, right=right, same=torch.from_numpy(draws.integers(0, 2, PAIRS)).float())
     return PairData(album=album, training=pairs, validation=pairs)

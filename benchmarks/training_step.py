@@ -20,7 +20,7 @@ from training.data.album import Album, PairSet
 from training.data.datasets import PairData
 from training.learning.experiments import PAIR_EXPERIMENTS
 from training.learning.loop import take_step
-from training.pairs.pair_recipe import PairExperiment, PairRecipe
+from training.pairs import PairExperiment, PairRecipe
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
 # A step takes many times as long as a product, so a round times several products.
@@ -43,7 +43,8 @@ def synthetic_data(experiment: PairExperiment) -> PairData:
     keys = [(f"Person_{number}", f"Person_{number}_0001") for number in range(2 * pairs)]
     numbers = torch.arange(pairs)
     chosen = PairSet(left=numbers, right=numbers + pairs, same=(numbers % 2).float())
-    return PairData(album=Album(keys=keys, pixels=pixels, sha256=""), training=chosen, validation=chosen)
+    album = Album(keys=keys, pixels=pixels, sha256="", preprocessing=experiment.preprocessing)
+    return PairData(album=album, training=chosen, validation=chosen)
 
 
 def recipe_in(layout: torch.memory_format, experiment: PairExperiment, device: torch.device) -> PairRecipe:

@@ -38,11 +38,10 @@ ROOMS = {
         "training": "model",
         "training.data": "model model.imaging",
         "training.statistics": "model training",
-        "training.scoring": "model.imaging model.networks training.data training.statistics",
+        "training.scoring": "model.networks training.data training.statistics",
         "training.learning": "model model.imaging model.networks.configurations model.networks training.data"
         " training.statistics",
-        "training.fitting": "model model.imaging model.checkpoint model.networks training training.data"
-        " training.statistics training.scoring",
+        "training.fitting": "model model.networks training.data training.statistics training.scoring",
         "training.pairs": "model model.imaging model.networks.configurations model.networks training.data"
         " training.scoring training.learning",
         "training.people": "model model.imaging model.networks.configurations model.networks training.data"
@@ -53,11 +52,10 @@ ROOMS = {
         "training.runs": "model model.checkpoint model.networks training training.data training.statistics"
         " training.scoring training.learning training.fitting",
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
-        " training.data training.statistics training.scoring training.fitting training.runs",
-        "training.reports": "model model.imaging training training.data training.learning training.runs"
-        " training.measuring",
+        " training training.data training.statistics training.scoring training.fitting training.runs",
+        "training.reports": "model model.imaging model.checkpoint training training.data training.runs",
         "training.commands": "model model.device model.imaging model.checkpoint model.networks training training.data"
-        " training.learning training.fitting training.pairs training.people training.learning.experiments"
+        " training.learning training.pairs training.people training.learning.experiments"
         " training.learning.grid training.runs training.measuring training.reports",
         "training.__main__": "model training.commands",
     }.items()

@@ -28,7 +28,7 @@ from tests.model.networks.test_residual import SLIM, network
 from training.data.album import PairSet
 from training.data.source import ENDINGS, open_album
 from training.learning.experiments import ALIGNED
-from training.scoring import embed_pictures, score_pairs
+from training.scoring import embed_all, score_pairs
 
 pytestmark = pytest.mark.anyio
 
@@ -89,10 +89,8 @@ async def assert_parity(
     fused_network = fuse_for_inference(restore(checkpoint), torch.device("cpu"))
     trained_network, seen = restore(checkpoint), set()
     for name, data in pictures.items():
-        number = index[(name.replace(".", "_"), Path(name).stem)]
-        picture = album.pixels[number : number + 1]
-        fused = embed_pictures(fused_network, config, picture)[0].numpy()
-        trained = embed_pictures(trained_network, config, picture)[0].numpy()
+        picture = torch.tensor([index[(name.replace(".", "_"), Path(name).stem)]])
+        fused, trained = (embed_all(each, album, picture)[0].numpy() for each in (fused_network, trained_network))
         assert np.abs(fused - trained).max() <= 1e-5, name
         answers = [await ask(client, data, encoding) for encoding in ("float", "base64")]
         for served in answers:
@@ -168,8 +166,8 @@ async def test_pair_gives_equal_similarity(client: httpx.AsyncClient, checkpoint
     config = checkpoint.header.preprocessing
     album = open_album(folder_of(pictures, tmp_path / "people"), tmp_path / "cache", config)
     pair = PairSet(left=torch.tensor([0]), right=torch.tensor([1]), same=torch.zeros(1))
-    (trained,), _ = score_pairs(restore(checkpoint), config, album, pair)
-    (expected,), _ = score_pairs(fuse_for_inference(restore(checkpoint), torch.device("cpu")), config, album, pair)
+    (trained,), _ = score_pairs(restore(checkpoint), album, pair)
+    (expected,), _ = score_pairs(fuse_for_inference(restore(checkpoint), torch.device("cpu")), album, pair)
     images = {"image1": pictures["large.jpeg"], "image2": pictures["turned6.webp"]}
     answer = await client.post("/verify", files=images)
     assert answer.json()["similarity"] == expected

@@ -79,8 +79,8 @@ def test_experiment_2_has_its_recorded_accuracy_on_lfw(lfw: Path, lfw_cache: Pat
     album = open_album(find_images(lfw, "lfw-deepfunneled"), lfw_cache, header.preprocessing)
     assert album.sha256 == header.provenance.data_sha256
     path = lfw / "pairsDevTrain.txt"
-    _, validation = split(resolve(path, read_pairs(path), album.index()), 0.2, EXPERIMENT_2.split_seed)
-    scores, same = score_pairs(restore(checkpoint), header.preprocessing, album, validation)
+    _, validation = split(resolve(path, read_pairs(path), album), 0.2, EXPERIMENT_2.split_seed)
+    scores, same = score_pairs(restore(checkpoint), album, validation)
     measured = accuracy(scores, same, header.threshold.value).value
     assert measured == pytest.approx(figure(header, "accuracy at threshold", "validation"), abs=0.005)
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import calibrate, evaluate, prepare, report, train, view2
+from training.commands import evaluate, prepare, report, train, view2
 
 # In the order of the help.
 COMMANDS = (
@@ -14,7 +14,7 @@ COMMANDS = (
     view2.add_view2,
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
-    calibrate.add_calibrate,
+    evaluate.add_calibrate,
     evaluate.add_scenes,
     evaluate.add_errors,
     report.add_card,

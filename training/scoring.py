@@ -11,11 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.embedder import embed_pixels
+from model.networks import embedder, heads, residual
 from model.networks.face_network import FaceNetwork
-from model.networks.heads import similarity
-from model.networks.residual import ResidualNetwork
 from training.data.album import Album, PairSet, People, owners
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners
@@ -42,58 +39,45 @@ class AllPairs:
     pictures: Owners
 
 
-def score_pairs(
-    network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
-) -> tuple[Scores, Labels]:
+def score_pairs(network: FaceNetwork, album: Album, pairs: PairSet) -> tuple[Scores, Labels]:
     """Similarities float64 (P,) and labels bool (P,). Every picture is embedded once."""
-    logits = compare_pairs(network.compare, network, config, album, pairs)
-    return similarity(logits).cpu().numpy(), pairs.same.bool().numpy()
+    logits = compare_pairs(network.compare, network, album, pairs)
+    return heads.similarity(logits).cpu().numpy(), pairs.same.bool().numpy()
 
 
-def raw_scores(
-    network: ResidualNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet
-) -> tuple[Scores, Labels]:
+def raw_scores(network: residual.ResidualNetwork, album: Album, pairs: PairSet) -> tuple[Scores, Labels]:
     """The head's scores before calibration, float64 (P,), and labels bool (P,)."""
-    raw = compare_pairs(network.head.score, network, config, album, pairs)
+    raw = compare_pairs(network.head.score, network, album, pairs)
     return raw.double().cpu().numpy(), pairs.same.bool().numpy()
 
 
 @torch.no_grad()
 def compare_pairs(
-    compare: Callable[[Tensor, Tensor], Tensor],
-    network: FaceNetwork,
-    config: PreprocessingConfig,
-    album: Album,
-    pairs: PairSet,
+    compare: Callable[[Tensor, Tensor], Tensor], network: FaceNetwork, album: Album, pairs: PairSet
 ) -> Tensor:
     """(P,): `compare` applied to the two embeddings of each pair. Every picture is embedded once."""
     used, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
-    embeddings = embed_all(network, config, album.pixels[used])
+    embeddings = embed_all(network, album, used)
     left, right = places.chunk(2)
     chunks = zip(left.split(BATCH), right.split(BATCH), strict=True)
     return torch.cat([compare(embeddings[a], embeddings[b]) for a, b in chunks])
 
 
-def embed_all(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """uint8 (N, H, W) or (N, H, W, 3), for any N -> float32 (N, D)."""
-    return torch.cat([embed_pictures(network, config, chunk) for chunk in pixels.split(BATCH)])
-
-
-def embed_pictures(network: FaceNetwork, config: PreprocessingConfig, pixels: Tensor) -> Tensor:
-    """Prepared pictures uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Sets evaluation mode.
+def embed_all(network: FaceNetwork, album: Album, pictures: Tensor) -> Tensor:
+    """The album's pictures at the indices int64 (N,) -> embeddings float32 (N, D). Sets evaluation mode.
 
     The service's network, which is fused for inference, gives the same embeddings to 1e-5.
     """
-    return embed_pixels(network.eval().to(memory_format=torch.channels_last), pixels, config)
+    network.eval().to(memory_format=torch.channels_last)
+    chunks = album.pixels[pictures].split(BATCH)
+    return torch.cat([embedder.embed_pixels(network, chunk, album.preprocessing) for chunk in chunks])
 
 
-def score_impostors(
-    network: FaceNetwork, config: PreprocessingConfig, album: Album, people: People
-) -> tuple[Scores, Owners, Owners]:
+def score_impostors(network: FaceNetwork, album: Album, people: People) -> tuple[Scores, Owners, Owners]:
     """Similarities float64 (I,) of all impostor pairs of these people, and the two people's numbers."""
     pictures, owner = owners(people)
-    pairs = score_all(network, embed_all(network, config, album.pixels[pictures]), owner)
-    return similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
+    pairs = score_all(network, embed_all(network, album, pictures), owner)
+    return heads.similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
 
 
 @torch.no_grad()

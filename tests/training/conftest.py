@@ -46,5 +46,5 @@ def album(people: Path, tmp_path_factory: pytest.TempPathFactory) -> Album:
 def data(people: Path, album: Album) -> PairData:
     """Nine pairs to train on and three to validate on."""
     path = people / "train.txt"
-    training, validation = split(resolve(path, read_pairs(path), album.index()), 0.25, 0)
+    training, validation = split(resolve(path, read_pairs(path), album), 0.25, 0)
     return PairData(album=album, training=training, validation=validation)

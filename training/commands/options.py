@@ -1,20 +1,18 @@
 """What sub-commands share: arguments, their values, and functions that read and write with messages for the user.
 
-Only `data_source`, `compute` and the commands themselves use the parsed arguments. Errors have one-line messages.
+Only `data_source`, `select_device` and the commands themselves use the parsed arguments. Errors have one-line messages.
 """
 
 import argparse
 import os
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
 from pydantic import BaseModel
 
-from model import __version__
-from model.device import select_device
+from model import __version__, device
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
@@ -27,23 +25,11 @@ Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 GOES_ON = "; the same command continues from the last finished epoch"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Compute:
-    """The device's name, and the number of CPU threads; None for one per core."""
-
-    device: str
-    threads: int | None
-
-    def select(self) -> torch.device:
-        """Sets the number of threads and returns the device. Raises DeviceError if it is not available."""
-        if self.threads:
-            torch.set_num_threads(self.threads)
-        return select_device(self.device)
-
-
-def compute(parsed: argparse.Namespace) -> Compute:
-    """The device and threads of a command."""
-    return Compute(device=getattr(parsed, "device", "cpu"), threads=parsed.threads)
+def select_device(parsed: argparse.Namespace) -> torch.device:
+    """A command's device; also sets its number of CPU threads. Raises DeviceError if the device is not available."""
+    if parsed.threads:
+        torch.set_num_threads(parsed.threads)
+    return device.select_device(getattr(parsed, "device", "cpu"))
 
 
 def data_source(parsed: argparse.Namespace) -> DataSource:

@@ -1,13 +1,20 @@
 """`python -m training prepare` and `template`: prepare pictures before training."""
 
 import argparse
+from collections.abc import Iterable
 
+import numpy as np
 from tqdm import tqdm
 
-from model.imaging import decoding, detection
+from model.arrays import Points
+from model.errors import DataError
+from model.imaging import crops, decoding, detection
+from model.imaging.preprocessing import Alignment
 from training.commands import options
-from training.data import face_template, lists
+from training.data import lists
 from training.learning import experiments
+
+Template = tuple[tuple[float, float], ...]
 
 
 def add_prepare(commands: options.Subcommands) -> None:
@@ -46,6 +53,33 @@ def template(parsed: argparse.Namespace) -> None:
     config = experiments.ALIGNED.model_copy(update={"alignment": None})
     files = source.files({(person, f"{person}_0001") for person in people})
     photographs = (decoding.decode(data, config) for data in tqdm(files.values(), unit=" pictures"))
-    found = face_template.measure_template(photographs, detection.FaceFinder())
+    found = measure_template(photographs, detection.FaceFinder())
     print(f"{len(files)} pictures of {source.train_people}, in shares of the frame's side:")
     print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(detection.LANDMARKS, found, strict=True)))
+
+
+def measure_template(photographs: Iterable[decoding.Photo], finder: detection.FaceFinder) -> Template:
+    """The mean landmarks of the faces nearest the centre, as shares of the frame's side.
+
+    Two rounds: the detector's landmarks, then those that it finds again in faces aligned by the first round's mean. The
+    mean is made symmetric, so that a mirrored picture gives the mirrored crop. Pictures without a face are left out.
+    Raises DataError if no picture has a face.
+    """
+    found = [(photograph, crops.find_faces(photograph, finder)) for photograph in photographs]
+    faces = [(photograph, faces[crops.choose(faces, "center", photograph)]) for photograph, faces in found if faces]
+    if not faces:
+        raise DataError("the template needs pictures with a face; no face was found")
+    first = _symmetric_mean([face.landmarks / photograph.grey.width for photograph, face in faces])
+    alignment = Alignment(template=first, detector_sha256=finder.sha256)
+    return _symmetric_mean(
+        [
+            crops.refine_landmarks(photograph, face, alignment, finder) / photograph.grey.width
+            for photograph, face in faces
+        ]
+    )
+
+
+def _symmetric_mean(shares: list[Points]) -> Template:
+    mean = np.mean(shares, axis=0)
+    mirrored = mean[detection.MIRRORED] * [-1, 1] + [1, 0]
+    return tuple((round(float(x), 4), round(float(y), 4)) for x, y in (mean + mirrored) / 2)

@@ -5,12 +5,15 @@ from pathlib import Path
 
 from model.checkpoint import load
 from model.errors import DataError
+from model.files import replacing
 from training.commands import options
 from training.learning import experiments, grid
-from training.reports import accuracy, literature, reproduction
-from training.reports.gallery import write_gallery
+from training.learning.history import draw_curves
+from training.reports import accuracy, gallery, literature, markdown, plots, reproduction
 from training.runs import card, results
 
+# In the folder of the runs, a text for each page.
+FINDINGS_FILE, LOG_FILE = "findings.md", "accuracy-log.md"
 REPRODUCED = {reference.name for reference in literature.REFERENCES} | {grid.BEST_FOLDER}
 
 
@@ -44,28 +47,32 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     repeated = {name: run for name, run in runs.items() if name in REPRODUCED}
     elsewhere = (REPRODUCED - {accuracy.BASELINE}) | {experiments.SMOKE.name}
     others = {name: run for name, run in runs.items() if name not in elsewhere}
+    if not repeated and not others:
+        raise DataError(f"{folder}: has only the run {experiments.SMOKE.name}, which reports leave out; run another")
+    pages = {}
     try:
-        pages = [reproduction.write_reproduction(folder, out, repeated, _grid_points(folder))] if repeated else []
-        pages += [accuracy.write_accuracy(folder, out, others)] if others else []
+        if repeated:
+            points = grid.known_points(grid.Grid(base=experiments.GRID_BASE), folder / grid.GRID_FOLDER)
+            plots.draw_roc(out / "roc.png", list(repeated.values()))
+            table = markdown.table(grid.HEADINGS, [point.cells() for point in points])
+            pages[out / "reproduction.md"] = reproduction.format_page(
+                repeated, _read_text(folder / FINDINGS_FILE), table
+            )
+        if others:
+            plots.draw_det(out / "det.png", accuracy.choose_drawn(others))
+            pages[out / "accuracy.md"] = accuracy.format_page(folder, others, _read_text(folder / LOG_FILE))
+        for name, run in (repeated | others).items():
+            draw_curves(out / f"curves-{name}.png", name, run.history)
+        for path, page in pages.items():
+            with replacing(path) as partial:
+                partial.write_text(page)
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
-    if not pages:
-        raise DataError(f"{folder}: has only the run {experiments.SMOKE.name}, which reports leave out; run another")
-    return pages
+    return list(pages)
 
 
-def _grid_points(folder: Path) -> list[reproduction.GridPoint]:
-    return [
-        reproduction.GridPoint(
-            batch_pairs=point.experiment.batch_pairs,
-            learning_rate=point.experiment.learning_rate,
-            epochs=point.experiment.epochs,
-            patience_epochs=point.experiment.patience_epochs,
-            stopped=point.stopped,
-            best=point.best,
-        )
-        for point in grid.known_points(grid.Grid(base=experiments.GRID_BASE), folder / grid.GRID_FOLDER)
-    ]
+def _read_text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def add_gallery(commands: options.Subcommands) -> None:
@@ -74,13 +81,14 @@ def add_gallery(commands: options.Subcommands) -> None:
     command.add_argument("run", type=Path, help="folder of a finished run")
     command.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
     options.add_data(command)
-    command.set_defaults(command=gallery)
+    command.set_defaults(command=show_gallery)
 
 
-def gallery(parsed: argparse.Namespace) -> None:
+def show_gallery(parsed: argparse.Namespace) -> None:
     """Writes the gallery of a run."""
     run = results.read_run(parsed.run)
-    write_gallery(parsed.out, run, options.open_album(options.data_source(parsed), run.header.preprocessing))
+    album = options.open_album(options.data_source(parsed), run.header.preprocessing)
+    gallery.write_gallery(parsed.out, run, album)
     print(f"wrote {parsed.out}; it holds pictures of the data set")
 
 

@@ -12,7 +12,7 @@ from training.data.album import PairSet
 from training.data.source import DataSource
 from training.learning import experiments, grid, history, loop, parallel
 from training.learning.experiment import Data, Experiment
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import PairExperiment
 from training.runs.finish import finish
 
 
@@ -33,7 +33,7 @@ def run(parsed: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = options.code_version()  # now, since files may change during hours of training
     experiment = experiments.with_seed(experiments.find_experiment(parsed.experiment), parsed.seed)
-    device = parallel.local_device(options.compute(parsed).select())
+    device = parallel.local_device(options.select_device(parsed))
     folder = parsed.out or Path("runs") / experiment.name
     with parallel.process_group(device):
         data, test = _training_data(options.data_source(parsed), experiment, tested=not parsed.no_test)
@@ -60,7 +60,7 @@ def add_grid(commands: options.Subcommands) -> None:
 def search(parsed: argparse.Namespace) -> None:
     """Runs the trajectories, continuing where the last call stopped. Tests the best point, except with `--only`."""
     parallel.require_lone_process()
-    code, device, plan = options.code_version(), options.compute(parsed).select(), grid.Grid(base=experiments.GRID_BASE)
+    code, device, plan = options.code_version(), options.select_device(parsed), grid.Grid(base=experiments.GRID_BASE)
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(parsed.only) - set(trajectories):
         raise TrainingError(f"unknown trajectory {min(unknown)!r}; use one of {', '.join(trajectories)}")

@@ -17,8 +17,8 @@ from training.data import lists
 from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.learning import experiments, loop, parallel
-from training.measuring.lfw import category
 from training.people.people_recipe import PeopleExperiment
+from training.reports import literature
 from training.runs import results
 from training.runs.finish import finish
 
@@ -44,7 +44,7 @@ def view2(parsed: argparse.Namespace) -> None:
         names = ", ".join(experiments.PEOPLE_EXPERIMENTS)
         raise TrainingError(f"{parsed.experiment}: View 2 is for experiments that learn from people: {names}")
     experiment = experiments.with_seed(experiments.PEOPLE_EXPERIMENTS[parsed.experiment], parsed.seed)
-    source, device = options.data_source(parsed), options.compute(parsed).select()
+    source, device = options.data_source(parsed), options.select_device(parsed)
     folds = lists.read_folds(source.folder / parsed.people, source.folder / parsed.pairs)
     wanted = _wanted(parsed.folds, folds)
     album = options.open_album(source, experiment.preprocessing)
@@ -100,8 +100,7 @@ class FoldRun:
 
     def test_pairs(self) -> PairSet:
         """The fold's own pairs."""
-        pairs = self.folds.pairs[self.number - 1]
-        return lists.resolve(self.folds.pairs_path, pairs, self.album.index(), self.album.faceless)
+        return lists.resolve(self.folds.pairs_path, self.folds.pairs[self.number - 1], self.album)
 
     def result(self) -> Header | None:
         """The header of the finished run, or None. Raises TrainingError if it is of another run."""
@@ -144,4 +143,4 @@ def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> results
             )
         )
     first = next(iter(headers.values()))
-    return results.View2(name=name, category=category(first), of_folds=of_folds, done=tuple(done))
+    return results.View2(name=name, category=literature.category(first), of_folds=of_folds, done=tuple(done))

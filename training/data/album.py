@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from model.errors import DataError
+from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import Quality
 
 # A picture: the person's name, and the file's name without its ending.
@@ -39,7 +40,7 @@ class MeasuredFace:
 
 @dataclass(frozen=True, kw_only=True)
 class Album:
-    """Prepared pictures: N keys, pixels uint8 (N, H, W) or (N, H, W, 3), and a digest over both.
+    """Pictures prepared by `preprocessing`: N keys, pixels uint8 (N, H, W) or (N, H, W, 3), a digest over both.
 
     With alignment, `faces` has the measurements of each picture's face, and `faceless` the keys of pictures without
     one, which are not in the album.
@@ -48,6 +49,7 @@ class Album:
     keys: list[Key]
     pixels: Tensor
     sha256: str
+    preprocessing: PreprocessingConfig
     faces: list[MeasuredFace] = field(default_factory=list)
     faceless: list[Key] = field(default_factory=list)
 

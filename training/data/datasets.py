@@ -82,7 +82,7 @@ class PairData(DataSet):
     @classmethod
     def read(cls, album: Album, path: Path, fraction: float, seed: int) -> Self:
         """The pairs of a list, with the share `fraction` for validation. Raises DataError for an unusable list."""
-        pairs = lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
+        pairs = lists.resolve(path, lists.read_pairs(path), album)
         training, validation = split(pairs, fraction, seed)
         validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, validation=validation)
@@ -123,7 +123,7 @@ class PeopleData(DataSet):
     @classmethod
     def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: HoldOut) -> Self:
         """The people of the list at `path`, with their numbers of pictures. Raises DataError for missing pictures."""
-        training, held_out = hold_out(lists.pictures_of(path, people, album.keys, album.faceless), rule)
+        training, held_out = hold_out(lists.pictures_of(path, people, album), rule)
         validation = balanced_pairs(held_out, rule)
         validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, held_out=held_out, validation=validation)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from model.errors import DataError
-from training.data.album import Key, PairSet, name_of
+from training.data.album import Album, Key, PairSet, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,24 +132,20 @@ def read_pair_folds(path: Path) -> list[list[Pair]]:
     return found
 
 
-def resolve(
-    path: Path, pairs: Sequence[Pair], index: Mapping[Key, int], faceless: Collection[Key] = frozenset()
-) -> PairSet:
-    """Pairs -> indices of their pictures. Raises DataError with the line of the first missing picture.
-
-    Pictures in `faceless` exist, but no face was found in them.
-    """
+def resolve(path: Path, pairs: Sequence[Pair], album: Album) -> PairSet:
+    """The pairs of the list at `path`, in an album. Raises DataError with the line of the first missing picture."""
+    index = album.index()
     missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
     if missing:
         first, line = min(missing.items(), key=lambda item: item[1])
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
-        what = "no face large enough was found in" if first in faceless else "there is no picture"
+        what = "no face large enough was found in" if first in album.faceless else "there is no picture"
         raise DataError(f"{path}:{line}: {what} {name_of(first)}{others}")
     return index_pairs(pairs, index)
 
 
 def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
-    """Pairs -> indices of their pictures, which must all exist."""
+    """The pairs as an album's indices; all their pictures must exist."""
     return PairSet(
         left=torch.tensor([index[pair.left] for pair in pairs]),
         right=torch.tensor([index[pair.right] for pair in pairs]),
@@ -157,28 +153,23 @@ def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
     )
 
 
-def pictures_at_hand(people: Collection[str], keys: Sequence[Key]) -> dict[str, Tensor]:
+def pictures_at_hand(people: Collection[str], album: Album) -> dict[str, Tensor]:
     """Each person's pictures in an album. People without pictures are left out."""
     found: dict[str, list[int]] = {name: [] for name in people}
-    for index, (name, _) in enumerate(keys):
+    for index, (name, _) in enumerate(album.keys):
         if name in found:
             found[name].append(index)
     return {name: torch.tensor(indices) for name, indices in found.items() if indices}
 
 
-def pictures_of(
-    path: Path, people: Mapping[str, int], keys: Sequence[Key], faceless: Collection[Key] = frozenset()
-) -> dict[str, Tensor]:
-    """Each person's pictures in an album. Raises DataError unless every person has as many as the list says.
-
-    The error names the person's `faceless` pictures, which the album leaves out.
-    """
-    found = pictures_at_hand(people, keys)
+def pictures_of(path: Path, people: Mapping[str, int], album: Album) -> dict[str, Tensor]:
+    """Each person's pictures in an album. Raises DataError unless every person has as many as the list says."""
+    found = pictures_at_hand(people, album)
     differing = {name: count for name, count in people.items() if count != len(found.get(name, ()))}
     if differing:
         name, count = next(iter(differing.items()))
         there = len(found.get(name, ()))
-        without = sorted(name_of(key) for key in faceless if key[0] == name)
+        without = sorted(name_of(key) for key in album.faceless if key[0] == name)
         why = f"; no face large enough was found in {', '.join(without)}" if without else ""
         more = f"; {len(differing) - 1} more people differ" if len(differing) > 1 else ""
         raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}{more}")

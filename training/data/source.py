@@ -80,7 +80,7 @@ class DataSource:
     def pairs(self, album: Album, name: str) -> PairSet:
         """All pairs of the list with that name."""
         path = self.folder / name
-        return lists.resolve(path, lists.read_pairs(path), album.index(), album.faceless)
+        return lists.resolve(path, lists.read_pairs(path), album)
 
     def pairs_at_hand(self, album: Album, name: str) -> tuple[PairSet, int]:
         """The list's pairs whose pictures exist, and the number of all its pairs."""
@@ -120,7 +120,7 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: Fac
     aligned = "-aligned" if face == "center" else f"-aligned-{face}"
     kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
     path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
-    album = _read_cache(path, fingerprint)
+    album = _read_cache(path, fingerprint, config)
     if album is None:
         album = _prepare(source, config, face)
         _write_cache(path, fingerprint, album)
@@ -154,6 +154,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
         keys=keys,
         pixels=torch.from_numpy(pixels),
         sha256=_digest(keys, pixels),
+        preprocessing=config,
         faces=[picture.face for picture in prepared.values() if picture.face],
         faceless=sorted(key for key, picture in pictures.items() if picture is None),
     )
@@ -226,7 +227,7 @@ def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
         raise DataError(f"{path}: cannot be saved; choose another folder with --cache: {error}") from error
 
 
-def _read_cache(path: Path, fingerprint: str) -> Album | None:
+def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Album | None:
     """The cached album, or None if it is missing, damaged or of other pictures."""
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
@@ -238,8 +239,14 @@ def _read_cache(path: Path, fingerprint: str) -> Album | None:
             faceless = [(str(person), str(stem)) for person, stem in stored["faceless"]]
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
-    sha256 = _digest(keys, pixels)
-    return Album(keys=keys, pixels=torch.from_numpy(pixels), sha256=sha256, faces=faces, faceless=faceless)
+    return Album(
+        keys=keys,
+        pixels=torch.from_numpy(pixels),
+        sha256=_digest(keys, pixels),
+        preprocessing=config,
+        faces=faces,
+        faceless=faceless,
+    )
 
 
 def _quality(values: Sequence[float]) -> Quality:

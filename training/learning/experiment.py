@@ -1,6 +1,6 @@
 """The interfaces that the training loop needs: an experiment, and the recipe by which it learns.
 
-A new kind of experiment implements both in one file, such as `pairs/pair_recipe.py`, and adds its values to
+A new kind of experiment implements both in one file, such as `training/pairs.py`, and adds its values to
 `experiments`.
 
 B images in a batch, C channels, H W pixels

@@ -7,8 +7,7 @@ from model.errors import TrainingError
 from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.configurations import NetworkConfig, ResidualConfig
 from training.learning.experiment import Experiment
-from training.pairs.pair_augmentation import Augmentation
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import Augmentation, PairExperiment
 from training.people.people_augmentation import BatchAugmentation, ColourChange
 from training.people.people_batches import FaceParts, Part
 from training.people.people_recipe import PeopleExperiment
@@ -104,30 +103,18 @@ EXPERIMENT_5_ONE_VIEW = replace(
     precision="float32",
 )
 
-PAIR_EXPERIMENTS = {
-    run.name: run
-    for run in (
-        EXPERIMENT_1,
-        EXPERIMENT_2,
-        EXPERIMENT_2_ALIGNED,
-        EXPERIMENT_3,
-        EXPERIMENT_4,
-        GRID_WINNER,
-        GRID_BEST,
-        SMOKE,
-    )
-}
-PEOPLE_EXPERIMENTS = {
-    run.name: run
-    for run in (
-        EXPERIMENT_5,
-        EXPERIMENT_5_UNALIGNED,
-        EXPERIMENT_5_COLOUR,
-        EXPERIMENT_5_GREY,
-        EXPERIMENT_5_GREY_UNALIGNED,
-        EXPERIMENT_5_ONE_VIEW,
-    )
-}
+
+def _by_name(*runs: Run) -> dict[str, Run]:
+    return {run.name: run for run in runs}
+
+
+PAIR_EXPERIMENTS = _by_name(
+    EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
+)
+PEOPLE_EXPERIMENTS = _by_name(
+    EXPERIMENT_5, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED,
+    EXPERIMENT_5_ONE_VIEW,
+)  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 
 

@@ -11,11 +11,13 @@ from itertools import product
 from pathlib import Path
 
 from training.learning import history
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import PairExperiment
 
 GRID_FOLDER = "grid"
 # The name of the best combination's run, and of its folder inside the grid's.
 BEST_FOLDER = "grid-best"
+HEADINGS = ("batch", "rate", "epochs", "patience", "stopped after", "best epoch", "validation MSE",
+            "validation accuracy")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,12 @@ class Point:
     experiment: PairExperiment
     stopped: int
     best: history.Epoch
+
+    def cells(self) -> list[str]:
+        """The row of a table, in the order of HEADINGS."""
+        run, best = self.experiment, self.best
+        row = [run.batch_pairs, f"{run.learning_rate:g}", run.epochs, run.patience_epochs, self.stopped, best.epoch]
+        return [*map(str, row), f"{best.validation_loss:.4f}", f"{best.validation_accuracy:.2%}"]
 
 
 def derive(experiment: PairExperiment, trajectory: Sequence[history.Epoch]) -> Point | None:

@@ -56,13 +56,12 @@ def measure_all_pairs(
     """Error rates over the available pictures of a list's people. Raises DataError if no person has several."""
     header, path = checkpoint.header, source.folder / people_list
     listed = lists.read_people(path)
-    people = lists.pictures_at_hand(listed, album.keys)
+    people = lists.pictures_at_hand(listed, album)
     if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
         raise DataError(f"{path}: at least 2 people, one with several pictures in {source.images}, are needed")
     pictures, owner = owners(people)
     network = restore(checkpoint).to(device)
-    embeddings = scoring.embed_all(network, header.preprocessing, album.pixels[pictures])
-    pairs = scoring.score_all(network, embeddings, owner)
+    pairs = scoring.score_all(network, scoring.embed_all(network, album, pictures), owner)
     return results.AllPairsRates(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,

@@ -202,12 +202,10 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Ke
     """The number of pairs decided correctly at the checkpoint's threshold."""
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
-    album = Album(keys=list(found), pixels=pixels, sha256="")
+    album = Album(keys=list(found), pixels=pixels, sha256="", preprocessing=checkpoint.header.preprocessing)
     index = album.index()
     both = [pair for pair in pairs if pair.left in index and pair.right in index]
-    scores, same = scoring.score_pairs(
-        restore(checkpoint), checkpoint.header.preprocessing, album, lists.index_pairs(both, index)
-    )
+    scores, same = scoring.score_pairs(restore(checkpoint), album, lists.index_pairs(both, index))
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())
 
 

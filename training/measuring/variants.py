@@ -12,13 +12,11 @@ import torch
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
 from model.networks import architecture, configurations, residual
-from training import scoring
+from training import fitting, scoring
 from training.data import datasets, lists
 from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.fitting.head import fit_head
-from training.fitting.thresholds import even_odds
 from training.runs.results import Variant
 from training.statistics import resampling, summary
 
@@ -43,7 +41,7 @@ def measure_variant(
     if parts:
         data = PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
         network, threshold = leave_out(checkpoint, parts, data, device)
-    scores, same = scoring.score_pairs(network, header.preprocessing, album, test)
+    scores, same = scoring.score_pairs(network, album, test)
     people = resampling.numbered(test.names_of(album.keys))
     measured = summary.measure("test", scores, same, threshold, people=people)
     whole = "the largest face of each picture" if source.face == "largest" else ""
@@ -97,5 +95,5 @@ def leave_out(
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
     network.load_state_dict(kept, strict="head" not in changes)
     network.to(device)
-    fit_head(network, checkpoint.header.preprocessing, data)
-    return network, even_odds(len(data.validation)).value
+    fitting.fit_head(network, data)
+    return network, fitting.even_odds(len(data.validation)).value

@@ -15,13 +15,11 @@ from torch.nn import functional
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.configurations import ResidualConfig
-from model.networks.residual import ResidualNetwork, initialise
-from training import scoring
+from model.networks import configurations, residual
+from training import fitting, scoring
 from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
-from training.fitting import head
 from training.learning import parallel
 from training.learning.experiment import Batch, Experiment, Recipe, Validation, require_finite
 from training.people import people_augmentation, people_batches
@@ -74,7 +72,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     """
 
     name: str
-    network: ResidualConfig
+    network: configurations.ResidualConfig
     preprocessing: PreprocessingConfig
     augmentation: people_augmentation.BatchAugmentation = field(default_factory=people_augmentation.BatchAugmentation)
     held_out: HoldOut = field(default_factory=HoldOut)
@@ -130,7 +128,7 @@ class PeopleExperiment(Experiment[PeopleData]):
 class PeopleModel(nn.Module):
     """All tensors that a run changes: the network, the moving average of its weights, and a classifier per region."""
 
-    def __init__(self, network: ResidualNetwork, classifiers: list[Classifier]) -> None:
+    def __init__(self, network: residual.ResidualNetwork, classifiers: list[Classifier]) -> None:
         super().__init__()
         self.network = network
         self.average = deepcopy(network).requires_grad_(False)
@@ -141,7 +139,7 @@ class PeopleRecipe(Recipe):
     """Trains a residual network and its classifiers in one process, and keeps the moving average of its weights."""
 
     state: PeopleModel
-    network: ResidualNetwork
+    network: residual.ResidualNetwork
 
     def __init__(self, experiment: PeopleExperiment, data: PeopleData, device: torch.device) -> None:
         if parallel.world_size() > 1:
@@ -199,8 +197,7 @@ class PeopleRecipe(Recipe):
 
         Raises TrainingError if they are not finite.
         """
-        config, data = self.experiment.preprocessing, self.data
-        raw, same = scoring.raw_scores(self.network, config, data.album, data.validation)
+        raw, same = scoring.raw_scores(self.network, self.data.album, self.data.validation)
         require_finite(float(raw.sum()), "the sum of the validation pairs' scores")
         scale, bias = calibration.platt(raw, same)
         scores = torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy()
@@ -209,8 +206,8 @@ class PeopleRecipe(Recipe):
 
     def finish(self) -> operating_points.FalseMatchRates:
         """Fits the head on the training people, and measures false match rates on the held-out people."""
-        head.fit_head(self.network, self.experiment.preprocessing, self.data)
-        return head.held_out_rates(self.network, self.experiment.preprocessing, self.data)
+        fitting.fit_head(self.network, self.data)
+        return fitting.held_out_rates(self.network, self.data)
 
 
 def split_regions(embeddings: Tensor, count: int) -> list[Tensor]:
@@ -237,8 +234,8 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
     """The network, its average and a classifier per region, with the experiment's initial weights."""
     draws = experiment.generator("initialise")
-    network = ResidualNetwork(experiment.network)
-    initialise(network, draws)
+    network = residual.ResidualNetwork(experiment.network)
+    residual.initialise(network, draws)
     views = len(experiment.network.views)
     classifiers = [Classifier(people, experiment.network.dimension // views) for _ in range(views)]
     for classifier in classifiers:

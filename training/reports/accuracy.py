@@ -3,16 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from model.files import replacing
 from model.similarity import OperatingPoint
 from training import metrics
-from training.learning.history import draw_curves
-from training.measuring import lfw
-from training.reports import literature, markdown, plots
+from training.reports import literature, markdown
 from training.runs import results
 
 BASELINE = "experiment-2"
-LOG_FILE = "accuracy-log.md"
 # The runs whose DET curves are drawn, if all of them exist; more curves would be hard to tell apart.
 DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5")
 
@@ -78,22 +74,15 @@ decides its bin, as measured when faces are found and aligned; quarters are quar
 LFW's file names; nothing is inferred from them."""
 
 
-def write_accuracy(folder: Path, out: Path, runs: Mapping[str, results.Run]) -> Path:
-    """Writes `accuracy.md` and its figures into `out` from these runs of a folder. Raises DataError or OSError."""
+def choose_drawn(runs: Mapping[str, results.Run]) -> list[results.Run]:
+    """The runs whose DET curves are drawn."""
+    return [runs[name] for name in DRAWN] if set(DRAWN) <= set(runs) else list(runs.values())
+
+
+def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
+    """The page on these runs of a folder, with their later measurements and the text of the log. Raises DataError."""
     measured = {name: results.read_measured(folder / name, run) for name, run in runs.items()}
     folds = [results.read_record(path, results.View2) for path in sorted(folder.glob(f"*/{results.VIEW2_FILE}"))]
-    for name, run in runs.items():
-        draw_curves(out / f"curves-{name}.png", name, run.history)
-    drawn = [runs[name] for name in DRAWN] if set(DRAWN) <= set(runs) else runs.values()
-    plots.draw_det(out / "det.png", list(drawn))
-    log = folder / LOG_FILE
-    path = out / "accuracy.md"
-    with replacing(path) as partial:
-        partial.write_text(_page(measured, folds, log.read_text() if log.exists() else ""))
-    return path
-
-
-def _page(measured: Mapping[str, results.Measured], folds: Sequence[results.View2], log: str) -> str:
     mcnemar, points = _table_mcnemar(measured), _table_operating_points(measured)
     variants, seeds = _table_variants(measured), _table_seeds(measured)
     analysed = {name: found.errors for name, found in measured.items() if found.errors}
@@ -146,8 +135,8 @@ def _reference_row() -> markdown.Row:
 def _run_row(name: str, run: results.Run) -> markdown.Row:
     accuracy = run.metric(metrics.ACCURACY_AT_THRESHOLD)
     intervals = [markdown.interval(each) for each in (accuracy, run.over_people(metrics.ACCURACY_AT_THRESHOLD))]
-    protocol = "View 1" if lfw.is_view_1(run.pairs) else "other pairs"
-    cells = [f"**{name}**", lfw.category(run.header), protocol, f"**{accuracy.value:.2%}**", *intervals]
+    protocol = "View 1" if literature.is_view_1(run.pairs) else "other pairs"
+    cells = [f"**{name}**", literature.category(run.header), protocol, f"**{accuracy.value:.2%}**", *intervals]
     return [*cells, str(accuracy.pairs), "measured here"]
 
 

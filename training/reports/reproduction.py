@@ -1,44 +1,16 @@
 """The reproduction page: our runs of the reference's experiments, compared with its results."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 
-from model.files import replacing
 from training import metrics
-from training.learning.history import Epoch, draw_curves
-from training.reports import literature, markdown, plots
+from training.reports import literature, markdown
 from training.runs.results import Run
 
-FINDINGS_FILE = "findings.md"
 HARDEST = 5
 
 
-@dataclass(frozen=True, kw_only=True)
-class GridPoint:
-    """A combination of the grid search: the epoch after which it stops, and the epoch whose weights it keeps."""
-
-    batch_pairs: int
-    learning_rate: float
-    epochs: int
-    patience_epochs: int | None
-    stopped: int
-    best: Epoch
-
-
-def write_reproduction(folder: Path, out: Path, runs: Mapping[str, Run], grid: Sequence[GridPoint]) -> Path:
-    """Writes `reproduction.md` and its figures into `out` from these runs. Raises DataError or OSError."""
-    for name, run in runs.items():
-        draw_curves(out / f"curves-{name}.png", name, run.history)
-    plots.draw_roc(out / "roc.png", list(runs.values()))
-    findings = folder / FINDINGS_FILE
-    path = out / "reproduction.md"
-    with replacing(path) as partial:
-        partial.write_text(_page(runs, findings.read_text() if findings.exists() else "", _table_grid(grid)))
-    return path
-
-
-def _page(runs: Mapping[str, Run], findings: str, grid: str) -> str:
+def format_page(runs: Mapping[str, Run], findings: str, grid: str) -> str:
+    """The page on these runs, with the text of the findings and the table of the grid."""
     references = {reference.name: reference for reference in literature.REFERENCES}
     missing = [reference.system for name, reference in references.items() if name not in runs]
     parts = [
@@ -120,17 +92,6 @@ def _table_rates(runs: Mapping[str, Run]) -> str:
         ]
         rows.append(row)
     return markdown.table([*head, "pictures, pairs (SHA-256)", "began, measured with"], rows)
-
-
-def _table_grid(points: Sequence[GridPoint]) -> str:
-    """All points of the grid that are known. Empty if there are none."""
-    rows = []
-    for point in points:
-        row = [point.batch_pairs, f"{point.learning_rate:g}", point.epochs, point.patience_epochs]
-        row += [point.stopped, point.best.epoch]
-        rows.append([*map(str, row), f"{point.best.validation_loss:.4f}", f"{point.best.validation_accuracy:.2%}"])
-    head = ["batch", "rate", "epochs", "patience", "stopped after", "best epoch"]
-    return markdown.table([*head, "validation MSE", "validation accuracy"], rows)
 
 
 def _hardest(name: str, run: Run) -> str:

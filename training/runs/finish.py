@@ -11,8 +11,8 @@ from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
 from model.networks import architecture, embedder
+from training import fitting
 from training.data.album import Album, PairSet
-from training.fitting import thresholds
 from training.learning.experiment import Data, Experiment
 from training.learning.loop import Trained
 from training.runs import card, results
@@ -33,11 +33,11 @@ def finish(
     network = trained.network
     architecture.round_to_storage(network)
     points, curve = trained.recipe.finish()
-    scores, same = score_pairs(network, experiment.preprocessing, data.album, data.validation)
-    threshold = thresholds.for_run(network, scores, same)
+    scores, same = score_pairs(network, data.album, data.validation)
+    threshold = fitting.threshold_for_run(network, scores, same)
     summaries = [summary.measure("validation", scores, same, threshold.value)]
     if test is not None:
-        scores, same = score_pairs(network, experiment.preprocessing, data.album, test)
+        scores, same = score_pairs(network, data.album, test)
         people = resampling.numbered(test.names_of(data.album.keys))
         summaries.append(summary.measure("test", scores, same, threshold.value, people=people, points=points))
     description = Description(

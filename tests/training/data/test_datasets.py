@@ -7,10 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.data.album import Key, PairSet, name_of, owners
+from model.imaging.preprocessing import PreprocessingConfig
+from training.data.album import Album, Key, PairSet, name_of, owners
 from training.data.datasets import HoldOut, balanced_pairs, hold_out, impostor_pairs, shared_people, split
 from training.data.lists import read_pairs, read_people, resolve
-from training.measuring.lfw import is_view_1
+from training.reports.literature import is_view_1
 
 PICTURES = (1, 1, 2, 5, 40, 120, 1, 3, 2, 1, 4, 2)
 
@@ -142,9 +143,10 @@ def test_sizes_of_view_1(lfw: Path) -> None:
 def test_view_1_of_lfw_is_as_published(lfw: Path) -> None:
     rows = [line.split("\t") for line in (lfw / "lfw-names.txt").read_text(encoding="utf-8").splitlines()]
     keys = [(name, f"{name}_{number:04d}") for name, count in rows for number in range(1, int(count) + 1)]
-    index = {key: number for number, key in enumerate(keys)}
+    pixels = torch.zeros(len(keys), 1, 1, dtype=torch.uint8)
+    album = Album(keys=keys, pixels=pixels, sha256="", preprocessing=PreprocessingConfig())
     train_path, test_path = lfw / "pairsDevTrain.txt", lfw / "pairsDevTest.txt"
-    pairs, test = (resolve(path, read_pairs(path), index) for path in (train_path, test_path))
+    pairs, test = (resolve(path, read_pairs(path), album) for path in (train_path, test_path))
     assert (len(pairs), int(pairs.same.sum())) == (2200, 1100)
     assert (len(test), int(test.same.sum())) == (1000, 500)
     names = [(name_of(left), name_of(right)) for left, right in test.keys_of(keys)]

@@ -1,12 +1,14 @@
 """Lists of pairs and of people, LFW's and a user's own, mistakes in them, and the pictures that they name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from model.errors import DataError
-from training.data.album import PairSet, key_of, name_of
+from model.imaging.preprocessing import PreprocessingConfig
+from training.data.album import Album, Key, PairSet, key_of, name_of
 from training.data.lists import (
     Pair,
     pictures_of,
@@ -109,10 +111,16 @@ def test_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
         assert str(caught.value).startswith(f"{path}: ")
 
 
+def album_of(*keys: Key) -> Album:
+    """An album of black pictures."""
+    pixels = torch.zeros(len(keys), 1, 1, dtype=torch.uint8)
+    return Album(keys=list(keys), pixels=pixels, sha256="", preprocessing=PreprocessingConfig())
+
+
 def test_resolve_finds_the_pictures(tmp_path: Path) -> None:
     path = write(tmp_path, "Ada\t1\t2\nAda\t2\tKurt\t1\n")
-    index = {("Kurt", "Kurt_0001"): 0, ("Ada", "Ada_0001"): 1, ("Ada", "Ada_0002"): 2}
-    pairs = resolve(path, read_pairs(path), index)
+    album = album_of(("Kurt", "Kurt_0001"), ("Ada", "Ada_0001"), ("Ada", "Ada_0002"))
+    pairs = resolve(path, read_pairs(path), album)
     assert pairs.left.tolist() == [1, 2]
     assert pairs.right.tolist() == [2, 0]
     assert pairs.same.tolist() == [1.0, 0.0]
@@ -121,15 +129,15 @@ def test_resolve_finds_the_pictures(tmp_path: Path) -> None:
 
 def test_resolve_names_missing_pictures(tmp_path: Path) -> None:
     path = write(tmp_path, "1\nAda\t1\t2\nAda\t1\tKurt\t9\n")
-    index = {("Ada", "Ada_0001"): 0, ("Ada", "Ada_0002"): 1}
+    album = album_of(("Ada", "Ada_0001"), ("Ada", "Ada_0002"))
     with pytest.raises(DataError) as one:
-        resolve(path, read_pairs(path), index)
+        resolve(path, read_pairs(path), album)
     assert str(one.value) == f"{path}:3: there is no picture Kurt/Kurt_0009"
     with pytest.raises(DataError) as several:
-        resolve(path, read_pairs(path), {("Ada", "Ada_0001"): 0})
+        resolve(path, read_pairs(path), album_of(("Ada", "Ada_0001")))
     assert str(several.value) == f"{path}:2: there is no picture Ada/Ada_0002, and 1 more"
     with pytest.raises(DataError) as faceless:
-        resolve(path, read_pairs(path), index, [("Kurt", "Kurt_0009")])
+        resolve(path, read_pairs(path), replace(album, faceless=[("Kurt", "Kurt_0009")]))
     assert str(faceless.value) == f"{path}:3: no face large enough was found in Kurt/Kurt_0009"
 
 
@@ -168,15 +176,16 @@ def test_missing_list_of_people_is_refused(tmp_path: Path) -> None:
 
 
 def test_pictures_are_found_and_counted() -> None:
-    keys = [("Ada", "a"), ("Bob", "b"), ("Ada", "c"), ("Eve", "d")]
-    found = pictures_of(Path("list"), {"Ada": 2, "Eve": 1}, keys)
+    album = album_of(("Ada", "a"), ("Bob", "b"), ("Ada", "c"), ("Eve", "d"))
+    found = pictures_of(Path("list"), {"Ada": 2, "Eve": 1}, album)
     assert {name: indices.tolist() for name, indices in found.items()} == {"Ada": [0, 2], "Eve": [3]}
     with pytest.raises(DataError, match="list: Eve should have 2 pictures, but the album has 1"):
-        pictures_of(Path("list"), {"Ada": 2, "Eve": 2}, keys)
+        pictures_of(Path("list"), {"Ada": 2, "Eve": 2}, album)
     with pytest.raises(DataError, match="Ada should have 3 pictures, but the album has 2; 1 more people differ"):
-        pictures_of(Path("list"), {"Ada": 3, "Bob": 1, "Eve": 2}, keys)
+        pictures_of(Path("list"), {"Ada": 3, "Bob": 1, "Eve": 2}, album)
+    faceless = replace(album, faceless=[("Eve", "f"), ("Ada", "b"), ("Eve", "e")])
     with pytest.raises(DataError, match=r"the album has 1; no face large enough was found in Eve/e, Eve/f$"):
-        pictures_of(Path("list"), {"Ada": 2, "Eve": 3}, keys, [("Eve", "f"), ("Ada", "b"), ("Eve", "e")])
+        pictures_of(Path("list"), {"Ada": 2, "Eve": 3}, faceless)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,7 @@ from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
 from training.learning.experiments import EXPERIMENTS, PAIR_EXPERIMENTS, find_experiment
-from training.pairs.pair_augmentation import Augmentation
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import Augmentation, PairExperiment
 
 ROOT = Path(__file__).parents[3]
 FULL = ("experiment-1", "experiment-2", "experiment-3", "experiment-4")

@@ -12,7 +12,7 @@ from training.learning.experiments import EXPERIMENT_4, GRID_BASE, GRID_BEST
 from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
 from training.learning.history import METRICS_FILE, Epoch, read_metrics, write_metrics
 from training.learning.loop import Trained
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import PairExperiment
 
 ROOT = Path(__file__).parents[3]
 TINY_GRID = Grid(

@@ -10,13 +10,12 @@ from PIL import Image
 
 from model.errors import TrainingError
 from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
-from training.data.album import Album
 from training.data.datasets import PairData
 from training.learning import history
 from training.learning.history import draw_curves
 from training.learning.loop import Trained
 from training.learning.state import RunState
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import PairExperiment
 
 # A normal first epoch, then steps of 1e35.
 EXPLODING = replace(SMALL, decay_every_epochs=1, decay_factor=1e38)
@@ -174,7 +173,7 @@ def test_state_of_another_run_is_refused(data: PairData, folder: Path) -> None:
         run(other, data, folder, resume=True)
     assert "(network, learning_rate differ)" in str(caught.value)
     album = data.album
-    changed = Album(keys=album.keys, pixels=album.pixels, sha256="0" * 64)
+    changed = replace(album, sha256="0" * 64)
     with pytest.raises(TrainingError, match=r"\(data_sha256 differ\)"):
         run(SMALL, replace(data, album=changed), folder, resume=True)
 

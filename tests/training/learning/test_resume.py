@@ -16,7 +16,7 @@ from training.data.datasets import PairData
 from training.learning.history import Epoch
 from training.learning.loop import Trained, train
 from training.learning.state import RunState
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import PairExperiment
 
 # Everything that a state can contain: moments, dropout, decay, the best weights.
 EVERYTHING = replace(

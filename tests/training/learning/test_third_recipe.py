@@ -112,7 +112,7 @@ class MirrorRecipe(Recipe):
 
     def validate(self) -> Validation:
         data = self.data
-        return Validation.of(*score_pairs(self.network, self.experiment.preprocessing, data.album, data.validation))
+        return Validation.of(*score_pairs(self.network, data.album, data.validation))
 
 
 RUN = MirrorExperiment(name="mirror")

@@ -16,7 +16,7 @@ from model.verifier import Verifier
 from tests.drawing import encode
 from tests.faces import DRAWN, Placed, scene
 from tests.model.support.pictures import prepare
-from training.data.face_template import measure_template
+from training.commands.prepare import measure_template
 from training.data.lists import Pair
 from training.data.source import DataSource
 from training.learning.experiments import ALIGNED

@@ -60,14 +60,14 @@ def arguments(folder: Path, path: Path, *more: str) -> list[str]:
 
 def test_cosine_variant_changes_only_the_head(checkpoint: Checkpoint, data: PeopleData) -> None:
     network, threshold = leave_out(checkpoint, ["head"], data, CPU)
-    raw, same = raw_scores(network, RUN.preprocessing, data.album, data.validation)
+    raw, same = raw_scores(network, data.album, data.validation)
     before = restore(checkpoint)
     assert isinstance(before, ResidualNetwork)
     pairs = data.validation
     embeddings = before.embed(_images(data))
     cosines = torch.nn.functional.cosine_similarity(embeddings[pairs.left], embeddings[pairs.right])
     assert raw == pytest.approx(cosines.detach().numpy(), abs=1e-4)
-    scores, _ = score_pairs(network, RUN.preprocessing, data.album, pairs)
+    scores, _ = score_pairs(network, data.album, pairs)
     assert threshold == 0.5
     assert scores == pytest.approx(1 / (1 + np.exp(-np.polyval(platt(raw, same), raw))), abs=1e-5)
     assert np.array_equal(np.argsort(raw, kind="stable"), np.argsort(scores, kind="stable"))

@@ -21,7 +21,7 @@ from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of
 from training.data.album import owners
 from training.data.datasets import PeopleData, impostor_pairs
 from training.data.lists import read_pairs, resolve
-from training.fitting.head import fit_head, fit_joint_bayesian, scatter
+from training.fitting import fit_head, fit_joint_bayesian, scatter
 from training.learning import loop
 from training.learning.experiments import EXPERIMENTS
 from training.learning.history import Epoch, read_metrics
@@ -143,7 +143,7 @@ def test_epoch_uses_rate_and_decay_and_validates_the_average(data: PeopleData) -
         assert group["weight_decay"] == SMALL_PEOPLE.weight_decay
     losses = []
     for network in (recipe.state.average, recipe.state.network):
-        raw, same = raw_scores(network, SMALL_PEOPLE.preprocessing, data.album, data.validation)
+        raw, same = raw_scores(network, data.album, data.validation)
         scale, bias = platt(raw, same)
         losses.append(cross_entropy(torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy(), same))
     assert row.validation_loss == pytest.approx(losses[0], rel=1e-6)
@@ -158,15 +158,15 @@ def test_other_seed_draws_other_batches(data: PeopleData) -> None:
 
 
 def test_head_is_fitted_on_training_people(whole: tuple[Trained, Path], data: PeopleData) -> None:
-    network, config = whole[0].network, SMALL_PEOPLE.preprocessing
+    network = whole[0].network
     assert isinstance(network, ResidualNetwork)
     network = deepcopy(network)
-    fit_head(network, config, data)
+    fit_head(network, data)
     heads = []
     for people_ in (data.training, data.held_out):
         pictures, people = owners(people_)
         head = JointBayesianHead(SMALL_PEOPLE.network.dimension)
-        fit_joint_bayesian(head, scatter(embed_all(network, config, data.album.pixels[pictures]), people))
+        fit_joint_bayesian(head, scatter(embed_all(network, data.album, pictures), people))
         heads.append(head)
     off = [float((network.head.mean - head.mean).abs().max()) for head in heads]  # type: ignore[operator]
     assert off[0] < 1e-3 < off[1]
@@ -245,12 +245,12 @@ def test_infinite_loss_stops_the_run(data: PeopleData, tmp_path: Path) -> None:
 def test_checkpoint_reproduces_the_measured_scores(folder: Path, data: PeopleData, tmp_path: Path, head: str) -> None:
     network = SMALL_PEOPLE.network.model_copy(update={"head": head})
     run = replace(SMALL_PEOPLE, network=network, epochs=1)
-    test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album.index())
+    test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album)
     header = finish(run, train(run, data, tmp_path, CPU), data, test, tmp_path, "code")
     checkpoint = load(tmp_path / "small-people.safetensors")
     assert checkpoint.header == header
     assert float(checkpoint.tensors["head.scale"].item()) != 1
-    scores, same = score_pairs(restore(checkpoint), run.preprocessing, data.album, test)
+    scores, same = score_pairs(restore(checkpoint), data.album, test)
     accuracy = next(m for m in header.metrics if (m.name, m.split) == ("accuracy at threshold", "test"))
     assert (header.threshold.value, header.threshold.method) == (0.5, "even odds")
     assert accuracy.value == ((scores >= 0.5) == same).mean()
@@ -280,7 +280,7 @@ def test_operating_points_use_all_pairs_of_held_out_people(data: PeopleData, tmp
 
 def test_test_pairs_do_not_influence_the_checkpoint(folder: Path, data: PeopleData, tmp_path: Path) -> None:
     run = replace(SMALL_PEOPLE, epochs=1)
-    test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album.index())
+    test = resolve(folder / "test.txt", read_pairs(folder / "test.txt"), data.album)
     one = finish(run, train(run, data, tmp_path / "a", CPU), data, test, tmp_path / "a", "code")
     turned = replace(test, same=1 - test.same)
     other = finish(run, train(run, data, tmp_path / "b", CPU), data, turned, tmp_path / "b", "code")

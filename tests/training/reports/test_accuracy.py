@@ -13,11 +13,9 @@ from model.errors import DataError
 from model.similarity import OperatingPoint
 from tests.conftest import describe
 from tests.training.support.small_runs import ROW, write_run
-from training.commands.report import write_report
+from training.commands.report import LOG_FILE, write_report
 from training.learning.experiments import ALIGNED
-from training.measuring.lfw import category
-from training.reports.accuracy import LOG_FILE
-from training.reports.literature import PUBLISHED
+from training.reports.literature import PUBLISHED, category
 from training.runs.results import (
     ALL_PAIRS_FILE,
     ERRORS_FILE,

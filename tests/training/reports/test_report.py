@@ -10,7 +10,7 @@ import pytest
 
 from model.errors import DataError
 from tests.training.support.small_pairs import SMALL, run
-from training.commands.report import write_report
+from training.commands.report import FINDINGS_FILE, write_report
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.lists import read_pairs, resolve
@@ -19,7 +19,6 @@ from training.learning.grid import BEST_FOLDER, GRID_FOLDER, Grid
 from training.learning.history import METRICS_FILE, write_metrics
 from training.reports.gallery import asymmetry, probable_causes, write_gallery
 from training.reports.literature import REFERENCES
-from training.reports.reproduction import FINDINGS_FILE
 from training.runs.finish import finish
 from training.runs.results import RESULT_FILE, read_run
 
@@ -30,7 +29,7 @@ def results(people: Path, data: PairData, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("results")
     experiment = replace(SMALL, name="experiment-2")
     path = people / "test.txt"
-    test = resolve(path, read_pairs(path), data.album.index())
+    test = resolve(path, read_pairs(path), data.album)
     place = folder / "experiment-2"
     finish(experiment, run(experiment, data, place), data, test, place, "code")
     return folder

@@ -20,7 +20,7 @@ from tests.training.support.small_runs import ROW
 from training.data.album import Album, PairSet
 from training.data.datasets import PairData, split
 from training.data.source import open_album
-from training.fitting.thresholds import choose_threshold
+from training.fitting import choose_threshold
 from training.learning.experiments import SMOKE
 from training.learning.history import METRICS_FILE, write_metrics
 from training.learning.loop import Trained
@@ -84,7 +84,7 @@ def test_checkpoint_has_the_measured_values(result: Finished) -> None:
     checkpoint = load(result.folder / "smoke.safetensors")
     assert checkpoint.header == result.header
     for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
-        scores, same = score_pairs(restore(checkpoint), SMOKE.preprocessing, result.data.album, pairs)
+        scores, same = score_pairs(restore(checkpoint), result.data.album, pairs)
         again = measure(split_name, scores, same, result.header.threshold.value).for_checkpoint(calibrated=False)
         assert list(again) == [metric for metric in result.header.metrics if metric.split == split_name]
 
@@ -117,7 +117,7 @@ def test_metrics_equal_those_of_an_evaluation() -> None:
 
 def test_the_threshold_comes_from_the_validation_pairs(result: Finished) -> None:
     checkpoint = load(result.folder / "smoke.safetensors")
-    scores, same = score_pairs(restore(checkpoint), SMOKE.preprocessing, result.data.album, result.data.validation)
+    scores, same = score_pairs(restore(checkpoint), result.data.album, result.data.validation)
     threshold = result.header.threshold
     identical = float(similarity(torch.from_numpy(checkpoint.tensors["comparison.bias"])))
     assert threshold.value == best_threshold(scores, same, identical)
@@ -154,9 +154,8 @@ def test_identical_pictures_reach_the_threshold() -> None:
 
 
 def test_scores_file_has_a_row_for_each_test_pair(result: Finished) -> None:
-    scores, same = score_pairs(
-        restore(load(result.folder / "smoke.safetensors")), SMOKE.preprocessing, result.data.album, result.test
-    )
+    network = restore(load(result.folder / "smoke.safetensors"))
+    scores, same = score_pairs(network, result.data.album, result.test)
     keys = result.data.album.keys
     expected = [
         ["/".join(keys[left]), "/".join(keys[right]), str(int(label)), float(score)]

@@ -9,8 +9,7 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
 from training.data.datasets import PairData
 from training.learning.loop import Trained, train
-from training.pairs.pair_augmentation import Augmentation
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import Augmentation, PairExperiment
 
 SIDE_PX = 66
 CPU = torch.device("cpu")

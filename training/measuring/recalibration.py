@@ -16,13 +16,11 @@ from torch import Tensor
 
 from model.checkpoint import Description, Header
 from model.errors import DataError
-from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.face_network import FaceNetwork
 from model.similarity import Threshold
-from training import metrics, scoring
+from training import fitting, metrics, scoring
 from training.data import datasets, lists
 from training.data.album import Album, PairSet, People, name_of, owners
-from training.fitting import thresholds
 from training.statistics import operating_points, rates, resampling, summary
 
 MIN_PAIRS = 20
@@ -45,34 +43,34 @@ class Sample:
     def threshold(self, network: FaceNetwork) -> Threshold:
         """The threshold at even odds for a calibrated network, otherwise the threshold of highest accuracy."""
         if not network.calibrated:
-            return thresholds.choose_threshold(network, self.scores, self.same)
+            return fitting.choose_threshold(network, self.scores, self.same)
         # All impostor pairs, since even odds would change with a small sample of them.
         genuine = self.scores[self.same]
         same = np.arange(len(genuine) + len(self.impostor)) < len(genuine)
-        return thresholds.fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
+        return fitting.fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
 
 
-def sample_of_list(network: FaceNetwork, config: PreprocessingConfig, album: Album, pairs: PairSet) -> Sample:
+def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet) -> Sample:
     """Scores the pairs of a list. Raises DataError for too few pairs or for identical pictures."""
     _require_enough(pairs)
     _require_distinct(album, torch.cat([pairs.left, pairs.right]).unique())
-    scores, same = scoring.score_pairs(network, config, album, pairs)
+    scores, same = scoring.score_pairs(network, album, pairs)
     left, right = resampling.numbered(pairs.names_of(album.keys))
     return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
 
 
-def sample_of_people(network: FaceNetwork, config: PreprocessingConfig, album: Album) -> Sample:
+def sample_of_people(network: FaceNetwork, album: Album) -> Sample:
     """Scores balanced pairs of an album's people, and every impostor pair.
 
     Draws people at random if there are more than `MAX_PICTURES` pictures. Raises DataError for too few pairs or for
     identical pictures.
     """
-    people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album.keys), MAX_PICTURES)
+    people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album), MAX_PICTURES)
     pairs = datasets.balanced_pairs(people, datasets.HoldOut())
     _require_enough(pairs)
     _require_distinct(album, owners(people)[0])
-    scores, same = scoring.score_pairs(network, config, album, pairs)
-    impostor, left, right = scoring.score_impostors(network, config, album, people)
+    scores, same = scoring.score_pairs(network, album, pairs)
+    impostor, left, right = scoring.score_impostors(network, album, people)
     return Sample(scores=scores, same=same, impostor=impostor, left=left, right=right)
 
 

@@ -16,7 +16,7 @@ from training.data.datasets import PairData
 from training.learning.experiment import Batch
 from training.learning.loop import run_epoch, take_step
 from training.learning.state import RunState
-from training.pairs.pair_recipe import PairExperiment
+from training.pairs import PairExperiment
 
 SETTLED = replace(SMALL, augmentation=None)
 

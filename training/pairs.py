@@ -5,24 +5,69 @@ B pairs in a batch, H W pixels
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.configurations import NetworkConfig
-from model.networks.embedder import to_unit
-from model.networks.siamese import SiameseNetwork, initialise
+from model.networks import configurations, embedder, siamese
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.source import DataSource
 from training.learning import parallel
 from training.learning.experiment import Batch, Experiment, Recipe, Validation
-from training.pairs import pair_augmentation
 from training.scoring import score_pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """How far a picture may be changed. The defaults are those of Experiments 2 to 4."""
+
+    flip_probability: float = 0.5
+    rotation_deg: float = 15.0
+    brightness: float = 0.2
+    contrast: float = 0.2
+
+
+class Draw(NamedTuple):
+    """The parameters of N pictures, each a tensor (N,): whether to flip, angle, factors of brightness and contrast."""
+
+    flip: Tensor
+    angle_deg: Tensor
+    brightness: Tensor
+    contrast: Tensor
+
+
+def draw(size: int, augmentation: Augmentation, generator: torch.Generator) -> Draw:
+    """Parameters for `size` pictures."""
+    # torchvision's transforms would draw one set for a whole batch, from the global generator.
+    flip, angle, brightness, contrast = torch.rand(4, size, generator=generator)
+    return Draw(
+        flip=flip < augmentation.flip_probability,
+        angle_deg=(2 * angle - 1) * augmentation.rotation_deg,
+        brightness=1 + (2 * brightness - 1) * augmentation.brightness,
+        contrast=1 + (2 * contrast - 1) * augmentation.contrast,
+    )
+
+
+def augment(images: Tensor, parameters: Draw) -> Tensor:
+    """float32 (N, 1, H, W), 0..1 -> the same shape and range; rotations leave black corners."""
+    rows = zip(images, *(values.tolist() for values in parameters), strict=True)
+    return torch.stack([_augment_one(*row) for row in rows])
+
+
+def _augment_one(image: Tensor, flip: bool, angle_deg: float, brightness: float, contrast: float) -> Tensor:
+    if flip:
+        image = transforms.horizontal_flip_image(image)
+    image = transforms.rotate_image(image, angle_deg, interpolation=InterpolationMode.BILINEAR)
+    image = transforms.adjust_brightness_image(image, brightness)
+    changed: Tensor = transforms.adjust_contrast_image(image, contrast)
+    return changed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +75,9 @@ class PairExperiment(Experiment[PairData]):
     """A run that learns from pairs."""
 
     name: str
-    network: NetworkConfig
+    network: configurations.NetworkConfig
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)
-    augmentation: pair_augmentation.Augmentation | None = None
+    augmentation: Augmentation | None = None
     loss: Literal["bce", "mse"] = "bce"
     epochs: int = 20
     batch_pairs: int = 128
@@ -74,12 +119,12 @@ class PairExperiment(Experiment[PairData]):
 class PairRecipe(Recipe):
     """Trains a Siamese network on augmented pairs; each batch is split between the processes."""
 
-    network: SiameseNetwork
+    network: siamese.SiameseNetwork
 
     def __init__(self, experiment: PairExperiment, data: PairData, device: torch.device) -> None:
         parallel.require_share_of(len(data.training), experiment.batch_pairs)
-        network = SiameseNetwork(experiment.network)
-        initialise(network, experiment.generator("initialise"))
+        network = siamese.SiameseNetwork(experiment.network)
+        siamese.initialise(network, experiment.generator("initialise"))
         self.experiment, self.data = experiment, data
         self.state = self.network = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
@@ -96,10 +141,12 @@ class PairRecipe(Recipe):
         for chosen in order.split(experiment.batch_pairs):
             mine = parallel.share(torch.arange(len(chosen)))
             pairs = self.data.training[chosen[mine]]
-            images = to_unit(pixels[torch.cat([pairs.left, pairs.right])])
+            images = embedder.to_unit(pixels[torch.cat([pairs.left, pairs.right])])
             if experiment.augmentation:
-                drawn = pair_augmentation.draw(2 * len(chosen), experiment.augmentation, changes)
-                images = pair_augmentation.augment(images, drawn[torch.cat([mine, mine + len(chosen)])])
+                # All processes draw for the whole batch, so that what is drawn does not depend on their number.
+                drawn = draw(2 * len(chosen), experiment.augmentation, changes)
+                both = torch.cat([mine, mine + len(chosen)])
+                images = augment(images, Draw(*(values[both] for values in drawn)))
             weight = len(mine) * parallel.world_size() / len(chosen)
             yield Batch(images=images, labels=pairs.same, judged=len(mine), weight=weight)
 
@@ -115,6 +162,5 @@ class PairRecipe(Recipe):
         return functional.binary_cross_entropy_with_logits(outputs, batch.labels), right
 
     def validate(self) -> Validation:
-        data = self.data
-        found = Validation.of(*score_pairs(self.network, self.experiment.preprocessing, data.album, data.validation))
+        found = Validation.of(*score_pairs(self.network, self.data.album, self.data.validation))
         return replace(found, loss=found.mse) if self.experiment.loss == "mse" else found

@@ -22,9 +22,9 @@ from tests.training.support.small_people import PICTURES
 from training.__main__ import main
 from training.data.lists import read_pairs, resolve
 from training.data.source import open_album
-from training.fitting.recalibration import some_people
-from training.fitting.thresholds import fit_even_odds
+from training.fitting import fit_even_odds
 from training.learning.experiments import ALIGNED
+from training.measuring.recalibration import some_people
 from training.scoring import score_pairs
 
 OLD = (
@@ -116,8 +116,8 @@ def test_list_gives_its_best_threshold_and_drops_old_metrics(folder: Path, tmp_p
     assert main(arguments(folder, tmp_path, "--pairs", "both.txt")) == 0
     new = load(tmp_path / "new.safetensors")
     album = open_album(folder / "people", tmp_path / "cache", new.header.preprocessing)
-    pairs = resolve(folder / "both.txt", read_pairs(folder / "both.txt"), album.index())
-    scores, same = score_pairs(restore(new), new.header.preprocessing, album, pairs)
+    pairs = resolve(folder / "both.txt", read_pairs(folder / "both.txt"), album)
+    scores, same = score_pairs(restore(new), album, pairs)
     shares = [((scores >= threshold) == same).mean() for threshold in (0, *scores)]
     accuracy = [metric for metric in new.header.metrics if metric.name == "accuracy at threshold"]
     assert [(metric.split, metric.pairs) for metric in accuracy] == [("calibration", len(scores))]

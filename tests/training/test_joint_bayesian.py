@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 from model.networks.heads import JointBayesianHead
-from training.fitting.head import Scatter, diagonalise, fit_joint_bayesian, scatter
+from training.fitting import Scatter, diagonalise, fit_joint_bayesian, scatter
 
 DIMENSION = 5
 

@@ -8,11 +8,10 @@ import pytest
 import torch
 
 from model.errors import TrainingError
-from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import ResidualConfig
 from model.networks.residual import ResidualNetwork, initialise
 from training.data.datasets import PeopleData
-from training.fitting.head import fit_head
+from training.fitting import fit_head
 
 
 @pytest.mark.parametrize("better", [True, False])
@@ -30,8 +29,8 @@ def test_network_worse_than_chance_is_refused(monkeypatch: pytest.MonkeyPatch, b
     monkeypatch.setattr("training.scoring.raw_scores", scored)
     data = cast("PeopleData", SimpleNamespace(album=None, validation=None))
     if better:
-        fit_head(network, PreprocessingConfig(), data)
+        fit_head(network, data)
         assert float(network.head.scale) > 0
     else:
         with pytest.raises(TrainingError, match="no better than chance"):
-            fit_head(network, PreprocessingConfig(), data)
+            fit_head(network, data)

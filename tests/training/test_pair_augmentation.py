@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.training.support.small_pairs import CPU, SMALL
 from training.data.album import Album
 from training.data.datasets import PairData
-from training.pairs.pair_augmentation import Augmentation, Draw, augment, draw
+from training.pairs import Augmentation, Draw, augment, draw
 
 Picture = NDArray[np.float64]
 Shade = Callable[[float, float], float]
@@ -184,10 +184,12 @@ def test_draws_depend_only_on_the_generator() -> None:
     assert not torch.equal(augment(images, draw(8, Augmentation(), torch.Generator().manual_seed(8))), results[0])
 
 
-def test_indexing_selects_the_parameters_of_pictures() -> None:
+def test_pictures_are_augmented_separately() -> None:
     images, drawn = noise(6), draw(6, Augmentation(), torch.Generator().manual_seed(7))
     chosen = torch.tensor([4, 1])
-    assert torch.equal(augment(images[chosen], drawn[chosen]), augment(images, drawn)[chosen])
+    assert torch.equal(
+        augment(images[chosen], Draw(*(values[chosen] for values in drawn))), augment(images, drawn)[chosen]
+    )
 
 
 def test_augmentation_keeps_shape_and_range() -> None:
