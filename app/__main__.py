@@ -1,7 +1,4 @@
-"""`python -m app`: reads the settings, loads the checkpoint, listens.
-
-Modules that need torch are imported late, after the environment that torch reads is set.
-"""
+"""`python -m app`: reads the settings, loads the checkpoint, listens."""
 
 import argparse
 import logging
@@ -9,7 +6,6 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from app.engine.cpu_budget import limit_spinning
 from app.lifecycle import run_and_leave
 from app.logs import configure_logging
 from app.server.sockets import require_free
@@ -22,7 +18,7 @@ logger = logging.getLogger("facepair")
 PATIENCE = 2
 
 UNSET = {
-    "threads": "half the cores; all for whole pictures and for requests that come one at a time",
+    "threads": "half the cores; all for whole pictures and while no image is decoded",
     "decoders": "one a core, at least 2",
     "queue": "5 a core, at least 10",
     "uploads": "`FACEPAIR_QUEUE`, at least 16",
@@ -35,7 +31,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if the service cannot start.
     """
     flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
-    limit_spinning()
     try:
         settings = read_settings(flags)
         configure_logging(settings.log_level)

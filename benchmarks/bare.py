@@ -14,8 +14,8 @@ from torch import Tensor
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.timing import Work, interleave
 from model.checkpoint import Header, load
-from model.device import select_device
 from model.networks.architecture import restore
+from model.networks.device import select_device
 from model.networks.face_network import FaceNetwork
 from model.networks.fusing import fuse_for_inference
 from model.networks.heads import similarity

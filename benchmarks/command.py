@@ -10,8 +10,8 @@ from pathlib import Path
 from app.settings import SHIPPED
 from benchmarks.machine import describe_machine
 from benchmarks.record import RESULTS, Figures, Record, format_record, write_record
-from model.device import select_device
 from model.errors import FacepairError
+from model.networks.device import select_device
 from training.commands.options import code_version, positive
 
 

@@ -12,7 +12,7 @@ from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.checkpoint import Header
-from model.device import select_device
+from model.networks.device import select_device
 from training.commands.options import positive
 
 BATCHES = (1, 2, 4, 8, 16, 32)

@@ -15,7 +15,7 @@ from benchmarks.command import new_parser, run_benchmark
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.record import Figures
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
-from model.device import select_device
+from model.networks.device import select_device
 from training.data.album import Album, PairSet
 from training.data.datasets import PairData
 from training.learning.experiments import PAIR_EXPERIMENTS

@@ -1,45 +1,39 @@
-"""Selects the device that computes, and classifies its errors."""
+"""The names of devices, and whether a GPU may be used, without loading PyTorch."""
 
+import logging
 import re
-import traceback
+from importlib.util import find_spec
+from pathlib import Path
 
-import torch
+from model.errors import DeviceError
 
-from model.errors import MSG_DEVICE_LOST, DeviceError, DeviceExhausted, DeviceLost
+logger = logging.getLogger("facepair")
 
-# Messages of CUDA and its libraries: PyTorch raises some of their errors as plain RuntimeErrors.
-CUDA_MESSAGE = re.compile(r"CUDA (driver )?error|cuDNN error|CUBLAS_STATUS|CUDNN_STATUS|CUFFT_|cuFFT error")
-MEMORY_MESSAGE = re.compile(r"out of memory|ALLOC_FAILED|DefaultCPUAllocator")
-MSG_DEVICE_EXHAUSTED = "the device is short of memory at the moment; try again later, or send fewer images at once"
+# What the drivers of Nvidia's and AMD's GPUs make, and Windows' subsystem for Linux.
+GPU_FILES = tuple(map(Path, ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")))
+HOW_TO_INSTALL = "install it by `make gpu`, or the extra `gpu` by pip"
 
 
-def select_device(name: str) -> torch.device:
-    """`auto`, `cpu`, `cuda` or `cuda:N` -> an available device. Raises DeviceError."""
+def require_known(name: str) -> None:
+    """Raises DeviceError unless it is `auto`, `cpu`, `cuda` or `cuda:N`."""
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")
-    if name == "auto":
-        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    if name == "cpu":
-        return torch.device("cpu")
-    index = int(name.partition(":")[2] or 0)
-    if not torch.cuda.is_available():
-        raise DeviceError(f"device {name} is not available: PyTorch finds no GPU; use --device cpu or auto")
-    if index >= torch.cuda.device_count():
-        raise DeviceError(
-            f"device {name} is not available: there are {torch.cuda.device_count()} GPUs, numbered from 0"
-        )
-    return torch.device("cuda", index)
 
 
-def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:
-    """The device's fault that a PyTorch error stands for, or None if it has another cause."""
-    text = str(error)
-    fault: DeviceExhausted | DeviceLost
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or MEMORY_MESSAGE.search(text):
-        fault = DeviceExhausted(MSG_DEVICE_EXHAUSTED)
-    elif isinstance(error, torch.AcceleratorError) or CUDA_MESSAGE.search(text):
-        fault = DeviceLost(MSG_DEVICE_LOST)
-    else:
-        return None
-    fault.add_note("".join(traceback.format_exception(error)))
-    return fault
+def needs_torch(name: str) -> bool:
+    """Whether PyTorch is to compute on this device: on `cuda`, and for `auto` where there may be a GPU.
+
+    Raises DeviceError if the name is unknown, or if it asks for a GPU and PyTorch is not installed. `auto` is then
+    the CPU, and the log says so.
+    """
+    require_known(name)
+    if name == "cpu" or (name == "auto" and not any(path.exists() for path in GPU_FILES)):
+        return False
+    if find_spec("torch"):
+        return True
+    if name != "auto":
+        raise DeviceError(f"device {name} needs PyTorch, which is not installed; {HOW_TO_INSTALL}, or use --device cpu")
+    logger.warning(
+        "there is a GPU, but PyTorch is not installed, so the CPU is used; to use the GPU %s", HOW_TO_INSTALL
+    )
+    return False

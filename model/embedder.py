@@ -7,19 +7,20 @@ from typing import Protocol
 
 from model.arrays import Embeddings, Pixels, Similarities
 from model.checkpoint import Checkpoint
+from model.device import needs_torch
 
 
 class Embedder(Protocol):
     """A checkpoint's network on a device: crops to embeddings, embeddings to similarities.
 
-    On a CPU any number of threads may call it at once, on a GPU one at a time. Every method raises DeviceExhausted if
-    the device has too little memory, and DeviceLost if it failed.
+    On a CPU threads may call it at once and wait for their turns, on a GPU one at a time. Every method raises
+    DeviceExhausted if the device has too little memory, and DeviceLost if it failed.
     """
 
     device: str
     """The device that computes: `cpu`, `cuda:0`, ..."""
     canary: Embeddings
-    """The canary pair's embeddings (2, D), computed on the CPU before the network was optimised for speed."""
+    """The canary pair's embeddings (2, D), computed on the CPU when the network was loaded."""
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
@@ -30,7 +31,7 @@ class Embedder(Protocol):
         ...
 
     def use_threads(self, count: int) -> None:
-        """Sets how many CPU threads a call from the current thread uses."""
+        """Sets among how many CPU threads later calls divide their batch, at most those that it was opened with."""
         ...
 
     def release_memory(self) -> None:
@@ -38,10 +39,18 @@ class Embedder(Protocol):
         ...
 
 
-def open_embedder(checkpoint: Checkpoint, device: str = "auto") -> Embedder:
-    """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`). Raises DeviceError."""
-    # Imported here, so that a process needs only the runtime that it uses.
-    from model.device import select_device
-    from model.networks.embedder import TorchEmbedder
+def open_embedder(checkpoint: Checkpoint, device: str = "auto", threads: int = 1) -> Embedder:
+    """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`). Raises DeviceError.
 
-    return TorchEmbedder(checkpoint, select_device(device))
+    On a CPU a batch is divided among `threads`, until `use_threads` is called.
+    """
+    # Imported here, so that a process needs only the runtime that it uses.
+    if needs_torch(device):
+        from model.networks.device import select_device
+        from model.networks.embedder import TorchEmbedder
+
+        if (selected := select_device(device)).type != "cpu":
+            return TorchEmbedder(checkpoint, selected)
+    from model.cpu.embedder import CpuEmbedder
+
+    return CpuEmbedder(checkpoint, threads)

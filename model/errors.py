@@ -25,7 +25,8 @@ A message is one line that says what is wrong and, if the reader can act on it, 
 It never contains pixels, embeddings or the name of an uploaded file.
 """
 
-# Here and not in `device`, so that the service can send it without loading torch.
+# Here, so that every runtime can say it without loading another.
+MSG_DEVICE_EXHAUSTED = "the device is short of memory at the moment; try again later, or send fewer images at once"
 MSG_DEVICE_LOST = "the device failed and this replica is shutting down; send the request to another replica"
 
 

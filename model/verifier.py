@@ -26,9 +26,9 @@ class Verifier:
         self.embedder = embedder
 
     @classmethod
-    def of(cls, checkpoint: Checkpoint, device: str = "auto") -> Self:
-        """A checkpoint's verifier on a device: `auto`, `cpu`, `cuda` or `cuda:N`. Raises DeviceError."""
-        return cls(checkpoint.header, open_embedder(checkpoint, device))
+    def of(cls, checkpoint: Checkpoint, device: str = "auto", threads: int = 1) -> Self:
+        """A checkpoint's verifier, as `open_embedder` opens its network. Raises DeviceError."""
+        return cls(checkpoint.header, open_embedder(checkpoint, device, threads))
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Raises InferenceError."""

@@ -26,15 +26,16 @@ ROOMS = {
         "model.imaging": "model",
         "model.networks.configurations": "model.imaging",
         "model.checkpoint": "model model.imaging model.networks.configurations",
+        "model.cpu": "model model.imaging model.networks.configurations model.checkpoint",
         "model.networks": "model model.device model.imaging model.networks.configurations model.checkpoint",
-        "model.embedder": "model model.device model.checkpoint model.networks",
+        "model.embedder": "model model.device model.checkpoint model.cpu model.networks",
         "model.verifier": "model model.checkpoint model.embedder",
         "app": "model",
         "app.engine": "model model.imaging model.verifier app",
         "app.api": "model model.imaging model.networks.configurations model.checkpoint app app.engine",
         "app.server": "model model.imaging model.checkpoint model.verifier app app.engine",
         "app.application": "model app app.engine app.api",
-        "app.__main__": "model app app.engine app.server app.application",
+        "app.__main__": "model app app.server app.application",
         "training": "model",
         "training.data": "model model.imaging",
         "training.statistics": "model training",
@@ -54,7 +55,7 @@ ROOMS = {
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
         " training training.data training.statistics training.scoring training.fitting training.runs",
         "training.reports": "model model.imaging model.checkpoint training training.data training.runs",
-        "training.commands": "model model.device model.imaging model.checkpoint model.networks training training.data"
+        "training.commands": "model model.imaging model.checkpoint model.networks training training.data"
         " training.learning training.pairs training.people training.learning.experiments"
         " training.learning.grid training.runs training.measuring training.reports",
         "training.__main__": "model training.commands",
@@ -89,11 +90,9 @@ def room_of(module: str) -> str:
 
 
 def is_torch_free(module: str) -> bool:
-    """Whether a module may not load torch: all that serves, but the networks and their devices."""
+    """Whether a module may not load torch: all that serves on a CPU."""
     room = room_of(module)
-    return room not in ("model.device", "model.networks") and (
-        room.startswith(("model", "app")) or room == "training.statistics"
-    )
+    return room != "model.networks" and (room.startswith(("model", "app")) or room == "training.statistics")
 
 
 def closure(arrows: dict[str, set[str]]) -> set[tuple[str, str]]:
@@ -132,7 +131,7 @@ def test_rooms_import_only_rooms_above_them() -> None:
 
 def test_torch_is_imported_only_behind_the_embedder() -> None:
     modules = [module for module in read_modules(ROOT) if is_torch_free(module.name)]
-    assert {"model.imaging.analysis", "model.checkpoint", "model.networks.configurations"} <= {m.name for m in modules}
+    assert {"model.cpu.embedder", "model.checkpoint", "model.networks.configurations"} <= {m.name for m in modules}
     for module in modules:
         assert not imported(module.path) & {"torch", "torchvision"}, module.name
     names = ", ".join(module.name for module in modules)
@@ -143,7 +142,7 @@ def test_torch_is_imported_only_behind_the_embedder() -> None:
 def test_app_reaches_networks_through_the_verifier() -> None:
     for room in ROOMS:
         if room.startswith("app"):
-            assert not ROOMS[room] & {"model.networks", "model.device", "model.embedder"}, room
+            assert not ROOMS[room] & {"model.cpu", "model.networks", "model.device", "model.embedder"}, room
 
 
 def test_design_describes_and_draws_the_rooms() -> None:
@@ -183,7 +182,8 @@ def test_there_are_no_relative_imports() -> None:
 @pytest.mark.parametrize("package", ["model", "app"])
 def test_imports_of_serving_are_declared_dependencies(package: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in project["dependencies"]}
+    needed = project["dependencies"] + (project["optional-dependencies"]["gpu"] if package == "model" else [])
+    declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in needed}
     renamed = {"PIL": "pillow", "cv2": "opencv-python-headless", "python_multipart": "python-multipart"}
     for path in files(package):
         for name in imported(path) - PACKAGES - set(sys.stdlib_module_names) - {"starlette"}:

@@ -1,8 +1,7 @@
 """How a process divides the cores that it may use between its decoders and its network.
 
-Finding and straightening faces takes at least as long as the network, so the decoders get every core, and while they
-work the network gets half: on two cores that answers an eighth more requests a second than two threads of the network.
-While requests come one at a time, and where no faces are looked for, a pass gets every core.
+Decoders get every core, and while they find faces the network gets half: a pass of fewer threads takes larger parts of
+the batch, which cost less a crop. A pass gets every core while no decoder works, and where no faces are looked for.
 """
 
 import os
@@ -16,8 +15,6 @@ MIN_DECODERS = 2
 # Queue slots per core: enough to keep it busy, few enough that the last image waits only a few request times.
 QUEUE_PER_CORE, MIN_QUEUE = 5, 10
 MIN_UPLOADS = 16
-# How often an idle thread of GNU's OpenMP looks for more work, for about 0.2 ms; the default is 3 ms.
-SPINS = "20000"
 # Where Linux says how much of the processors a container may use.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -28,18 +25,9 @@ def own_cores(quota: Path = QUOTA) -> int:
     return max(1, int(min(allowed, _limit(quota))))
 
 
-def limit_spinning() -> None:
-    """Called before torch is loaded: makes OpenMP's idle threads soon leave their cores to the decoders.
-
-    If the environment says how they wait, here or as OMP_WAIT_POLICY, it is left as it is.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Threads:
-    """Threads of a pass of the network: while decoders are busy (`beside`), and while requests come one at a time."""
+    """Threads of a pass of the network: while decoders are busy (`beside`), and otherwise (`alone`)."""
 
     beside: int
     alone: int

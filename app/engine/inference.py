@@ -5,7 +5,6 @@ B crops, D embedding
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import inf
@@ -27,9 +26,6 @@ from model.verifier import Verifier
 logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
-
-# For this long after two requests were in progress at a time, later ones are taken to be concurrent, too.
-CONCURRENT_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +61,6 @@ class Inference:
         self._drain = drain
         self._threads = threads
         self._analysing = 0
-        self._last_concurrent = -inf
         self._canary_check: asyncio.Future[Timed[None]] | None = None
         self._network: Batcher[_Job, object] = Batcher(self._work, max_size=max_batch, name="network")
 
@@ -159,23 +154,13 @@ class Inference:
 
         Each job of a batch that fails is tried again by itself, crop by crop, as is one that needs too much memory.
         """
-        self._choose_threads(sum(bool(job.crops) for job in jobs))
+        alone = self._analysing == 0 and sum(bool(job.crops) for job in jobs) <= 1
+        self._verifier.embedder.use_threads(self._threads.alone if alone else self._threads.beside)
         results = self._attempt(jobs, self._max_batch)
         return [
             self._attempt([job], 1)[0] if _should_retry(result, len(jobs)) else result
             for job, result in zip(jobs, results, strict=True)
         ]
-
-    def _choose_threads(self, requests: int) -> None:
-        """A pass gets every core while requests come one at a time, and half of them after concurrent ones.
-
-        Readiness probes do not count as concurrent requests.
-        """
-        now = time.perf_counter()
-        if requests > 1 or (requests and self._analysing):
-            self._last_concurrent = now
-        alone = now - self._last_concurrent > CONCURRENT_S
-        self._verifier.embedder.use_threads(self._threads.alone if alone else self._threads.beside)
 
     def _attempt(self, jobs: list[_Job], max_batch: int) -> list[object]:
         """The result of each job, or the exception that it failed with, in passes of at most `max_batch` crops."""

@@ -3,7 +3,6 @@
 import atexit
 import gc
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,17 +66,12 @@ def build_replica(settings: Settings, verifier: Verifier, fork_server: ForkServe
 def open_verifier(settings: Settings) -> Verifier:
     """Loads the checkpoint, warms the network up and checks the canary pair. Raises FacepairError.
 
-    It runs before the event loop and the listener, so that a service that listens can answer. It runs on a thread that
-    ends, because every thread that computes has OpenMP threads of its own: with more of them than cores they would
-    sleep between any two steps of the network.
+    It runs before the event loop and the listener, so that a service that listens can answer.
     """
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="opening") as opening:
-        return opening.submit(_open, settings).result()
-
-
-def _open(settings: Settings) -> Verifier:
-    verifier = Verifier.of(load(settings.weights), settings.device)
-    _warm_up(verifier, _threads(settings, verifier.header))
+    checkpoint = load(settings.weights)
+    threads = _threads(settings, checkpoint.header)
+    verifier = Verifier.of(checkpoint, settings.device, threads.alone)
+    _warm_up(verifier, threads)
     verifier.check_canary()
     return verifier
 

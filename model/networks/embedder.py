@@ -1,4 +1,4 @@
-"""Runs networks with PyTorch on a CPU or a GPU, and saves them as checkpoints.
+"""Runs networks with PyTorch, and saves them as checkpoints.
 
 B batch, C channels (1 for grey, 3 for colour), H W pixels, D embedding
 """
@@ -15,10 +15,10 @@ from model import checkpoint
 from model.arrays import Embeddings, Pixels, Similarities
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, Description, Header
-from model.device import fault_of
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore, restore_tensors, stored_tensors
+from model.networks.device import fault_of
 from model.networks.face_network import FaceNetwork
 from model.networks.fusing import fuse_for_inference
 from model.networks.heads import similarity
@@ -72,8 +72,7 @@ class TorchEmbedder:
         return similarities
 
     def use_threads(self, count: int) -> None:
-        """Sets how many CPU threads a call from the current thread uses; PyTorch keeps this per thread."""
-        torch.set_num_threads(count)
+        """Nothing, as the GPU computes."""
 
     def release_memory(self) -> None:
         """Returns PyTorch's cached memory to a GPU."""

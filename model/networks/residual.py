@@ -13,14 +13,9 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from model.networks.configurations import ResidualConfig
+from model.networks.configurations import LUMA, MIN_DEVIATION, ResidualConfig
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import CosineHead, JointBayesianHead
-
-# The shares of red, green and blue in grey, as in Pillow (ITU-R BT.601).
-LUMA = (0.299, 0.587, 0.114)
-# Keeps `standardise` from amplifying the noise of a uniform crop.
-MIN_DEVIATION = 1 / 255
 
 
 class PReLU(nn.PReLU):

@@ -1,56 +1,64 @@
-"""The selection of a device. The tests replace what PyTorch finds, so that they run alike on every machine."""
+"""Which devices need PyTorch. The tests replace what is found, so that they run alike on every machine."""
+
+import logging
+from pathlib import Path
 
 import pytest
-import torch
 
-from model.device import select_device
+from model import device
+from model.device import needs_torch
 from model.errors import DeviceError
 
 MonkeyPatch = pytest.MonkeyPatch
 
 
-def give_gpus(monkeypatch: MonkeyPatch, count: int) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+def machine(monkeypatch: MonkeyPatch, *, gpu: bool, torch: bool) -> None:
+    here = Path(__file__)
+    monkeypatch.setattr(device, "GPU_FILES", (here.with_name("missing"), here if gpu else here.with_name("none")))
+    monkeypatch.setattr(device, "find_spec", lambda _: object() if torch else None)
 
 
-@pytest.mark.parametrize("gpus", [0, 2])
-def test_cpu_is_always_available(monkeypatch: MonkeyPatch, gpus: int) -> None:
-    give_gpus(monkeypatch, gpus)
-    assert select_device("cpu") == torch.device("cpu")
+@pytest.mark.parametrize("torch", [False, True])
+@pytest.mark.parametrize("gpu", [False, True])
+def test_cpu_never_needs_torch(monkeypatch: MonkeyPatch, gpu: bool, torch: bool) -> None:
+    machine(monkeypatch, gpu=gpu, torch=torch)
+    assert not needs_torch("cpu")
 
 
-@pytest.mark.parametrize(("gpus", "expected"), [(0, "cpu"), (1, "cuda:0"), (2, "cuda:0")])
-def test_auto_selects_the_first_gpu(monkeypatch: MonkeyPatch, gpus: int, expected: str) -> None:
-    give_gpus(monkeypatch, gpus)
-    assert str(select_device("auto")) == expected
+@pytest.mark.parametrize(("gpu", "torch"), [(False, False), (False, True), (True, True)])
+def test_auto_needs_torch_where_there_is_a_gpu(
+    monkeypatch: MonkeyPatch, caplog: pytest.LogCaptureFixture, gpu: bool, torch: bool
+) -> None:
+    machine(monkeypatch, gpu=gpu, torch=torch)
+    assert needs_torch("auto") == gpu
+    assert not caplog.records
 
 
-@pytest.mark.parametrize(("name", "index"), [("cuda", 0), ("cuda:0", 0), ("cuda:1", 1)])
-def test_gpu_is_selected_by_number(monkeypatch: MonkeyPatch, name: str, index: int) -> None:
-    give_gpus(monkeypatch, 2)
-    assert select_device(name) == torch.device("cuda", index)
+def test_auto_with_a_gpu_and_without_torch_is_the_cpu_and_says_so(
+    monkeypatch: MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine(monkeypatch, gpu=True, torch=False)
+    with caplog.at_level(logging.WARNING):
+        assert not needs_torch("auto")
+    [record] = caplog.records
+    assert "there is a GPU, but PyTorch is not installed" in record.getMessage()
+    assert "make gpu" in record.getMessage()
 
 
-@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:3"])
-def test_gpu_is_refused_without_gpus(monkeypatch: MonkeyPatch, name: str) -> None:
-    give_gpus(monkeypatch, 0)
-    with pytest.raises(DeviceError, match=f"device {name} is not available: PyTorch finds no GPU"):
-        select_device(name)
-
-
-@pytest.mark.parametrize("name", ["cuda:2", "cuda:99999999999999999999"])
-def test_gpu_number_beyond_the_last_is_refused(monkeypatch: MonkeyPatch, name: str) -> None:
-    give_gpus(monkeypatch, 2)
-    with pytest.raises(DeviceError, match=f"device {name} is not available: there are 2 GPUs"):
-        select_device(name)
+@pytest.mark.parametrize("name", ["cuda", "cuda:1"])
+@pytest.mark.parametrize("gpu", [False, True])
+def test_gpu_is_refused_without_torch(monkeypatch: MonkeyPatch, gpu: bool, name: str) -> None:
+    machine(monkeypatch, gpu=gpu, torch=True)
+    assert needs_torch(name)
+    machine(monkeypatch, gpu=gpu, torch=False)
+    with pytest.raises(DeviceError, match=f"device {name} needs PyTorch, which is not installed; .*make gpu"):
+        needs_torch(name)
 
 
 @pytest.mark.parametrize(
     "name", ["", "gpu", "CUDA", "cuda:", "cuda:-1", "cuda: 0", "cuda:0x1", "cpu:0", "cpu\n", "mps"]
 )
-def test_unknown_names_are_refused_in_one_line(monkeypatch: MonkeyPatch, name: str) -> None:
-    give_gpus(monkeypatch, 2)
+def test_unknown_names_are_refused_in_one_line(name: str) -> None:
     with pytest.raises(DeviceError, match="use auto, cpu, cuda or cuda:N") as caught:
-        select_device(name)
+        needs_torch(name)
     assert "\n" not in str(caught.value)

@@ -12,10 +12,11 @@ from typing import TypeAlias
 import torch
 from pydantic import BaseModel
 
-from model import __version__, device
+from model import __version__
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
+from model.networks import device
 from training.data.album import Album, PairSet
 from training.data.source import DataSource, FaceOf, describe_ignored
 from training.learning import parallel

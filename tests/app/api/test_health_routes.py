@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.settings import Settings
-from model.networks.siamese import SiameseNetwork
+from model.cpu.embedder import CpuEmbedder
 from model.verifier import Verifier
 from tests.app.support.modified_verifier import PATIENCE_S, Gate, drift, explode, modified_verifier, spoil
 from tests.app.support.requests import check_problem, log_lines, pair, verify
@@ -29,7 +29,7 @@ async def test_a_sound_service_is_live_and_ready(client: httpx.AsyncClient, stat
 
 @pytest.mark.parametrize("change", [drift, spoil])
 async def test_network_with_another_score_is_live_but_not_ready(
-    settings: Settings, checkpoint_path: Path, change: Callable[[SiameseNetwork], None]
+    settings: Settings, checkpoint_path: Path, change: Callable[[CpuEmbedder], None]
 ) -> None:
     async with client_of(settings, modified_verifier(checkpoint_path, change)) as client:
         assert (await client.get("/health/live")).status_code == 200
@@ -61,10 +61,10 @@ async def test_head_is_answered_like_get(client: httpx.AsyncClient, path: str) -
 
 
 async def test_readiness_is_checked_each_time(settings: Settings, checkpoint_path: Path) -> None:
-    networks: list[SiameseNetwork] = []
-    async with client_of(settings, modified_verifier(checkpoint_path, networks.append)) as client:
+    embedders: list[CpuEmbedder] = []
+    async with client_of(settings, modified_verifier(checkpoint_path, embedders.append)) as client:
         assert (await client.get("/health/ready")).status_code == 200
-        drift(networks[0])
+        drift(embedders[0])
         assert (await client.get("/health/ready")).status_code == 503
 
 

@@ -1,22 +1,11 @@
 """How cores are counted and shared out."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from app.engine.cpu_budget import (
-    SPINS,
-    Threads,
-    decoders_of,
-    limit_spinning,
-    own_cores,
-    queue_of,
-    threads_of,
-    uploads_of,
-)
+from app.engine.cpu_budget import Threads, decoders_of, own_cores, queue_of, threads_of, uploads_of
 from app.settings import Settings
 
 
@@ -57,22 +46,6 @@ def test_defaults_for_a_number_of_cores(
     assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
     assert uploads_of(settings) == max(16, queue)
-
-
-@pytest.mark.parametrize(
-    ("environment", "spins"), [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
-)
-def test_limit_spinning_respects_the_environment(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], spins: str | None
-) -> None:
-    monkeypatch.setattr("app.engine.cpu_budget.os.environ", environment)
-    limit_spinning()
-    assert environment.get("GOMP_SPINCOUNT") == spins
-
-
-def test_main_module_does_not_load_torch() -> None:
-    program = "import sys, app.__main__; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
 
 
 def test_settings_override_the_defaults() -> None:

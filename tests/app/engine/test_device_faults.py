@@ -2,15 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from torch import nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from app.settings import Settings
 from model.verifier import Verifier
@@ -22,20 +17,11 @@ from tests.app.support.faulty_device import (
     TOO_MUCH,
     fail_at_batches,
     fail_at_marked_pictures,
+    failing,
 )
 from tests.app.support.requests import ANNA, BERTA, JSON, check_problem, compare_request, embed, files, pair, verify
 from tests.app.support.service import PATIENCE_S, serving
 from tests.conftest import client_of
-
-
-@contextmanager
-def failing(hook: Callable[[nn.Module, tuple[Any, ...]], None]) -> Iterator[None]:
-    """Every network of this process calls the hook before each layer."""
-    handle = register_module_forward_pre_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 @pytest.mark.anyio

@@ -13,7 +13,6 @@ from typing import cast
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from app.api.inputs import ImagesUpload
@@ -21,12 +20,12 @@ from app.api.problems import Problem
 from app.api.routes import analyse_images
 from app.engine.cpu_budget import Threads
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
-from app.engine.inference import CONCURRENT_S, Inference
+from app.engine.inference import Inference
 from app.server.replica import build_replica
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint, load
-from model.embedder import open_embedder
+from model.cpu.embedder import CpuEmbedder
 from model.errors import UndecodableImage
 from model.imaging.analysis import FaceAllowance, ImageAnalysis
 from model.imaging.decoding import ImageLimits
@@ -153,25 +152,17 @@ def assert_freed(analysis: ImageAnalysis) -> None:
     assert sum(each.nbytes for each in arrays) < 2 * analysis.pixels.nbytes
 
 
-class Clock:
-    """What `Inference` takes for the time: it stands still until it is put forward."""
-
-    now_s = 0.0
-
-    def perf_counter(self) -> float:
-        return self.now_s
-
-
 class Counted(Verifier):
     """Keeps with how many threads each pass was made; a probe lasts until it is released."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint.header, open_embedder(checkpoint, "cpu"))
+        self.cpu = CpuEmbedder(checkpoint, 2)
+        super().__init__(checkpoint.header, self.cpu)
         self.passes: list[int] = []
         self.probed, self.released = threading.Event(), threading.Event()
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        self.passes.append(torch.get_num_threads())
+        self.passes.append(self.cpu.threads)
         return super().embed(pixels)
 
     def check_canary(self) -> None:
@@ -179,26 +170,26 @@ class Counted(Verifier):
         self.released.wait(30)
 
 
-async def test_passes_get_every_core_until_requests_are_concurrent(
+async def test_passes_get_every_core_while_nothing_else_is_in_progress(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
     monkeypatch.setattr("app.server.replica.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
-    clock, verifier = Clock(), Counted(load(checkpoint_path))
-    monkeypatch.setattr("app.engine.inference.time", clock)
-    picture = np.zeros((105, 105), np.uint8)
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
     async with inference_of(settings, verifier) as inference:
         await inference.embed([picture])
         probe = asyncio.create_task(inference.check_canary())
         assert await asyncio.to_thread(verifier.probed.wait, 30)
-        waiting = asyncio.create_task(inference.embed([picture]))  # the probe does not count as concurrent
+        waiting = asyncio.create_task(inference.embed([picture]))  # the probe does not count
         verifier.released.set()
         await asyncio.gather(probe, waiting)
         assert verifier.passes == [2, 2]
         await asyncio.gather(*(inference.embed([picture]) for _ in range(4)))  # the last three in one pass
         assert verifier.passes == [2, 2, 2, 1]
-        clock.now_s = CONCURRENT_S
+        with stopped(inference.decoders):
+            decoding = asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0)))
+            await asyncio.sleep(0)
+            await inference.embed([picture])
+            assert verifier.passes[4:] == [1]
+        await decoding
         await inference.embed([picture])
-        assert verifier.passes[-1] == 1
-        clock.now_s += 0.01
-        await inference.embed([picture])
-        assert verifier.passes[-1] == 2
+        assert verifier.passes[5:] == [2]

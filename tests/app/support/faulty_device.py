@@ -1,17 +1,20 @@
 """`python -m tests.app.support.faulty_device`: the service, on a device that fails at marked pictures.
 
-There is no GPU where the tests run, so the exceptions are PyTorch's and only their cause is made up.
+The faults are those that a runtime would report, with messages of CUDA; only their cause is made up.
 """
 
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
 
-import torch
+import numpy as np
 from PIL import Image
-from torch import Tensor, nn
-from torch.nn.modules.module import register_module_forward_pre_hook
 
 from app.__main__ import main
+from model.arrays import Embeddings, Pixels
+from model.cpu.embedder import CpuEmbedder
+from model.errors import MSG_DEVICE_EXHAUSTED, MSG_DEVICE_LOST, DeviceExhausted, DeviceLost
 from tests.drawing import encode
 
 SIZE = (64, 64)
@@ -27,24 +30,46 @@ ILLEGAL_ACCESS = (
 )
 
 
-def fail_at_marked_pictures(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Before a layer: raises what PyTorch does, if a marked picture is in the batch (B, 1, H, W) of the first one."""
-    if not isinstance(layer, nn.Conv2d) or inputs[0].shape[1] != 1:
-        return
-    images: Tensor = inputs[0].flatten(1)
-    shades = images[images.amax(1) == images.amin(1), 0].tolist()
-    if any(shade > 0 for shade in shades):
-        raise torch.AcceleratorError(ILLEGAL_ACCESS)
-    if any(-1 < shade < 0 for shade in shades):  # not the black picture that warms the network up
-        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+def fail_at_marked_pictures(pixels: Pixels) -> None:
+    """Raises if a marked picture is in the batch (B, H, W)."""
+    shades = [int(crop.flat[0]) for crop in pixels if np.ptp(crop) == 0]
+    if any(shade > 127 for shade in shades):
+        raise lost()
+    if any(0 < shade <= 127 for shade in shades):  # not the black picture that warms the network up
+        raise exhausted()
 
 
-def fail_at_batches(layer: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Before a layer: a device with memory for one image at a time."""
-    if isinstance(layer, nn.Conv2d) and len(inputs[0]) > 1:
-        raise torch.OutOfMemoryError(OUT_OF_MEMORY)
+def fail_at_batches(pixels: Pixels) -> None:
+    """A device with memory for one image at a time."""
+    if len(pixels) > 1:
+        raise exhausted()
+
+
+def exhausted() -> DeviceExhausted:
+    fault = DeviceExhausted(MSG_DEVICE_EXHAUSTED)
+    fault.add_note(OUT_OF_MEMORY)
+    return fault
+
+
+def lost() -> DeviceLost:
+    fault = DeviceLost(MSG_DEVICE_LOST)
+    fault.add_note(ILLEGAL_ACCESS)
+    return fault
+
+
+@contextmanager
+def failing(check: Callable[[Pixels], None]) -> Iterator[None]:
+    """Every network of this process checks the batches that it embeds."""
+    embed = CpuEmbedder.embed
+
+    def checked(embedder: CpuEmbedder, pixels: Pixels) -> Embeddings:
+        check(pixels)
+        return embed(embedder, pixels)
+
+    with patch.object(CpuEmbedder, "embed", checked):
+        yield
 
 
 if __name__ == "__main__":
-    register_module_forward_pre_hook(fail_at_marked_pictures)
-    sys.exit(main())
+    with failing(fail_at_marked_pictures):
+        sys.exit(main())

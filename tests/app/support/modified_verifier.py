@@ -3,45 +3,45 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import Mock
 
-import torch
-from torch import nn
+import numpy as np
 
+from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
-from model.networks.embedder import TorchEmbedder
-from model.networks.siamese import SiameseNetwork
+from model.cpu.embedder import CpuEmbedder
 from model.verifier import Verifier
 
 PATIENCE_S = 30
 
 
-def modified_verifier(checkpoint_path: Path, change: Callable[[SiameseNetwork], object]) -> Verifier:
+def modified_verifier(checkpoint_path: Path, change: Callable[[CpuEmbedder], object]) -> Verifier:
     """The checkpoint's verifier after `change` was made to its network."""
     verifier = Verifier.of(load(checkpoint_path), "cpu")
-    assert isinstance(verifier.embedder, TorchEmbedder)
-    assert isinstance(verifier.embedder.network, SiameseNetwork)
-    with torch.no_grad():
-        change(verifier.embedder.network)
+    change(cpu_embedder(verifier))
     return verifier
 
 
-def spoil(network: SiameseNetwork) -> None:
+def cpu_embedder(verifier: Verifier) -> CpuEmbedder:
+    """The verifier's network on the CPU."""
+    assert isinstance(verifier.embedder, CpuEmbedder)
+    return verifier.embedder
+
+
+def spoil(embedder: CpuEmbedder) -> None:
     """Makes every similarity NaN."""
-    network.comparison.bias.fill_(float("nan"))
+    embedder.compare_logits = lambda left, _: np.full(len(left), np.nan)
 
 
-def drift(network: SiameseNetwork) -> None:
+def drift(embedder: CpuEmbedder) -> None:
     """Makes every similarity a little wrong."""
-    network.comparison.bias.add_(0.01)
+    compare = embedder.compare_logits
+    embedder.compare_logits = lambda left, right: compare(left, right) + 0.01
 
 
-def explode(network: SiameseNetwork) -> None:
+def explode(embedder: CpuEmbedder) -> None:
     """Makes every embedding raise what nobody expects."""
-
-    def fail(*_: object) -> None:
-        raise RuntimeError("SECRET cause")
-
-    network.twin.register_forward_pre_hook(fail)
+    embedder.embed = Mock(side_effect=RuntimeError("SECRET cause"))  # type: ignore[method-assign]
 
 
 class Gate:
@@ -57,10 +57,12 @@ class Gate:
         self.reached.set()
         self.in_time = self.opened.wait(PATIENCE_S)
 
-    def before(self, network: SiameseNetwork) -> None:
-        """Puts the gate before the network's first layer."""
+    def before(self, embedder: CpuEmbedder) -> None:
+        """Puts the gate before the network."""
+        embed = embedder.embed
 
-        def stop(_: nn.Module, __: object) -> None:
+        def stop(pixels: Pixels) -> Embeddings:
             self.wait()
+            return embed(pixels)
 
-        network.twin.register_forward_pre_hook(stop)
+        embedder.embed = stop  # type: ignore[method-assign]

@@ -12,7 +12,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from model.checkpoint import load
 from model.errors import DeviceExhausted, DeviceLost, FacepairError
-from model.networks.embedder import translate_faults
+from model.networks.embedder import TorchEmbedder, translate_faults
 from model.verifier import Verifier
 
 CPU = torch.device("cpu")
@@ -94,7 +94,8 @@ def test_error_does_not_keep_tensors_of_the_failed_pass() -> None:
 
 
 def test_verifier_translates_device_errors(checkpoint_path: Path) -> None:
-    verifier = Verifier.of(load(checkpoint_path), "cpu")
+    checkpoint = load(checkpoint_path)
+    verifier = Verifier(checkpoint.header, TorchEmbedder(checkpoint, CPU))
     embedding = np.zeros((1, verifier.header.network.dimension), np.float32)
 
     def fail(*_: object) -> None:

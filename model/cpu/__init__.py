@@ -1,0 +1,1 @@
+"""Networks on a CPU, run by OpenVINO, without PyTorch."""

@@ -1,0 +1,94 @@
+"""Runs networks with OpenVINO on a CPU.
+
+B batch, H W pixels, D embedding
+"""
+
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+import openvino as ov
+
+from model.arrays import Embeddings, Pixels, Similarities
+from model.canary import canary_pair
+from model.checkpoint import Checkpoint
+from model.cpu.graph import build_graph
+from model.cpu.heads import comparison_of, similarity
+from model.errors import MSG_DEVICE_EXHAUSTED, DeviceExhausted
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# How OpenVINO says that memory is short, if it does not raise MemoryError.
+MEMORY_MESSAGES = ("bad_alloc", "could not allocate", "out of memory")
+
+
+def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
+    """Turns errors for want of memory into DeviceExhausted. The original error is a note of the new one."""
+
+    @wraps(call)
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return call(*args, **kwargs)
+        except (RuntimeError, MemoryError) as error:
+            text = str(error).lower()
+            if not isinstance(error, MemoryError) and not any(message in text for message in MEMORY_MESSAGES):
+                raise
+            fault = DeviceExhausted(MSG_DEVICE_EXHAUSTED)
+            fault.add_note("".join(traceback.format_exception(error)))
+        raise fault  # outside `except`: as its context, the original would keep the failed pass's arrays alive
+
+    return wrapper
+
+
+class CpuEmbedder:
+    """An `Embedder` with the checkpoint's network. A batch is divided among threads that do not wait for each other."""
+
+    device = "cpu"
+
+    @translate_faults
+    def __init__(self, checkpoint: Checkpoint, threads: int = 1) -> None:
+        """`threads` is how many threads embed at the same time, each a part of the batch."""
+        header = checkpoint.header
+        options = {
+            # OpenVINO would compute in bfloat16 where the processor can.
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": threads,
+            "NUM_STREAMS": threads,
+            # Decoders and other replicas use the same cores.
+            "ENABLE_CPU_PINNING": False,
+        }
+        network = ov.Core().compile_model(build_graph(checkpoint), "CPU", options)
+        self._requests = [network.create_infer_request() for _ in range(threads)]
+        self.threads = threads
+        self._turn = threading.Lock()
+        self.compare_logits = comparison_of(header.network, checkpoint.tensors)
+        self.canary: Embeddings = self.embed(canary_pair(header.preprocessing.input_shape))
+
+    @translate_faults
+    def embed(self, pixels: Pixels) -> Embeddings:
+        """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
+        parts = np.array_split(pixels, min(self.threads, len(pixels)))
+        with self._turn:
+            used = self._requests[: len(parts)]
+            with ExitStack() as running:
+                for request, part in zip(used, parts, strict=True):
+                    request.start_async([part], share_inputs=True)
+                    running.callback(request.wait)  # for all of them, even if one fails
+            return np.concatenate([request.get_output_tensor().data for request in used])
+
+    @translate_faults
+    def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
+        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric."""
+        return similarity(self.compare_logits(left, right))
+
+    def use_threads(self, count: int) -> None:
+        """Sets among how many threads later calls divide their batch, at most those that it was opened with."""
+        self.threads = min(count, len(self._requests))
+
+    def release_memory(self) -> None:
+        """Nothing: memory for later calls is bounded by the largest batch."""

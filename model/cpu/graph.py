@@ -1,0 +1,106 @@
+"""Builds a checkpoint's network as an OpenVINO model: crops as the service has them to embeddings.
+
+B batch, C channels, H W pixels, D embedding
+"""
+
+from math import sqrt
+
+import openvino as ov
+from openvino import opset13 as ops
+
+from model.checkpoint import Checkpoint
+from model.cpu.layers import (
+    Layers,
+    constant,
+    crop,
+    flatten,
+    join,
+    luma,
+    mean_of_unit_rows,
+    mirror,
+    resize,
+    standardise,
+    unit_length,
+    whole,
+)
+from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.configurations import KERNELS, NetworkConfig, ResidualConfig
+
+
+def build_graph(checkpoint: Checkpoint) -> ov.Model:
+    """A model from crops uint8 (B, H, W) or (B, H, W, 3) to embeddings float32 (B, D), for any B."""
+    config, preprocessing = checkpoint.header.network, checkpoint.header.preprocessing
+    channels, side = config.input_shape
+    layers = Layers(tensors=checkpoint.tensors)
+    pixels = ops.parameter([-1, side, side] if channels == 1 else [-1, side, side, channels], ov.Type.u8)
+    images = _normalise(_to_unit(pixels, channels), preprocessing)
+    if isinstance(config, ResidualConfig):
+        return ov.Model([_embed_residual(images, layers, config)], [pixels])
+    return ov.Model([_embed_siamese(images, layers, config)], [pixels])
+
+
+def _to_unit(pixels: ov.Node, channels: int) -> ov.Output:
+    """uint8 (B, H, W) or (B, H, W, 3), 0 to 255 -> float32 (B, C, H, W), 0 to 1."""
+    images = ops.divide(ops.convert(pixels, "f32"), constant(255))
+    return (ops.unsqueeze(images, whole(1)) if channels == 1 else ops.transpose(images, whole(0, 3, 1, 2))).output(0)
+
+
+def _normalise(images: ov.Output, config: PreprocessingConfig) -> ov.Output:
+    if config.standardised:
+        return standardise(images)
+    return ops.divide(ops.subtract(images, constant(config.mean)), constant(config.std)).output(0)
+
+
+def _embed_siamese(images: ov.Output, layers: Layers, config: NetworkConfig) -> ov.Output:
+    """The twin of `networks.siamese`, without dropout."""
+    step = 4 if config.batch_norm else 3  # convolution, normalisation, ReLU, pooling
+    for number in range(len(KERNELS)):
+        layer = number * step
+        normalisation = f"twin.{layer + 1}" if config.batch_norm else None
+        images = ops.relu(layers.convolve(images, f"twin.{layer}", normalisation)).output(0)
+        if number < len(KERNELS) - 1:
+            images = ops.max_pool(images, [2, 2], [1, 1], [0, 0], [0, 0], [2, 2]).output(0)
+    rows = layers.multiply(flatten(images, config.features), "fully_connected")
+    return (ops.sigmoid(rows) if config.embedding_activation == "sigmoid" else ops.relu(rows)).output(0)
+
+
+def _embed_residual(images: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:
+    """The towers of `networks.residual`."""
+    if config.flip_average:
+        images = join([images, mirror(images, config.side_px)], axis=0)
+    grey = standardise(luma(images)) if config.grey_views else images
+    parts = []
+    for number, share in enumerate(config.views):
+        region = _central_region(grey if number in config.grey_views else images, share, config)
+        parts.append(_embed_region(region, layers, f"towers.{number}", config))
+    embeddings = ops.divide(join(parts, axis=1), constant(sqrt(len(parts)))).output(0)
+    return mean_of_unit_rows(embeddings) if config.flip_average else embeddings
+
+
+def _central_region(images: ov.Output, share: float, config: ResidualConfig) -> ov.Output:
+    """The square around the centre with that share of the side, in `view_px`."""
+    taken = round(config.side_px * share)
+    square = crop(images, (config.side_px - taken) // 2, taken)
+    return square if taken == config.view_px else resize(square, taken, config.view_px)
+
+
+def _embed_region(region: ov.Output, layers: Layers, name: str, config: ResidualConfig) -> ov.Output:
+    """(B, C, H, W) -> (B, D / R) of unit length, by one tower."""
+    trunk = f"{name}.trunk"
+    images = layers.rectify(layers.convolve(region, f"{trunk}.0", f"{trunk}.1", 2, 1), f"{trunk}.2")
+    layer = 3
+    for stage, count in enumerate(config.blocks):
+        for number in range(count):
+            images = _block(images, layers, f"{trunk}.{layer}", 2 if stage > 0 and number == 0 else 1)
+            layer += 1
+    rows = flatten(images, config.features)
+    return unit_length(layers.multiply(rows, f"{name}.fully_connected", f"{name}.normalisation"))
+
+
+def _block(images: ov.Output, layers: Layers, name: str, stride: int) -> ov.Output:
+    """Two 3x3 convolutions and a shortcut."""
+    first = layers.convolve(images, f"{name}.body.0", f"{name}.body.1", stride, 1)
+    second = layers.convolve(layers.rectify(first, f"{name}.body.2"), f"{name}.body.3", f"{name}.body.4", 1, 1)
+    if layers.has(f"{name}.shortcut.0"):
+        images = layers.convolve(images, f"{name}.shortcut.0", f"{name}.shortcut.1", stride)
+    return layers.rectify(ops.add(second, images).output(0), f"{name}.activation")

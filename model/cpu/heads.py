@@ -1,0 +1,61 @@
+"""Comparisons of embeddings with NumPy: the logit of "same person" as the networks' heads compute it.
+
+All arithmetic is in double precision, and symmetric to the last bit.
+
+B batch, D embedding
+"""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.arrays import Array, Embeddings, Similarities, Tensors
+from model.networks.configurations import AnyNetworkConfig, NetworkConfig
+
+# float32 (B, D) twice -> float64 (B,)
+Comparison: TypeAlias = Callable[[Embeddings, Embeddings], NDArray[np.float64]]
+
+
+def comparison_of(config: AnyNetworkConfig, tensors: Tensors) -> Comparison:
+    """The function from two batches of embeddings to logits that a checkpoint's tensors describe."""
+    if isinstance(config, NetworkConfig):
+        return _weighted_distance(_double(tensors["comparison.weight"][0]), _double(tensors["comparison.bias"]))
+    scale, bias = _double(tensors["head.scale"]), _double(tensors["head.bias"])
+    score = _cosine if config.head == "cosine" else _joint_bayesian(tensors)
+    return lambda left, right: scale * score(_double(left), _double(right)) + bias
+
+
+def similarity(logits: NDArray[np.float64]) -> Similarities:
+    """(B,) logits -> (B,) similarities, 0 to 1."""
+    with np.errstate(invalid="ignore"):  # the verifier refuses values that are not finite
+        return np.asarray(np.exp(-np.logaddexp(0, -logits)))
+
+
+def _weighted_distance(weight: Array, bias: Array) -> Comparison:
+    return lambda left, right: (np.abs(_double(left) - _double(right)) * weight).sum(1) + bias
+
+
+def _cosine(left: Array, right: Array) -> Array:
+    return np.asarray((left * right).sum(1))
+
+
+def _joint_bayesian(tensors: Tensors) -> Callable[[Array, Array], Array]:
+    """The score of `networks.heads.JointBayesianHead`."""
+    mean, own, cross = (_double(tensors[f"head.{name}"]) for name in ("mean", "own", "cross"))
+    transposed = np.ascontiguousarray(_double(tensors["head.projection"]).T)
+
+    def project(rows: Array) -> Array:
+        # Not by a BLAS, whose threads would wait for work on the cores that the network and the decoders need.
+        return np.asarray(np.einsum("bd,ed->be", rows - mean, transposed))
+
+    def score(left: Array, right: Array) -> Array:
+        u, v = project(left), project(right)
+        return np.asarray((own * (u * u + v * v) + cross * (u * v)).sum(1))
+
+    return score
+
+
+def _double(values: Array) -> Array:
+    return values.astype(np.float64)

@@ -1,0 +1,67 @@
+"""Comparisons with NumPy compared with the networks' heads."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from model.arrays import Embeddings
+from model.cpu.heads import comparison_of, similarity
+from model.networks.architecture import restore_tensors, stored_tensors
+from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.heads import similarity as torch_similarity
+from tests.model.support.networks import CONFIGS, random_network
+
+each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+
+
+def pairs(dimension: int) -> tuple[Embeddings, Embeddings]:
+    """Nine pairs of unit length."""
+    drawn = np.random.default_rng(1).normal(size=(2, 9, dimension))
+    left, right = (drawn / np.linalg.norm(drawn, axis=2, keepdims=True)).astype(np.float32)
+    return left, right
+
+
+@each_config
+def test_similarities_equal_those_of_the_network(config: NetworkConfig | ResidualConfig) -> None:
+    tensors = stored_tensors(random_network(config))
+    left, right = pairs(config.dimension)
+    logits = comparison_of(config, tensors)(left, right)
+    expected = restore_tensors(config, tensors).compare(torch.from_numpy(left), torch.from_numpy(right))
+    assert logits.dtype == np.float64
+    assert np.ptp(logits) > 0.01
+    assert np.abs(logits - expected.numpy()).max() <= 1e-5
+    assert np.abs(similarity(logits) - torch_similarity(expected).numpy()).max() <= 1e-6
+
+
+@each_config
+def test_comparisons_are_symmetric_bit_for_bit(config: NetworkConfig | ResidualConfig) -> None:
+    compare = comparison_of(config, stored_tensors(random_network(config)))
+    left, right = pairs(config.dimension)
+    assert np.array_equal(compare(left, right), compare(right, left))
+
+
+@each_config
+def test_a_pair_has_the_same_logit_in_any_batch(config: NetworkConfig | ResidualConfig) -> None:
+    compare = comparison_of(config, stored_tensors(random_network(config)))
+    left, right = pairs(config.dimension)
+    alone = [compare(left[each : each + 1], right[each : each + 1])[0] for each in range(len(left))]
+    assert np.abs(compare(left, right) - alone).max() <= 1e-12
+
+
+def test_similarity_is_the_sigmoid() -> None:
+    logits = np.linspace(-12, 12, 49)
+    expected = [1 / (1 + math.exp(-logit)) for logit in logits.tolist()]
+    assert similarity(logits).tolist() == pytest.approx(expected, abs=1e-15)
+
+
+def test_similarities_of_large_logits_differ() -> None:
+    similarities = similarity(np.array([18.0, 20.0, 25.0, 30.0])).tolist()
+    assert similarities == sorted(set(similarities))
+    assert similarities[-1] < 1
+
+
+def test_extreme_logits_stay_between_0_and_1() -> None:
+    assert similarity(np.array([-1e30, 1e30, -math.inf, math.inf])).tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert np.isnan(similarity(np.array([math.nan]))).all()
