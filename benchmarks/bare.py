@@ -1,4 +1,4 @@
-"""The speed of a checkpoint's network alone: without decoding, HTTP or a queue.
+"""The speed of a checkpoint's network alone, as the service runs it: without decoding, HTTP or a queue.
 
 B batch, H W pixels
 """
@@ -8,54 +8,55 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
-from torch import Tensor
 
+from app.engine.cpu_budget import own_cores
 from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.timing import Work, interleave
+from model.arrays import Embeddings, Pixels
 from model.checkpoint import Header, load
-from model.networks.architecture import restore
-from model.networks.device import select_device
-from model.networks.face_network import FaceNetwork
-from model.networks.fusing import fuse_for_inference
-from model.networks.heads import similarity
+from model.embedder import Embedder, open_embedder
 
 
 @dataclass(frozen=True, kw_only=True)
 class BareNetwork:
-    """A checkpoint's network on a device, fused and with the memory format that the service uses."""
+    """A checkpoint's network on a device, in the runtime that the service uses there."""
 
     header: Header
-    network: FaceNetwork
-    device: torch.device
+    embedder: Embedder
 
-    def embedding(self, batch: int) -> Callable[[], Tensor]:
-        """A function that embeds `batch` crops, which are already on the device."""
-        images = self._images(batch)
-        return torch.inference_mode()(lambda: self.network.embed(images))
+    @property
+    def device(self) -> torch.device:
+        """The device that computes."""
+        return torch.device(self.embedder.device)
+
+    def embedding(self, batch: int) -> Callable[[], Embeddings]:
+        """A function that embeds `batch` crops."""
+        crops = self._crops(batch)
+        return lambda: self.embedder.embed(crops)
 
     def verification(self) -> Callable[[], float]:
-        """A function that embeds a pair as a batch of two, and returns its similarity when the device has finished."""
-        images = self._images(2)
+        """A function that embeds a pair as a batch of two, and returns its similarity."""
+        crops = self._crops(2)
 
-        @torch.inference_mode()
         def verify() -> float:
-            left, right = self.network.embed(images).chunk(2)
-            return float(similarity(self.network.compare(left, right)))
+            embeddings = self.embedder.embed(crops)
+            return float(self.embedder.compare(embeddings[:1], embeddings[1:])[0])
 
         return verify
 
-    def _images(self, batch: int) -> Tensor:
-        """float32 (B, C, H, W), -1 to 1; noise, since the content does not change the speed."""
+    def _crops(self, batch: int) -> Pixels:
+        """uint8 (B, H, W) or (B, H, W, 3); noise, since the content does not change the speed."""
         channels, side = self.header.network.input_shape
-        noise = 2 * torch.rand(batch, channels, side, side, generator=torch.Generator().manual_seed(0)) - 1
-        return noise.to(self.device).contiguous(memory_format=torch.channels_last)
+        shape = (batch, side, side) if channels == 1 else (batch, side, side, channels)
+        return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
 
 
-def load_bare(weights: Path, device: torch.device) -> BareNetwork:
-    """Raises CheckpointError."""
+def load_bare(weights: Path, device: str, threads: int | None = None) -> BareNetwork:
+    """`threads` is for a CPU; None takes one a core. Raises CheckpointError or DeviceError."""
     checkpoint = load(weights)
-    return BareNetwork(header=checkpoint.header, network=fuse_for_inference(restore(checkpoint), device), device=device)
+    return BareNetwork(header=checkpoint.header, embedder=open_embedder(checkpoint, device, threads or own_cores()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class PairRate:
 
 def measure_pairs(weights: Path, device: str, rounds: int) -> PairRate:
     """The bare network's pairs per second. All values can be pickled, so that another process can run it."""
-    bare = load_bare(weights, select_device(device))
+    bare = load_bare(weights, device)
     works = {"pair": Work(run=bare.verification(), calls=8), "product": Work(run=matrix_product(bare.device))}
     seconds = interleave(works, rounds, bare.device)
     return PairRate(

@@ -81,13 +81,8 @@ def _row(name: str, seconds: dict[str, list[float]]) -> Row:
 
 
 def _measure(options: argparse.Namespace) -> Figures:
-    bare = load_bare(options.weights, torch.device("cpu"))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return face_figures(bare.embedding(1), options.rounds, SIZES)
-    finally:
-        torch.set_num_threads(threads)
+    bare = load_bare(options.weights, "cpu", threads=1)
+    return face_figures(bare.embedding(1), options.rounds, SIZES)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from benchmarks.machine import PRODUCT_FLOP, matrix_product
 from benchmarks.record import Figures, Row
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.checkpoint import Header
-from model.networks.device import select_device
 from training.commands.options import positive
 
 BATCHES = (1, 2, 4, 8, 16, 32)
@@ -62,7 +61,7 @@ def _row(batch: int, flop: int, seconds: Sequence[float], product: Sequence[floa
 
 
 def _measure(options: argparse.Namespace) -> Figures:
-    bare = load_bare(options.weights, select_device(options.device))
+    bare = load_bare(options.weights, options.device)
     return network_figures(bare.header, options.batches, time_batches(bare, options.batches, options.rounds))
 
 

@@ -13,8 +13,6 @@ from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
-import torch
-
 from benchmarks.bare import load_bare
 from model.imaging.analysis import Choice, analyse
 from model.imaging.decoding import decode
@@ -63,7 +61,7 @@ def measure_stages(weights: Path, pair: Pair, seconds: float) -> StageCosts:
 
 def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     """The three stages. Each gets the result of the one before."""
-    bare, finder = load_bare(weights, torch.device("cpu")), FaceFinder()
+    bare, finder = load_bare(weights, "cpu", threads=1), FaceFinder()
     header = bare.header
     config = header.preprocessing
     choice: Choice = "largest" if config.alignment else "none"
@@ -84,7 +82,6 @@ def _join(barrier: Barrier) -> None:
 
 def _rates(weights: Path, pair: Pair, seconds: float) -> list[float]:
     """Pairs per second of each stage in this process."""
-    torch.set_num_threads(1)
     works = stage_works(weights, pair)
     rates = []
     for work in works:
