@@ -4,18 +4,19 @@
 # make format    corrects the style where ruff can
 # make coverage  runs the tests and lists the lines and branches that they miss
 # make setup     sets up the rest, which training needs too
+# make gpu       sets up what serving needs on a GPU, before make serve
 
 PYTHON ?= python3
 VENV := .venv
-# Options for pip, such as the index of torch's CPU build: make serve PIP_ARGS="--extra-index-url URL"
+# Options for pip, such as the index of torch's CPU build: make setup PIP_ARGS="--extra-index-url URL"
 PIP_ARGS ?=
-PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -c constraints-torch.txt
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
 # Processes that share the tests out, file by file. One more than two cores, since tests wait for services and timers.
 TEST_PROCESSES ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
-INPUTS := pyproject.toml constraints.txt constraints-torch.txt
+INPUTS := pyproject.toml constraints.txt
 
-.PHONY: serve test lint format coverage setup clean
+.PHONY: serve test lint format coverage setup gpu clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/serving.done
@@ -41,6 +42,8 @@ coverage: $(VENV)/all.done
 
 setup: $(VENV)/all.done
 
+gpu: $(VENV)/gpu.done
+
 clean:
 	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
 
@@ -53,4 +56,8 @@ $(VENV)/serving.done: $(INPUTS) | $(VENV)/bin/python
 
 $(VENV)/all.done: $(VENV)/serving.done
 	$(PIP) -e ".[training,test]"
+	touch $@
+
+$(VENV)/gpu.done: $(VENV)/serving.done
+	$(PIP) -e ".[gpu]"
 	touch $@

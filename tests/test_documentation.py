@@ -111,18 +111,12 @@ def test_documentation_links_exist() -> None:
                 assert not anchor or anchor in anchors(linked.read_text()), f"{page.name}: {target}#{anchor}"
 
 
-def test_dockerfile_uses_the_pinned_torch() -> None:
-    pin = re.search(r"^torch==\S+", (ROOT / "constraints-torch.txt").read_text(), re.MULTILINE)
-    assert pin
-    assert f'ARG TORCH="{pin[0]}"' in (ROOT / "Dockerfile").read_text()
-
-
 def test_dependencies_have_a_lower_bound_and_a_pin() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    exact = (ROOT / "constraints.txt").read_text() + (ROOT / "constraints-torch.txt").read_text()
-    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in exact.splitlines() if "==" in line}
-    for requirement in [*project["dependencies"], *extras["training"], *extras["test"]]:
+    exact = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0].lower().replace("_", "-") for line in exact if "==" in line}
+    for requirement in [*project["dependencies"], *extras["gpu"], *extras["training"], *extras["test"]]:
         name, _, bound = requirement.partition(";")[0].partition(">=")
         assert bound, requirement
         assert name in pinned, requirement

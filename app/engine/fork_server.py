@@ -1,6 +1,6 @@
 """`python -m app.engine.fork_server ORDERS`: the process that decoders are forked from, and the service's end of it.
 
-It has loaded what a decoder needs, without torch, and runs one thread: a new decoder is ready within some hundredths of
+It has loaded what a decoder needs and runs one thread: a new decoder is ready within some hundredths of
 a second and shares most of its memory. If the fork server ends, the service starts another; if the service ends, the
 fork server ends, too.
 """

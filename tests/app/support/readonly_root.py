@@ -1,6 +1,5 @@
 """`python -m tests.app.support.readonly_root`: the service where no folder takes temporary files."""
 
-import os
 import sys
 import tempfile
 
@@ -12,6 +11,5 @@ def _none() -> str:
 
 
 if __name__ == "__main__":
-    os.environ.pop("TORCHINDUCTOR_CACHE_DIR", None)  # which torch may have set in the process that started this one
     vars(tempfile)["_get_default_tempdir"] = _none
     sys.exit(main())
