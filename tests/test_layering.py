@@ -49,7 +49,6 @@ ROOMS = {
         " training.statistics training.scoring training.learning training.fitting",
         "training.learning.experiments": "model model.imaging model.networks.configurations training.learning"
         " training.pairs training.people",
-        "training.learning.grid": "training.learning training.pairs",
         "training.runs": "model model.checkpoint model.networks training training.data training.statistics"
         " training.scoring training.learning training.fitting",
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
@@ -57,7 +56,7 @@ ROOMS = {
         "training.reports": "model model.imaging model.checkpoint training training.data training.runs",
         "training.commands": "model model.imaging model.checkpoint model.networks training training.data"
         " training.learning training.pairs training.people training.learning.experiments"
-        " training.learning.grid training.runs training.measuring training.reports",
+        " training.runs training.measuring training.reports",
         "training.__main__": "model training.commands",
     }.items()
 }

@@ -5,13 +5,13 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import evaluate, prepare, report, train, view2
+from training.commands import evaluate, prepare, report, train
 
 # In the order of the help.
 COMMANDS = (
     train.add_run,
     train.add_grid,
-    view2.add_view2,
+    train.add_view2,
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
     evaluate.add_calibrate,

@@ -7,14 +7,14 @@ from model.checkpoint import load
 from model.errors import DataError
 from model.files import replacing
 from training.commands import options
-from training.learning import experiments, grid
+from training.learning import experiments
 from training.learning.history import draw_curves
 from training.reports import accuracy, gallery, literature, markdown, plots, reproduction
 from training.runs import card, results
 
 # In the folder of the runs, a text for each page.
 FINDINGS_FILE, LOG_FILE = "findings.md", "accuracy-log.md"
-REPRODUCED = {reference.name for reference in literature.REFERENCES} | {grid.BEST_FOLDER}
+REPRODUCED = {reference.name for reference in literature.REFERENCES} | {experiments.BEST_FOLDER}
 
 
 def add_report(commands: options.Subcommands) -> None:
@@ -38,7 +38,7 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     that are not finished or not tested, and a page without runs. Needs only the runs' files, not the data set's
     pictures. Raises DataError or TrainingError if a run cannot be read or there is none.
     """
-    best_of_grid = folder.glob(f"{grid.GRID_FOLDER}/{grid.BEST_FOLDER}/{results.SCORES_FILE}")
+    best_of_grid = folder.glob(f"{experiments.GRID_FOLDER}/{experiments.BEST_FOLDER}/{results.SCORES_FILE}")
     scores = [*sorted(folder.glob(f"*/{results.SCORES_FILE}")), *best_of_grid]
     tested = [path.parent for path in scores if (path.parent / results.RESULT_FILE).exists()]
     if not tested:
@@ -52,9 +52,9 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     pages = {}
     try:
         if repeated:
-            points = grid.known_points(grid.Grid(base=experiments.GRID_BASE), folder / grid.GRID_FOLDER)
+            points = experiments.known_points(experiments.Grid(), folder / experiments.GRID_FOLDER)
             plots.draw_roc(out / "roc.png", list(repeated.values()))
-            table = markdown.table(grid.HEADINGS, [point.cells() for point in points])
+            table = markdown.table(experiments.GRID_HEADINGS, [point.cells() for point in points])
             pages[out / "reproduction.md"] = reproduction.format_page(
                 repeated, _read_text(folder / FINDINGS_FILE), table
             )

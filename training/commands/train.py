@@ -1,18 +1,28 @@
-"""`python -m training run` and `grid`: train and measure an experiment, or the grid search."""
+"""`python -m training run`, `grid` and `view2`: train and measure an experiment, the grid search or LFW's folds."""
 
 import argparse
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Self
+
+import torch
 
 from model.checkpoint import Header
-from model.errors import TrainingError
+from model.errors import DataError, TrainingError
 from training import metrics
 from training.commands import options
-from training.data.album import PairSet
+from training.data import lists
+from training.data.album import Album, PairSet
+from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.learning import experiments, grid, history, loop, parallel
+from training.learning import experiments, history, loop, parallel
 from training.learning.experiment import Data, Experiment
 from training.pairs import PairExperiment
+from training.people.people_recipe import PeopleExperiment
+from training.reports import literature
+from training.runs import results
 from training.runs.finish import finish
 
 
@@ -60,7 +70,11 @@ def add_grid(commands: options.Subcommands) -> None:
 def search(parsed: argparse.Namespace) -> None:
     """Runs the trajectories, continuing where the last call stopped. Tests the best point, except with `--only`."""
     parallel.require_lone_process()
-    code, device, plan = options.code_version(), options.select_device(parsed), grid.Grid(base=experiments.GRID_BASE)
+    code, device, plan = (
+        options.code_version(),
+        options.select_device(parsed),
+        experiments.Grid(),
+    )
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(parsed.only) - set(trajectories):
         raise TrainingError(f"unknown trajectory {min(unknown)!r}; use one of {', '.join(trajectories)}")
@@ -71,19 +85,142 @@ def search(parsed: argparse.Namespace) -> None:
         print(f"trajectory {list(trajectories).index(experiment.name) + 1} of {len(trajectories)}: {experiment.name}")
         kept[experiment.name] = loop.train(experiment, data, folder, device, resume=True, code=code)
 
-    grid.run_grid(plan, parsed.out, run_one, parsed.only)
-    points = grid.known_points(plan, parsed.out)
-    best = grid.winner(points)
+    experiments.run_grid(plan, parsed.out, run_one, parsed.only)
+    points = experiments.known_points(plan, parsed.out)
+    best = experiments.winner(points)
     count = sum(len(plan.points(trajectory)) for trajectory in trajectories.values())
     print(f"{len(points)} of {count} points are known; the best by validation loss is {best.experiment.name}")
     if parsed.only:
         print("run it without --only to test the best of all")
         return
     trained = next(kept[each.name] for each in plan.trajectories() if best.experiment in plan.points(each))
-    folder = parsed.out / grid.BEST_FOLDER
+    folder = parsed.out / experiments.BEST_FOLDER
     history.write_metrics(folder / history.METRICS_FILE, trained.history[: best.stopped])
-    experiment = replace(best.experiment, name=grid.BEST_FOLDER)
+    experiment = replace(best.experiment, name=experiments.BEST_FOLDER)
     _print_result(finish(experiment, trained, data, test, folder, code), folder)
+
+
+def add_view2(commands: options.Subcommands) -> None:
+    """Adds `view2`."""
+    command = commands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
+    command.add_argument("experiment", help="one that learns from people")
+    command.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
+    command.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
+    command.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
+    command.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
+    command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
+    options.add_data(command)
+    options.add_device(command)
+    command.set_defaults(command=view2, goes_on=options.GOES_ON)
+
+
+def view2(parsed: argparse.Namespace) -> None:
+    """Trains and tests the requested folds that are not finished, and summarises all finished ones."""
+    parallel.require_lone_process()
+    if parsed.experiment not in experiments.PEOPLE_EXPERIMENTS:
+        names = ", ".join(experiments.PEOPLE_EXPERIMENTS)
+        raise TrainingError(f"{parsed.experiment}: View 2 is for experiments that learn from people: {names}")
+    experiment = experiments.with_seed(experiments.PEOPLE_EXPERIMENTS[parsed.experiment], parsed.seed)
+    source, device = options.data_source(parsed), options.select_device(parsed)
+    folds = lists.read_folds(source.folder / parsed.people, source.folder / parsed.pairs)
+    wanted = _wanted(parsed.folds, folds)
+    album = options.open_album(source, experiment.preprocessing)
+    out = parsed.out or Path("runs") / f"view2-{experiment.name}"
+    runs = {number: FoldRun.of(number, experiment, folds, album, out) for number in folds.numbers}
+    done = {number: header for number, run in runs.items() if (header := run.result())}
+    left = sorted(wanted - set(done))
+    for number in left:
+        described = runs[number].data.describe()
+        print(f"fold {number} of {len(folds.numbers)}: {described}, on {device}", flush=True)
+        done[number] = runs[number].train(device)
+        options.write_json(out / results.VIEW2_FILE, _summary(experiment.name, done, len(runs)))  # the next may fail
+    found = _summary(experiment.name, done, len(runs))
+    if not left:
+        options.write_json(out / results.VIEW2_FILE, found)
+    print(found)
+
+
+def _wanted(numbers: Sequence[int] | None, folds: lists.Folds) -> set[int]:
+    unknown = set(numbers or ()) - set(folds.numbers)
+    if unknown:
+        raise DataError(f"{folds.people_path}: has folds 1 to {len(folds.numbers)}, not {min(unknown)}")
+    return set(numbers or folds.numbers)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldRun:
+    """The run of one fold: the experiment, named after the fold, learns from the other folds' people.
+
+    Methods raise DataError for missing pictures.
+    """
+
+    number: int
+    experiment: PeopleExperiment
+    folds: lists.Folds
+    album: Album
+    folder: Path
+
+    @classmethod
+    def of(cls, number: int, experiment: PeopleExperiment, folds: lists.Folds, album: Album, out: Path) -> Self:
+        """The run of that fold, in its own folder inside `out`."""
+        name = f"fold-{number:02d}"
+        named = replace(experiment, name=f"{experiment.name}-{name}")
+        return cls(number=number, experiment=named, folds=folds, album=album, folder=out / name)
+
+    @cached_property
+    def data(self) -> PeopleData:
+        """The people of all other folds, some of them held out."""
+        others = {
+            name: n for i, fold in enumerate(self.folds.people, 1) if i != self.number for name, n in fold.items()
+        }
+        return PeopleData.of(self.album, self.folds.people_path, others, self.experiment.held_out)
+
+    def test_pairs(self) -> PairSet:
+        """The fold's own pairs."""
+        return lists.resolve(self.folds.pairs_path, self.folds.pairs[self.number - 1], self.album)
+
+    def result(self) -> Header | None:
+        """The header of the finished run, or None. Raises TrainingError if it is of another run."""
+        pairs_sha256 = self.data.pairs_sha256  # first, so that missing pictures are an error before any fold is trained
+        path = self.folder / results.RESULT_FILE
+        if not path.exists() or not (self.folder / results.SCORES_FILE).exists():
+            return None
+        try:
+            header = Header.model_validate_json(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise TrainingError(f"{path}: cannot be read as the result of a fold") from error
+        if not self._is_of(header, pairs_sha256):
+            raise TrainingError(f"{self.folder}: holds a fold of another run; choose another --out")
+        return header
+
+    def _is_of(self, header: Header, pairs_sha256: str) -> bool:
+        found, wanted = header.provenance, (self.experiment.as_json(), self.album.sha256, pairs_sha256)
+        networks = (header.network, header.preprocessing) == (self.experiment.network, self.experiment.preprocessing)
+        return networks and (found.experiment, found.data_sha256, found.pairs_sha256) == wanted
+
+    def train(self, device: torch.device) -> Header:
+        """Trains the fold, continuing where it stopped, and tests it."""
+        test, code = self.test_pairs(), options.code_version()
+        trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code)
+        return finish(self.experiment, trained, self.data, test, self.folder, code)
+
+
+def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> results.View2:
+    """The summary of the finished folds, by number; at least one."""
+    done = []
+    for number, header in sorted(headers.items()):
+        accuracy = metrics.find_metric(header.metrics, metrics.ACCURACY_AT_THRESHOLD)
+        done.append(
+            results.Fold(
+                fold=number,
+                accuracy=accuracy.value,
+                pairs=accuracy.pairs,
+                threshold=header.threshold.value,
+                checkpoint_sha256=header.checkpoint_sha256,
+            )
+        )
+    first = next(iter(headers.values()))
+    return results.View2(name=name, category=literature.category(first), of_folds=of_folds, done=tuple(done))
 
 
 def _training_data(source: DataSource, experiment: Experiment[Data], *, tested: bool) -> tuple[Data, PairSet | None]:
