@@ -53,29 +53,29 @@ class Folds:
 
 def read_pairs(path: Path) -> list[Pair]:
     """Reads a pair list. Raises DataError with file and line."""
-    lines = _read_lines(path, "a pair list")
-    count = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
-    first = 0 if count is None else 1
-    pairs = [_parse_pair(path, number, line) for number, line in enumerate(lines[first:], first + 1) if line.strip()]
+    count, lines = _read_counted(path, "a pair list")
+    pairs = [_parse_pair(path, number, line) for number, line in lines]
     if not pairs:
         raise DataError(f"{path}: the list has no pairs")
-    _check_count(path, pairs, count)
+    same = sum(pair.same for pair in pairs)
+    if count is not None and (same, len(pairs) - same) != (count, count):
+        raise DataError(
+            f"{path}:1: the first line says {count} pairs of each kind, "
+            f"but there are {same} genuine and {len(pairs) - same} impostor pairs"
+        )
     _check_repeats(path, pairs)
     return pairs
 
 
 def read_people(path: Path) -> dict[str, int]:
     """Reads a list of people: each person's number of pictures. Raises DataError with file and line."""
-    lines = _read_lines(path, "a list of people")
-    announced = int(lines[0]) if lines and lines[0].strip().isdecimal() else None
-    first = 0 if announced is None else 1
+    announced, lines = _read_counted(path, "a list of people")
     people: dict[str, int] = {}
-    for number, line in enumerate(lines[first:], first + 1):
-        if line.strip():
-            name, count = _parse_person(path, number, line)
-            if name in people:
-                raise DataError(f"{path}:{number}: {name} is listed twice; remove a line")
-            people[name] = count
+    for number, line in lines:
+        name, count = _parse_person(path, number, line)
+        if name in people:
+            raise DataError(f"{path}:{number}: {name} is listed twice; remove a line")
+        people[name] = count
     if not people:
         raise DataError(f"{path}: the list has no people")
     if announced not in (None, len(people)):
@@ -201,15 +201,6 @@ def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
             raise DataError(f"{path}:{pair.line}: the same pair as in line {first}; remove a line")
 
 
-def _check_count(path: Path, pairs: Sequence[Pair], count: int | None) -> None:
-    same = sum(pair.same for pair in pairs)
-    if count is not None and (same, len(pairs) - same) != (count, count):
-        raise DataError(
-            f"{path}:1: the first line says {count} pairs of each kind, "
-            f"but there are {same} genuine and {len(pairs) - same} impostor pairs"
-        )
-
-
 def _parse_person(path: Path, number: int, line: str) -> tuple[str, int]:
     """Parses line `number` of a list of people. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
@@ -223,6 +214,14 @@ def _number(path: Path, line: int, lines: Sequence[str]) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise DataError(f"{path}:{line}: expected a number of folds or of people")
     return int(text)
+
+
+def _read_counted(path: Path, what: str) -> tuple[int | None, list[tuple[int, str]]]:
+    """The count in the first line, if it has one, and the other lines with their numbers, without empty ones."""
+    lines = [(number, line) for number, line in enumerate(_read_lines(path, what), 1) if line.strip()]
+    if lines and lines[0][0] == 1 and lines[0][1].strip().isdecimal():
+        return int(lines[0][1]), lines[1:]
+    return None, lines
 
 
 def _read_lines(path: Path, what: str) -> list[str]:

@@ -166,35 +166,35 @@ class _Picture:
     face: MeasuredFace | None = None
 
 
-def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Picture | None:
-    """The prepared picture; with alignment, None if it has no face that is large enough."""
+# None without a face that is large enough, an error for a picture that cannot be used.
+_Prepared = _Picture | ImageError | None
+
+
+def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Prepared:
+    """Prepares a picture."""
     try:
         found = analysis.analyse(decoding.decode(data, config), face, config, finder)
     except FaceError:
         return None
+    except ImageError as error:
+        return error
     faces = [MeasuredFace(count=found.faces_found or 0, quality=each.quality) for each in found.faces]
     return _Picture(pixels=found.pixels, face=faces[0] if faces else None)
 
 
 def _in_parallel(
-    work: Callable[[bytes], _Picture | None], files: Iterable[tuple[Path, bytes]]
-) -> Iterator[tuple[Path, _Picture | ImageError | None]]:
-    """Each file's name with the result of `work`, or the error of a picture that cannot be used, in order."""
-    waiting: deque[tuple[Path, Future[_Picture | None]]] = deque()
+    work: Callable[[bytes], _Prepared], files: Iterable[tuple[Path, bytes]]
+) -> Iterator[tuple[Path, _Prepared]]:
+    """Each file's name with the result of `work`, in order."""
+    waiting: deque[tuple[Path, Future[_Prepared]]] = deque()
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for name, data in files:
             waiting.append((name, threads.submit(work, data)))
             if len(waiting) > READ_AHEAD:
-                yield _result(*waiting.popleft())
-        while waiting:
-            yield _result(*waiting.popleft())
-
-
-def _result(name: Path, future: "Future[_Picture | None]") -> tuple[Path, _Picture | ImageError | None]:
-    try:
-        return name, future.result()
-    except ImageError as error:
-        return name, error
+                first, future = waiting.popleft()
+                yield first, future.result()
+        for last, future in waiting:
+            yield last, future.result()
 
 
 def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
