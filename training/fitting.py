@@ -3,8 +3,6 @@
 The head is the Joint Bayesian model of Chen et al., "Bayesian Face Revisited" (2012), in closed form. An embedding is
 modelled as a person's mean plus a picture's deviation, both Gaussian, with covariances `between` and `within`. The log
 likelihood ratio of "same person" for two embeddings is a quadratic form in both.
-
-N pictures, D embedding
 """
 
 from dataclasses import dataclass

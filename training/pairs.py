@@ -1,7 +1,4 @@
-"""Experiments 1 to 4 and their recipe: they learn from pairs whether two pictures show the same person.
-
-B pairs in a batch, H W pixels
-"""
+"""Experiments 1 to 4 and their recipe: they learn from pairs whether two pictures show the same person."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,6 +1,6 @@
 """Scores pairs of an album with a network, in the same way as the service.
 
-B batch, N pictures, P pairs, D embedding, G genuine pairs, I impostor pairs, M people
+G genuine pairs, I impostor pairs, M people
 """
 
 from collections.abc import Callable

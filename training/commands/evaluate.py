@@ -16,7 +16,6 @@ from training.runs import results
 
 
 def add_evaluate(commands: options.Subcommands) -> None:
-    """Adds `evaluate`."""
     command = commands.add_parser("evaluate", help="score the test pairs with a checkpoint")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
@@ -51,7 +50,6 @@ def evaluate(parsed: argparse.Namespace) -> None:
 
 
 def add_all_pairs(commands: options.Subcommands) -> None:
-    """Adds `all-pairs`."""
     command = commands.add_parser("all-pairs", help="error rates over every pair of the people of a list")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--people", default="peopleDevTest.txt", help="in the data folder, the list of people")
@@ -71,7 +69,6 @@ def measure_all_pairs(parsed: argparse.Namespace) -> None:
 
 
 def add_calibrate(commands: options.Subcommands) -> None:
-    """Adds `calibrate`."""
     command = commands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
     command.add_argument("checkpoint", type=Path)
     command.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
@@ -122,7 +119,6 @@ def calibrate(parsed: argparse.Namespace) -> None:
 
 
 def add_scenes(commands: options.Subcommands) -> None:
-    """Adds `scenes`."""
     command = commands.add_parser("scenes", help="score the test pairs as a person would send them")
     command.add_argument("checkpoint", type=Path)
     options.add_threads(command)
@@ -141,7 +137,6 @@ def measure_scenes(parsed: argparse.Namespace) -> None:
 
 
 def add_errors(commands: options.Subcommands) -> None:
-    """Adds `errors`."""
     command = commands.add_parser("errors", help="where a finished run is wrong, by what its faces are like")
     command.add_argument("run", type=Path, help="folder of a finished run")
     options.add_data(command)

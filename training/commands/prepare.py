@@ -18,7 +18,6 @@ Template = tuple[tuple[float, float], ...]
 
 
 def add_prepare(commands: options.Subcommands) -> None:
-    """Adds `prepare`."""
     command = commands.add_parser("prepare", help="read an experiment's pictures, check its lists, fill the cache")
     command.add_argument("experiment", nargs="?", default="experiment-2", help="default: experiment-2")
     command.add_argument("--no-test", action="store_true", help="do without a list of test pairs")
@@ -40,7 +39,6 @@ def prepare(parsed: argparse.Namespace) -> None:
 
 
 def add_template(commands: options.Subcommands) -> None:
-    """Adds `template`."""
     command = commands.add_parser("template", help="measure where faces stand, on training people")
     options.add_data(command)
     command.set_defaults(command=template)

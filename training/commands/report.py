@@ -18,7 +18,6 @@ REPRODUCED = {reference.name for reference in literature.REFERENCES} | {experime
 
 
 def add_report(commands: options.Subcommands) -> None:
-    """Adds `report`."""
     command = commands.add_parser("report", help="reports that compare all runs with the reference and others")
     command.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
     command.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
@@ -76,7 +75,6 @@ def _read_text(path: Path) -> str:
 
 
 def add_gallery(commands: options.Subcommands) -> None:
-    """Adds `gallery`."""
     command = commands.add_parser("gallery", help="right and wrong test pairs of a run, as a page with pictures")
     command.add_argument("run", type=Path, help="folder of a finished run")
     command.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
@@ -93,7 +91,6 @@ def show_gallery(parsed: argparse.Namespace) -> None:
 
 
 def add_card(commands: options.Subcommands) -> None:
-    """Adds `card`."""
     command = commands.add_parser("card", help="print a checkpoint's card: what it scores, where it comes from")
     command.add_argument("checkpoint", type=Path)
     command.set_defaults(command=print_card)

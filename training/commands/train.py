@@ -27,7 +27,6 @@ from training.runs.finish import finish
 
 
 def add_run(commands: options.Subcommands) -> None:
-    """Adds `run`."""
     command = commands.add_parser("run", help="train an experiment and write its checkpoint")
     command.add_argument("experiment", help=", ".join(experiments.EXPERIMENTS))
     command.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
@@ -56,7 +55,6 @@ def run(parsed: argparse.Namespace) -> None:
 
 
 def add_grid(commands: options.Subcommands) -> None:
-    """Adds `grid`."""
     command = commands.add_parser("grid", help="the grid search on Experiment 4; continues where it stopped")
     command.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
     command.add_argument(
@@ -101,7 +99,6 @@ def search(parsed: argparse.Namespace) -> None:
 
 
 def add_view2(commands: options.Subcommands) -> None:
-    """Adds `view2`."""
     command = commands.add_parser("view2", help="LFW's ten folds, each scored by a network that saw only the others")
     command.add_argument("experiment", help="one that learns from people")
     command.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")

@@ -1,7 +1,4 @@
-"""Albums of prepared pictures, and sets of pairs of them.
-
-N pictures, H W pixels, P pairs
-"""
+"""Albums of prepared pictures, and sets of pairs of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,7 +1,4 @@
-"""The data sets of runs: training pairs or training people, and the pairs for validation.
-
-N pictures, P pairs
-"""
+"""The data sets of runs: training pairs or training people, and the pairs for validation."""
 
 import hashlib
 import json
@@ -23,7 +20,7 @@ from training.data.album import Album, Key, PairSet, People, owners
 
 @dataclass(frozen=True, kw_only=True)
 class HoldOut:
-    """The rule for holding out people: the share `fraction`, but no person with more than `most_pictures`.
+    """Which people are held out: the share `fraction`, but no person with more than `most_pictures`.
 
     `pairs_of_a_person` is the largest number of genuine validation pairs of one person.
     """

@@ -8,8 +8,6 @@ may be absent). Each further line is `NAME`, tab, number of images.
 View 2's lists have ten folds. The list of people begins with the number of folds; each fold has a line with the number
 of its people, then the people. The list of pairs begins with the number of folds and the number of pairs of each kind
 in a fold; then follow the folds' pairs, one kind after the other.
-
-N pictures
 """
 
 from collections.abc import Collection, Mapping, Sequence

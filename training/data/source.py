@@ -2,8 +2,6 @@
 
 The pictures are in a folder with one folder per person, or in a .tgz of one. They are prepared by the service's own
 code, once; the album is cached in one file.
-
-N pictures, H W pixels, Q measures of quality
 """
 
 import gzip
@@ -28,8 +26,7 @@ from tqdm import tqdm
 from model.arrays import Pixels
 from model.errors import DataError, FaceError, ImageError
 from model.files import replacing
-from model.imaging import analysis, crops, decoding
-from model.imaging.detection import FaceFinder
+from model.imaging import analysis, crops, decoding, detection
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import Quality
 from training.data import lists
@@ -49,7 +46,7 @@ FaceOf = Literal["center", "largest"]
 class DataSource:
     """A folder with pictures and lists, their names in it, and the folder for prepared pictures.
 
-    `face` says which of several faces is taken. Methods raise DataError with a one-line message for the user.
+    Methods raise DataError with a one-line message for the user.
     """
 
     folder: Path
@@ -99,7 +96,7 @@ def find_images(data: Path, name: str) -> Path:
 
 
 def describe_ignored(source: Path) -> str:
-    """Describes a folder's files that are not pictures of a person by their ending or place; "" if there are none."""
+    """A folder's files that are not pictures of a person, by their ending or place; "" if there are none."""
     files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
     pictures = [path for path in files if _is_picture(path)]
     endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
@@ -111,10 +108,9 @@ def describe_ignored(source: Path) -> str:
 
 
 def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
-    """The album of an archive or folder, from the cache if it is up to date, otherwise prepared and cached now.
+    """The album of a folder or archive, from the cache if it is up to date, otherwise prepared and cached now.
 
-    `source` is a folder with one folder per person, or a .tgz of one. With alignment, `face` says which of several
-    faces is taken. Raises DataError with the name of a file that cannot be used.
+    With alignment, `face` says which of several faces is taken. Raises DataError with the name of an unusable file.
     """
     fingerprint = _fingerprint(source, config, face)
     aligned = "-aligned" if face == "center" else f"-aligned-{face}"
@@ -128,7 +124,7 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: Fac
 
 
 def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
-    finder = FaceFinder() if config.alignment else None
+    finder = detection.FaceFinder() if config.alignment else None
     if finder:
         crops.require_detector(config, finder)
     pictures: dict[Key, _Picture | None] = {}
@@ -170,7 +166,7 @@ class _Picture:
 _Prepared = _Picture | ImageError | None
 
 
-def _picture(data: bytes, config: PreprocessingConfig, finder: FaceFinder | None, face: FaceOf) -> _Prepared:
+def _picture(data: bytes, config: PreprocessingConfig, finder: detection.FaceFinder | None, face: FaceOf) -> _Prepared:
     """Prepares a picture."""
     try:
         found = analysis.analyse(decoding.decode(data, config), face, config, finder)

@@ -1,9 +1,6 @@
 """The interfaces that the training loop needs: an experiment, and the recipe by which it learns.
 
-A new kind of experiment implements both in one file, such as `training/pairs.py`, and adds its values to
-`experiments`.
-
-B images in a batch, C channels, H W pixels
+A new kind of experiment implements both in one file, such as `training/pairs.py`, and adds its values to `experiments`.
 """
 
 import json
@@ -141,7 +138,7 @@ class Validation:
 
 
 class Recipe(ABC):
-    """How an experiment learns from its data. The loop moves batches to the device, takes the steps, and saves.
+    """How an experiment learns from its data.
 
     `state` has every tensor that steps change. `network`, all or part of `state`, is validated and kept.
     """
@@ -171,10 +168,7 @@ class Recipe(ABC):
         """Scores the validation pairs with `network`. Raises TrainingError if a loss or score is not finite."""
 
     def finish(self) -> operating_points.FalseMatchRates:
-        """Fits and calibrates the kept network's head if its recipe does not train it.
-
-        The weights are rounded to a checkpoint's precision already.
-        """
+        """Fits and calibrates the kept network, whose weights are rounded to a checkpoint's precision already."""
         return (), None
 
 

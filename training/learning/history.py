@@ -16,7 +16,7 @@ CURVES_FILE = "curves.png"
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """One row of the metrics file. Training metrics are means over the epoch's batches, measured while training.
+    """One row of the metrics file. Training metrics are means over the epoch's batches.
 
     For runs that learn from people, `train_accuracy` is the classifier's, and validation metrics are those of cosines
     calibrated on the validation pairs themselves.
@@ -42,10 +42,7 @@ def best_epoch(history: list[Epoch]) -> int:
 
 
 def write_metrics(path: Path, history: list[Epoch]) -> None:
-    """Writes one line of JSON per epoch. Raises TrainingError if the file cannot be written.
-
-    The whole file is replaced, so that a resumed run does not write rows twice.
-    """
+    """Replaces the file by one line of JSON per epoch. Raises TrainingError if it cannot be written."""
     try:
         with replacing(path) as partial:
             partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in history))
@@ -64,7 +61,6 @@ def read_metrics(path: Path) -> list[Epoch]:
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
     """Draws training and validation, with one panel for the loss and one for the accuracy at a similarity of 0.5."""
     # A run that learns from people trains and validates with different losses, which need separate axes.
-    # Its training accuracy is a classifier's.
     learns_people = any(row.validation_area is not None for row in history)
     trained, validated = (
         ("training, contrastive and margin", "validation, cross-entropy")

@@ -1,7 +1,4 @@
-"""The training loop of all recipes: it saves the run after each epoch, stops early, and resumes.
-
-B images in a batch, C channels, H W pixels
-"""
+"""The training loop of all recipes: it saves the run after each epoch, stops early, and resumes."""
 
 import time
 from dataclasses import dataclass, replace
@@ -25,7 +22,7 @@ STATE_FILE = "state.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A finished run. The recipe's network has the weights of `epoch`; `code_version` is the code it began with."""
+    """A finished run. Its network has the weights of `epoch`; `code_version` is the code that it began with."""
 
     recipe: Recipe
     epoch: int
@@ -49,9 +46,9 @@ def train(
 ) -> Trained:
     """Trains to the end, and saves the state in `folder` after every epoch.
 
-    With `resume` the run continues from that state and ends with the same weights as an uninterrupted run. `code` is
-    the version of the code, which a new run records. Raises TrainingError if the loss is not finite (the last good
-    state is kept), if `folder` already holds a run, or if it cannot be written.
+    With `resume` the run continues from that state and ends with the same weights as an uninterrupted run. A new run
+    records `code`, the version of the code. Raises TrainingError if the loss is not finite (the last good state is
+    kept), if `folder` already holds a run, or if it cannot be written.
     """
     recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
     state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
@@ -110,9 +107,7 @@ def take_step(experiment: Experiment[Any], recipe: Recipe, batch: Batch, device:
 
 
 def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> Tensor:
-    """Takes all steps of an epoch -> this process's sums, float64 (4,): losses, correct predictions, judged labels,
-    images.
-    """
+    """Takes an epoch's steps -> this process's sums (4,) of losses, correct predictions, judged labels and images."""
     sums, started = torch.zeros(4, dtype=torch.float64), time.perf_counter()
     count = recipe.batches_in_epoch
     title, hidden = f"epoch {number}/{experiment.epochs}", parallel.rank() > 0
@@ -141,17 +136,15 @@ def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
 
 
 def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str) -> RunState:
-    """The state to continue from, or an empty one.
-
-    Writes the metrics, so that a folder that cannot be written is an error now and not after the first epoch.
-    """
+    """The state to continue from, or an empty one."""
     path, metrics = folder / STATE_FILE, folder / history.METRICS_FILE
     if path.exists() and not resume:
         raise TrainingError(f"{folder} already holds a run; add --resume to continue it, or choose another --out")
     if not path.exists() and metrics.exists() and metrics.stat().st_size > 0:  # empty metrics: a run just began
         raise TrainingError(f"{folder} holds the metrics of a run, but no {STATE_FILE}; choose another --out")
     state = RunState.load(path, run) if path.exists() else RunState(code_version=code)
-    _publish(folder, name, state)  # again, in case the run was interrupted between saving the state and its metrics
+    # An unwritable folder is an error now; a run interrupted after saving its state gets its metrics.
+    _publish(folder, name, state)
     return state
 
 

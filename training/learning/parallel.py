@@ -4,8 +4,6 @@ Without batch normalisation and dropout, metrics and weights equal those of one 
 floating-point tolerance: every loss is weighted by the size of its share, and all processes draw the same random
 numbers. As usual with DistributedDataParallel, each process normalises by the statistics of its own share, and the
 running statistics of the first process are kept. Dropout masks differ between processes.
-
-B batch
 """
 
 import os
@@ -102,6 +100,4 @@ def total(values: Tensor) -> Tensor:
 
 def wrap(network: nn.Module) -> nn.Module:
     """The network for training: with several processes, gradients are averaged over them."""
-    if world_size() == 1:
-        return network
-    return DistributedDataParallel(network)
+    return network if world_size() == 1 else DistributedDataParallel(network)

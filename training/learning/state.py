@@ -23,10 +23,9 @@ METADATA_KEY = "facepair-run"
 
 @dataclass(kw_only=True)
 class RunState:
-    """A run's state after an epoch: tensors by name, and the history.
+    """A run's state after an epoch. `best` has the weights with the lowest validation loss, if the run keeps them.
 
-    `best` has the weights with the lowest validation loss, if the run keeps them. `code_version` is the code that the
-    run began with.
+    `code_version` is the code that the run began with.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -50,10 +49,7 @@ class RunState:
             restore_optimizer(optimizer, self.optimizer)
 
     def save(self, path: Path, run: Mapping[str, Any]) -> None:
-        """Writes the state atomically: the file always holds this epoch or the previous one.
-
-        `run` is the experiment's `identity`. Raises TrainingError if the file cannot be written.
-        """
+        """Writes the state of the run with the identity `run`, atomically. Raises TrainingError if it cannot."""
         tensors = {
             f"{part}/{name}": tensor.contiguous()
             for part, group in (("weights", self.weights), ("optimizer", self.optimizer), ("best", self.best))
@@ -90,7 +86,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """The inverse of `flatten_optimizer`; keeps the settings of the parameter groups."""
+    """The inverse of `flatten_optimizer`; the parameter groups keep their settings."""
     states: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         index, _, name = key.partition(".")

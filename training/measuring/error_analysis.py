@@ -1,7 +1,4 @@
-"""Analyses a finished run's errors: its test pairs binned by measurements of their faces, and the hardest pairs.
-
-P pairs
-"""
+"""Analyses a finished run's errors: its test pairs binned by measurements of their faces, and the hardest pairs."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise

@@ -1,8 +1,6 @@
 """Measures a checkpoint's threshold, operating points and false match curve again on other people's pictures.
 
 The tensors do not change, so similarities and stored embeddings stay valid.
-
-N pictures
 """
 
 from collections.abc import Mapping
@@ -60,10 +58,9 @@ def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet) -> Sample
 
 
 def sample_of_people(network: FaceNetwork, album: Album) -> Sample:
-    """Scores balanced pairs of an album's people, and every impostor pair.
+    """Scores balanced pairs of an album's people, and every impostor pair; of at most `MAX_PICTURES` pictures.
 
-    Draws people at random if there are more than `MAX_PICTURES` pictures. Raises DataError for too few pairs or for
-    identical pictures.
+    Raises DataError for too few pairs or for identical pictures.
     """
     people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album), MAX_PICTURES)
     pairs = datasets.balanced_pairs(people, datasets.HoldOut())

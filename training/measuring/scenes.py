@@ -1,9 +1,7 @@
 """Composes scenes from the data set that resemble users' photos, and scores a checkpoint on them.
 
 Each scene shows the face of one test picture as its largest face, among smaller faces of training people. Kinds of
-scenes differ in tilt, EXIF orientation and size.
-
-P pairs, H W pixels; places are (x, y)
+scenes differ in tilt, EXIF orientation and size. Places are (x, y).
 """
 
 import io
@@ -14,14 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import ExifTags, Image, ImageFilter
-from PIL.Image import Resampling, Transpose
 from tqdm import tqdm
 
 from model.arrays import Pixels
 from model.checkpoint import Checkpoint
 from model.errors import DataError, FaceError
-from model.imaging import analysis, decoding
-from model.imaging.detection import FaceFinder
+from model.imaging import analysis, decoding, detection
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from training import scoring
@@ -34,6 +30,7 @@ from training.statistics import rates
 Place = tuple[float, float, float]
 
 ATTEMPTS = 200
+BICUBIC = Image.Resampling.BICUBIC
 SIZE = (1000, 750)
 # The width of a face in LFW, as a share of the frame: LFW's frames are 2.2 times as wide as Viola and Jones's boxes.
 FACE = 1 / 2.2
@@ -43,13 +40,13 @@ SOFT = 0.04
 MAX_OTHERS = 3
 # How a file of each EXIF orientation stores an upright picture.
 ORIENTATIONS = {
-    2: Transpose.FLIP_LEFT_RIGHT,
-    3: Transpose.ROTATE_180,
-    4: Transpose.FLIP_TOP_BOTTOM,
-    5: Transpose.TRANSPOSE,
-    6: Transpose.ROTATE_90,
-    7: Transpose.TRANSVERSE,
-    8: Transpose.ROTATE_270,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
 }
 LARGE = (4000, 3000)
 QUALITY = 92
@@ -128,7 +125,7 @@ def read_material(source: DataSource) -> Material:
 
 def measure_scenes(checkpoint: Checkpoint, material: Material, kind: Kind) -> SceneResult:
     """Scores the pairs with each picture in its own scene. Raises DataError for a picture that cannot be decoded."""
-    finder, config, pairs = FaceFinder(), checkpoint.header.preprocessing, material.pairs
+    finder, config, pairs = detection.FaceFinder(), checkpoint.header.preprocessing, material.pairs
     keys = sorted({key for pair in pairs for key in (pair.left, pair.right)})
 
     def one(number: int) -> tuple[Pixels | None, bool]:
@@ -176,7 +173,7 @@ def compose(picture: Image.Image, others: Sequence[Image.Image], kind: Kind, dra
     x, y, _ = taken[0]
     scale = LARGE[0] / SIZE[0] if kind.large else 1.0
     if kind.large:
-        canvas = canvas.resize(LARGE, Resampling.BICUBIC)
+        canvas = canvas.resize(LARGE, BICUBIC)
     orientation = int(draws.integers(2, 9)) if kind.turned else 1
     return Scene(data=_encode(canvas, orientation), centre=(x * scale, y * scale), frame_px=frame_px * scale)
 
@@ -188,7 +185,7 @@ def _open(data: bytes) -> Image.Image:
         raise DataError("a picture cannot be decoded; run `python -m training prepare` to see which") from error
 
 
-def _seen(scene: Scene, config: PreprocessingConfig, finder: FaceFinder) -> tuple[Pixels | None, bool]:
+def _seen(scene: Scene, config: PreprocessingConfig, finder: detection.FaceFinder) -> tuple[Pixels | None, bool]:
     """The crop of a scene, as in the service (None without a face), and whether it shows the wanted face."""
     try:
         found = analysis.analyse(decoding.decode(scene.data, config), "largest", config, finder)
@@ -211,7 +208,7 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Ke
 
 def _background(picture: Image.Image) -> Image.Image:
     """A picture's colours without its shapes."""
-    return picture.resize((8, 6), Resampling.BOX).resize(SIZE, Resampling.BICUBIC)
+    return picture.resize((8, 6), Image.Resampling.BOX).resize(SIZE, BICUBIC)
 
 
 def _paste(
@@ -222,7 +219,7 @@ def _paste(
     taken: list[Place],
     draws: np.random.Generator,
 ) -> None:
-    """Pastes the middle of a frame where it covers no other, and adds the place to `taken`. Skips it without room."""
+    """Pastes the middle of a frame where it covers no other, if there is room, and adds the place to `taken`."""
     side = max(8, round(frame_px * PASTED))
     place = _find_place(canvas.size, frame_px * FACE, side / 2, taken, draws)
     if place is None:
@@ -230,8 +227,8 @@ def _paste(
     taken.append(place)
     margin = (1 - PASTED) / 2
     box = (margin * frame.width, margin * frame.height, (1 - margin) * frame.width, (1 - margin) * frame.height)
-    part = frame.resize((side, side), Resampling.BICUBIC, box=box).rotate(tilt_deg, Resampling.BICUBIC, expand=True)
-    mask = _soft_square(side).rotate(tilt_deg, Resampling.BICUBIC, expand=True)
+    part = frame.resize((side, side), BICUBIC, box=box).rotate(tilt_deg, BICUBIC, expand=True)
+    mask = _soft_square(side).rotate(tilt_deg, BICUBIC, expand=True)
     canvas.paste(part, (round(place[0] - part.width / 2), round(place[1] - part.height / 2)), mask)
 
 

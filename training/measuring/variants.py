@@ -69,7 +69,7 @@ def held_out_rule(header: Header) -> datasets.HoldOut:
 
 def require_own_people(header: Header, data: PeopleData) -> None:
     """Raises DataError unless these are the pictures and people that the checkpoint's run trained on and held out."""
-    # With others, the threshold could be chosen on people that the network was trained on or will be tested on.
+    # With others, the threshold could be chosen on people of the training or of the test.
     if data.album.sha256 != header.provenance.data_sha256:
         raise DataError(f"{header.name}: was trained on other pictures; name them with --data and --images")
     if data.pairs_sha256 != header.provenance.pairs_sha256:
@@ -79,10 +79,9 @@ def require_own_people(header: Header, data: PeopleData) -> None:
 def leave_out(
     checkpoint: Checkpoint, parts: Sequence[Part], data: PeopleData, device: torch.device
 ) -> tuple[residual.ResidualNetwork, float]:
-    """The network without those parts, and its threshold.
+    """The network without those parts, fitted as at the end of a run, and its threshold.
 
-    The rest is fitted as at the end of a run: the head on the training people, calibration and threshold on the
-    held-out people. Raises DataError if the network has no such part.
+    Raises DataError if the network has no such part.
     """
     require_own_people(checkpoint.header, data)
     before = checkpoint.header.network.model_dump()

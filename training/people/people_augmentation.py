@@ -1,7 +1,4 @@
-"""Random changes of a whole batch at once, with separate parameters for each picture from a given generator.
-
-B batch, C channels, H W pixels
-"""
+"""Random changes of a whole batch at once, with separate parameters for each picture from a given generator."""
 
 from dataclasses import dataclass
 from math import pi

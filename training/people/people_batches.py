@@ -4,7 +4,7 @@ A batch has people with several pictures each, virtual people made from these, a
 A virtual person has one person's pictures with another's eyes, nose or mouth blended into them, following Hu et al.,
 "Frankenstein: Learning Deep Face Representations using Small Data" (arXiv 1603.06470).
 
-B pictures in a batch, C channels, H W pixels, M people with n pictures each, S people with one, V virtual people
+M people with n pictures each, S people with one, V virtual people
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,6 +1,6 @@
 """Experiment 5 and its recipe, which learns from people's pictures which of them show the same person.
 
-B pictures in a batch, C channels, H W pixels, D embedding, R regions, K people that the classifiers know
+R regions, K people that the classifiers know
 """
 
 from collections.abc import Iterator

@@ -1,8 +1,6 @@
 """A gallery of right and wrong pairs with their scores, as one HTML file.
 
 The file contains pictures of the data set: do not commit it to a repository.
-
-H W pixels
 """
 
 import base64

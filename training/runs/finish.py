@@ -25,10 +25,8 @@ def finish(
 ) -> Header:
     """Measures a trained network and writes checkpoint, card, test scores and `result.json` into `folder`.
 
-    The weights are first rounded to a checkpoint's precision, and the recipe fits the head. The threshold is chosen on
-    the validation pairs; the test pairs, if any, are scored once. `code` is the version of the code that measures.
-
-    Raises TrainingError if the folder cannot be written.
+    The threshold is chosen on the validation pairs; the test pairs, if any, are scored once. `code` is the version of
+    the code that measures. Raises TrainingError if the folder cannot be written.
     """
     network = trained.network
     architecture.round_to_storage(network)

@@ -1,7 +1,4 @@
-"""The files in a finished run's folder, with later measurements of its checkpoint: their values, and reading them.
-
-P pairs
-"""
+"""The files in a finished run's folder, with later measurements of its checkpoint: their values, and reading them."""
 
 import csv
 from collections.abc import Sequence

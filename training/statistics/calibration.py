@@ -1,7 +1,4 @@
-"""Converts scores to probabilities, and measures how well these are calibrated.
-
-P pairs
-"""
+"""Converts scores to probabilities, and measures how well these are calibrated."""
 
 import numpy as np
 

@@ -1,7 +1,4 @@
-"""Right and wrong decisions: the pairs furthest from and closest to the threshold, and whether two runs differ.
-
-P pairs
-"""
+"""Right and wrong decisions: the pairs furthest from and closest to the threshold, and whether two runs differ."""
 
 from dataclasses import dataclass
 from math import comb

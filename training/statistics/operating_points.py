@@ -1,6 +1,6 @@
 """Thresholds for wanted false match rates, over every impostor pair of the held-out people.
 
-P pairs, M people, R rounds
+M people, R rounds
 """
 
 import numpy as np

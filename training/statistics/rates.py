@@ -2,8 +2,6 @@
 
 Rates use the terms of ISO/IEC 19795-1: the FMR is the share of impostor pairs (two people) that are accepted, the FNMR
 the share of genuine pairs (one person) that are rejected, the EER the rate at which both are equal.
-
-P pairs
 """
 
 from dataclasses import dataclass

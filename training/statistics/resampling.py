@@ -1,6 +1,6 @@
 """Bootstrap intervals for statistics of pairs: over pairs, or over people if pairs share people.
 
-P pairs, M people, R rounds
+M people, R rounds
 """
 
 from collections.abc import Callable, Sequence

@@ -1,7 +1,4 @@
-"""Computes all metrics that are reported for scored pairs.
-
-P pairs
-"""
+"""Computes all metrics that are reported for scored pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
