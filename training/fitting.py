@@ -150,6 +150,5 @@ def fit_even_odds(network: FaceNetwork, scores: rates.Scores, same: rates.Labels
 
 
 def _similarity_of_identical(network: FaceNetwork) -> float:
-    """The similarity of two identical pictures, or 1 if it depends on the picture."""
     identical = network.identical_logit()
     return 1.0 if identical is None else float(heads.similarity(identical))

@@ -41,7 +41,6 @@ class Draw(NamedTuple):
 
 
 def draw(size: int, augmentation: Augmentation, generator: torch.Generator) -> Draw:
-    """Parameters for `size` pictures."""
     # torchvision's transforms would draw one set for a whole batch, from the global generator.
     flip, angle, brightness, contrast = torch.rand(4, size, generator=generator)
     return Draw(
@@ -69,8 +68,6 @@ def _augment_one(image: Tensor, flip: bool, angle_deg: float, brightness: float,
 
 @dataclass(frozen=True, kw_only=True)
 class PairExperiment(Experiment[PairData]):
-    """A run that learns from pairs."""
-
     name: str
     network: configurations.NetworkConfig
     preprocessing: PreprocessingConfig = field(default_factory=PreprocessingConfig)

@@ -29,7 +29,6 @@ def add_evaluate(commands: options.Subcommands) -> None:
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
-    """Scores the test pairs with a checkpoint or a variant of it, and prints which cannot be scored."""
     device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
     asked: dict[variants.Part, bool] = {"flip": parsed.no_flip, "head": parsed.head is not None}
     parts = [part for part, wanted in asked.items() if wanted]
@@ -60,7 +59,6 @@ def add_all_pairs(commands: options.Subcommands) -> None:
 
 
 def measure_all_pairs(parsed: argparse.Namespace) -> None:
-    """Measures a checkpoint's error rates over every pair of the pictures of a list of people."""
     device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
     album = options.open_album(source, checkpoint.header.preprocessing)
     found = all_pairs.measure_all_pairs(checkpoint, source, album, parsed.people, device)
@@ -144,7 +142,6 @@ def add_errors(commands: options.Subcommands) -> None:
 
 
 def analyse_errors(parsed: argparse.Namespace) -> None:
-    """Bins a finished run's errors by measurements of the faces in its test pairs."""
     run, source = results.read_run(parsed.run), options.data_source(parsed)
     config = run.header.preprocessing
     album = options.open_album(source, config if config.alignment else experiments.ALIGNED)

@@ -34,7 +34,6 @@ def select_device(parsed: argparse.Namespace) -> torch.device:
 
 
 def data_source(parsed: argparse.Namespace) -> DataSource:
-    """The data of a command."""
     return DataSource(
         folder=parsed.data,
         cache=parsed.cache,
@@ -47,7 +46,6 @@ def data_source(parsed: argparse.Namespace) -> DataSource:
 
 
 def add_data(command: argparse.ArgumentParser) -> None:
-    """Adds the arguments for pictures and lists."""
     command.add_argument(
         "--data",
         type=Path,
@@ -72,7 +70,6 @@ def add_data(command: argparse.ArgumentParser) -> None:
 
 
 def add_face(command: argparse.ArgumentParser, default: FaceOf, why: str) -> None:
-    """Adds the argument for the choice among several faces."""
     command.add_argument(
         "--face",
         choices=["largest", "center"],
@@ -82,25 +79,21 @@ def add_face(command: argparse.ArgumentParser, default: FaceOf, why: str) -> Non
 
 
 def add_device(command: argparse.ArgumentParser) -> None:
-    """Adds the arguments for the device and the number of CPU threads."""
     command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     add_threads(command)
 
 
 def add_threads(command: argparse.ArgumentParser) -> None:
-    """Adds the number of CPU threads."""
     command.add_argument("--threads", type=positive, help="CPU threads (default: one for each core)")
 
 
 def seed(text: str) -> int:
-    """Parses a run's seed."""
     if not 0 <= (number := int(text)) < 2**32:
         raise argparse.ArgumentTypeError("must be from 0 to 4294967295")
     return number
 
 
 def positive(text: str) -> int:
-    """Parses a whole number from 1."""
     if (number := int(text)) < 1:
         raise argparse.ArgumentTypeError("must be 1 or more")
     return number

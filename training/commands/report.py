@@ -25,7 +25,6 @@ def add_report(commands: options.Subcommands) -> None:
 
 
 def report(parsed: argparse.Namespace) -> None:
-    """Writes the reports of all runs."""
     for page in write_report(parsed.results, parsed.out):
         print(f"wrote {page}")
 
@@ -83,7 +82,6 @@ def add_gallery(commands: options.Subcommands) -> None:
 
 
 def show_gallery(parsed: argparse.Namespace) -> None:
-    """Writes the gallery of a run."""
     run = results.read_run(parsed.run)
     album = options.open_album(options.data_source(parsed), run.header.preprocessing)
     gallery.write_gallery(parsed.out, run, album)
@@ -97,5 +95,4 @@ def add_card(commands: options.Subcommands) -> None:
 
 
 def print_card(parsed: argparse.Namespace) -> None:
-    """Prints a checkpoint's card."""
     print(card.format_card(load(parsed.checkpoint).header), end="")

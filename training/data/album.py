@@ -52,7 +52,6 @@ class Album:
 
     @property
     def names(self) -> list[str]:
-        """The names of the pictures."""
         return [name_of(key) for key in self.keys]
 
     @property
@@ -61,7 +60,6 @@ class Album:
         return ", ".join(map(name_of, self.faceless)) or "none"
 
     def index(self) -> dict[Key, int]:
-        """The index of each picture."""
         return {key: number for number, key in enumerate(self.keys)}
 
 

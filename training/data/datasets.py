@@ -72,8 +72,6 @@ class DataSet(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class PairData(DataSet):
-    """A data set with training pairs."""
-
     training: PairSet
 
     @classmethod
@@ -142,7 +140,6 @@ class PeopleData(DataSet):
 
     @property
     def pictures(self) -> int:
-        """The number of training pictures."""
         return sum(map(len, self.training.values()))
 
     @cached_property

@@ -45,7 +45,6 @@ class Folds:
 
     @property
     def numbers(self) -> range:
-        """The numbers of all folds."""
         return range(1, len(self.people) + 1)
 
 
@@ -175,7 +174,6 @@ def pictures_of(path: Path, people: Mapping[str, int], album: Album) -> dict[str
 
 
 def _parse_pair(path: Path, number: int, line: str) -> Pair:
-    """Parses line `number` of a pair list. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
         case [person, left, right]:
             return Pair(left=_key(person, left), right=_key(person, right), line=number)
@@ -200,7 +198,6 @@ def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def _parse_person(path: Path, number: int, line: str) -> tuple[str, int]:
-    """Parses line `number` of a list of people. Raises DataError."""
     match [field.strip() for field in line.split("\t")]:
         case [name, count] if name and count.isdecimal() and int(count) > 0:
             return name, int(count)
@@ -223,7 +220,6 @@ def _read_counted(path: Path, what: str) -> tuple[int | None, list[tuple[int, st
 
 
 def _read_lines(path: Path, what: str) -> list[str]:
-    """The lines of a list. Raises DataError if it cannot be read."""
     try:
         return path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -65,17 +65,14 @@ class DataSource:
         return find_images(self.folder, self.images)
 
     def files(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        """The files of those pictures that exist."""
         wanted = set(keys)
         found = ((key_of(path), data) for path, data in _picture_files(self.pictures))
         return {key: data for key, data in found if key in wanted}
 
     def album(self, config: PreprocessingConfig) -> Album:
-        """The pictures, prepared."""
         return open_album(self.pictures, self.cache, config, self.face)
 
     def pairs(self, album: Album, name: str) -> PairSet:
-        """All pairs of the list with that name."""
         path = self.folder / name
         return lists.resolve(path, lists.read_pairs(path), album)
 
@@ -167,7 +164,6 @@ _Prepared = _Picture | ImageError | None
 
 
 def _picture(data: bytes, config: PreprocessingConfig, finder: detection.FaceFinder | None, face: FaceOf) -> _Prepared:
-    """Prepares a picture."""
     try:
         found = analysis.analyse(decoding.decode(data, config), face, config, finder)
     except FaceError:

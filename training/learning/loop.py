@@ -31,7 +31,6 @@ class Trained:
 
     @property
     def network(self) -> FaceNetwork:
-        """The network to keep."""
         return self.recipe.network
 
 

@@ -89,7 +89,6 @@ def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> results.RateAt:
 
 
 def format_rates(found: results.AllPairsRates) -> str:
-    """Lines for a terminal."""
     lines = [
         f"{found.pictures} pictures of {found.people} people of {found.people_list}, {found.missing} missing: "
         f"{found.genuine:,} genuine and {found.impostor:,} impostor pairs; intervals over people"

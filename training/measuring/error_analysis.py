@@ -88,7 +88,6 @@ def _bin(label: str, inside: rates.Labels, right: rates.Labels, same: rates.Labe
 
 
 def format_errors(found: results.ErrorAnalysis) -> str:
-    """The tables as lines for a terminal."""
     lines = [
         f"{found.name} at its threshold {found.threshold:.4f}, {found.pairs} pairs, {found.faceless} without a face"
     ]

@@ -149,7 +149,6 @@ def measure_scenes(checkpoint: Checkpoint, material: Material, kind: Kind) -> Sc
 
 
 def format_scenes(result: SceneResult) -> str:
-    """One line for a terminal."""
     share = result.accuracy
     line = f"{result.kind:<34} accuracy {share.value:.4f}  95% {share.low:.4f} to {share.high:.4f}  n={result.pairs}"
     return line if result.found is None else f"{line}  wanted face taken in {result.found} of {result.pictures}"
@@ -196,7 +195,6 @@ def _seen(scene: Scene, config: PreprocessingConfig, finder: detection.FaceFinde
 
 
 def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Key, Pixels | None]) -> int:
-    """The number of pairs decided correctly at the checkpoint's threshold."""
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
     album = Album(keys=list(found), pixels=pixels, sha256="", preprocessing=checkpoint.header.preprocessing)

@@ -64,7 +64,6 @@ class BatchDraw:
 
 
 def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator) -> BatchDraw:
-    """Parameters for `size` pictures."""
     unit = torch.rand(17, size, generator=generator)
     either = 2 * unit - 1
     blurred = unit[0] < changes.blur_probability

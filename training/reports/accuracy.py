@@ -75,7 +75,6 @@ LFW's file names; nothing is inferred from them."""
 
 
 def choose_drawn(runs: Mapping[str, results.Run]) -> list[results.Run]:
-    """The runs whose DET curves are drawn."""
     return [runs[name] for name in DRAWN] if set(DRAWN) <= set(runs) else list(runs.values())
 
 
@@ -118,7 +117,6 @@ def _errors(name: str, found: results.ErrorAnalysis) -> list[str]:
 
 
 def _table_systems(measured: Mapping[str, results.Measured], folds: Sequence[results.View2]) -> str:
-    """The reference, ours, and published systems."""
     head = ["system", "category", "protocol", "accuracy", "95% over pairs", "95% over people", "n", "figure from"]
     ours = [_run_row(name, found.run) for name, found in measured.items()]
     rows = [_reference_row(), *ours, *map(_view2_row, folds), *map(_published_row, literature.PUBLISHED)]
@@ -241,7 +239,6 @@ def _variant_row(name: str, variant: results.Variant) -> markdown.Row:
 
 
 def _table_errors(found: results.ErrorAnalysis) -> str:
-    """A run's errors, binned by measurements of the faces."""
     rows = [_bin_row(title, each) for title, bins in found.tables.items() for each in bins]
     head = ["measured", "bin", "pairs", "accuracy", "95%", "one person, rejected", "two people, accepted"]
     return markdown.table(head, rows)

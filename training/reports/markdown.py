@@ -16,7 +16,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def percent(metric: Metric, digits: int = 2) -> str:
-    """A share with its interval, if it has one."""
     return f"{metric.value:.{digits}%} ({interval(metric)})" if metric.interval else f"{metric.value:.{digits}%}"
 
 
@@ -26,7 +25,6 @@ def interval(metric: Metric) -> str:
 
 
 def area(metric: Metric) -> str:
-    """An area under ROC with its interval."""
     assert metric.interval
     return f"{metric.value:.4f} ({metric.interval[0]:.4f} to {metric.interval[1]:.4f})"
 
@@ -37,5 +35,4 @@ def spread(mean: float, error: float | None) -> str:
 
 
 def scored_pairs(pairs: Iterable[ScoredPair]) -> str:
-    """The names of pairs' pictures, with their similarities."""
     return "; ".join(f"{pair.left} / {pair.right} {pair.similarity:.4f}" for pair in pairs)

@@ -75,7 +75,6 @@ def _own_row(run: Run) -> markdown.Row:
 
 
 def _table_rates(runs: Mapping[str, Run]) -> str:
-    """Error rates and provenance of each run."""
     head = ["run", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "n", "seed"]
     rows = []
     for name, run in runs.items():

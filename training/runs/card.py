@@ -13,7 +13,6 @@ use it only with the consent of the people photographed.
 
 
 def format_card(header: Header) -> str:
-    """The card of a checkpoint with that header."""
     threshold, provenance = header.threshold, header.provenance
     rows = "\n".join(_row(metric) for metric in header.metrics)
     experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
@@ -59,7 +58,6 @@ Threshold {threshold.value:.6f}: {threshold.method} on the {threshold.pairs} pai
 
 
 def _operating_points(points: tuple[OperatingPoint, ...]) -> str:
-    """The section on operating points; "" if there are none."""
     if not points:
         return ""
     rows = "\n".join(

@@ -31,8 +31,6 @@ VIEW2_FILE = "view2.json"
 
 
 class Record(BaseModel):
-    """A value stored as JSON."""
-
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -97,8 +95,6 @@ class Bin(Record):
 
 
 class ScoredPair(Record):
-    """The names of a pair's pictures, and its similarity."""
-
     left: str
     right: str
     similarity: float
@@ -136,7 +132,6 @@ class View2(Record):
 
     @property
     def mean(self) -> float:
-        """The mean accuracy over the finished folds."""
         return fmean(fold.accuracy for fold in self.done)
 
     @property
@@ -148,11 +143,9 @@ class View2(Record):
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The numbers of the unfinished folds."""
         return tuple(sorted(set(range(1, self.of_folds + 1)) - {fold.fold for fold in self.done}))
 
     def __str__(self) -> str:
-        """One line, which lists missing folds."""
         error = self.standard_error
         spread = f" ± {error:.4f} (standard error)" if error is not None else ""
         lacking = f"; not done: {', '.join(map(str, self.missing))}" if self.missing else ""
@@ -272,7 +265,6 @@ def read_measured(folder: Path, run: Run) -> Measured:
 
 
 def read_record(path: Path, kind: type[Stored]) -> Stored:
-    """A record of that kind. Raises DataError if it cannot be read."""
     try:
         return kind.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:

@@ -22,7 +22,6 @@ class Ranked:
 
     @property
     def title(self) -> str:
-        """The kind in words."""
         people = "one person" if self.same else "two people"
         return f"{'right' if self.right else 'wrong'}, {people}, {'surest' if self.surest else 'narrowest'}"
 
