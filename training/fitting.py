@@ -12,9 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import TrainingError
-from model.networks import architecture, heads
+from model.networks import architecture, heads, residual
 from model.networks.face_network import FaceNetwork
-from model.networks.residual import ResidualNetwork
 from model.similarity import Threshold
 from training import scoring
 from training.data.album import owners
@@ -30,7 +29,7 @@ SHRINKAGE = 0.9
 MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
 
 
-def fit_head(network: ResidualNetwork, data: PeopleData) -> None:
+def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
     """Fits the head in place, in the precision of checkpoints, and calibrates it. Sets evaluation mode.
 
     Raises TrainingError if the network is no better than chance on pairs of held-out people.
@@ -51,7 +50,7 @@ def fit_head(network: ResidualNetwork, data: PeopleData) -> None:
     network.head.bias.fill_(bias)
 
 
-def held_out_rates(network: ResidualNetwork, data: PeopleData) -> operating_points.FalseMatchRates:
+def held_out_rates(network: residual.ResidualNetwork, data: PeopleData) -> operating_points.FalseMatchRates:
     """The false match rates over every impostor pair of held-out people."""
     return operating_points.false_match_rates(*scoring.score_impostors(network, data.album, data.held_out), SPLIT)
 

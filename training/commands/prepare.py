@@ -8,8 +8,7 @@ from tqdm import tqdm
 
 from model.arrays import Points
 from model.errors import DataError
-from model.imaging import crops, decoding, detection
-from model.imaging.preprocessing import Alignment
+from model.imaging import crops, decoding, detection, preprocessing
 from training.commands import options
 from training.data import lists
 from training.learning import experiments
@@ -68,7 +67,7 @@ def measure_template(photographs: Iterable[decoding.Photo], finder: detection.Fa
     if not faces:
         raise DataError("the template needs pictures with a face; no face was found")
     first = _symmetric_mean([face.landmarks / photograph.grey.width for photograph, face in faces])
-    alignment = Alignment(template=first, detector_sha256=finder.sha256)
+    alignment = preprocessing.Alignment(template=first, detector_sha256=finder.sha256)
     return _symmetric_mean(
         [
             crops.refine_landmarks(photograph, face, alignment, finder) / photograph.grey.width

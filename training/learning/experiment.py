@@ -15,13 +15,11 @@ from torch import Tensor, nn
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.configurations import AnyNetworkConfig
-from model.networks.face_network import FaceNetwork
+from model.networks import configurations, face_network
 from training.data.album import Album
 from training.data.datasets import DataSet
 from training.data.source import DataSource
-from training.learning import parallel
-from training.learning.history import Epoch, best_epoch
+from training.learning import history, parallel
 from training.statistics import operating_points, rates
 
 Data = TypeVar("Data", bound=DataSet)
@@ -39,7 +37,7 @@ class Experiment(ABC, Generic[Data]):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     name: str
-    network: AnyNetworkConfig
+    network: configurations.AnyNetworkConfig
     preprocessing: PreprocessingConfig
     epochs: int
     precision: Literal["float32", "bfloat16"]
@@ -71,11 +69,11 @@ class Experiment(ABC, Generic[Data]):
     def recipe(self, data: Data, device: torch.device) -> "Recipe":
         """The recipe before its first step, equal in every process. Raises TrainingError for unsuitable data."""
 
-    def is_finished(self, history: list[Epoch]) -> bool:
-        """Whether a run with this history is complete: it has all its epochs, or its patience is exhausted."""
-        stale = len(history) - best_epoch(history)
+    def is_finished(self, epochs: list[history.Epoch]) -> bool:
+        """Whether a run with these epochs is complete: it has all its epochs, or its patience is exhausted."""
+        stale = len(epochs) - history.best_epoch(epochs)
         patience = self.patience_epochs
-        return len(history) >= self.epochs or (patience is not None and bool(history) and stale >= patience)
+        return len(epochs) >= self.epochs or (patience is not None and bool(epochs) and stale >= patience)
 
     def seed_for(self, purpose: str, epoch: int) -> int:
         """The seed for one purpose in one epoch of a run."""
@@ -144,7 +142,7 @@ class Recipe(ABC):
     """
 
     state: nn.Module
-    network: FaceNetwork
+    network: face_network.FaceNetwork
     optimizer: torch.optim.Optimizer
     batches_in_epoch: int
 

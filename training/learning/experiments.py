@@ -17,9 +17,7 @@ from model.networks.configurations import NetworkConfig, ResidualConfig
 from training.learning import history
 from training.learning.experiment import Experiment
 from training.pairs import Augmentation, PairExperiment
-from training.people.people_augmentation import BatchAugmentation, ColourChange
-from training.people.people_batches import FaceParts, Part
-from training.people.people_recipe import PeopleExperiment
+from training.people import people_augmentation, people_batches, people_recipe
 
 Run = TypeVar("Run", bound=Experiment[Any])
 
@@ -71,20 +69,20 @@ SMOKE = replace(
 )
 
 # Eyes with brows, nose and mouth, as located in the mean of the deep-funneled pictures' central 128 of 250 pixels.
-DEEP_FUNNELED_FACE = FaceParts(
+DEEP_FUNNELED_FACE = people_batches.FaceParts(
     parts=(
-        Part(x=0.5, y=0.36, half_width=0.29, half_height=0.08),
-        Part(x=0.5, y=0.55, half_width=0.09, half_height=0.09),
-        Part(x=0.5, y=0.77, half_width=0.16, half_height=0.05),
+        people_batches.Part(x=0.5, y=0.36, half_width=0.29, half_height=0.08),
+        people_batches.Part(x=0.5, y=0.55, half_width=0.09, half_height=0.09),
+        people_batches.Part(x=0.5, y=0.77, half_width=0.16, half_height=0.05),
     )
 )
-EXPERIMENT_5 = PeopleExperiment(
+EXPERIMENT_5 = people_recipe.PeopleExperiment(
     name="experiment-5",
     network=ResidualConfig(input_channels=3, grey_views=(1,)),
     preprocessing=PreprocessingConfig(
         side_px=100, colour="rgb", crop=150 / 250, standardised=True, draft_margin=10, alignment=LFW_ALIGNMENT
     ),
-    augmentation=BatchAugmentation(colour=ColourChange()),
+    augmentation=people_augmentation.BatchAugmentation(colour=people_augmentation.ColourChange()),
     face=DEEP_FUNNELED_FACE.seen_through(128 / 150),
 )
 # Without data from outside LFW: no detector, the deep-funneled pictures as published.
@@ -99,7 +97,7 @@ EXPERIMENT_5_GREY = replace(
     name="experiment-5-grey",
     network=ResidualConfig(),
     preprocessing=EXPERIMENT_5.preprocessing.model_copy(update={"colour": "grey"}),
-    augmentation=BatchAugmentation(),
+    augmentation=people_augmentation.BatchAugmentation(),
 )
 EXPERIMENT_5_GREY_UNALIGNED = replace(
     EXPERIMENT_5_GREY,

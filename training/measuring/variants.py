@@ -15,7 +15,6 @@ from model.networks import architecture, configurations, residual
 from training import fitting, scoring
 from training.data import datasets, lists
 from training.data.album import Album, PairSet
-from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.runs.results import Variant
 from training.statistics import resampling, summary
@@ -39,7 +38,7 @@ def measure_variant(
     header = checkpoint.header
     network, threshold = architecture.restore(checkpoint).to(device), header.threshold.value
     if parts:
-        data = PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
+        data = datasets.PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
         network, threshold = leave_out(checkpoint, parts, data, device)
     scores, same = scoring.score_pairs(network, album, test)
     people = resampling.numbered(test.names_of(album.keys))
@@ -67,7 +66,7 @@ def held_out_rule(header: Header) -> datasets.HoldOut:
     return datasets.HoldOut(**rule)
 
 
-def require_own_people(header: Header, data: PeopleData) -> None:
+def require_own_people(header: Header, data: datasets.PeopleData) -> None:
     """Raises DataError unless these are the pictures and people that the checkpoint's run trained on and held out."""
     # With others, the threshold could be chosen on people of the training or of the test.
     if data.album.sha256 != header.provenance.data_sha256:
@@ -77,7 +76,7 @@ def require_own_people(header: Header, data: PeopleData) -> None:
 
 
 def leave_out(
-    checkpoint: Checkpoint, parts: Sequence[Part], data: PeopleData, device: torch.device
+    checkpoint: Checkpoint, parts: Sequence[Part], data: datasets.PeopleData, device: torch.device
 ) -> tuple[residual.ResidualNetwork, float]:
     """The network without those parts, fitted as at the end of a run, and its threshold.
 

@@ -11,12 +11,11 @@ from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
 from model.networks import architecture, embedder
-from training import fitting
+from training import fitting, scoring
 from training.data.album import Album, PairSet
 from training.learning.experiment import Data, Experiment
 from training.learning.loop import Trained
 from training.runs import card, results
-from training.scoring import score_pairs
 from training.statistics import rates, resampling, summary
 
 
@@ -31,11 +30,11 @@ def finish(
     network = trained.network
     architecture.round_to_storage(network)
     points, curve = trained.recipe.finish()
-    scores, same = score_pairs(network, data.album, data.validation)
+    scores, same = scoring.score_pairs(network, data.album, data.validation)
     threshold = fitting.threshold_for_run(network, scores, same)
     summaries = [summary.measure("validation", scores, same, threshold.value)]
     if test is not None:
-        scores, same = score_pairs(network, data.album, test)
+        scores, same = scoring.score_pairs(network, data.album, test)
         people = resampling.numbered(test.names_of(data.album.keys))
         summaries.append(summary.measure("test", scores, same, threshold.value, people=people, points=points))
     description = Description(
