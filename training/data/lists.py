@@ -138,15 +138,17 @@ def resolve(path: Path, pairs: Sequence[Pair], album: Album) -> PairSet:
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
         what = "no face large enough was found in" if first in album.faceless else "there is no picture"
         raise DataError(f"{path}:{line}: {what} {name_of(first)}{others}")
-    return index_pairs(pairs, index)
+    return pairs_at_hand(pairs, album)
 
 
-def index_pairs(pairs: Sequence[Pair], index: Mapping[Key, int]) -> PairSet:
-    """The pairs as an album's indices; all their pictures must exist."""
+def pairs_at_hand(pairs: Sequence[Pair], album: Album) -> PairSet:
+    """Those pairs whose pictures are both in an album."""
+    index = album.index()
+    there = [pair for pair in pairs if pair.left in index and pair.right in index]
     return PairSet(
-        left=torch.tensor([index[pair.left] for pair in pairs]),
-        right=torch.tensor([index[pair.right] for pair in pairs]),
-        same=torch.tensor([float(pair.same) for pair in pairs]),
+        left=torch.tensor([index[pair.left] for pair in there]),
+        right=torch.tensor([index[pair.right] for pair in there]),
+        same=torch.tensor([float(pair.same) for pair in there]),
     )
 
 

@@ -78,10 +78,8 @@ class DataSource:
 
     def pairs_at_hand(self, album: Album, name: str) -> tuple[PairSet, int]:
         """The list's pairs whose pictures exist, and the number of all its pairs."""
-        path, index = self.folder / name, album.index()
-        pairs = lists.read_pairs(path)
-        there = [pair for pair in pairs if pair.left in index and pair.right in index]
-        return lists.index_pairs(there, index), len(pairs)
+        pairs = lists.read_pairs(self.folder / name)
+        return lists.pairs_at_hand(pairs, album), len(pairs)
 
 
 def find_images(data: Path, name: str) -> Path:

@@ -198,9 +198,7 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Ke
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
     album = Album(keys=list(found), pixels=pixels, sha256="", preprocessing=checkpoint.header.preprocessing)
-    index = album.index()
-    both = [pair for pair in pairs if pair.left in index and pair.right in index]
-    scores, same = scoring.score_pairs(restore(checkpoint), album, lists.index_pairs(both, index))
+    scores, same = scoring.score_pairs(restore(checkpoint), album, lists.pairs_at_hand(pairs, album))
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())
 
 
