@@ -64,9 +64,9 @@ def compare_pairs(
 
 
 def embed_all(network: FaceNetwork, album: Album, pictures: Tensor) -> Tensor:
-    """The album's pictures at the indices int64 (N,) -> embeddings float32 (N, D). Sets evaluation mode.
+    """The album's pictures at the indices int64 (N,) -> embeddings float32 (N, D), as the service's to 1e-5.
 
-    The service's network, which is fused for inference, gives the same embeddings to 1e-5.
+    Sets evaluation mode.
     """
     network.eval().to(memory_format=torch.channels_last)
     chunks = album.pixels[pictures].split(BATCH)

@@ -162,7 +162,7 @@ def compose(picture: Image.Image, others: Sequence[Image.Image], kind: Kind, dra
     if not kind.composed:
         width, height = picture.size
         return Scene(data=_encode(picture, 1), centre=(width / 2, height / 2), frame_px=width)
-    canvas = _background(others[0])
+    canvas = others[0].resize((8, 6), Image.Resampling.BOX).resize(SIZE, BICUBIC)  # colours without shapes
     face_px = draws.uniform(0.2, 0.6) * min(SIZE)
     frame_px, tilt = face_px / FACE, draws.uniform(-1, 1) * kind.most_tilt_deg
     taken: list[Place] = []
@@ -200,11 +200,6 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Ke
     album = Album(keys=list(found), pixels=pixels, sha256="", preprocessing=checkpoint.header.preprocessing)
     scores, same = scoring.score_pairs(restore(checkpoint), album, lists.pairs_at_hand(pairs, album))
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())
-
-
-def _background(picture: Image.Image) -> Image.Image:
-    """A picture's colours without its shapes."""
-    return picture.resize((8, 6), Image.Resampling.BOX).resize(SIZE, BICUBIC)
 
 
 def _paste(

@@ -113,7 +113,8 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
 def _errors(name: str, found: results.ErrorAnalysis) -> list[str]:
     absent = f" {found.faceless} pairs are left out, since a face was not found." if found.faceless else ""
     title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
-    return [title, _table_errors(found), _table_hardest(found)]
+    rows = [[kind, markdown.scored_pairs(pairs)] for kind, pairs in found.hardest.items()]
+    return [title, _table_errors(found), markdown.table(["kind", "pairs and their similarity"], rows)]
 
 
 def _table_systems(measured: Mapping[str, results.Measured], folds: Sequence[results.View2]) -> str:
@@ -250,9 +251,3 @@ def _bin_row(title: str, each: results.Bin) -> markdown.Row:
     rejected, accepted = each.genuine - each.genuine_right, impostor - (each.right - each.genuine_right)
     share = [str(each.pairs), f"{each.right / each.pairs:.2%}", f"{low:.1%} to {high:.1%}"]
     return [title, each.label, *share, f"{rejected} of {each.genuine}", f"{accepted} of {impostor}"]
-
-
-def _table_hardest(found: results.ErrorAnalysis) -> str:
-    """The wrong decisions furthest from the threshold and the right ones closest to it, by name."""
-    rows = [[kind, markdown.scored_pairs(pairs)] for kind, pairs in found.hardest.items()]
-    return markdown.table(["kind", "pairs and their similarity"], rows)
