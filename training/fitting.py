@@ -112,10 +112,7 @@ def threshold_for_run(network: FaceNetwork, scores: rates.Scores, same: rates.La
 
 
 def even_odds(pairs: int) -> Threshold:
-    """0.5, for similarities that were calibrated on `pairs` validation pairs.
-
-    This is the best threshold for a calibrated probability if both kinds of error cost the same.
-    """
+    """0.5, the best for similarities calibrated on `pairs` validation pairs if both kinds of error cost the same."""
     # Not the threshold of highest accuracy, which is mostly chance on 1,702 pairs: 0.65 for one network of Experiment
     # 5, 0.35 for another.
     return Threshold(value=0.5, method="even odds", split="validation", pairs=pairs)
@@ -134,9 +131,8 @@ def choose_threshold(network: FaceNetwork, scores: rates.Scores, same: rates.Lab
 def fit_even_odds(network: FaceNetwork, scores: rates.Scores, same: rates.Labels) -> Threshold:
     """The similarity at which "same" and "different" are equally likely by Platt's sigmoid, with equal priors.
 
-    Every pair influences it, but only the few nearest pairs decide the threshold of highest accuracy. It is at most the
-    similarity of identical pictures. If genuine pairs score no higher than impostor pairs, it is the threshold of
-    highest accuracy.
+    Every pair influences it, but only the few nearest pairs decide the threshold of highest accuracy, which is taken if
+    genuine pairs score no higher than impostor pairs. It is at most the similarity of identical pictures.
     """
     inside = np.clip(scores, MIN_SIMILARITY, 1 - MIN_SIMILARITY)
     scale, bias = calibration.platt(np.log(inside / (1 - inside)), same)

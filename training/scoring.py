@@ -25,8 +25,7 @@ Logits = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True)
 class AllPairs:
-    """The logits float32 of every pair, with its people: `genuine` (G,) with `owner`, `impostor` (I,) with `left` and
-    `right`.
+    """Every pair's logit float32 and people: `genuine` (G,) of `owner`, `impostor` (I,) of `left` and `right`.
 
     `pictures` (M,) is the number of pictures of each person.
     """

@@ -1,7 +1,4 @@
-"""What sub-commands share: arguments, their values, and functions that read and write with messages for the user.
-
-Only `data_source`, `select_device` and the commands themselves use the parsed arguments. Errors have one-line messages.
-"""
+"""What sub-commands share: arguments, their values, and functions that read and write with messages for the user."""
 
 import argparse
 import os

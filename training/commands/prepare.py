@@ -59,8 +59,8 @@ def measure_template(photographs: Iterable[decoding.Photo], finder: detection.Fa
     """The mean landmarks of the faces nearest the centre, as shares of the frame's side.
 
     Two rounds: the detector's landmarks, then those that it finds again in faces aligned by the first round's mean. The
-    mean is made symmetric, so that a mirrored picture gives the mirrored crop. Pictures without a face are left out.
-    Raises DataError if no picture has a face.
+    mean is made symmetric, so that a mirrored picture gives the mirrored crop. Raises DataError if no picture has a
+    face.
     """
     found = [(photograph, crops.find_faces(photograph, finder)) for photograph in photographs]
     faces = [(photograph, faces[crops.choose(faces, "center", photograph)]) for photograph, faces in found if faces]

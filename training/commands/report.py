@@ -33,8 +33,7 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     """Writes two pages and their figures into `out` from the runs in `folder`, one folder per run.
 
     `reproduction.md` has the reference's experiments, `accuracy.md` all others and Experiment 2 again. Leaves out runs
-    that are not finished or not tested, and a page without runs. Needs only the runs' files, not the data set's
-    pictures. Raises DataError or TrainingError if a run cannot be read or there is none.
+    that are not finished or not tested. Raises DataError or TrainingError if a run cannot be read or there is none.
     """
     best_of_grid = folder.glob(f"{experiments.GRID_FOLDER}/{experiments.BEST_FOLDER}/{results.SCORES_FILE}")
     scores = [*sorted(folder.glob(f"*/{results.SCORES_FILE}")), *best_of_grid]

@@ -146,10 +146,7 @@ def _wanted(numbers: Sequence[int] | None, folds: lists.Folds) -> set[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldRun:
-    """The run of one fold: the experiment, named after the fold, learns from the other folds' people.
-
-    Methods raise DataError for missing pictures.
-    """
+    """The run of one fold: it learns from the other folds' people. Methods raise DataError for missing pictures."""
 
     number: int
     experiment: PeopleExperiment
@@ -173,7 +170,6 @@ class FoldRun:
         return PeopleData.of(self.album, self.folds.people_path, others, self.experiment.held_out)
 
     def test_pairs(self) -> PairSet:
-        """The fold's own pairs."""
         return lists.resolve(self.folds.pairs_path, self.folds.pairs[self.number - 1], self.album)
 
     def result(self) -> Header | None:

@@ -44,10 +44,7 @@ FaceOf = Literal["center", "largest"]
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """A folder with pictures and lists, their names in it, and the folder for prepared pictures.
-
-    Methods raise DataError with a one-line message for the user.
-    """
+    """A folder with pictures and lists, their names in it, and the folder for prepared pictures."""
 
     folder: Path
     cache: Path
@@ -59,7 +56,7 @@ class DataSource:
 
     @property
     def pictures(self) -> Path:
-        """The folder of people, or its archive."""
+        """The folder of people, or its archive. Raises DataError if there is neither."""
         if not self.folder.is_dir():
             raise DataError(f"{self.folder}: the folder does not exist; name the data with --data or FACEPAIR_LFW")
         return find_images(self.folder, self.images)

@@ -185,7 +185,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """The result of one combination: the epoch after which it stops, and the epoch whose weights it keeps."""
+    """The result of one combination: the epoch after which it stops, and the one whose weights it keeps."""
 
     experiment: PairExperiment
     stopped: int
@@ -213,20 +213,14 @@ def derive(experiment: PairExperiment, trajectory: Sequence[history.Epoch]) -> P
 def run_grid(
     grid: Grid, folder: Path, train: Callable[[PairExperiment, Path], object], only: Sequence[str] = ()
 ) -> None:
-    """Runs every trajectory, or those named by `only`, each in its own folder.
-
-    `train` starts, resumes or (if finished) skips a trajectory.
-    """
+    """Starts, resumes or skips each trajectory, or those named by `only`, by `train`, each in its own folder."""
     for trajectory in grid.trajectories():
         if not only or trajectory.name in only:
             train(trajectory, folder / trajectory.name)
 
 
 def known_points(grid: Grid, folder: Path) -> list[Point]:
-    """All points that the trajectories contain so far, finished or not.
-
-    Raises TrainingError if a metrics file cannot be read.
-    """
+    """All points that the trajectories contain so far. Raises TrainingError if a metrics file cannot be read."""
     points: list[Point | None] = []
     for trajectory in grid.trajectories():
         path = folder / trajectory.name / history.METRICS_FILE

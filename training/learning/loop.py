@@ -89,9 +89,9 @@ def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: 
 
 
 def take_step(experiment: Experiment[Any], recipe: Recipe, batch: Batch, device: torch.device) -> tuple[float, int]:
-    """Takes one step; returns the mean loss and the number of judged labels predicted correctly.
+    """Takes one step -> the mean loss, and the number of judged labels predicted correctly.
 
-    Raises TrainingError if the loss is not finite, before it changes the weights.
+    Raises TrainingError before it changes the weights if the loss is not finite.
     """
     recipe.optimizer.zero_grad(set_to_none=True)
     images = normalise(batch.images.to(device), experiment.preprocessing).contiguous(memory_format=torch.channels_last)

@@ -17,10 +17,7 @@ Values = NDArray[np.float64]
 
 
 def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
-    """`album` has the run's pictures, aligned, with measurements of their faces.
-
-    The hardest pairs are the surest of the wrong decisions and the narrowest of the right ones.
-    """
+    """`album` has the run's pictures, aligned, with measurements of their faces."""
     measured = dict(zip(album.names, album.faces, strict=True))
     known = np.array([left in measured and right in measured for left, right in run.pairs])
     faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
@@ -31,6 +28,7 @@ def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
         pairs=len(run.pairs),
         faceless=int((~known).sum()),
         tables=tables_of(faces, run.right[known], run.same[known]),
+        # The surest of the wrong decisions and the narrowest of the right ones.
         hardest={kind.title: tuple(pairs) for kind, pairs in run.hardest(COUNT) if kind.right != kind.surest},
     )
 

@@ -58,10 +58,7 @@ def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet) -> Sample
 
 
 def sample_of_people(network: FaceNetwork, album: Album) -> Sample:
-    """Scores balanced pairs of an album's people, and every impostor pair; of at most `MAX_PICTURES` pictures.
-
-    Raises DataError for too few pairs or for identical pictures.
-    """
+    """Scores balanced pairs and all impostor pairs of at most `MAX_PICTURES` pictures; raises as `sample_of_list`."""
     people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album), MAX_PICTURES)
     pairs = datasets.balanced_pairs(people, datasets.HoldOut())
     _require_enough(pairs)

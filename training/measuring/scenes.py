@@ -1,7 +1,6 @@
 """Composes scenes from the data set that resemble users' photos, and scores a checkpoint on them.
 
-Each scene shows the face of one test picture as its largest face, among smaller faces of training people. Kinds of
-scenes differ in tilt, EXIF orientation and size. Places are (x, y).
+Each scene shows the face of one test picture as its largest face, among smaller faces of training people.
 """
 
 import io

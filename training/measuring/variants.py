@@ -1,7 +1,4 @@
-"""Measures variants of a checkpoint: on other pictures, or without a part.
-
-The parts are flip averaging and the fitted head, which the cosine replaces.
-"""
+"""Measures variants of a checkpoint: on other pictures, or without flip averaging or the fitted head."""
 
 import json
 from collections.abc import Sequence

@@ -61,8 +61,7 @@ def pick(pictures: Tensor, count: int, draws: torch.Generator) -> Tensor:
 def assemble(
     data: PeopleData, plan: BatchPlan, masks: Tensor, virtual: int, swaps: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Pictures float32 (B, C, H, W), 0..1, and labels int64 (B,): of `plan.people`, of virtual people, and of the
-    singles, twice.
+    """Pictures float32 (B, C, H, W), 0..1, and labels int64 (B,): of people, of virtual people, and of singles, twice.
 
     The labels of `plan.people` are their indices in `data.several`; the other people are numbered after them.
     """
@@ -132,8 +131,7 @@ def masks_of(face: FaceParts, side_px: int) -> Tensor:
 def swap_parts(faces: Tensor, masks: Tensor, virtual: int, draws: torch.Generator) -> Tensor:
     """(M, n, C, H, W) float32, 0..1 -> (V, n, C, H, W): `virtual` people, but at most half as many as there are people.
 
-    Each virtual person has one person's pictures with one or more parts of another, the same in all its pictures. A
-    person contributes to at most one virtual person.
+    The parts of another person are the same in all pictures of a virtual person. Each person is used at most once.
     """
     count = min(virtual, len(faces) // 2)
     if count == 0:

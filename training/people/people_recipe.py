@@ -67,8 +67,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     """A run that learns from people.
 
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
-    picture of each of `singles` people, augmented twice. `average` is the decay of the weights' moving average, which
-    is what is validated and kept.
+    picture of each of `singles` people, augmented twice. `average` is the decay of the weights' moving average.
     """
 
     name: str
@@ -109,8 +108,8 @@ class PeopleExperiment(Experiment[PeopleData]):
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """One cycle over the run (Smith and Topin 2017).
 
-        The rate rises from 1/25 of the peak to the peak during the share `rising` of the run, then falls to 1/250,000
-        of it, both as half a cosine wave.
+        The rate rises from 1/25 of the peak during the share `rising` of the run, then falls to 1/250,000 of it, each
+        as half a cosine wave.
         """
         steps = self.epochs * steps_per_epoch
         rise = self.rising * steps - 1
@@ -193,10 +192,7 @@ class PeopleRecipe(Recipe):
         update_average(self.state.average, self.state.network, self.experiment.average, step)
 
     def validate(self) -> Validation:
-        """Metrics of the head's raw scores (cosines until it is fitted), calibrated on the validation pairs themselves.
-
-        Raises TrainingError if they are not finite.
-        """
+        """Metrics of the head's raw scores (cosines until it is fitted), calibrated on the same validation pairs."""
         raw, same = scoring.raw_scores(self.network, self.data.album, self.data.validation)
         require_finite(float(raw.sum()), "the sum of the validation pairs' scores")
         scale, bias = calibration.platt(raw, same)

@@ -1,7 +1,4 @@
-"""Others' results on LFW and its terms: the reference that this project reproduces, published results on View 2.
-
-The published systems learned from LFW's labels; their categories are those of LFW's results page.
-"""
+"""Others' results on LFW and its terms: the reference that this project reproduces, published results on View 2."""
 
 import json
 from collections.abc import Sequence

@@ -37,8 +37,7 @@ class Record(BaseModel):
 class Variant(Record):
     """The result of `evaluate`. `over_people` has the test pairs' metrics with intervals over people.
 
-    `what` describes the change, "" for none. `left_out` is the number of pairs with a missing picture or without a
-    face.
+    `what` describes the change, "" for none. In `left_out` pairs a picture or a face was missing.
     """
 
     name: str
@@ -56,8 +55,7 @@ class Variant(Record):
 class RateAt(Record):
     """The FNMR where the FMR is at most `max_fmr`, and its 95% interval over people.
 
-    `fnmr` is over all genuine pairs, most of which belong to people with many pictures. `even_fnmr` gives every person
-    who has genuine pairs the same weight.
+    Most genuine pairs belong to people with many pictures. `even_fnmr` gives every person the same weight.
     """
 
     max_fmr: float

@@ -11,9 +11,9 @@ BINS = 15
 def platt(scores: rates.Scores, same: rates.Labels) -> tuple[float, float]:
     """(P,) scores -> (scale, bias) of the most likely sigmoid(scale * score + bias): Platt 1999, with softened labels.
 
-    Genuine and impostor pairs have half of the weight each, however many there are, so the result is the probability
-    of "same person" with equal priors. For the same reason the labels of both kinds are softened equally, by what the
-    kind with fewer pairs needs. Solved by Newton's method on standardised scores.
+    Genuine and impostor pairs have half of the weight each, so the result is the probability of "same person" with
+    equal priors. For the same reason the labels of both kinds are softened equally, by what the kind with fewer pairs
+    needs. Solved by Newton's method on standardised scores.
     """
     mean, deviation = scores.mean(), max(float(scores.std()), 1e-12)
     columns = np.stack([(scores - mean) / deviation, np.ones_like(scores)], axis=1)

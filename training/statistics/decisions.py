@@ -10,10 +10,7 @@ from training.statistics import rates
 
 @dataclass(frozen=True, kw_only=True)
 class Ranked:
-    """Indices of pairs of one kind: decided correctly or not, of one person or two, the surest or the narrowest.
-
-    The surest pairs are furthest from the threshold, the narrowest closest to it.
-    """
+    """Indices of pairs of one kind; the surest are furthest from the threshold, the narrowest closest to it."""
 
     right: bool
     same: bool
@@ -43,8 +40,7 @@ def hardest(scores: rates.Scores, same: rates.Labels, threshold: float, count: i
 
 @dataclass(frozen=True, kw_only=True)
 class McNemar:
-    """Of `pairs` pairs, those that only the first run decides correctly, those that only the second does, and the
-    two-sided p-value.
+    """How many pairs only the first run decides correctly, how many only the second, and the two-sided p-value.
 
     The p-value is exact for pairs that share no people, and a little too low if they do.
     """

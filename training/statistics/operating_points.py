@@ -87,10 +87,8 @@ def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:
 def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> tuple[float, float]:
     """The 95% interval of a rate over pairs of two people, from people drawn with replacement (Efron 1979).
 
-    People are drawn because pairs that share people are not independent; the weight of a pair is the product of how
-    often its two people were drawn. That counts the variance of each pair three times, see
-    `resampling.bootstrap_over_people`, so the interval is narrowed to the variance of pairs that depend on each other
-    if they share a person. It is never narrower than Wilson's for independent pairs, as it would be if only a few
+    The weight of a pair is the product of how often its two people were drawn. The interval is narrowed as in
+    `resampling.bootstrap_over_people`, but never below Wilson's for independent pairs, as it would be if only a few
     pairs were accepted and some draws had none.
     """
     people = int(max(left.max(), right.max())) + 1
@@ -109,8 +107,7 @@ def _narrowing(excess: NDArray[np.float64]) -> float:
     """The factor, 0 to 1, by which an interval over drawn people must be narrowed.
 
     `excess` (M, M), symmetric, is the number of accepted pairs of two people minus its expectation. In the variance of
-    their sum over drawn people, each pair's square occurs three times (once for each person, once for both); in the
-    variance wanted (Aronow, Samii and Assenova 2015) it occurs once.
+    their sum over drawn people, each pair's square occurs three times; in the variance wanted it occurs once.
     """
     of_people = float((excess.sum(1) ** 2).sum())
     of_pairs = float((excess**2).sum()) / 2
