@@ -1,7 +1,10 @@
 """The small experiment that learns from people: a few drawn people, a narrow network."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from PIL import Image
 
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
@@ -32,24 +35,19 @@ SMALL_PEOPLE = replace(
 )
 
 
-def draw_people(folder: Path) -> Path:
-    """A data folder: `people/NAME/NAME_0001.png`, people.txt and the list of test pairs."""
+def draw_people(folder: Path, draw: Callable[[int, int], Image.Image] = portrait) -> Path:
+    """A data folder: `people/NAME/NAME_0001.png` with picture 1 of each person, people.txt, a list of test pairs."""
     for person, count in enumerate(PICTURES):
         name = f"Person_{person}"
         (folder / "people" / name).mkdir(parents=True)
         for picture in range(1, count + 1):
             path = folder / "people" / name / f"{name}_{picture:04d}.png"
-            path.write_bytes(encode(portrait(person, picture)))
-    write_lists(folder)
-    return folder
-
-
-def write_lists(folder: Path) -> None:
-    """The list of all drawn people, and one of test pairs."""
+            path.write_bytes(encode(draw(person, picture)))
     rows = [f"Person_{person}\t{count}" for person, count in enumerate(PICTURES)]
     (folder / "people.txt").write_text("\n".join([str(len(rows)), *rows]) + "\n")
     pairs = ["Person_0\t1\t2", "Person_2\t1\t3", "Person_0\t1\tPerson_1\t1", "Person_2\t2\tPerson_3\t1"]
     (folder / "test.txt").write_text("\n".join(["2", *pairs]) + "\n")
+    return folder
 
 
 def album_of(folder: Path, cache: Path) -> Album:
