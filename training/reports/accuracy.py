@@ -168,7 +168,6 @@ def _seeds_row(name: str, runs: Sequence[results.Run]) -> markdown.Row:
 
 
 def _table_rates(measured: Mapping[str, results.Measured]) -> str:
-    """Error rates of the test pairs, and over all pairs of a list of people; intervals over people."""
     head = ["run", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "FNMR at FMR 0.1%, all pairs", "each person alike"]
     head += ["ECE", "Brier", "n", "seed", "began, measured with"]
     return markdown.table(head, [_rates_row(name, found) for name, found in measured.items()])
@@ -193,7 +192,6 @@ def _at_low_fmr(found: results.AllPairsRates | None) -> list[str]:
 
 
 def _table_operating_points(measured: Mapping[str, results.Measured]) -> str:
-    """The operating points of all checkpoints, with their rates on the test pairs. Empty if there are none."""
     rows = [
         _point_row(name, point, found.run)
         for name, found in measured.items()
@@ -225,7 +223,6 @@ def _table_mcnemar(measured: Mapping[str, results.Measured]) -> str:
 
 
 def _table_variants(measured: Mapping[str, results.Measured]) -> str:
-    """Checkpoints measured on other pictures or with parts left out. Empty if there are none."""
     rows = [_variant_row(name, variant) for name, found in measured.items() for variant in found.variants]
     head = ["run", "changed", "pictures", "n", "left out", "accuracy", "95% over pairs", "AUC", metrics.EER]
     return markdown.table(head, rows)
