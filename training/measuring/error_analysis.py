@@ -45,11 +45,15 @@ def tables_of(
     eyes = worst(min, lambda face: face.quality.inter_eye_px)
     sharp = worst(min, lambda face: face.quality.sharpness)
     several = worst(max, lambda face: float(face.count > 1))
+    bins = {
+        "yaw of the more turned face, degrees": _ranges(turned, TURNED_DEG),
+        "another face in a picture": [("in neither", several == 0), ("in one or both", several == 1)],
+        "lesser distance between the eyes, pixels, quarters": _ranges(eyes, _quarters(eyes)),
+        "lesser sharpness, quarters": _ranges(sharp, _quarters(sharp)),
+    }
     return {
-        "yaw of the more turned face, degrees": _bins(turned, TURNED_DEG, right, same),
-        "another face in a picture": _kinds(several, right, same),
-        "lesser distance between the eyes, pixels, quarters": _bins(eyes, _quarters(eyes), right, same),
-        "lesser sharpness, quarters": _bins(sharp, _quarters(sharp), right, same),
+        title: tuple(_bin(label, inside, right, same) for label, inside in labelled if inside.any())
+        for title, labelled in bins.items()
     }
 
 
@@ -57,29 +61,22 @@ def _quarters(values: Values) -> tuple[float, ...]:
     return tuple(np.percentile(values, QUARTERS).tolist()) if len(values) else ()
 
 
-def _bins(values: Values, edges: Sequence[float], right: rates.Labels, same: rates.Labels) -> tuple[results.Bin, ...]:
-    """Bins from each edge up to the next; the last bin includes its upper edge."""
-    found = []
-    for number, (low, high) in enumerate(pairwise(edges)):
-        last = number == len(edges) - 2
-        inside = (values >= low) & ((values <= high) if last else (values < high))
-        found.append(_bin(f"{low:.0f} to {high:.0f}", inside, right, same))
-    return tuple(each for each in found if each.pairs)
-
-
-def _kinds(several: Values, right: rates.Labels, same: rates.Labels) -> tuple[results.Bin, ...]:
-    kinds = {"in neither": several == 0, "in one or both": several == 1}
-    return tuple(_bin(label, inside, right, same) for label, inside in kinds.items() if inside.any())
+def _ranges(values: Values, edges: Sequence[float]) -> list[tuple[str, rates.Labels]]:
+    """Ranges from each edge up to the next, and the values inside; the last range includes its upper edge."""
+    return [
+        (f"{low:.0f} to {high:.0f}", (values >= low) & (values <= high if number == len(edges) else values < high))
+        for number, (low, high) in enumerate(pairwise(edges), 2)
+    ]
 
 
 def _bin(label: str, inside: rates.Labels, right: rates.Labels, same: rates.Labels) -> results.Bin:
     pairs, decided = int(inside.sum()), int((inside & right).sum())
-    share = rates.wilson(decided, pairs) if pairs else None
+    share = rates.wilson(decided, pairs)
     return results.Bin(
         label=label,
         pairs=pairs,
         right=decided,
-        interval=(share.low, share.high) if share else (0.0, 1.0),
+        interval=(share.low, share.high),
         genuine=int((inside & same).sum()),
         genuine_right=int((inside & same & right).sum()),
     )

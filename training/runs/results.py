@@ -34,14 +34,19 @@ class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Variant(Record):
+class Measurement(Record):
+    """A later measurement of a run's checkpoint."""
+
+    name: str
+    checkpoint_sha256: str
+
+
+class Variant(Measurement):
     """The result of `evaluate`. `over_people` has the test pairs' metrics with intervals over people.
 
     `what` describes the change, "" for none. In `left_out` pairs a picture or a face was missing.
     """
 
-    name: str
-    checkpoint_sha256: str
     what: str
     images: str
     pairs_list: str
@@ -65,11 +70,9 @@ class RateAt(Record):
     even_interval: tuple[float, float]
 
 
-class AllPairsRates(Record):
+class AllPairsRates(Measurement):
     """A checkpoint's error rates over all pairs of a list's pictures, `missing` of which do not exist."""
 
-    name: str
-    checkpoint_sha256: str
     people_list: str
     images: str
     data_sha256: str
@@ -98,11 +101,9 @@ class ScoredPair(Record):
     similarity: float
 
 
-class ErrorAnalysis(Record):
+class ErrorAnalysis(Measurement):
     """Errors on a run's test pairs. In `faceless` pairs a face was not found; the tables leave them out."""
 
-    name: str
-    checkpoint_sha256: str
     threshold: float
     pairs: int
     faceless: int
@@ -151,7 +152,7 @@ class View2(Record):
 
 
 Stored = TypeVar("Stored", bound=Record)
-OfCheckpoint = TypeVar("OfCheckpoint", AllPairsRates, ErrorAnalysis, Variant)
+OfCheckpoint = TypeVar("OfCheckpoint", bound=Measurement)
 SUMMARY = TypeAdapter(Summary)
 
 
