@@ -1,7 +1,7 @@
 """A service that cannot start ends with status 1 and says why in one line.
 
-A process shows that for errors before and after torch is loaded; the other errors that come after it, which `main`
-prints alike, are raised in this process, which has loaded torch already.
+A process shows that for errors before and after the checkpoint is loaded; the other errors that come after it, which
+`main` prints alike, are raised in this process, which is faster.
 """
 
 import socket
