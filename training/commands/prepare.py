@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from model.arrays import Points
 from model.errors import DataError
-from model.imaging import crops, decoding, detection, preprocessing
+from model.imaging import crops, decoding, detection, preprocessing, refinement
 from training.commands import options
 from training.data import lists
 from training.learning import experiments
@@ -70,7 +70,7 @@ def measure_template(photographs: Iterable[decoding.Photo], finder: detection.Fa
     alignment = preprocessing.Alignment(template=first, detector_sha256=finder.sha256)
     return _symmetric_mean(
         [
-            crops.refine_landmarks(photograph, face, alignment, finder) / photograph.grey.width
+            refinement.refine_landmarks(photograph, face, alignment, finder) / photograph.grey.width
             for photograph, face in faces
         ]
     )

@@ -106,6 +106,8 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: Fac
     """
     fingerprint = _fingerprint(source, config, face)
     aligned = "-aligned" if face == "center" else f"-aligned-{face}"
+    if config.alignment and config.alignment.refinement != "settled":
+        aligned += f"-{config.alignment.refinement}"
     kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
     path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint, config)

@@ -115,6 +115,15 @@ EXPERIMENT_5_ONE_VIEW = replace(
     face=DEEP_FUNNELED_FACE,
     precision="float32",
 )
+# A recipe short enough to compare two ways of refining landmarks.
+EXPERIMENT_5_SHORT = replace(EXPERIMENT_5_ONE_VIEW, name="experiment-5-short", epochs=12)
+EXPERIMENT_5_SHORT_SMOOTH = replace(
+    EXPERIMENT_5_SHORT,
+    name="experiment-5-short-smooth",
+    preprocessing=EXPERIMENT_5_SHORT.preprocessing.model_copy(
+        update={"alignment": LFW_ALIGNMENT.model_copy(update={"refinement": "smooth"})}
+    ),
+)
 
 
 def _by_name(*runs: Run) -> dict[str, Run]:
@@ -126,7 +135,7 @@ PAIR_EXPERIMENTS = _by_name(
 )
 PEOPLE_EXPERIMENTS = _by_name(
     EXPERIMENT_5, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED,
-    EXPERIMENT_5_ONE_VIEW,
+    EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from model.arrays import Pixels, Points
 from model.imaging.alignment import SimilarityTransform, fit_similarity
-from model.imaging.crops import warp
+from model.imaging.warping import warp
 from model.imaging.preprocessing import Alignment
 from tests.drawing import portrait
 from tests.model.support.pictures import difference

@@ -5,10 +5,11 @@ import pytest
 from PIL.Image import Resampling
 
 from model.arrays import Pixels, Points
-from model.imaging.crops import REFINE_PX, align, find_faces, refine_landmarks
+from model.imaging.crops import align, find_faces
 from model.imaging.decoding import decode
 from model.imaging.detection import Face, FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.refinement import REFINE_PX, refine_landmarks
 from tests.drawing import encode
 from tests.faces import Placed, head_at, scene
 from tests.model.support.pictures import difference, prepare

@@ -54,9 +54,8 @@ def test_experiments_share_one_split() -> None:
 
 
 def test_experiments_are_found_by_name() -> None:
-    from_people = {
-        f"experiment-5{kind}" for kind in ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view")
-    }
+    kinds = ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view", "-short", "-short-smooth")
+    from_people = {f"experiment-5{kind}" for kind in kinds}
     assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="unknown experiment 'experiment-0'; use one of experiment-1, "):
