@@ -44,10 +44,10 @@ def _box(transform: SimilarityTransform, side_px: int, factor: int, size: tuple[
 
 
 def sample(grey: Image.Image, transform: SimilarityTransform, side_px: int) -> NDArray[np.float32]:
-    """A picture (mode L) through the transform -> float32 (H, W) of that side, its edges repeated.
+    """A picture (mode L) through the transform -> float32 (H, W) of that side.
 
-    A small change of the transform changes the values a little. `warp` rounds them to whole grey levels, and OpenCV 4
-    rounds positions to 1/32 pixel.
+    Edges are repeated, up to two sides away, and then black. A small change of the transform changes the values a
+    little; `warp` rounds them to whole grey levels, and OpenCV 4 rounds positions to 1/32 pixel.
     """
     factor = max(1, round(1 / transform.scale))
     box = _box(transform, side_px, factor, grey.size)
@@ -56,10 +56,11 @@ def sample(grey: Image.Image, transform: SimilarityTransform, side_px: int) -> N
     corners = (
         inverse(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64)) - box[:2]
     ) / factor
-    margin = 1 + math.ceil(max(0, -corners.min(), (corners - part.shape[::-1]).max()))
-    part = cv2.copyMakeBorder(part, *(margin,) * 4, cv2.BORDER_REPLICATE)
+    beyond = math.ceil(max(0, -corners.min(), (corners - part.shape[::-1]).max()))
+    margin = 1 + min(beyond, 2 * side_px)
+    bordered = cv2.copyMakeBorder(part, *(margin,) * 4, cv2.BORDER_REPLICATE)
     matrix = inverse.matrix / factor
     shift = (inverse.shift - box[:2]) / factor + margin
     numbers = np.column_stack([matrix, shift]).ravel().tolist()
-    sampled = Image.fromarray(part).transform((side_px, side_px), Transform.AFFINE, numbers, Resampling.BILINEAR)
+    sampled = Image.fromarray(bordered).transform((side_px, side_px), Transform.AFFINE, numbers, Resampling.BILINEAR)
     return np.asarray(sampled)

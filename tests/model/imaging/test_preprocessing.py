@@ -10,10 +10,11 @@ from PIL import Image
 
 from model.imaging.crops import resize
 from model.imaging.decoding import decode
-from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.embedder import normalise, to_unit
 from tests.drawing import encode, portrait
 from tests.model.support.pictures import deep_png, difference, grey_values, prepare, several
+from training.learning.experiments import LFW_ALIGNMENT
 
 CONFIG = PreprocessingConfig()
 IN_COLOUR = PreprocessingConfig(colour="rgb")
@@ -160,3 +161,9 @@ def test_later_fields_are_omitted_at_their_defaults() -> None:
     changed = PreprocessingConfig(crop=0.5, standardised=True)
     assert changed.model_dump()["crop"] == 0.5
     assert PreprocessingConfig.model_validate_json(changed.model_dump_json()) == changed
+
+
+def test_settled_refinement_is_omitted() -> None:
+    assert "refinement" not in LFW_ALIGNMENT.model_dump()
+    smooth = LFW_ALIGNMENT.model_copy(update={"refinement": "smooth"})
+    assert Alignment.model_validate_json(smooth.model_dump_json()) == smooth

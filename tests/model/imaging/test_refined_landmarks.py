@@ -30,6 +30,10 @@ ELSEWHERE = {
 }
 
 
+REFINEMENTS = {
+    kind: ALIGNED.model_copy(update={"alignment": LFW_ALIGNMENT.model_copy(update={"refinement": kind})})
+    for kind in ("settled", "smooth")
+}
 TEMPLATE = LFW_ALIGNMENT.points(REFINE_PX)
 INTER_EYE_PX = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
 
@@ -61,28 +65,34 @@ def upright(points: Points, placed: Placed) -> Points:
     return found
 
 
-def refined(placed: Placed, finder: FaceFinder) -> Points:
+def refined(placed: Placed, finder: FaceFinder, kind: str) -> Points:
     photograph = decode(encode(scene(placed)), ALIGNED)
     [face] = find_faces(photograph, finder)
-    return upright(refine_landmarks(photograph, face, LFW_ALIGNMENT, finder), placed)
+    alignment = REFINEMENTS[kind].alignment
+    assert alignment
+    return upright(refine_landmarks(photograph, face, alignment, finder), placed)
 
 
+@pytest.mark.parametrize("kind", REFINEMENTS)
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_refined_landmarks_are_where_they_were_drawn(finder: FaceFinder, name: str) -> None:
+def test_refined_landmarks_are_where_they_were_drawn(finder: FaceFinder, name: str, kind: str) -> None:
     placed = ELSEWHERE[name]
     drawn = upright(placed.landmarks, placed)
-    assert np.abs(refined(placed, finder) - drawn).max() < BOUND
+    assert np.abs(refined(placed, finder, kind) - drawn).max() < BOUND
 
 
+@pytest.mark.parametrize("kind", REFINEMENTS)
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_refined_landmarks_do_not_depend_on_the_placement(finder: FaceFinder, name: str) -> None:
-    assert np.abs(refined(ELSEWHERE[name], finder) - refined(head_at(0), finder)).max() < APART
+def test_refined_landmarks_do_not_depend_on_the_placement(finder: FaceFinder, name: str, kind: str) -> None:
+    assert np.abs(refined(ELSEWHERE[name], finder, kind) - refined(head_at(0), finder, kind)).max() < APART
 
 
+@pytest.mark.parametrize("kind", REFINEMENTS)
 @pytest.mark.parametrize("name", ELSEWHERE)
-def test_crop_does_not_depend_on_the_placement(finder: FaceFinder, name: str) -> None:
-    first = prepare(encode(scene(head_at(0))), ALIGNED, finder=finder)
-    assert difference(prepare(encode(scene(ELSEWHERE[name])), ALIGNED, finder=finder), first) < LEVELS
+def test_crop_does_not_depend_on_the_placement(finder: FaceFinder, name: str, kind: str) -> None:
+    config = REFINEMENTS[kind]
+    first = prepare(encode(scene(head_at(0))), config, finder=finder)
+    assert difference(prepare(encode(scene(ELSEWHERE[name])), config, finder=finder), first) < LEVELS
 
 
 def test_two_people_differ_more_than_placements(finder: FaceFinder) -> None:
