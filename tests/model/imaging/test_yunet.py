@@ -7,11 +7,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
 from model.arrays import Pixels
-from model.imaging.detection import MAX_FACES, MIN_SCORE, OVERLAP, YuNet, installed_detector
+from model.imaging.detection import MIN_SCORE, OVERLAP, installed_detector
+from model.imaging.yunet import KINDS, MAX_FACES, STRIDES, YuNet
 from tests.faces import head_at, scene
 
 ROOT = Path(__file__).parents[3]
@@ -58,6 +60,37 @@ def test_low_threshold_and_high_overlap_equal_opencv() -> None:
     expected = theirs(picture, 0.05, 0.9)
     assert len(expected) > 3
     assert np.abs(ours.detect(picture) - expected).max() < 0.01
+
+
+@pytest.mark.parametrize("head", [0, 3])
+def test_simplified_network_equals_the_file(ours: YuNet, head: int) -> None:
+    """The file's network takes three equal channels of 640 pixels, and has 12 outputs."""
+    picture = np.asarray(scene(head_at(head, 300, 280, 90), size=(640, 640)).convert("L"), np.float32)
+    session = onnxruntime.InferenceSession(installed_detector(), providers=["CPUExecutionProvider"])
+    names = [f"{kind}_{stride}" for kind in KINDS for stride in STRIDES]
+    outputs = session.run(names, {session.get_inputs()[0].name: np.repeat(picture[None, None], 3, axis=1)})
+    kinds = [np.concatenate(outputs[at : at + 3], axis=1)[0] for at in range(0, 12, 3)]
+    found = ours.run(picture[None])[0].T
+    found[:, :2] = 1 / (1 + np.exp(-found[:, :2]))
+    for number, expected in zip((found[:, :1], found[:, 1:2], found[:, 2:6], found[:, 6:]), kinds, strict=True):
+        assert np.abs(number - expected).max() < 1e-5 * max(1, np.abs(expected).max())
+
+
+def test_pictures_together_equal_each_alone(ours: YuNet) -> None:
+    pictures = np.stack([grey(0, size=(96, 64)), grey(1, size=(96, 64))]).astype(np.float32)
+    together = ours.score_places(pictures)
+    for number, picture in enumerate(pictures):
+        for found, alone in zip(together, ours.score_places(picture[None]), strict=True):
+            assert np.abs(found[number] - alone[0]).max() < 1e-4
+
+
+def test_places_have_the_detected_landmarks(ours: YuNet) -> None:
+    picture = grey(0, size=(320, 256))
+    [row] = ours.detect(picture)
+    scores, landmarks = ours.score_places(picture[None].astype(np.float32))
+    best = int(scores[0].argmax())
+    assert scores[0, best] == pytest.approx(row[14], abs=1e-6)
+    assert np.abs(landmarks[0, best].ravel() - row[4:14]).max() < 1e-3
 
 
 def test_picture_without_a_face_gives_no_rows(ours: YuNet) -> None:
