@@ -80,18 +80,19 @@ def align(photo: Photo, face: Face, config: PreprocessingConfig, finder: FaceFin
     transform = fit_similarity(landmarks, config.alignment.points(side, config.crop))
     pixels = warp(photo.picture, transform, side)
     grey = warp(photo.grey, transform, side) if config.colour == "rgb" else pixels
-    stretch = np.array([photo.width_px, photo.height_px]) / photo.grey.size
-    x, y, width, height = (np.array(face.box).reshape(2, 2) * stretch).ravel().tolist()
-    found = Face(box=(x, y, width, height), landmarks=landmarks * stretch, score=face.score)
-    return Crop(pixels=pixels, face=found, quality=measure_face(landmarks, stretch, grey))
+    x, y, width, height = face.box
+    (left, top), (right, bottom) = photo.in_image(np.array([[x, y], [x + width, y + height]])).tolist()
+    box = (left, top, right - left, bottom - top)
+    found = Face(box=box, landmarks=photo.in_image(landmarks), score=face.score)
+    return Crop(pixels=pixels, face=found, quality=measure_face(found.landmarks, grey))
 
 
-def measure_face(landmarks: Points, stretch: Points | float, grey: Pixels) -> Quality:
-    """The quality of a face from its landmarks (5, 2) and its grey crop, uint8 (H, W); `stretch` as in `measure`.
+def measure_face(landmarks: Points, grey: Pixels) -> Quality:
+    """The quality of a face from its landmarks (5, 2), in pixels of the image, and its grey crop, uint8 (H, W).
 
     Sharpness and brightness (the mean, 0 to 255) are those of the crop, since the network sees nothing else.
     """
-    return measure(landmarks, stretch, sharpness=sharpness(grey), brightness=float(grey.mean()))
+    return measure(landmarks, sharpness=sharpness(grey), brightness=float(grey.mean()))
 
 
 def sharpness(pixels: Pixels) -> float:

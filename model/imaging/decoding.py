@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
+from model.arrays import Points
 from model.errors import EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
 from model.imaging.preprocessing import PreprocessingConfig
 
@@ -29,6 +30,8 @@ UPRIGHT = {
     8: Transpose.ROTATE_90,
 }
 SIDEWAYS = (5, 6, 7, 8)
+# The orientations in which the upright picture's left side, or its top, is at the end of the file's rows or columns.
+MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 # A progressive JPEG has about ten scans. Each can have as little as a few bytes, and decodes all pixels again.
 MAX_SCANS = 100
 # Segments, chunks and stray bytes: a photo has a few dozen, and Pillow handles each of them in Python.
@@ -58,7 +61,9 @@ class ImageLimits:
 class Photo:
     """A decoded image: upright and possibly reduced. `width_px` and `height_px` are the full upright size.
 
-    Faces are detected in `grey` (mode L); crops are taken from `picture`, which is `grey` or RGB.
+    Faces are detected in `grey` (mode L); crops are taken from `picture`, which is `grey` or RGB. A pixel of them is
+    `reduction` pixels of the image wide, and the first one begins at `origin` (x, y), which is not 0 if the last pixels
+    of a row or column in the file are incomplete and come first in the upright picture.
     """
 
     grey: Image.Image
@@ -66,6 +71,12 @@ class Photo:
     format: Format
     width_px: int
     height_px: int
+    reduction: float = 1.0
+    origin: tuple[float, float] = (0.0, 0.0)
+
+    def in_image(self, points: Points) -> Points:
+        """Points of the decoded picture, float64 (N, 2), in pixels of the upright image."""
+        return points * self.reduction + self.origin
 
 
 def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None = None) -> Photo:
@@ -91,7 +102,7 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     try:
         if kind == "PNG":
             Image.open(io.BytesIO(data), formats=[kind]).verify()  # load() does not check the pixels' checksums
-        image = _load(image, config)
+        image, reduction = _load(image, config)
         orientation = _orientation(image)
         image = _flatten(image, "RGB" if config.colour == "rgb" else "L")  # also frees the file's decoder
         picture = _upright(image, orientation)
@@ -100,7 +111,18 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         raise UndecodableImage(f"the {kind} data is truncated or damaged") from error
     if orientation in SIDEWAYS:
         width, height = height, width
-    return Photo(grey=grey, picture=picture, format=kind, width_px=width, height_px=height)
+    return Photo(
+        grey=grey,
+        picture=picture,
+        format=kind,
+        width_px=width,
+        height_px=height,
+        reduction=reduction,
+        origin=(
+            width - grey.width * reduction if orientation in MIRRORED_X else 0.0,
+            height - grey.height * reduction if orientation in MIRRORED_Y else 0.0,
+        ),
+    )
 
 
 def sniff(data: bytes) -> Format:
@@ -127,12 +149,15 @@ def _too_large(limits: ImageLimits) -> str:
     return f"the image has more than {limits.max_pixels:,} pixels; send a smaller one"
 
 
-def _load(image: Image.Image, config: PreprocessingConfig) -> Image.Image:
-    """Decodes the pixels, of a large JPEG at a reduced size, which takes less time and memory."""
-    least_px = config.draft_margin * config.side_px
-    image.draft(None, (least_px, least_px))
+def _load(image: Image.Image, config: PreprocessingConfig) -> tuple[Image.Image, float]:
+    """Decodes the pixels, of a large JPEG at a reduced size, which takes less time and memory.
+
+    Returns the picture, and the sides of its pixels in pixels of the file.
+    """
+    least_px, width = config.draft_margin * config.side_px, image.width
+    drafted = image.draft(None, (least_px, least_px))
     image.load()
-    return image
+    return image, width / drafted[1][2] if drafted else 1.0  # the decoder rounds the size up, the box is exact
 
 
 def _flatten(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:

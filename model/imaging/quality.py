@@ -68,15 +68,12 @@ class QualityRanges(BaseModel):
         return cls(sharpness=middle("sharpness"), brightness=middle("brightness"), yaw_deg=middle("yaw_deg"))
 
 
-def measure(landmarks: Points, stretch: Points | float, *, sharpness: float, brightness: float) -> Quality:
-    """The quality of a face from its landmarks, float64 (5, 2), and its grey crop's `sharpness` and `brightness`.
-
-    `stretch` scales landmarks to pixels of the image: one factor, or one for x and one for y.
-    """
+def measure(landmarks: Points, *, sharpness: float, brightness: float) -> Quality:
+    """The quality of a face from its landmarks, float64 (5, 2) in pixels of the image, and its grey crop's measures."""
     right_eye, left_eye = landmarks[:2]
     across = left_eye - right_eye
     return Quality(
-        inter_eye_px=float(np.hypot(*(across * stretch))),
+        inter_eye_px=float(np.hypot(*across)),
         sharpness=sharpness,
         brightness=brightness,
         roll_deg=float(np.degrees(np.arctan2(across[1], across[0]))),

@@ -29,8 +29,8 @@ STORED: dict[int, Callable[[Pixels], Pixels]] = {
 }
 
 
-def stored(kind: str, orientation: int) -> bytes:
-    stored_picture = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(UPRIGHT))))
+def stored(kind: str, orientation: int, picture: Image.Image = UPRIGHT) -> bytes:
+    stored_picture = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(picture))))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     return encode(stored_picture, kind, exif=exif, quality=95)
@@ -53,6 +53,20 @@ def test_reduced_jpeg_is_upright_and_reports_its_full_size() -> None:
     photograph = decode(encode(portrait(3, size=(2400, 1800)), "JPEG", exif=exif), CONFIG)
     assert (photograph.width_px, photograph.height_px) == (1800, 2400)
     assert photograph.grey.width < photograph.grey.height < 2400
+
+
+@pytest.mark.parametrize("place", [(40, 35), (2400, 1805)])
+@pytest.mark.parametrize("orientation", STORED)
+def test_points_of_a_reduced_jpeg_are_where_they_were(orientation: int, place: tuple[int, int]) -> None:
+    """The sides are no multiples of the reduction, so the decoder rounds them up."""
+    picture = Image.new("L", (2437, 1835))
+    picture.paste(255, (place[0] - 16, place[1] - 16, place[0] + 16, place[1] + 16))
+    photograph = decode(stored("JPEG", orientation, picture), CONFIG)
+    assert photograph.reduction == 4
+    values = np.asarray(photograph.grey, float)
+    rows, columns = np.indices(values.shape) + 0.5
+    centre = np.array([[(values * columns).sum(), (values * rows).sum()]]) / values.sum()
+    assert np.abs(photograph.in_image(centre) - place).max() < 0.3
 
 
 def exif_with(value: int) -> bytes:

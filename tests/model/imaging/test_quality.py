@@ -48,34 +48,34 @@ def picture(blur: float = 0.0) -> Pixels:
 
 @pytest.mark.parametrize("yaw", [-60, -30, -10, 0, 10, 30, 60])
 def test_yaw_is_the_angle_of_the_head(yaw: float) -> None:
-    assert measure_face(turned(yaw), 1, FLAT).yaw_deg == pytest.approx(yaw, abs=0.01)
+    assert measure_face(turned(yaw), FLAT).yaw_deg == pytest.approx(yaw, abs=0.01)
 
 
 @pytest.mark.parametrize("tilt", [-30, 10, 45])
 @pytest.mark.parametrize("yaw", [-40, 0, 20])
 def test_yaw_and_roll_are_independent(yaw: float, tilt: float) -> None:
-    quality = measure_face(tilted(turned(yaw), tilt), 1, FLAT)
+    quality = measure_face(tilted(turned(yaw), tilt), FLAT)
     assert quality.yaw_deg == pytest.approx(yaw, abs=0.01)
     assert quality.roll_deg == pytest.approx(tilt, abs=0.01)
 
 
 def test_mirrored_face_has_the_opposite_yaw() -> None:
     mirrored = turned(25)[MIRRORED] * [-1, 1]
-    assert measure_face(mirrored, 1, FLAT).yaw_deg == pytest.approx(-25, abs=0.01)
+    assert measure_face(mirrored, FLAT).yaw_deg == pytest.approx(-25, abs=0.01)
 
 
 def test_upside_down_face_has_a_roll_of_180_degrees() -> None:
-    assert abs(measure_face(tilted(turned(0), 180), 1, FLAT).roll_deg) == pytest.approx(180)
+    assert abs(measure_face(tilted(turned(0), 180), FLAT).roll_deg) == pytest.approx(180)
 
 
 def test_inter_eye_distance_is_in_pixels_of_the_image() -> None:
-    assert measure_face(turned(0), 4, FLAT).inter_eye_px == pytest.approx(200)
-    assert measure_face(tilted(turned(0), 33), 4, FLAT).inter_eye_px == pytest.approx(200)
+    assert measure_face(turned(0) * 4, FLAT).inter_eye_px == pytest.approx(200)
+    assert measure_face(tilted(turned(0) * 4, 33), FLAT).inter_eye_px == pytest.approx(200)
 
 
 @pytest.mark.parametrize("points", [np.zeros((5, 2)), np.ones((5, 2)) * [1, 0], DRAWN * [1, 0], DRAWN * [0, 1]])
 def test_degenerate_landmarks_give_finite_values(points: Points) -> None:
-    assert all(np.isfinite(value) for value in dataclasses.astuple(measure_face(points, 1, FLAT)))
+    assert all(np.isfinite(value) for value in dataclasses.astuple(measure_face(points, FLAT)))
 
 
 def test_sharpness_equals_a_slow_loop() -> None:
@@ -91,18 +91,18 @@ def test_sharpness_equals_a_slow_loop() -> None:
 
 
 def test_sharpness_falls_with_blur() -> None:
-    values = [measure_face(turned(0), 1, picture(blur)).sharpness for blur in (0, 0.5, 1, 2, 4)]
+    values = [measure_face(turned(0), picture(blur)).sharpness for blur in (0, 0.5, 1, 2, 4)]
     assert values == sorted(values, reverse=True)
     assert values[-1] < values[0] / 10
 
 
 def test_uniform_crop_has_sharpness_0() -> None:
-    assert measure_face(turned(0), 1, FLAT).sharpness == 0
+    assert measure_face(turned(0), FLAT).sharpness == 0
 
 
 @pytest.mark.parametrize("shade", [0, 128, 255])
 def test_brightness_is_the_mean_level(shade: int) -> None:
-    assert measure_face(turned(0), 1, np.full_like(FLAT, shade)).brightness == shade
+    assert measure_face(turned(0), np.full_like(FLAT, shade)).brightness == shade
 
 
 def test_ranges_hold_the_middle_98_percent() -> None:
