@@ -114,10 +114,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def read_pairs(source: DataSource, count: int) -> tuple[list[tuple[Key, Key]], NDArray[np.bool_], dict[Key, bytes]]:
     """Pairs of held-out people, whether each is genuine, and the pictures' files. Raises DataError."""
-    path = source.folder / source.train_people
-    people = lists.read_people(path)
-    keys = [(name, f"{name}_{number:04d}") for name, most in sorted(people.items()) for number in range(1, most + 1)]
-    pairs = balanced_pairs(hold_out(lists.pictures_of(path, people, keys, []), HoldOut())[1], HoldOut())
+    keys: list[Key] = []
+    pictures = {}
+    for name, count in sorted(lists.read_people(source.folder / source.train_people).items()):
+        pictures[name] = torch.arange(len(keys), len(keys) + count)
+        keys += [(name, f"{name}_{number:04d}") for number in range(1, count + 1)]
+    pairs = balanced_pairs(hold_out(pictures, HoldOut())[1], HoldOut())
     order = torch.randperm(len(pairs) // 2, generator=torch.Generator().manual_seed(0))[:count]
     pairs = pairs[torch.cat([order, order + len(pairs) // 2])]
     files = source.files({key for pair in pairs.keys_of(keys) for key in pair})

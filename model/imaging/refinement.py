@@ -1,10 +1,9 @@
 """Refines the landmarks of a face: the detector sees the face again, aligned by the landmarks found so far.
 
-H W pixels, N frames, A places that the detector scores
+H W pixels, A places that the detector scores
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.arrays import Pixels, Points
 from model.imaging.alignment import fit_similarity
@@ -12,6 +11,7 @@ from model.imaging.decoding import Photo
 from model.imaging.detection import MIRRORED, Face, FaceFinder
 from model.imaging.preprocessing import Alignment
 from model.imaging.warping import sample, warp
+from model.imaging.yunet import Rows
 
 # The side of the data set's frame when the detector sees a face again.
 REFINE_PX = 160
@@ -86,20 +86,17 @@ def _refine_smoothly(photo: Photo, face: Face, alignment: Alignment, finder: Fac
     template = alignment.points(REFINE_PX) - (REFINE_PX - MIDDLE_PX) / 2
     for step in STEPS:
         transform = fit_similarity(landmarks, template)
-        frames = sample(photo.grey, transform, MIDDLE_PX)[None]
-        if step == STEPS[-1]:  # earlier errors of the mirror image are corrected by the last look
-            frames = np.concatenate([frames, frames[:, :, ::-1]])
-        found = transform.inverse()(_mean_landmarks(*finder.score_places(frames), template))
+        frame = sample(photo.grey, transform, MIDDLE_PX)
+        scores, places = finder.score_places(np.stack([frame, frame[:, ::-1]]))
+        found = transform.inverse()(_mean_landmarks(scores, places, template))
         landmarks = landmarks + step * (found - landmarks)
     return landmarks
 
 
-def _mean_landmarks(scores: NDArray[np.float32], landmarks: NDArray[np.float32], template: Points) -> Points:
-    """Scores (N, A) and landmarks (N, A, 5, 2) -> their weighted mean (5, 2). A second frame is a mirror image."""
-    if len(landmarks) > 1:
-        mirrored = landmarks[1:, :, MIRRORED] * [-1, 1] + [MIDDLE_PX, 0]
-        landmarks = np.concatenate([landmarks[:1], mirrored])
-    points = landmarks.reshape(-1, 5, 2).astype(np.float64)
+def _mean_landmarks(scores: Rows, landmarks: Rows, template: Points) -> Points:
+    """Scores (2, A) and landmarks (2, A, 5, 2) of a frame and its mirror image -> their weighted mean (5, 2)."""
+    unmirrored = landmarks[1][:, MIRRORED] * [-1, 1] + [MIDDLE_PX, 0]
+    points = np.concatenate([landmarks[0], unmirrored], dtype=np.float64)
     inter_eye = template[1, 0] - template[0, 0]
     away = ((points.mean(axis=1) - template.mean(axis=0)) ** 2).sum(axis=1) / inter_eye**2
     weights = np.maximum(0, scores.ravel() - NO_WEIGHT) ** 2 * np.exp(-away / (2 * NEAR**2))

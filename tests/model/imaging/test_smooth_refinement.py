@@ -42,8 +42,9 @@ class ScriptedFinder(FaceFinder):
 
     def score_places(self, frames: Rows) -> tuple[Rows, Rows]:
         places = TEMPLATE + np.array(self._off_px)[:, None, None] * [1, 0]
-        found = [places, (places * [-1, 1] + [MIDDLE_PX, 0])[:, MIRRORED]][: len(frames)]
-        return np.array([self._scores] * len(frames), np.float32), np.array(found, np.float32)
+        found = [places, (places * [-1, 1] + [MIDDLE_PX, 0])[:, MIRRORED]]
+        assert np.array_equal(frames[0], frames[1, :, ::-1])
+        return np.array([self._scores] * 2, np.float32), np.array(found, np.float32)
 
 
 def photograph() -> Photo:
