@@ -116,9 +116,9 @@ def read_pairs(source: DataSource, count: int) -> tuple[list[tuple[Key, Key]], N
     """Pairs of held-out people, whether each is genuine, and the pictures' files. Raises DataError."""
     keys: list[Key] = []
     pictures = {}
-    for name, count in sorted(lists.read_people(source.folder / source.train_people).items()):
-        pictures[name] = torch.arange(len(keys), len(keys) + count)
-        keys += [(name, f"{name}_{number:04d}") for number in range(1, count + 1)]
+    for name, most in sorted(lists.read_people(source.folder / source.train_people).items()):
+        pictures[name] = torch.arange(len(keys), len(keys) + most)
+        keys += [(name, f"{name}_{number:04d}") for number in range(1, most + 1)]
     pairs = balanced_pairs(hold_out(pictures, HoldOut())[1], HoldOut())
     order = torch.randperm(len(pairs) // 2, generator=torch.Generator().manual_seed(0))[:count]
     pairs = pairs[torch.cat([order, order + len(pairs) // 2])]
