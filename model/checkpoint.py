@@ -53,7 +53,8 @@ class Provenance(BaseModel):
 class Description(BaseModel):
     """What a training run records about the network that it saves.
 
-    Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
+    `canary_photo_sha256` is what `imaging.canary` gave with the libraries of the training run. Fields added since the
+    first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -66,6 +67,7 @@ class Description(BaseModel):
     operating_points: tuple[OperatingPoint, ...] = Field(default=(), exclude_if=lambda points: not points)
     false_match_curve: FalseMatchCurve | None = Field(default=None, exclude_if=lambda curve: curve is None)
     metrics: tuple[Metric, ...] = ()
+    canary_photo_sha256: str = Field(default="", exclude_if=lambda digest: not digest)
     provenance: Provenance
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from model.canary import canary_pair
 from model.checkpoint import Checkpoint, Header
 from model.embedder import Embedder, open_embedder
 from model.errors import CheckpointError, InferenceError
+from model.imaging.canary import canary_sha256
 
 # The largest accepted difference: of similarities, and of embeddings relative to their length. A GPU convolves in TF32
 # (10 bits of mantissa), so it differs more from the CPU that made the record than another CPU does.
@@ -45,14 +46,20 @@ class Verifier:
         return similarities
 
     def check_canary(self) -> None:
-        """Checks that the network still computes what it should on the canary pair.
+        """Checks that the canary photo gives the recorded crops, and the network what it should on the canary pair.
 
-        Raises CheckpointError if the similarity differs from the one in the checkpoint, or the embeddings from those
-        that the network returned when it was loaded.
+        Raises CheckpointError if crops differ, if the similarity differs from the one in the checkpoint, or the
+        embeddings from those that the network returned when it was loaded.
         """
+        preprocessing, crops = self.header.preprocessing, self.header.canary_photo_sha256
+        if crops and crops != canary_sha256(preprocessing):
+            raise CheckpointError(
+                "the canary photo gives other crops than in training: install the versions of Pillow and OpenCV that "
+                "the checkpoint was made with"
+            )
         device, recorded = self.embedder.device, self.header.canary_similarity
         tolerance = CANARY_TOLERANCE[device.partition(":")[0]]
-        embeddings = self.embedder.embed(canary_pair(self.header.preprocessing.input_shape))
+        embeddings = self.embedder.embed(canary_pair(preprocessing.input_shape))
         found = float(self.embedder.compare(embeddings[:1], embeddings[1:])[0])
         if not abs(found - recorded) <= tolerance:
             raise CheckpointError(

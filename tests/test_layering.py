@@ -29,7 +29,7 @@ ROOMS = {
         "model.cpu": "model model.imaging model.networks.configurations model.checkpoint",
         "model.networks": "model model.device model.imaging model.networks.configurations model.checkpoint",
         "model.embedder": "model model.device model.checkpoint model.cpu model.networks",
-        "model.verifier": "model model.checkpoint model.embedder",
+        "model.verifier": "model model.imaging model.checkpoint model.embedder",
         "app": "model",
         "app.engine": "model model.imaging model.verifier app",
         "app.api": "model model.imaging model.networks.configurations model.checkpoint app app.engine",
@@ -49,8 +49,8 @@ ROOMS = {
         " training.statistics training.scoring training.learning training.fitting",
         "training.learning.experiments": "model model.imaging model.networks.configurations training.learning"
         " training.pairs training.people",
-        "training.runs": "model model.checkpoint model.networks training training.data training.statistics"
-        " training.scoring training.learning training.fitting",
+        "training.runs": "model model.imaging model.checkpoint model.networks training training.data"
+        " training.statistics training.scoring training.learning training.fitting",
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
         " training training.data training.statistics training.scoring training.fitting training.runs",
         "training.reports": "model model.imaging model.checkpoint training training.data training.runs",

@@ -12,6 +12,7 @@ from model.arrays import Pixels
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError, InferenceError
+from model.imaging.canary import canary_sha256
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.embedder import normalise, to_unit
@@ -123,6 +124,16 @@ def test_canary_fails_for_changed_embeddings_with_the_same_score(checkpoint: Che
 def test_canary_fails_for_other_preprocessing(checkpoint: Checkpoint) -> None:
     header = checkpoint.header.model_copy(update={"preprocessing": PreprocessingConfig(mean=0.2)})
     with pytest.raises(CheckpointError, match="canary"):
+        Verifier.of(Checkpoint(header=header, tensors=checkpoint.tensors), "cpu").check_canary()
+
+
+def test_canary_photo_with_other_crops_fails(checkpoint: Checkpoint) -> None:
+    found = canary_sha256(checkpoint.header.preprocessing)
+    for recorded in ("", found):
+        header = checkpoint.header.model_copy(update={"canary_photo_sha256": recorded})
+        Verifier.of(Checkpoint(header=header, tensors=checkpoint.tensors), "cpu").check_canary()
+    header = checkpoint.header.model_copy(update={"canary_photo_sha256": found[::-1]})
+    with pytest.raises(CheckpointError, match="the canary photo gives other crops than in training: install"):
         Verifier.of(Checkpoint(header=header, tensors=checkpoint.tensors), "cpu").check_canary()
 
 

@@ -10,6 +10,7 @@ import torch
 from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
+from model.imaging.canary import canary_sha256
 from model.networks import architecture, embedder
 from training import fitting, scoring
 from training.data.album import Album, PairSet
@@ -46,6 +47,7 @@ def finish(
         operating_points=points,
         false_match_curve=curve,
         metrics=tuple(metric for each in summaries for metric in each.for_checkpoint(calibrated=network.calibrated)),
+        canary_photo_sha256=canary_sha256(experiment.preprocessing),
         provenance=_provenance(experiment, trained, data, code),
     )
     header = embedder.save(folder / f"{experiment.name}.safetensors", network, description)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from model.checkpoint import Header, load
+from model.imaging.canary import canary_sha256
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.heads import similarity
@@ -83,6 +84,7 @@ def result(album: Album, pairs: PairSet, tmp_path_factory: pytest.TempPathFactor
 def test_checkpoint_has_the_measured_values(result: Finished) -> None:
     checkpoint = load(result.folder / "smoke.safetensors")
     assert checkpoint.header == result.header
+    assert checkpoint.header.canary_photo_sha256 == canary_sha256(SMOKE.preprocessing)
     for split_name, pairs in (("validation", result.data.validation), ("test", result.test)):
         scores, same = score_pairs(restore(checkpoint), result.data.album, pairs)
         again = measure(split_name, scores, same, result.header.threshold.value).for_checkpoint(calibrated=False)
