@@ -162,6 +162,11 @@ def _measure(options: argparse.Namespace, source: DataSource) -> Figures:
     def embed(crops: dict[Key, Crop | None]) -> dict[Key, Embeddings]:
         return {key: verifier.embed(crop.pixels[None])[0] for key, crop in crops.items() if crop}
 
+    def compare(first: dict[Key, Embeddings], second: dict[Key, Embeddings]) -> NDArray[np.float64]:
+        """float64 (P,); NaN without a face."""
+        there = [(first[left], second[right]) if left in first and right in second else None for left, right in pairs]
+        return np.array([verifier.compare(*(each[None] for each in both))[0] if both else np.nan for both in there])
+
     for kind in REFINEMENTS:
         config = given.model_copy(update={"alignment": given.alignment.model_copy(update={"refinement": kind})})
         seen = {key: see(data, config, finder) for key, data in files.items()}
@@ -169,25 +174,13 @@ def _measure(options: argparse.Namespace, source: DataSource) -> Figures:
         embeddings = embed(plain)
         summary[f"face_cpu_ms_{kind}"] = 1000 * float(np.median([seconds for _, seconds in seen.values()]))
 
-        def compare(
-            first: dict[Key, Embeddings], embeddings: dict[Key, Embeddings] = embeddings
-        ) -> NDArray[np.float64]:
-            """float64 (P,); NaN without a face."""
-            both = [left in first and right in embeddings for left, right in pairs]
-            found = np.full(len(pairs), np.nan)
-            left, right = zip(*(pair for pair, there in zip(pairs, both, strict=True) if there), strict=True)
-            found[both] = verifier.compare(
-                np.stack([first[key] for key in left]), np.stack([embeddings[key] for key in right])
-            )
-            return found
-
-        before = compare(embeddings)
+        before = compare(embeddings, embeddings)
         summary[f"accuracy_{kind}"] = accuracy(before, same, 0.5).value
         for name, change in {"the detector's outputs by 1e-6": None, **CHANGES}.items():
             draws = np.random.default_rng(0)
             changed = {key: change(pictures[key], draws) if change else (files[key], unmoved()) for key in firsts}
             crops = {key: see(data, config, finder if change else noisy)[0] for key, (data, _) in changed.items()}
-            moved = np.abs(compare(embed(crops)) - before)
+            moved = np.abs(compare(embed(crops), embeddings) - before)
             off = [_error(plain[key], crop, changed[key][1], config) for key, crop in crops.items()]
             table.append(
                 {
