@@ -1,7 +1,9 @@
 """The CPU time and the memory of a process and of its descendants."""
 
+import os
+import signal
 from collections import defaultdict
-from os import sysconf
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -20,7 +22,7 @@ def family(pid: int) -> list[int]:
 def cpu_s(pid: int) -> float:
     """The CPU time of a process's threads so far; 0 if it has ended."""
     fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / sysconf("SC_CLK_TCK") if fields else 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
 def resident_bytes(pid: int | str, field: str = "VmHWM") -> int:
@@ -31,10 +33,29 @@ def resident_bytes(pid: int | str, field: str = "VmHWM") -> int:
 
 
 def own_bytes(pid: int) -> int:
-    """A process's present memory, with its part of what it shares with others (the kernel's PSS)."""
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    """A process's present memory, with its part of what it shares with others (the kernel's PSS); 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     [line] = [line for line in lines if line.startswith("Pss:")]
     return 1024 * int(line.split()[1])
+
+
+def stop(pid: int) -> None:
+    """Stops a process and its descendants, which then take no CPU time until `resume`."""
+    _signal(pid, signal.SIGSTOP)
+
+
+def resume(pid: int) -> None:
+    """Lets a process and its descendants go on."""
+    _signal(pid, signal.SIGCONT)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    for each in family(pid):
+        with suppress(ProcessLookupError):
+            os.kill(each, number)
 
 
 def _stat(pid: int) -> list[str]:

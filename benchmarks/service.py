@@ -1,13 +1,14 @@
 """Runs a service in its own process, on a free port of this machine, during a `with` block."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -56,29 +57,48 @@ def serving(
 
     Raises ServiceError with the last line of its log if it does not become ready.
     """
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
     command += ["--weights", str(weights), "--device", device, *flags]
+    with running(command, port, lambda: is_ready(HOST, port), root=root, variables=variables) as service:
+        yield service
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    port: int,
+    ready: Callable[[], bool],
+    *,
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Serving]:
+    """Starts a service that listens on the port, and yields it once `ready` is true.
+
+    Raises ServiceError with the last line of its log if it does not become ready.
+    """
+    environment = os.environ | dict(variables or {})
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stderr=log, cwd=root, env=os.environ | dict(variables or {}))
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, env=environment)
         try:
             started = time.monotonic()
-            _wait_until_ready(process, port, log)
+            _wait_until_ready(process, ready, log)
             yield Serving(port=port, pid=process.pid, start_s=time.monotonic() - started)
         finally:
             _stop(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
     return port
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes]) -> None:
+def _wait_until_ready(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: IO[bytes]) -> None:
     deadline = time.monotonic() + START_S
-    while not is_ready(HOST, port):
+    while not ready():
         if process.poll() is not None:
             log.seek(0)
             lines = log.read().decode(errors="replace").splitlines()
@@ -89,9 +109,14 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: IO[bytes
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Asks the process to end, and kills it and its descendants if they do not."""
+    descendants = family(process.pid)[1:]
     process.terminate()
     try:
         process.wait(STOP_S)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+    for each in descendants:  # LitServe leaves its own behind
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGKILL)

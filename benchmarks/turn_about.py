@@ -114,11 +114,12 @@ def _order(number: int) -> tuple[int, int]:
 async def _load_both(
     pair: Sequence[Serving], number: int, requests: Sequence[bytes], connections: int, seconds: float
 ) -> tuple[Turn, Turn]:
-    turns = {which: await _load(pair[which], requests, connections, seconds) for which in _order(number)}
+    turns = {which: await take_turn(pair[which], requests, connections, seconds) for which in _order(number)}
     return turns[0], turns[1]
 
 
-async def _load(service: Serving, requests: Sequence[bytes], connections: int, seconds: float) -> Turn:
+async def take_turn(service: Serving, requests: Sequence[bytes], connections: int, seconds: float) -> Turn:
+    """Loads a service for some seconds. Raises ServiceError at the first response other than 200."""
     before_s = service.cpu_s()
     found = await load(service.port, requests, connections, sys.maxsize, seconds)
     count = len(found.latencies_s)
