@@ -60,7 +60,7 @@ def test_ratios_are_facepairs_value_by_the_peers() -> None:
 
 def test_facepair_and_a_stand_in_are_loaded_in_turns(checkpoint_path: Path) -> None:
     starts: dict[str, Start] = {
-        "facepair": partial(serving, checkpoint_path, "cpu"),
+        "facepair": partial(serving, checkpoint_path, "cpu", "--drain-s", "0"),
         "stand-in": partial(starting, stand_in('{"decision": "same"}')),
     }
     measured = measure_peers(starts, Bounds(connections=(2,), rounds=2, seconds=0.1))
