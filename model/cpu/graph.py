@@ -9,8 +9,8 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from model.checkpoint import Checkpoint
-from model.cpu.layers import (
-    Layers,
+from model.cpu.layers import Layers
+from model.cpu.operators import (
     constant,
     crop,
     flatten,

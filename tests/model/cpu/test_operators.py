@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from model.cpu.layers import resize_weights
+from model.cpu.operators import resize_weights
 
 
 @pytest.mark.parametrize(("side_px", "wanted_px"), [(100, 64), (64, 64), (63, 64), (20, 33), (7, 1), (1, 5), (101, 17)])
