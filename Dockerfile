@@ -1,4 +1,4 @@
-# The service, its dependencies and the shipped weights; nothing that only training needs.
+# The service, its dependencies and the default weights; nothing that only training needs.
 #
 #   docker build -t facepair .
 #
@@ -16,14 +16,15 @@ COPY --chmod=755 pyproject.toml constraints.txt README.md ./
 # An editable install needs each folder that pyproject.toml lists, and model/__init__.py for the version. The code itself
 # is copied later, so that changing it does not install everything again.
 COPY --chmod=755 model/__init__.py model/
-# OpenVINO's parts for other devices go: 60 MB.
+# What serving never loads goes: OpenVINO's parts for other devices and file formats (85 MB), packages' tests (35 MB).
 RUN mkdir app training && pip install -c constraints.txt -e ".${EXTRAS:+[$EXTRAS]}" && rmdir training \
-    && find /usr -path "*/openvino/libs/*" \( -name "*_[gn]pu_plugin.so" -o -name cache.json \) -delete
+    && find /usr -path "*/openvino/libs/*" \( -name "*_[gn]pu_plugin.so" -o -name cache.json -o -name "*_frontend.so*" \) -delete \
+    && find /usr -path "*-packages/*" \( -path "*/numpy/*/tests" -o -path "*/onnx/backend/test" \) -prune -exec rm -r {} +
 
 # Readable for the image's user, whoever may read the checkout's files.
 COPY --chmod=755 model model
 COPY --chmod=755 app app
-COPY --chmod=755 weights weights
+COPY --chmod=755 weights/experiment-5.safetensors weights/
 
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin facepair
 USER facepair
