@@ -70,7 +70,9 @@ class DecodeResult:
 
 
 def warm_up() -> None:
-    """Makes Pillow load its plugins, which it does at the first image of a format."""
+    """Loads what would be loaded late: the detector's runtime, and Pillow's plugins at the first image of a format."""
+    import model.imaging.yunet  # noqa: F401
+
     for form in get_args(Format):
         file = BytesIO()
         Image.new("L", (64, 64)).save(file, form)

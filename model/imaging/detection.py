@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from model.arrays import Pixels, Points
 from model.errors import DetectorError
-from model.imaging.yunet import Rows, YuNet
 
 # In the detector's order; right and left are the person's own.
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -71,6 +70,9 @@ class FaceFinder:
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the detector's file, by default the installed one. Raises DetectorError."""
+        # Imported here, because the service reports faces that its decoders find, and needs no detector itself.
+        from model.imaging.yunet import YuNet
+
         path = path or installed_detector()
         try:
             model = path.read_bytes()
@@ -98,7 +100,7 @@ class FaceFinder:
             faces += [face for face in found if not faces or _fills(face, grey)]
         return sorted(faces, key=lambda face: face.size_px, reverse=True)
 
-    def score_places(self, frames: Rows) -> tuple[Rows, Rows]:
+    def score_places(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Frames float32 (N, H, W), sides multiples of 32 -> scores (N, A) and landmarks (N, A, 5, 2) of all places."""
         return self._detector.score_places(frames)
 

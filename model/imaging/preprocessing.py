@@ -3,7 +3,7 @@
 bytes -> `decoding.decode` -> photo -> `crops.resize` or `crops.align` -> crop, uint8 (H, W) or (H, W, 3)
 crops, uint8 (B, H, W) or (B, H, W, 3) -> `to_unit` and `normalise` of `networks.embedder` -> float32 (B, C, H, W)
 
-Only the second line needs torch, so processes that only decode do not import it.
+`cpu.graph` does the second line on a CPU. The first needs neither runtime.
 
 B batch, C channels (1 for grey, 3 for colour), H W pixels
 """

@@ -4,6 +4,7 @@ H W pixels, A places that the detector scores
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.arrays import Pixels, Points
 from model.imaging.alignment import fit_similarity
@@ -11,7 +12,6 @@ from model.imaging.decoding import Photo
 from model.imaging.detection import MIRRORED, Face, FaceFinder
 from model.imaging.preprocessing import Alignment
 from model.imaging.warping import sample, warp
-from model.imaging.yunet import Rows
 
 # The side of the data set's frame when the detector sees a face again.
 REFINE_PX = 160
@@ -93,7 +93,7 @@ def _refine_smoothly(photo: Photo, face: Face, alignment: Alignment, finder: Fac
     return landmarks
 
 
-def _mean_landmarks(scores: Rows, landmarks: Rows, template: Points) -> Points:
+def _mean_landmarks(scores: NDArray[np.float32], landmarks: NDArray[np.float32], template: Points) -> Points:
     """Scores (2, A) and landmarks (2, A, 5, 2) of a frame and its mirror image -> their weighted mean (5, 2)."""
     unmirrored = landmarks[1][:, MIRRORED] * [-1, 1] + [MIDDLE_PX, 0]
     points = np.concatenate([landmarks[0], unmirrored], dtype=np.float64)
