@@ -64,17 +64,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser("turn-about", "benchmarks.turn_about", description, rounds=Bounds.rounds)
     parser.add_argument("checkout", type=Path, help="folder of the other checkout")
     add_weights(parser)
+    parser.add_argument("--other-weights", type=Path, metavar="PATH", help="the other checkout's, if not the same")
     parser.add_argument("--connections", type=positive, nargs="+", default=CONNECTIONS, metavar="N", help="at a time")
     parser.add_argument("--seconds", type=positive, default=8, help="how long each load lasts")
     return run_benchmark(parser, arguments, _measure)
 
 
-async def measure_turn_about(weights: Path, device: str, other: Path, bounds: Bounds) -> Measured:
-    """Loads both services with slots for all connections, then overloads them with their default slots."""
+async def measure_turn_about(weights: Sequence[Path], device: str, other: Path, bounds: Bounds) -> Measured:
+    """Loads both services with slots for all connections, then overloads them with their default slots.
+
+    `weights` has this checkout's checkpoint and that of the checkout `other`.
+    """
+    served = list(zip(weights, (None, other), strict=True))
     requests, measured = drawn_requests(), Measured(turns={count: [] for count in bounds.connections})
     long_queue = ("--queue", str(IMAGES * max(bounds.connections)))
     with ExitStack() as stack:
-        pair = [stack.enter_context(serving(weights, device, *long_queue, root=root)) for root in (None, other)]
+        pair = [stack.enter_context(serving(path, device, *long_queue, root=root)) for path, root in served]
         for service in pair:
             await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
         for number in range(bounds.rounds):
@@ -84,7 +89,7 @@ async def measure_turn_about(weights: Path, device: str, other: Path, bounds: Bo
         measured.own_bytes = (pair[0].own_bytes(), pair[1].own_bytes())
     peak_per_s = median(theirs.per_s for _, theirs in measured.turns[max(bounds.connections)])
     with ExitStack() as stack:
-        pair = [stack.enter_context(serving(weights, device, root=root)) for root in (None, other)]
+        pair = [stack.enter_context(serving(path, device, root=root)) for path, root in served]
         for number in range(bounds.rounds):
             good = {
                 which: await _goodput(pair[which].port, requests, OVERLOAD * peak_per_s, bounds.seconds)
@@ -151,7 +156,8 @@ def _row(connections: int, turns: Sequence[tuple[Turn, Turn]]) -> Row:
 
 def _measure(options: argparse.Namespace) -> Figures:
     bounds = Bounds(connections=options.connections, rounds=options.rounds, seconds=options.seconds)
-    weights, other = options.weights.resolve(), options.checkout.resolve()
+    weights = [path.resolve() for path in (options.weights, options.other_weights or options.weights)]
+    other = options.checkout.resolve()
     return turn_about_figures(asyncio.run(measure_turn_about(weights, options.device, other, bounds)))
 
 

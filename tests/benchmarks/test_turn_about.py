@@ -29,7 +29,7 @@ def test_ratios_are_this_checkouts_value_by_the_others() -> None:
 
 def test_two_real_services_are_loaded_in_turns(checkpoint_path: Path) -> None:
     bounds = Bounds(connections=(1, 2), rounds=2, seconds=0.3)
-    measured = asyncio.run(measure_turn_about(checkpoint_path, "cpu", ROOT, bounds))
+    measured = asyncio.run(measure_turn_about([checkpoint_path] * 2, "cpu", ROOT, bounds))
     assert [len(turns) for turns in measured.turns.values()] == [2, 2]
     assert all(
         turn.per_s > 0 and turn.cpu_ms > 0 for turns in measured.turns.values() for pair in turns for turn in pair
