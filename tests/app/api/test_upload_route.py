@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import sys
 
 import pytest
 
@@ -14,7 +15,10 @@ from tests.app.support.requests import ANNA, BERTA, check_problem, multipart, pa
 from tests.app.support.stopped_decoders import stopped
 from tests.conftest import app_of
 
-pytestmark = pytest.mark.anyio
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.gettrace() is not None, reason="the tracer of `make coverage` keeps frames alive"),
+]
 
 
 async def uploads_in_memory() -> int:

@@ -152,10 +152,10 @@ async def test_closing_refuses_all_waiting_jobs() -> None:
 
 
 async def test_ended_thread_fails_running_and_later_jobs() -> None:
-    threads: list[int] = []
+    threads: list[threading.Thread] = []
 
     def work(jobs: list[int]) -> list[int]:
-        threads.append(threading.get_ident())
+        threads.append(threading.current_thread())
         return jobs
 
     batcher: Batcher[int, int] = Batcher(work, max_size=1, name="test")

@@ -1,9 +1,18 @@
 """Threads that end as nobody expects."""
 
-import ctypes
+import threading
+from concurrent.futures import thread as pools
 
 
-def end_thread(ident: int) -> None:
-    """Ends an idle thread of a pool as soon as it wakes, outside of any job."""
-    found = ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(SystemExit))
-    assert found == 1
+class _Ending:
+    """A job of a pool that ends its thread."""
+
+    def run(self) -> None:
+        raise SystemExit
+
+
+def end_thread(thread: threading.Thread) -> None:
+    """Ends an idle thread of a `ThreadPoolExecutor`, outside of any job that the pool knows."""
+    pools._threads_queues[thread].put(_Ending())
+    thread.join(10)
+    assert not thread.is_alive()
