@@ -66,7 +66,7 @@ class CpuEmbedder:
         self._requests = [network.create_infer_request() for _ in range(threads)]
         self.threads = threads
         self._turn = threading.Lock()
-        self.compare_logits = comparison_of(header.network, checkpoint.tensors)
+        self.compare_logits = comparison_of(checkpoint.tensors)
         self.canary: Embeddings = self.embed(canary_pair(header.preprocessing.input_shape))
 
     @translate_faults

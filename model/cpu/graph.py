@@ -3,7 +3,9 @@
 B batch, C channels, H W pixels, D embedding
 """
 
+from collections.abc import Callable
 from math import sqrt
+from typing import Any
 
 import openvino as ov
 from openvino import opset13 as ops
@@ -34,9 +36,7 @@ def build_graph(checkpoint: Checkpoint) -> ov.Model:
     layers = Layers(tensors=checkpoint.tensors)
     pixels = ops.parameter([-1, side, side] if channels == 1 else [-1, side, side, channels], ov.Type.u8)
     images = _normalise(_to_unit(pixels, channels), preprocessing)
-    if isinstance(config, ResidualConfig):
-        return ov.Model([_embed_residual(images, layers, config)], [pixels])
-    return ov.Model([_embed_siamese(images, layers, config)], [pixels])
+    return ov.Model([EMBEDDINGS[type(config)](images, layers, config)], [pixels])
 
 
 def _to_unit(pixels: ov.Node, channels: int) -> ov.Output:
@@ -104,3 +104,10 @@ def _block(images: ov.Output, layers: Layers, name: str, stride: int) -> ov.Outp
     if layers.has(f"{name}.shortcut.0"):
         images = layers.convolve(images, f"{name}.shortcut.0", f"{name}.shortcut.1", stride)
     return layers.rectify(ops.add(second, images).output(0), f"{name}.activation")
+
+
+# What builds the part from images to embeddings, for each kind of network.
+EMBEDDINGS: dict[type, Callable[[ov.Output, Layers, Any], ov.Output]] = {
+    NetworkConfig: _embed_siamese,
+    ResidualConfig: _embed_residual,
+}

@@ -12,18 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.arrays import Array, Embeddings, Similarities, Tensors
-from model.networks.configurations import AnyNetworkConfig, NetworkConfig
 
 # float32 (B, D) twice -> float64 (B,)
 Comparison: TypeAlias = Callable[[Embeddings, Embeddings], NDArray[np.float64]]
 
 
-def comparison_of(config: AnyNetworkConfig, tensors: Tensors) -> Comparison:
+def comparison_of(tensors: Tensors) -> Comparison:
     """The function from two batches of embeddings to logits that a checkpoint's tensors describe."""
-    if isinstance(config, NetworkConfig):
+    if "comparison.weight" in tensors:
         return _weighted_distance(_double(tensors["comparison.weight"][0]), _double(tensors["comparison.bias"]))
     scale, bias = _double(tensors["head.scale"]), _double(tensors["head.bias"])
-    score = _cosine if config.head == "cosine" else _joint_bayesian(tensors)
+    score = _joint_bayesian(tensors) if "head.projection" in tensors else _cosine
     return lambda left, right: scale * score(_double(left), _double(right)) + bias
 
 
