@@ -2,7 +2,7 @@
 # make test      sets up the rest and runs the tests
 # make lint      sets up the rest and checks style and types
 # make format    corrects the style where ruff can
-# make coverage  runs the tests and lists the lines and branches that they miss
+# make coverage  runs the tests, lists the lines and branches that they miss, and fails if they are too many
 # make setup     sets up the rest, which training needs too
 # make gpu       sets up what serving needs on a GPU, before make serve
 
