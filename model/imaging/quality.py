@@ -94,16 +94,22 @@ def _yaw_deg(landmarks: Points) -> float:
     return float(np.degrees(np.arctan2(float((nose - middle) @ across), NOSE_DEPTH * width)))
 
 
-def warnings_of(quality: Quality, ranges: QualityRanges | None, wanted_inter_eye_px: float) -> list[str]:
-    """A message for each measure of a face that is outside what the network was trained on."""
+def warnings_of(
+    quality: Quality, ranges: QualityRanges | None, wanted_inter_eye_px: float, turned_deg: int = 0
+) -> list[str]:
+    """A message for each measure of a face that is outside what the network was trained on.
+
+    The tilt is that in the photo after a clockwise turn by `turned_deg`.
+    """
     found = []
+    tilt_deg = abs((quality.roll_deg + turned_deg + 180) % 360 - 180)
     if quality.inter_eye_px < MIN_RESOLUTION_SHARE * wanted_inter_eye_px:
         found.append(
             f"the face is small: {quality.inter_eye_px:.0f} pixels between the eyes, the network sees "
             f"{wanted_inter_eye_px:.0f}; send a larger image"
         )
-    if abs(quality.roll_deg) > MAX_ROLL_DEG:
-        found.append(f"the head is tilted by {abs(quality.roll_deg):.0f} degrees; turn the image upright")
+    if tilt_deg > MAX_ROLL_DEG:
+        found.append(f"the head is tilted by {tilt_deg:.0f} degrees; turn the image upright")
     if ranges is None:
         return found
     if quality.sharpness < ranges.sharpness.low:

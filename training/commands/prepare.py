@@ -56,13 +56,13 @@ def template(parsed: argparse.Namespace) -> None:
 
 
 def measure_template(photographs: Iterable[decoding.Photo], finder: detection.FaceFinder) -> Template:
-    """The mean landmarks of the faces nearest the centre, as shares of the frame's side.
+    """The mean landmarks of the upright faces nearest the centre, as shares of the frame's side.
 
     Two rounds: the detector's landmarks, then those that it finds again in faces aligned by the first round's mean. The
     mean is made symmetric, so that a mirrored picture gives the mirrored crop. Raises DataError if no picture has a
     face.
     """
-    found = [(photograph, crops.find_faces(photograph, finder)) for photograph in photographs]
+    found = [(photograph, finder.find(np.asarray(photograph.grey))) for photograph in photographs]
     faces = [(photograph, faces[crops.choose(faces, "center", photograph)]) for photograph, faces in found if faces]
     if not faces:
         raise DataError("the template needs pictures with a face; no face was found")

@@ -38,6 +38,8 @@ PARTS = 2
 # How many broken pictures, or kinds of other files, a message lists.
 NAMED = 10
 READ_AHEAD = 64
+# Part of what a cache is recognised by. Raise it when a change of the code may change the crops of some pictures.
+CROPS_VERSION = 2
 # Which of several faces is taken. LFW's pictures show their person in the centre.
 FaceOf = Literal["center", "largest"]
 
@@ -187,12 +189,12 @@ def _in_parallel(
 
 
 def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
-    """A digest that changes with the source's files and the preprocessing. Reads no pictures."""
+    """A digest that changes with the source's files, the preprocessing and CROPS_VERSION. Reads no pictures."""
     files = _picture_paths(source) if source.is_dir() else [source]
     found = [(path, _status_of(path)) for path in files]
     stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
     chosen = [face] if config.alignment and face != "center" else []
-    return hashlib.sha256(json.dumps([stats, config.model_dump(), *chosen]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([CROPS_VERSION, stats, config.model_dump(), *chosen]).encode()).hexdigest()
 
 
 def _digest(keys: list[Key], pixels: Pixels) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter
 
 from tests.app.support.crowds import ALONE
 from tests.app.support.requests import detect, verify
@@ -14,6 +14,15 @@ from tests.faces import head_at, scene
 pytestmark = pytest.mark.anyio
 
 GOOD = scene(head_at(0))
+
+
+def covered() -> Image.Image:
+    """The good picture with its right half covered."""
+    picture = GOOD.copy()
+    ImageDraw.Draw(picture).rectangle((320, 150, 400, 330), fill=(200, 210, 220))
+    return picture
+
+
 # What is done to a good picture, and the words of the one warning.
 SPOILT: dict[str, tuple[Callable[[], Image.Image], str]] = {
     "blurred": (lambda: GOOD.filter(ImageFilter.GaussianBlur(3)), "the face is blurred more than"),
@@ -22,7 +31,9 @@ SPOILT: dict[str, tuple[Callable[[], Image.Image], str]] = {
     "small": (lambda: scene(head_at(0, inter_eye_px=19)), "the face is small: "),
     "tilted": (lambda: scene(head_at(5, tilt_deg=44)), "the head is tilted by "),
     "another face": (lambda: scene(head_at(0, 200), head_at(1, 460)), "another face is nearly as large"),
-    "upside down": (lambda: scene(head_at(1)).rotate(180), "the face has a score of 0."),
+    "upside down": (lambda: GOOD.rotate(180), "the photo was turned by 180 degrees to find the face"),
+    "on its side": (lambda: GOOD.rotate(90, expand=True), "the photo was turned by 90 degrees clockwise to find"),
+    "covered": (covered, "the face has a score of 0."),
     "at the edge": (lambda: scene(head_at(0, y=420)), "the face reaches beyond the image's edge"),
 }
 

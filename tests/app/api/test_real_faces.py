@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from PIL import Image
-from PIL.Image import Resampling
+from PIL.Image import Resampling, Transpose
 
 from tests.app.support.requests import detect, verify
 from tests.drawing import encode, encode_oriented
@@ -85,6 +85,9 @@ async def test_similarity_hardly_changes_with_the_file(
             "tilted": encode(placed(one, (200, 150), 400, 20)),
             "as JPEG": encode(placed(one, (200, 150), 400), "JPEG", quality=75),
             "turned": encode_oriented(placed(one, (200, 150), 400), 6, "JPEG", quality=92),
+            "upside down": encode(placed(one, (200, 150), 400).transpose(Transpose.ROTATE_180)),
+            "on its side": encode(placed(one, (200, 150), 400).transpose(Transpose.ROTATE_90)),
+            "on its other side": encode(placed(one, (200, 150), 400).transpose(Transpose.ROTATE_270)),
         }
         for name, data in sent.items():
             found = (await verify(aligned_client, data, right))["similarity"]

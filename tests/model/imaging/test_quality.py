@@ -141,6 +141,16 @@ def test_warning_begins_at_its_limit(measure_: str, still: float, beyond: float,
     assert words in warning
 
 
+@pytest.mark.parametrize(("roll_deg", "turned_deg"), [(-90, 90), (180, 180), (-170, 180), (100, 270), (0, 0)])
+def test_turned_photo_is_not_tilted(roll_deg: float, turned_deg: int) -> None:
+    assert warnings_of(dataclasses.replace(GOOD, roll_deg=roll_deg), RANGES, WANTED_PX, turned_deg) == []
+
+
+def test_tilt_is_from_the_turn() -> None:
+    [warning] = warnings_of(dataclasses.replace(GOOD, roll_deg=-130), RANGES, WANTED_PX, 90)
+    assert "tilted by 40 degrees" in warning
+
+
 def test_high_resolution_and_sharpness_give_no_warning() -> None:
     assert warnings_of(dataclasses.replace(GOOD, inter_eye_px=3000, sharpness=9000), RANGES, WANTED_PX) == []
 

@@ -117,6 +117,19 @@ def test_added_file_and_renamed_person_renew_the_cache(source: Path, cache: Path
     assert open_album(source, cache, CONFIG).keys[-1] == ("Konrad", "Kurt_0001")
 
 
+def test_other_version_of_the_crops_renews_the_cache(
+    source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_album(source, cache, CONFIG)
+    (path,) = cache.iterdir()
+    before = path.stat().st_mtime_ns
+    open_album(source, cache, CONFIG)
+    assert path.stat().st_mtime_ns == before
+    monkeypatch.setattr("training.data.source.CROPS_VERSION", 0)
+    open_album(source, cache, CONFIG)
+    assert path.stat().st_mtime_ns > before
+
+
 def test_each_size_has_its_own_cache(source: Path, cache: Path) -> None:
     assert open_album(source, cache, CONFIG).pixels.shape == (3, 66, 66)
     assert open_album(source, cache, PreprocessingConfig(side_px=70)).pixels.shape == (3, 70, 70)
