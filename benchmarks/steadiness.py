@@ -46,7 +46,7 @@ from training.statistics.rates import accuracy
 NOISE = 1e-6
 REFINEMENTS: tuple[Literal["settled", "smooth"], ...] = ("settled", "smooth")
 CANVAS = (600, 450)
-
+# How Pillow, whose angles are anticlockwise, turns a picture clockwise.
 TRANSPOSES = {90: Transpose.ROTATE_270, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_90}
 
 # A changed picture's file, and where its points went.
