@@ -17,6 +17,7 @@ from benchmarks.timing import Work, interleave
 from model.arrays import Embeddings, Pixels
 from model.checkpoint import Header, load
 from model.embedder import Embedder, open_embedder
+from model.similarity import similarity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,7 @@ class BareNetwork:
 
         def verify() -> float:
             embeddings = self.embedder.embed(crops)
-            return float(self.embedder.compare(embeddings[:1], embeddings[1:])[0])
+            return float(similarity(self.embedder.compare(embeddings[:1], embeddings[1:]))[0])
 
         return verify
 

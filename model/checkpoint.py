@@ -24,7 +24,7 @@ from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
 from model.networks.configurations import AnyNetworkConfig
-from model.similarity import FalseMatchCurve, Metric, OperatingPoint, Threshold
+from model.similarity import Calibration, FalseMatchCurve, Metric, OperatingPoint, Threshold
 
 METADATA_KEY = "facepair"
 
@@ -62,6 +62,7 @@ class Description(BaseModel):
     name: str
     network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
+    calibration: Calibration = Field(default=Calibration(), exclude_if=lambda each: each == Calibration())
     threshold: Threshold
     trained_on: QualityRanges | None = Field(default=None, exclude_if=lambda ranges: ranges is None)
     operating_points: tuple[OperatingPoint, ...] = Field(default=(), exclude_if=lambda points: not points)
@@ -76,16 +77,23 @@ class Description(BaseModel):
             raise ValueError("the network and the preprocessing disagree on side_px or colour")
         return self
 
+    @model_validator(mode="after")
+    def _check_mean(self) -> Self:
+        network, mean = self.network, self.calibration.mean
+        if mean and (not network.unit_length or len(mean) != network.dimension):
+            raise ValueError("the calibration's mean needs embeddings of length 1 and as many values as they have")
+        return self
+
 
 class Header(Description):
-    """A description as stored, with the canary pair's similarity and the two digests."""
+    """A description as stored, with the canary pair's similarity, before the calibration, and the two digests."""
 
     format: Literal["facepair-checkpoint-1"] = "facepair-checkpoint-1"
     canary_similarity: float
     embedding_sha256: str
-    """Covers what embeddings and similarities depend on: tensors, architecture, preprocessing."""
+    """Covers what embeddings depend on: tensors, architecture, preprocessing."""
     checkpoint_sha256: str = ""
-    """Covers everything, including thresholds and metrics."""
+    """Covers everything, including the calibration, thresholds and metrics."""
 
 
 @dataclass(frozen=True, kw_only=True)

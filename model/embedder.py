@@ -5,13 +5,16 @@ B batch, D embedding
 
 from typing import Protocol
 
-from model.arrays import Embeddings, Pixels, Similarities
+import numpy as np
+from numpy.typing import NDArray
+
+from model.arrays import Embeddings, Pixels
 from model.checkpoint import Checkpoint
 from model.device import needs_torch
 
 
 class Embedder(Protocol):
-    """A checkpoint's network on a device: crops to embeddings, embeddings to similarities.
+    """A checkpoint's network on a device: crops to embeddings, embeddings to logits, without its calibration.
 
     On a CPU threads may call it at once and wait for their turns, on a GPU one at a time. Every method raises
     DeviceExhausted if the device has too little memory, and DeviceLost if it failed.
@@ -26,8 +29,8 @@ class Embedder(Protocol):
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
         ...
 
-    def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric."""
+    def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
+        """float32 (B, D) twice -> float64 (B,) logits of "same person"; symmetric."""
         ...
 
     def use_threads(self, count: int) -> None:

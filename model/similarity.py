@@ -1,11 +1,48 @@
-"""Thresholds, metrics, false match rates and the decision. A similarity is from 0 to 1, higher for the same person."""
+"""Similarities, their calibration, thresholds, metrics, false match rates and the decision.
+
+A similarity is from 0 to 1, higher for the same person.
+
+B batch, D embedding
+"""
 
 from typing import Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from model.arrays import Embeddings, Similarities
+
 Decision = Literal["same", "different"]
+# Keeps the embedding that equals the mean from becoming infinite.
+MIN_LENGTH = 1e-12
+
+
+class Calibration(BaseModel):
+    """What is applied to a network's embeddings and logits, so that similarities suit other photographs.
+
+    If there is a `mean` (D,), it is subtracted from both embeddings, which then get length 1 again. The logit of the
+    two becomes scale * logit + bias. The default changes nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: tuple[float, ...] = Field(default=(), exclude_if=lambda mean: not mean)
+    scale: float = Field(default=1.0, gt=0.0)
+    bias: float = 0.0
+
+    def centre(self, embeddings: Embeddings) -> Embeddings:
+        """float32 (B, D) of length 1 -> the same without the mean, of length 1; unchanged if there is no mean."""
+        if not self.mean:
+            return embeddings
+        apart = embeddings.astype(np.float64) - np.array(self.mean)
+        lengths = np.linalg.norm(apart, axis=1, keepdims=True)
+        centred: Embeddings = (apart / lengths.clip(MIN_LENGTH)).astype(np.float32)
+        return centred
+
+    def adjust(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(B,) logits of centred embeddings -> (B,) calibrated logits."""
+        return self.scale * logits + self.bias
 
 
 class Threshold(BaseModel):
@@ -80,6 +117,12 @@ class FalseMatchCurve(BaseModel):
         """
         logarithms = np.log(self.rates)
         return float(np.exp(np.interp(value, self.thresholds, logarithms)))
+
+
+def similarity(logits: NDArray[np.float64]) -> Similarities:
+    """(B,) logits -> (B,) similarities, 0 to 1."""
+    with np.errstate(invalid="ignore"):  # the verifier refuses values that are not finite
+        return np.asarray(np.exp(-np.logaddexp(0, -logits)))
 
 
 def decide(value: float, threshold: float) -> Decision:

@@ -13,6 +13,7 @@ from model.checkpoint import Checkpoint, Header
 from model.embedder import Embedder, open_embedder
 from model.errors import CheckpointError, InferenceError
 from model.imaging.canary import canary_sha256
+from model.similarity import similarity
 
 # The largest accepted difference: of similarities, and of embeddings relative to their length. A GPU convolves in TF32
 # (10 bits of mantissa), so it differs more from the CPU that made the record than another CPU does.
@@ -39,8 +40,13 @@ class Verifier:
         return embeddings
 
     def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric. Raises InferenceError."""
-        similarities = self.embedder.compare(left, right)
+        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric. Raises InferenceError.
+
+        The header's calibration is applied here, so it holds for every runtime and for stored embeddings.
+        """
+        calibration = self.header.calibration
+        logits = self.embedder.compare(calibration.centre(left), calibration.centre(right))
+        similarities = similarity(calibration.adjust(logits))
         if not np.isfinite(similarities).all():
             raise InferenceError("the network returned a similarity that is not finite")
         return similarities
@@ -60,7 +66,8 @@ class Verifier:
         device, recorded = self.embedder.device, self.header.canary_similarity
         tolerance = CANARY_TOLERANCE[device.partition(":")[0]]
         embeddings = self.embedder.embed(canary_pair(preprocessing.input_shape))
-        found = float(self.embedder.compare(embeddings[:1], embeddings[1:])[0])
+        # Without the calibration, as it is recorded: what is checked is the network.
+        found = float(similarity(self.embedder.compare(embeddings[:1], embeddings[1:]))[0])
         if not abs(found - recorded) <= tolerance:
             raise CheckpointError(
                 f"the canary pair scores {found:.6f} on {device}, but the checkpoint records {recorded:.6f}"

@@ -12,12 +12,13 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 import openvino as ov
+from numpy.typing import NDArray
 
-from model.arrays import Embeddings, Pixels, Similarities
+from model.arrays import Embeddings, Pixels
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint
 from model.cpu.graph import build_graph
-from model.cpu.heads import comparison_of, similarity
+from model.cpu.heads import comparison_of
 from model.errors import MSG_DEVICE_EXHAUSTED, DeviceExhausted
 
 P = ParamSpec("P")
@@ -82,9 +83,9 @@ class CpuEmbedder:
             return np.concatenate([request.get_output_tensor().data for request in used])
 
     @translate_faults
-    def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric."""
-        return similarity(self.compare_logits(left, right))
+    def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
+        """float32 (B, D) twice -> float64 (B,) logits; symmetric."""
+        return self.compare_logits(left, right)
 
     def use_threads(self, count: int) -> None:
         """Sets among how many threads later calls divide their batch, at most those that it was opened with."""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from model.arrays import Array, Embeddings, Similarities, Tensors
+from model.arrays import Array, Embeddings, Tensors
 
 # float32 (B, D) twice -> float64 (B,)
 Comparison: TypeAlias = Callable[[Embeddings, Embeddings], NDArray[np.float64]]
@@ -24,12 +24,6 @@ def comparison_of(tensors: Tensors) -> Comparison:
     scale, bias = _double(tensors["head.scale"]), _double(tensors["head.bias"])
     score = _joint_bayesian(tensors) if "head.projection" in tensors else _cosine
     return lambda left, right: scale * score(_double(left), _double(right)) + bias
-
-
-def similarity(logits: NDArray[np.float64]) -> Similarities:
-    """(B,) logits -> (B,) similarities, 0 to 1."""
-    with np.errstate(invalid="ignore"):  # the verifier refuses values that are not finite
-        return np.asarray(np.exp(-np.logaddexp(0, -logits)))
 
 
 def _weighted_distance(weight: Array, bias: Array) -> Comparison:

@@ -8,11 +8,13 @@ from functools import wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from model import checkpoint
-from model.arrays import Embeddings, Pixels, Similarities
+from model.arrays import Embeddings, Pixels
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, Description, Header
 from model.errors import CheckpointError
@@ -65,11 +67,11 @@ class TorchEmbedder:
 
     @translate_faults
     @torch.inference_mode()
-    def compare(self, left: Embeddings, right: Embeddings) -> Similarities:
-        """float32 (B, D) twice -> float64 (B,) similarities, 0 to 1; symmetric."""
+    def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
+        """float32 (B, D) twice -> float64 (B,) logits; symmetric."""
         logits = self.network.compare(torch.from_numpy(left).to(self.device), torch.from_numpy(right).to(self.device))
-        similarities: Similarities = similarity(logits).cpu().numpy()
-        return similarities
+        doubled: NDArray[np.float64] = logits.double().cpu().numpy()
+        return doubled
 
     def use_threads(self, count: int) -> None:
         """Nothing, as the GPU computes."""
@@ -108,16 +110,16 @@ def save(path: Path, network: FaceNetwork, description: Description) -> Header:
     tensors = stored_tensors(network)
     checkpoint.require_finite(tensors)
     restored = restore_tensors(description.network, tensors)
-    _require_reachable(restored, description.threshold.value)
+    _require_reachable(restored, description)
     embeddings = embed_pixels(restored, canary_pair(description.preprocessing.input_shape), description.preprocessing)
     score = float(similarity(restored.compare(*embeddings.chunk(2))))
     return checkpoint.save(path, tensors, description, canary_similarity=score)
 
 
-def _require_reachable(network: FaceNetwork, threshold: float) -> None:
+def _require_reachable(network: FaceNetwork, description: Description) -> None:
     """Raises CheckpointError for a threshold that even two identical crops do not reach."""
-    logit = network.identical_logit()
-    if logit is not None and threshold > (identical := float(similarity(logit))):
+    logit, threshold, calibration = network.identical_logit(), description.threshold.value, description.calibration
+    if logit is not None and threshold > (identical := float(similarity(calibration.scale * logit + calibration.bias))):
         raise CheckpointError(
             f"the threshold {threshold:.6f} is above {identical:.6f}, the similarity of two identical crops"
         )

@@ -4,7 +4,6 @@ A B batches, C channels, H W pixels, D embedding
 """
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -12,8 +11,11 @@ from torch import Tensor, nn
 class FaceNetwork(nn.Module, ABC):
     """`embed` and `compare` are separate, so that embeddings can be stored."""
 
-    calibrated: ClassVar[bool]
+    calibrated: bool
     """Whether similarities are probabilities, fitted on validation pairs."""
+
+    unit_length: bool
+    """Whether every embedding has length 1."""
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:

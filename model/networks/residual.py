@@ -92,6 +92,7 @@ class ResidualNetwork(FaceNetwork):
     """Towers, one a view (`embed`), and a head (`compare`)."""
 
     calibrated = True
+    unit_length = True
 
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ class SiameseNetwork(FaceNetwork):
     """The twin (`embed`) and the comparison (`compare`)."""
 
     calibrated = False
+    unit_length = False
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()

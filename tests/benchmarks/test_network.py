@@ -11,6 +11,7 @@ from benchmarks.arithmetic import forward_flop
 from benchmarks.bare import load_bare
 from benchmarks.machine import PRODUCT_FLOP
 from model.checkpoint import load as load_checkpoint
+from model.similarity import similarity
 from tests.conftest import TINY
 
 
@@ -54,7 +55,7 @@ def test_no_benchmark_takes_zero_rounds(main: object, capsys: pytest.CaptureFixt
 def test_a_bare_verification_compares_the_two_embeddings(checkpoint_path: Path) -> None:
     bare = load_bare(checkpoint_path, "cpu")
     embeddings = bare.embedding(2)()
-    assert bare.verification()() == bare.embedder.compare(embeddings[:1], embeddings[1:])[0]
+    assert bare.verification()() == similarity(bare.embedder.compare(embeddings[:1], embeddings[1:]))[0]
 
 
 def test_the_network_command_writes_and_prints_a_record(

@@ -5,7 +5,7 @@ import torch
 
 from model.checkpoint import Checkpoint
 from model.errors import DataError
-from model.networks.architecture import restore
+from model.networks.calibrated import restore_calibrated
 from training import scoring
 from training.data import lists
 from training.data.album import Album, owners
@@ -60,7 +60,7 @@ def measure_all_pairs(
     if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
         raise DataError(f"{path}: at least 2 people, one with several pictures in {source.images}, are needed")
     pictures, owner = owners(people)
-    network = restore(checkpoint).to(device)
+    network = restore_calibrated(checkpoint).to(device)
     pairs = scoring.score_all(network, scoring.embed_all(network, album, pictures), owner)
     return results.AllPairsRates(
         name=header.name,

@@ -18,7 +18,7 @@ from model.checkpoint import Checkpoint
 from model.errors import DataError, FaceError
 from model.imaging import analysis, decoding, detection
 from model.imaging.preprocessing import PreprocessingConfig
-from model.networks.architecture import restore
+from model.networks.calibrated import restore_calibrated
 from training import scoring
 from training.data import lists
 from training.data.album import Album, Key, name_of
@@ -197,7 +197,7 @@ def _right(checkpoint: Checkpoint, pairs: Sequence[lists.Pair], seen: Mapping[Ke
     found = {key: pixels for key, pixels in seen.items() if pixels is not None}
     pixels = torch.from_numpy(np.stack(list(found.values())))
     album = Album(keys=list(found), pixels=pixels, sha256="", preprocessing=checkpoint.header.preprocessing)
-    scores, same = scoring.score_pairs(restore(checkpoint), album, lists.pairs_at_hand(pairs, album))
+    scores, same = scoring.score_pairs(restore_calibrated(checkpoint), album, lists.pairs_at_hand(pairs, album))
     return int(((scores >= checkpoint.header.threshold.value) == same).sum())
 
 

@@ -9,6 +9,7 @@ import torch
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
 from model.networks import architecture, configurations, residual
+from model.networks.calibrated import restore_calibrated
 from training import fitting, scoring
 from training.data import datasets, lists
 from training.data.album import Album, PairSet
@@ -33,7 +34,7 @@ def measure_variant(
 ) -> Variant:
     """Scores the pairs `test` without those parts. Raises DataError if a part cannot be left out."""
     header = checkpoint.header
-    network, threshold = architecture.restore(checkpoint).to(device), header.threshold.value
+    network, threshold = restore_calibrated(checkpoint).to(device), header.threshold.value
     if parts:
         data = datasets.PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
         network, threshold = leave_out(checkpoint, parts, data, device)

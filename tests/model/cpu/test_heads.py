@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from model.arrays import Embeddings
-from model.cpu.heads import comparison_of, similarity
+from model.cpu.heads import comparison_of
 from model.networks.architecture import restore_tensors, stored_tensors
 from model.networks.configurations import NetworkConfig, ResidualConfig
 from model.networks.heads import similarity as torch_similarity
+from model.similarity import similarity
 from tests.model.support.networks import CONFIGS, random_network
 
 each_config = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())

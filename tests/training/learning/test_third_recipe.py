@@ -43,6 +43,7 @@ class LinearNetwork(FaceNetwork):
     """One matrix. The nearer two embeddings are, the higher the logit."""
 
     calibrated = False
+    unit_length = False
 
     def __init__(self, config: LinearConfig, draws: torch.Generator) -> None:
         super().__init__()
