@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import evaluate, prepare, report, train
+from training.commands import calibrate, evaluate, prepare, report, train
 
 # In the order of the help.
 COMMANDS = (
@@ -14,7 +14,8 @@ COMMANDS = (
     train.add_view2,
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
-    evaluate.add_calibrate,
+    calibrate.add_calibrate,
+    calibrate.add_calibration_draws,
     evaluate.add_scenes,
     evaluate.add_errors,
     report.add_card,

@@ -7,7 +7,6 @@ likelihood ratio of "same person" for two embeddings is a quadratic form in both
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,8 +24,6 @@ SPLIT = "held-out people"
 # than those of other people. Chosen on the held-out people of Experiment 5, by the area under ROC: 0.946 at 0.1, 0.957
 # at 0.5, 0.961 at 0.9 and 0.97; the cosine has 0.957.
 SHRINKAGE = 0.9
-# Similarities are clipped to MIN_SIMILARITY from 0 and 1, and logits to MAX_LOGIT, so that both stay finite.
-MIN_SIMILARITY, MAX_LOGIT = 1e-12, 40.0
 
 
 def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
@@ -126,22 +123,6 @@ def choose_threshold(network: FaceNetwork, scores: rates.Scores, same: rates.Lab
         split="validation",
         pairs=len(scores),
     )
-
-
-def fit_even_odds(network: FaceNetwork, scores: rates.Scores, same: rates.Labels) -> Threshold:
-    """The similarity at which "same" and "different" are equally likely by Platt's sigmoid, with equal priors.
-
-    Every pair influences it, but only the few nearest pairs decide the threshold of highest accuracy, which is taken if
-    genuine pairs score no higher than impostor pairs. It is at most the similarity of identical pictures.
-    """
-    inside = np.clip(scores, MIN_SIMILARITY, 1 - MIN_SIMILARITY)
-    scale, bias = calibration.platt(np.log(inside / (1 - inside)), same)
-    best = choose_threshold(network, scores, same)
-    if scale <= 0:
-        return best
-    crossing = 1 / (1 + np.exp(np.clip(bias / scale, -MAX_LOGIT, MAX_LOGIT)))
-    value = min(float(crossing), _similarity_of_identical(network))
-    return best.model_copy(update={"value": value, "method": "even odds, by Platt's sigmoid"})
 
 
 def _similarity_of_identical(network: FaceNetwork) -> float:

@@ -1,125 +1,158 @@
-"""Measures a checkpoint's threshold, operating points and false match curve again on other people's pictures.
+"""Fits a checkpoint's calibration, thresholds and rates to photographs of other people.
 
-The tensors do not change, so similarities and stored embeddings stay valid.
+The tensors do not change, so stored embeddings stay valid.
+
+P pairs, I impostor pairs
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from model.checkpoint import Description, Header
+from model.checkpoint import Checkpoint, Description, Header
 from model.errors import DataError
 from model.networks.face_network import FaceNetwork
-from model.similarity import Threshold
-from training import fitting, metrics, scoring
-from training.data import datasets, lists
-from training.data.album import Album, PairSet, People, name_of, owners
-from training.statistics import operating_points, rates, resampling, summary
+from model.similarity import Calibration, Metric, OperatingPoint, Threshold, similarity
+from training import fitting, metrics
+from training.measuring.samples import Sample, Scored, mean_length, mean_of_people
+from training.statistics import calibration, operating_points, rates, summary
 
-MIN_PAIRS = 20
-MAX_PICTURES = 3000
+# With fewer genuine pairs scale and bias stay as they are.
+MIN_GENUINE = 20
 SPLIT = "calibration"
-# How many pairs of identical pictures an error lists.
-NAMED = 5
+# These depend on the order of similarities alone, so they survive another scale and bias.
+OF_THE_ORDER = {metrics.AREA, metrics.EER, metrics.FNMR_AT_1}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sample:
-    """Scored pairs to measure on, and impostor scores, possibly of more pairs, with the numbers of their people."""
+class Recalibration:
+    """A checkpoint's new description, and what its former operating points do on the pictures.
 
-    scores: rates.Scores
-    same: rates.Labels
-    impostor: rates.Scores
-    left: resampling.Owners
-    right: resampling.Owners
-
-    def threshold(self, network: FaceNetwork) -> Threshold:
-        """The threshold at even odds for a calibrated network, otherwise the threshold of highest accuracy."""
-        if not network.calibrated:
-            return fitting.choose_threshold(network, self.scores, self.same)
-        # All impostor pairs, since even odds would change with a small sample of them.
-        genuine = self.scores[self.same]
-        same = np.arange(len(genuine) + len(self.impostor)) < len(genuine)
-        return fitting.fit_even_odds(network, np.concatenate([genuine, self.impostor]), same)
-
-
-def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet) -> Sample:
-    """Scores the pairs of a list. Raises DataError for too few pairs or for identical pictures."""
-    _require_enough(pairs)
-    _require_distinct(album, torch.cat([pairs.left, pairs.right]).unique())
-    scores, same = scoring.score_pairs(network, album, pairs)
-    left, right = resampling.numbered(pairs.names_of(album.keys))
-    return Sample(scores=scores, same=same, impostor=scores[~same], left=left[~same], right=right[~same])
-
-
-def sample_of_people(network: FaceNetwork, album: Album) -> Sample:
-    """Scores balanced pairs and all impostor pairs of at most `MAX_PICTURES` pictures; raises as `sample_of_list`."""
-    people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album), MAX_PICTURES)
-    pairs = datasets.balanced_pairs(people, datasets.HoldOut())
-    _require_enough(pairs)
-    _require_distinct(album, owners(people)[0])
-    scores, same = scoring.score_pairs(network, album, pairs)
-    impostor, left, right = scoring.score_impostors(network, album, people)
-    return Sample(scores=scores, same=same, impostor=impostor, left=left, right=right)
-
-
-def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
-    """All people, or people drawn at random with at most `most_pictures` pictures together."""
-    names = sorted(people)
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()
-    total, chosen = 0, {}
-    for name in (names[i] for i in order):
-        if total + len(people[name]) <= most_pictures:
-            total += len(people[name])
-            chosen[name] = people[name]
-    return chosen
-
-
-def recalibrated(header: Header, network: FaceNetwork, sample: Sample, pictures_sha256: str, code: str) -> Description:
-    """The checkpoint's description with the new threshold, rates and metrics; `code` is the version that measures.
-
-    Metrics of other pairs are kept, except those that depend on the old threshold.
+    `refused` says for each rate without an operating point why it has none. `length` is that of the mean embedding of
+    different people, None for embeddings without length 1.
     """
-    split = f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    threshold = sample.threshold(network).model_copy(update={"split": split})
-    kept = [
-        metric for metric in header.metrics if metric.name != metrics.ACCURACY_AT_THRESHOLD and metric.split != SPLIT
-    ]
-    measured = summary.measure(SPLIT, sample.scores, sample.same, threshold.value)
-    points, curve = operating_points.false_match_rates(sample.impostor, sample.left, sample.right, split)
-    now = datetime.now(UTC).isoformat(timespec="seconds")
+
+    description: Description
+    former: tuple[OperatingPoint, ...]
+    refused: Mapping[str, str]
+    refitted: bool
+    length: float | None
+
+
+def recalibrated(
+    checkpoint: Checkpoint,
+    network: FaceNetwork,
+    sample: Sample,
+    pictures_sha256: str,
+    code: str,
+    *,
+    centre: bool = False,
+) -> Recalibration:
+    """Fits the checkpoint to the sample; `network` is the checkpoint's without calibration, `code` what measures.
+
+    Metrics of other pairs are kept if they still hold. Raises DataError if there are too few people for anything, or if
+    genuine pairs score no higher than impostor pairs.
+    """
+    header, split = checkpoint.header, f"{SPLIT}, pictures {pictures_sha256[:12]}"
+    before = sample.score(network, header.calibration)
+    if centre and not network.unit_length:
+        raise DataError(
+            f"{header.name}: its embeddings have no length 1, so nothing can be centred; leave out --centre"
+        )
+    mean = mean_of_people(sample.embeddings, sample.owner) if centre else ()
+    scored = _score(network, sample, header, before, centre=centre)
+    refitted = network.calibrated and sample.genuine >= MIN_GENUINE
+    fitted = _refit(scored, mean) if refitted else header.calibration.model_copy(update={"mean": mean})
+    impostor, left, right = similarity(fitted.adjust(scored.impostor)), scored.left, scored.right
+    points, curve = operating_points.false_match_rates(impostor, left, right, split)
+    points, refused = operating_points.supported(points, left, right)
+    similarities = similarity(fitted.adjust(scored.logits))
+    threshold = _threshold(header, network, sample, similarities, impostor, split)
+    measured: tuple[Metric, ...] = ()
+    if sample.genuine >= MIN_GENUINE:
+        found = summary.measure(SPLIT, similarities, scored.same, threshold.value)
+        measured = found.for_checkpoint(calibrated=network.calibrated)
+    elif not points:
+        raise DataError(
+            f"calibration needs {MIN_GENUINE} genuine pairs, or enough people for an operating point: there are "
+            f"{sample.genuine} genuine pairs, and {next(iter(refused.values()))}"
+        )
     changed = {
+        "calibration": fitted,
         "threshold": threshold,
         "operating_points": points,
         "false_match_curve": curve,
-        "metrics": (*kept, *measured.for_checkpoint(calibrated=network.calibrated)),
-        "provenance": header.provenance.model_copy(update={"measured_with": code, "created_utc": now}),
+        "metrics": (*_kept(header, fitted), *measured),
+        "provenance": header.provenance.model_copy(
+            update={"measured_with": code, "created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
+        ),
     }
-    return Description(**{name: changed.get(name, getattr(header, name)) for name in Description.model_fields})
+    return Recalibration(
+        description=Description(
+            **{name: changed.get(name, getattr(header, name)) for name in Description.model_fields}
+        ),
+        former=operating_points.measured_again(
+            header.operating_points, similarity(header.calibration.adjust(before.impostor)), left, right, split
+        ),
+        refused=refused,
+        refitted=refitted,
+        length=mean_length(sample.embeddings, sample.owner) if network.unit_length else None,
+    )
 
 
-def _require_enough(pairs: PairSet) -> None:
-    genuine = int(pairs.same.sum())
-    if min(genuine, len(pairs) - genuine) < MIN_PAIRS:
+def _score(network: FaceNetwork, sample: Sample, header: Header, before: Scored, *, centre: bool) -> Scored:
+    if centre:
+        return sample.score_without_own_mean(network)
+    return sample.score(network, Calibration()) if header.calibration.mean else before
+
+
+def _refit(scored: Scored, mean: tuple[float, ...]) -> Calibration:
+    """Scale and bias that make the similarity the probability of "same person" for even odds."""
+    genuine = scored.logits[scored.same]
+    # All impostor pairs, since even odds would change with a small sample of them.
+    every = np.concatenate([genuine, scored.impostor])
+    scale, bias = calibration.platt(every, np.arange(len(every)) < len(genuine))
+    if scale <= 0:
         raise DataError(
-            f"calibration needs at least {MIN_PAIRS} genuine and {MIN_PAIRS} impostor pairs; "
-            f"there are {genuine} and {len(pairs) - genuine}"
+            f"the {len(genuine)} genuine pairs score no higher than the impostor pairs; check that each folder has "
+            "photographs of one person, and no two folders the same person"
         )
+    return Calibration(mean=mean, scale=scale, bias=bias)
 
 
-def _require_distinct(album: Album, pictures: Tensor) -> None:
-    """Raises DataError for identical pictures, which score highest both as genuine and as impostor pairs."""
-    known: dict[bytes, int] = {}
-    twice = []
-    for number in pictures.tolist():
-        first = known.setdefault(sha256(album.pixels[number].numpy().tobytes()).digest(), number)
-        if first != number:
-            twice.append(f"{name_of(album.keys[first])} and {name_of(album.keys[number])}")
-    if twice:
-        more = f", and {len(twice) - NAMED} more" if len(twice) > NAMED else ""
-        raise DataError(f"some pictures are identical; keep one of each: {', '.join(twice[:NAMED])}{more}")
+def _threshold(
+    header: Header,
+    network: FaceNetwork,
+    sample: Sample,
+    similarities: rates.Scores,
+    impostor: rates.Scores,
+    split: str,
+) -> Threshold:
+    """With genuine pairs the threshold of even odds or of highest accuracy, else that of the former false match rate.
+
+    Without genuine pairs the threshold stays if the former rate is unknown, or too low for so few people.
+    """
+    if sample.genuine >= MIN_GENUINE:
+        if network.calibrated:
+            found = fitting.even_odds(sample.genuine + len(impostor))
+        else:
+            found = fitting.choose_threshold(network, similarities, sample.same)
+        return found.model_copy(update={"split": split})
+    if curve := header.false_match_curve:
+        rate = curve.rate_at(header.threshold.value)
+        value = operating_points.lowest_threshold(impostor, rate)
+        if value is not None and sample.people >= operating_points.people_for(rate):
+            method = f"the false match rate of the former threshold, {rate:.2%}"
+            return Threshold(value=value, method=method, split=split, pairs=len(impostor))
+    return header.threshold
+
+
+def _kept(header: Header, fitted: Calibration) -> tuple[Metric, ...]:
+    others = [metric for metric in header.metrics if metric.split != SPLIT]
+    if fitted.mean != header.calibration.mean:
+        return ()
+    if fitted != header.calibration:
+        return tuple(metric for metric in others if metric.name in OF_THE_ORDER)
+    return tuple(metric for metric in others if metric.name != metrics.ACCURACY_AT_THRESHOLD)

@@ -3,6 +3,9 @@
 M people, R rounds
 """
 
+from collections.abc import Sequence
+from math import ceil, sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +18,9 @@ FalseMatchRates = tuple[tuple[OperatingPoint, ...], FalseMatchCurve | None]
 WANTED = {"fmr_1e-1": 0.1, "fmr_1e-2": 0.01, "fmr_1e-3": 0.001}
 
 STEPS_A_DECADE = 8
+# What `supported` asks for: this many false matches expected over pairs of people, and an interval up to this many
+# times the rate. The true rate on LFW's other held-out people was then 0.6 to 1.6 times the wanted one in 90% of draws.
+EXPECTED, WITHIN = 10, 2.0
 
 
 def false_match_rates(scores: Scores, left: Owners, right: Owners, split: str) -> FalseMatchRates:
@@ -66,6 +72,58 @@ def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -
         pairs=len(scores),
         people=len(np.unique(np.concatenate([left, right]))),
     )
+
+
+def supported(
+    points: Sequence[OperatingPoint], left: Owners, right: Owners
+) -> tuple[tuple[OperatingPoint, ...], dict[str, str]]:
+    """The points for which people and pairs suffice, and for each other wanted rate, by name, why it has no point.
+
+    `EXPECTED` false matches must be expected if every two people counted once, since the pictures of the same two
+    people tell the same again and again, and the rate's interval must stay within `WITHIN` times the wanted rate.
+    `left` and `right` (P,) are the numbers of the people in the impostor pairs.
+    """
+    met = np.unique(np.stack([np.minimum(left, right), np.maximum(left, right)]), axis=1).shape[1]
+    people = len(np.unique(np.concatenate([left, right])))
+    known = {point.name: point for point in points}
+    refused: dict[str, str] = {}
+    for name, max_fmr in WANTED.items():
+        if met * max_fmr < EXPECTED:
+            refused[name] = (
+                f"a rate of {max_fmr:g} needs {round(EXPECTED / max_fmr):,} pairs of two people, which "
+                f"{people_for(max_fmr)} people give; there are {people} people in {met:,} pairs"
+            )
+        elif name not in known:
+            refused[name] = f"no threshold up to 1 keeps a rate of {max_fmr:g}; too many similarities are equal"
+        elif known[name].interval[1] > WITHIN * max_fmr:
+            refused[name] = (
+                f"a rate of {max_fmr:g} could in truth be {known[name].interval[1]:.2%}, more than {WITHIN:g} times as "
+                f"much; add people ({people} now)"
+            )
+    return tuple(point for point in points if point.name not in refused), refused
+
+
+def people_for(max_fmr: float) -> int:
+    """How many people have enough pairs of two for an operating point of this rate, by `supported`."""
+    return ceil((1 + sqrt(1 + 8 * EXPECTED / max_fmr)) / 2)
+
+
+def measured_again(
+    points: Sequence[OperatingPoint], scores: Scores, left: Owners, right: Owners, split: str
+) -> tuple[OperatingPoint, ...]:
+    """The same thresholds with their rates over other impostor pairs (P,)."""
+    found = []
+    for point in points:
+        accepted = scores >= point.threshold
+        changed = {
+            "fmr": float(accepted.mean()),
+            "interval": rate_interval(accepted, left, right),
+            "split": split,
+            "pairs": len(scores),
+            "people": len(np.unique(np.concatenate([left, right]))),
+        }
+        found.append(point.model_copy(update=changed))
+    return tuple(found)
 
 
 def lowest_threshold(scores: Scores, max_fmr: float) -> float | None:

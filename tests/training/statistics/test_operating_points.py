@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from training.statistics.operating_points import false_match_curve, lowest_threshold, operating_points, rate_interval
+from training.statistics.operating_points import (
+    WANTED,
+    false_match_curve,
+    lowest_threshold,
+    measured_again,
+    operating_points,
+    people_for,
+    rate_interval,
+    supported,
+)
 from training.statistics.rates import Scores, wilson
 from training.statistics.resampling import Owners
 
@@ -127,3 +136,61 @@ def test_curve_of_two_scores_has_two_points() -> None:
     assert curve
     assert false_match_curve(np.array([0.2, 0.2]), *people, "held") is None
     assert (curve.thresholds, curve.rates) == ((0.2, 0.7), (1.0, 0.5))
+
+
+def everybody(people: int) -> tuple[Owners, Owners]:
+    """All pairs of two people."""
+    left, right = np.triu_indices(people, 1)
+    return left.astype(np.int64), right.astype(np.int64)
+
+
+@pytest.mark.parametrize(("people", "names"), [(14, []), (15, ["fmr_1e-1"]), (45, ["fmr_1e-1"]), (200, list(WANTED))])
+def test_points_need_ten_false_matches_over_pairs_of_people(people: int, names: list[str]) -> None:
+    left, right = everybody(people)
+    scores = np.random.default_rng(0).permutation(len(left)) / len(left)
+    kept, refused = supported(operating_points(scores, left, right, "held"), left, right)
+    assert [point.name for point in kept] == names
+    assert [*names, *refused] == list(WANTED)
+
+
+def test_pictures_of_the_same_people_do_not_replace_people() -> None:
+    left, right = (np.repeat(side, 100) for side in everybody(14))
+    scores = np.random.default_rng(0).permutation(len(left)) / len(left)
+    kept, refused = supported(operating_points(scores, left, right, "held"), left, right)
+    assert kept == ()
+    assert refused["fmr_1e-1"] == (
+        "a rate of 0.1 needs 100 pairs of two people, which 15 people give; there are 14 people in 91 pairs"
+    )
+
+
+def test_point_whose_interval_reaches_twice_the_rate_is_refused() -> None:
+    """All false matches are of one person, so that with others there could be many more."""
+    left, right = everybody(60)
+    scores = np.where(left == 0, 0.9, 0.1) + np.random.default_rng(0).permutation(len(left)) / len(left) / 100
+    kept, refused = supported(operating_points(scores, left, right, "held"), left, right)
+    assert "fmr_1e-2" not in [point.name for point in kept]
+    assert "a rate of 0.01 could in truth be" in refused["fmr_1e-2"]
+    assert refused["fmr_1e-2"].endswith("more than 2 times as much; add people (60 now)")
+
+
+def test_rate_that_no_threshold_keeps_is_refused() -> None:
+    left, right = everybody(60)
+    kept, refused = supported(operating_points(np.ones(len(left)), left, right, "held"), left, right)
+    assert kept == ()
+    assert refused["fmr_1e-2"] == "no threshold up to 1 keeps a rate of 0.01; too many similarities are equal"
+
+
+@pytest.mark.parametrize(("max_fmr", "people"), [(0.1, 15), (0.01, 46), (0.001, 142)])
+def test_people_for_a_rate_have_enough_pairs(max_fmr: float, people: int) -> None:
+    assert people_for(max_fmr) == people
+    assert (people - 1) * (people - 2) / 2 * max_fmr < 10 <= people * (people - 1) / 2 * max_fmr
+
+
+def test_measured_again_keeps_thresholds_and_measures_their_rates() -> None:
+    left, right = everybody(20)
+    scores = np.arange(190) / 190
+    points = operating_points(scores, left, right, "held")
+    again = measured_again(points, scores / 2, left, right, "others")
+    assert [point.threshold for point in again] == [point.threshold for point in points]
+    assert [point.fmr for point in again] == [float((scores / 2 >= point.threshold).mean()) for point in points]
+    assert {(point.split, point.pairs, point.people) for point in again} == {("others", 190, 20)}

@@ -1,0 +1,125 @@
+"""`python -m training calibrate` and `calibration-draws`: thresholds from other people's photographs, and how good."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from model.checkpoint import Checkpoint, load
+from model.errors import DataError
+from model.networks import architecture, embedder
+from model.similarity import OperatingPoint
+from training import metrics
+from training.commands import options
+from training.measuring import calibration_draws, recalibration, samples
+
+
+def add_calibrate(commands: options.Subcommands) -> None:
+    command = commands.add_parser("calibrate", help="thresholds from your own pictures, for the same network")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--pairs", help="in the data folder, a list of pairs (default: all people of the pictures)")
+    command.add_argument("--centre", action="store_true", help="subtract the mean of these pictures' embeddings")
+    command.add_argument("--keep-alike", action="store_true", help="pictures that look like copies are not")
+    options.add_face(command, "largest", "as the service does")
+    command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
+    command.add_argument("--out", type=Path, required=True, help="the new checkpoint")
+    options.add_data(command)
+    options.add_device(command)
+    # The usual default, LFW, would measure on people that networks are trained on.
+    command.set_defaults(command=calibrate, images=None)
+
+
+def calibrate(parsed: argparse.Namespace) -> None:
+    """Writes a checkpoint with the same tensors, and a calibration, thresholds and rates from the user's pictures."""
+    device, checkpoint = options.select_device(parsed), load(parsed.checkpoint)
+    if parsed.out.exists() and parsed.out.samefile(parsed.checkpoint):
+        raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
+    if parsed.images is None:
+        raise DataError("name the folder of your own people with --images; it must not have any training people")
+    source, network = options.data_source(parsed), architecture.restore(checkpoint).to(device)
+    album = options.open_album(source, checkpoint.header.preprocessing)
+    if album.faceless:
+        print(f"left out, because no face large enough was found: {album.faceless_names}")
+    if parsed.pairs:
+        pairs = options.read_pairs(source, album, parsed.pairs, skip=parsed.skip_missing)
+        sample = samples.sample_of_list(network, album, pairs, keep_alike=parsed.keep_alike)
+    else:
+        sample = samples.sample_of_people(network, album, keep_alike=parsed.keep_alike)
+    code = options.code_version()
+    found = recalibration.recalibrated(checkpoint, network, sample, album.sha256, code, centre=parsed.centre)
+    embedder.save(parsed.out, network, found.description)
+    _print_distance(checkpoint, sample, found)
+    _print_new(checkpoint, sample, found)
+    print(f"wrote {parsed.out}; serve it with: python -m app --weights {parsed.out}")
+    print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
+
+
+def _print_distance(checkpoint: Checkpoint, sample: samples.Sample, found: recalibration.Recalibration) -> None:
+    print(f"{len(sample.owner):,} pictures of {sample.people:,} people")
+    trained = checkpoint.tensors.get("head.mean")
+    if found.length is not None and trained is not None:
+        print(
+            f"how far they lie from the training set: the mean embedding of different people has length "
+            f"{found.length:.2f} here and {np.linalg.norm(trained):.2f} on the training set; the longer it is, the "
+            "more these pictures have in common, such as camera, crop or light, and the more strangers look alike"
+        )
+    for point in found.former:
+        print(f"the former {_line(point)}, where it says {point.max_fmr:g}")
+
+
+def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibration.Recalibration) -> None:
+    new, old = found.description, checkpoint.header.threshold
+    if found.refitted:
+        scale, bias = new.calibration.scale, new.calibration.bias
+        print(f"scale {scale:.3f} and bias {bias:+.3f} from {sample.genuine} genuine pairs")
+    else:
+        print(
+            f"scale and bias stay, since there are {sample.genuine} genuine pairs and {recalibration.MIN_GENUINE} are "
+            "needed, of a network that learned from people: do not read a similarity as a probability on these pictures"
+        )
+    if measured := [metric for metric in new.metrics if metric.split == recalibration.SPLIT]:
+        print(metrics.format_metrics(measured))
+        print(
+            f"measured on {len(sample.pairs):,} pairs, {sample.genuine / len(sample.pairs):.0%} of them genuine; all "
+            "metrics but area, EER and FNMR depend on this share; expect slightly worse metrics on other pairs"
+        )
+    for point in new.operating_points:
+        print(f"the new {_line(point)}")
+    for name, why in found.refused.items():
+        print(f"{name:<8} is left out: {why}")
+    print(f"default threshold {new.threshold.value:.4f} instead of {old.value:.4f}, by {new.threshold.method}")
+
+
+def _line(point: OperatingPoint) -> str:
+    low, high = point.interval
+    return (
+        f"{point.name:<8} threshold {point.threshold:.6f}  FMR {point.fmr:.4%}  95% over people {low:.4%} to "
+        f"{high:.4%}  {point.pairs:,} impostor pairs of {point.people:,} people"
+    )
+
+
+def add_calibration_draws(commands: options.Subcommands) -> None:
+    command = commands.add_parser(
+        "calibration-draws", help="what calibrating on some people gives on the others, over random draws"
+    )
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--people", type=options.positive, default=50, help="to calibrate on (default: 50)")
+    command.add_argument("--every-picture", action="store_true", help="of each person (default: one picture each)")
+    command.add_argument("--draws", type=options.positive, default=30, help="how often people are drawn (default: 30)")
+    command.add_argument("--held-out", action="store_true", help="only people whom the checkpoint's run held out")
+    options.add_face(command, "largest", "as the service does")
+    command.add_argument("--out", type=Path, help="file for the figures")
+    options.add_data(command)
+    options.add_device(command)
+    command.set_defaults(command=draw_calibrations)
+
+
+def draw_calibrations(parsed: argparse.Namespace) -> None:
+    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
+    album = options.open_album(source, checkpoint.header.preprocessing)
+    chosen = calibration_draws.held_out_people(checkpoint.header, source) if parsed.held_out else None
+    rule = calibration_draws.Rule(people=parsed.people, every_picture=parsed.every_picture, draws=parsed.draws)
+    network = architecture.restore(checkpoint).to(device)
+    found = calibration_draws.measure_draws(checkpoint, network, album, rule, chosen, images=source.images)
+    print(calibration_draws.format_draws(found))
+    options.write_json(parsed.out, found)

@@ -1,0 +1,189 @@
+"""Samples of embedded pictures and their pairs, for calibrating a checkpoint.
+
+N pictures, D embedding, P pairs, I impostor pairs
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.arrays import Embeddings
+from model.errors import DataError
+from model.networks.face_network import FaceNetwork
+from model.similarity import Calibration
+from training import scoring
+from training.data import datasets, lists
+from training.data.album import Album, PairSet, People, owners
+from training.measuring import copies
+from training.statistics import rates, resampling
+
+MIN_IMPOSTOR = 20
+MAX_PICTURES = 3000
+# Parts of the people for `Sample.score_without_own_mean`.
+FOLDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """Logits of the pairs (P,) with labels, and impostor logits (I,) with the numbers of their people."""
+
+    logits: rates.Scores
+    same: rates.Labels
+    impostor: rates.Scores
+    left: resampling.Owners
+    right: resampling.Owners
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Embeddings float32 (N, D) of pictures, their people's numbers int64 (N,), and pairs of them.
+
+    With `every`, all their impostor pairs count for rates, otherwise only those among `pairs`.
+    """
+
+    embeddings: Embeddings
+    owner: Tensor
+    pairs: PairSet
+    every: bool
+
+    @property
+    def people(self) -> int:
+        return len(self.owner.unique())
+
+    @property
+    def same(self) -> rates.Labels:
+        same: rates.Labels = self.pairs.same.bool().numpy()
+        return same
+
+    @property
+    def genuine(self) -> int:
+        return int(self.same.sum())
+
+    def score(self, network: FaceNetwork, fitted: Calibration) -> Scored:
+        """The logits of the embeddings without the mean of `fitted`, before its scale and bias."""
+        return self._scored(_table(network, fitted.centre(self.embeddings), fitted.centre(self.embeddings)))
+
+    def score_without_own_mean(self, network: FaceNetwork) -> Scored:
+        """The logits as on other people, if the mean of all these people is subtracted.
+
+        A mean that contains a picture takes away some of the picture. So people are divided into `FOLDS` parts, and a
+        pair loses the mean of the people outside its two parts.
+        """
+        rows, numbers = self.embeddings, self.owner.numpy()
+        part = np.unique(numbers, return_inverse=True)[1] % FOLDS
+        table = np.zeros((len(rows), len(rows)), np.float32)
+        for first, second in combinations_with_replacement(range(part.max() + 1), 2):
+            outside = (part != first) & (part != second)
+            if not outside.any():
+                raise DataError(f"centring needs at least 3 people; there are {self.people}")
+            fitted = Calibration(mean=mean_of_people(rows[outside], self.owner[torch.from_numpy(outside)]))
+            left, right = np.flatnonzero(part == first), np.flatnonzero(part == second)
+            logits = _table(network, fitted.centre(rows[left]), fitted.centre(rows[right]))
+            table[np.ix_(left, right)] = logits
+            table[np.ix_(right, left)] = logits.T
+        return self._scored(table)
+
+    def _scored(self, table: NDArray[np.float32]) -> Scored:
+        """`table` (N, N) has the logits of all pairs."""
+        logits = table[self.pairs.left.numpy(), self.pairs.right.numpy()].astype(np.float64)
+        left, right = self.pairs.left.numpy()[~self.same], self.pairs.right.numpy()[~self.same]
+        owner = self.owner.numpy()
+        if self.every:
+            left, right = np.triu_indices(len(owner), 1)
+            strangers = owner[left] != owner[right]
+            left, right = left[strangers], right[strangers]
+        impostor = table[left, right].astype(np.float64)
+        return Scored(logits=logits, same=self.same, impostor=impostor, left=owner[left], right=owner[right])
+
+
+def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet, *, keep_alike: bool = False) -> Sample:
+    """The pairs of a list. Raises DataError for too few impostor pairs, or for pictures that occur twice.
+
+    With `keep_alike` pictures under two names may be nearly the same. Networks without embeddings of length 1 cannot
+    tell.
+    """
+    pictures, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
+    left, right = places.chunk(2)
+    names = [album.keys[number][0] for number in pictures.tolist()]
+    owner = torch.from_numpy(np.unique(names, return_inverse=True)[1])
+    placed = PairSet(left=left, right=right, same=pairs.same)
+    return _sample(network, album, pictures, owner, placed, every=False, keep_alike=keep_alike)
+
+
+def sample_of_people(network: FaceNetwork, album: Album, *, keep_alike: bool = False) -> Sample:
+    """All impostor pairs and some genuine pairs of at most `MAX_PICTURES` pictures; raises as `sample_of_list`."""
+    people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album), MAX_PICTURES)
+    pictures, owner = owners(people)
+    names = sorted(people)
+    parts = torch.arange(len(pictures)).split([len(people[name]) for name in names])
+    pairs = datasets.balanced_pairs(dict(zip(names, parts, strict=True)), datasets.HoldOut())
+    return _sample(network, album, pictures, owner, pairs, every=True, keep_alike=keep_alike)
+
+
+def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
+    """All people, or people drawn at random with at most `most_pictures` pictures together."""
+    names = sorted(people)
+    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()
+    total, chosen = 0, {}
+    for name in (names[i] for i in order):
+        if total + len(people[name]) <= most_pictures:
+            total += len(people[name])
+            chosen[name] = people[name]
+    return chosen
+
+
+@torch.no_grad()
+def _table(network: FaceNetwork, left: Embeddings, right: Embeddings) -> NDArray[np.float32]:
+    """(A, D) and (B, D) -> the logits of all pairs (A, B)."""
+    device = next(network.parameters()).device
+    sides = [torch.from_numpy(side).to(device) for side in (left, right)]
+    rows = [network.logit_table(part, sides[1]).cpu() for part in sides[0].split(scoring.ROWS)]
+    table: NDArray[np.float32] = torch.cat(rows).numpy()
+    return table
+
+
+def mean_length(embeddings: Embeddings, owner: Tensor) -> float:
+    """The length of the mean embedding of different people, without what chance adds to the mean of a few.
+
+    Its square is the mean cosine of two pictures of different people.
+    """
+    rows = embeddings.astype(np.float64)
+    counts = np.bincount(owner)
+    sums = np.zeros((len(counts), rows.shape[1]))
+    np.add.at(sums, owner.numpy(), rows)
+    cosines = (rows.sum(0) ** 2).sum() - (sums**2).sum()
+    return float(np.sqrt(max(cosines / (len(rows) ** 2 - (counts**2).sum()), 0.0)))
+
+
+def mean_of_people(embeddings: Embeddings, owner: Tensor) -> tuple[float, ...]:
+    """The mean (D,) of the people's mean embeddings."""
+    rows, numbers = embeddings.astype(np.float64), owner.numpy()
+    means = [rows[numbers == person].mean(0) for person in np.unique(numbers)]
+    return tuple(np.mean(means, axis=0).round(7).tolist())
+
+
+def _sample(
+    network: FaceNetwork,
+    album: Album,
+    pictures: Tensor,
+    owner: Tensor,
+    pairs: PairSet,
+    *,
+    every: bool,
+    keep_alike: bool,
+) -> Sample:
+    impostor = len(pairs) - int(pairs.same.sum())
+    if every:
+        impostor = (len(owner) ** 2 - int((owner.bincount() ** 2).sum())) // 2
+    if impostor < MIN_IMPOSTOR:
+        raise DataError(f"calibration needs at least {MIN_IMPOSTOR} impostor pairs; there are {impostor}")
+    copies.require_distinct(album, pictures)
+    embeddings = scoring.embed_all(network, album, pictures).cpu().numpy()
+    if network.unit_length and not keep_alike:
+        copies.require_no_copies(album, pictures, embeddings)
+    return Sample(embeddings=embeddings, owner=owner, pairs=pairs, every=every)
