@@ -64,7 +64,7 @@ def _print_distance(checkpoint: Checkpoint, sample: samples.Sample, found: recal
             "more these pictures have in common, such as camera, crop or light, and the more strangers look alike"
         )
     for point in found.former:
-        print(f"the former {_line(point)}, where it says {point.max_fmr:g}")
+        print(f"so far {_line(point)}")
 
 
 def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibration.Recalibration) -> None:
@@ -84,7 +84,7 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
             "metrics but area, EER and FNMR depend on this share; expect slightly worse metrics on other pairs"
         )
     for point in new.operating_points:
-        print(f"the new {_line(point)}")
+        print(f"now    {_line(point)}")
     for name, why in found.refused.items():
         print(f"{name:<8} is left out: {why}")
     print(f"default threshold {new.threshold.value:.4f} instead of {old.value:.4f}, by {new.threshold.method}")
@@ -93,8 +93,8 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
 def _line(point: OperatingPoint) -> str:
     low, high = point.interval
     return (
-        f"{point.name:<8} threshold {point.threshold:.6f}  FMR {point.fmr:.4%}  95% over people {low:.4%} to "
-        f"{high:.4%}  {point.pairs:,} impostor pairs of {point.people:,} people"
+        f"max_fmr={point.max_fmr:<5g} accepts {point.fmr:.2%} of strangers on these pictures (95% over people "
+        f"{low:.2%} to {high:.2%}; {point.pairs:,} pairs of {point.people:,} people), threshold {point.threshold:.6f}"
     )
 
 

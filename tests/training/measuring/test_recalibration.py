@@ -1,5 +1,6 @@
 """`python -m training calibrate`: new thresholds for the same network, from the user's own pictures."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +11,12 @@ from safetensors.torch import load_file
 
 from model.checkpoint import Checkpoint, load
 from model.imaging.preprocessing import PreprocessingConfig
+from model.networks.architecture import restore
 from model.networks.calibrated import restore_calibrated
 from model.networks.configurations import ResidualConfig
 from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork, initialise
-from model.similarity import Metric, Threshold, similarity
+from model.similarity import Metric, OperatingPoint, Threshold, similarity
 from model.verifier import Verifier
 from tests.conftest import describe, tiny_network
 from tests.drawing import encode, portrait
@@ -168,12 +170,19 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     for person in range(30):
         (tmp_path / "people" / f"Person_{person}").mkdir(parents=True)
         (tmp_path / "people" / f"Person_{person}" / "a.png").write_bytes(encode(portrait(person, 1)))
-    old = save_one(tmp_path / "old.safetensors", "residual")
+    plain = save_one(tmp_path / "plain.safetensors", "residual")
+    point = OperatingPoint(
+        name="fmr_1e-2", max_fmr=0.01, threshold=0.0, fmr=0.01, interval=(0, 1), split="held", pairs=900, people=50
+    )
+    changed = {"network": SMALL_COSINE, "preprocessing": plain.header.preprocessing, "operating_points": (point,)}
+    save(tmp_path / "old.safetensors", restore(plain), describe(threshold=0.01).model_copy(update=changed))
+    old = load(tmp_path / "old.safetensors")
     assert main(arguments(tmp_path, tmp_path, "--centre")) == 0
     shown = capsys.readouterr().out
     assert "30 pictures of 30 people\n" in shown
+    assert "so far max_fmr=0.01  accepts 100.00% of strangers on these pictures (95% over people 99." in shown
     assert "scale and bias stay, since there are 0 genuine pairs and 20 are needed" in shown
-    assert "the new fmr_1e-1 threshold" in shown
+    assert re.search(r"now    max_fmr=0.1   accepts (9|10)\.\d\d% of strangers on these pictures", shown)
     assert "fmr_1e-2 is left out: a rate of 0.01 needs 1,000 pairs of two people, which 46 people give" in shown
     assert "embeddings stored with the old checkpoint stay valid" in shown
     header = load(tmp_path / "new.safetensors").header
