@@ -38,8 +38,14 @@ class Settings(BaseModel):
     max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
     max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one request to /embed or /detect")
+    max_request_bytes: int = Field(
+        default=96 * 1024 * 1024, ge=1024, description="largest body of a request with images"
+    )
+    max_request_pixels: int = Field(
+        default=128_000_000, ge=1024, description="most pixels of the images of a request together"
+    )
     detector: Path | None = Field(default=None, description="face detector file, if not the installed one")
-    max_images: int = Field(default=8, ge=1, le=1024, description="most images in one request to /embed or /detect")
+    max_images: int = Field(default=8, ge=1, le=1024, description="most images, or embeddings, in one request")
     queue: int | None = Field(default=None, ge=2, description="most images worked on; more are refused with 429")
     uploads: int | None = Field(default=None, ge=2, description="most images arriving; more are refused with 429")
     deadline_s: float = Field(

@@ -43,10 +43,11 @@ BESIDE_BYTES = 256 * MIB
 
 def most_growth_bytes(settings: Settings) -> float:
     """How much a service may grow above its memory when it becomes ready, as docs/operations.md states it."""
-    working = max(queue_of(settings), settings.max_images)
     copies = 2 * decoders_of(settings)  # in a decoder, and on the way to it
-    # One more image, because an image is held twice while its part of the body is put together.
-    uploads = (uploads_of(settings) + working + copies + 1) * settings.max_image_bytes * BYTES_PER_BYTE
+    # Uploads and queue can each have one image less than their slots and then one request more. One more image,
+    # because an image is held twice while its part of the body is put together.
+    images = (uploads_of(settings) - 1) + (queue_of(settings) - 1) + copies + 1
+    uploads = (images * settings.max_image_bytes + 2 * settings.max_request_bytes) * BYTES_PER_BYTE
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 

@@ -78,6 +78,21 @@ def test_verify_exits_with_the_error_of_the_service(
     assert done.stderr.startswith("no_face in image2: ")
 
 
+def test_several_photographs_of_a_person_are_compared(
+    service: Service, photographs: tuple[str, str], tmp_path: Path
+) -> None:
+    done = run("references.py", photographs[0], photographs[1], photographs[0], url=service.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    one, two = (float(line.rpartition(" ")[2]) for line in done.stdout.splitlines())
+    assert [line.partition(":")[0] for line in done.stdout.splitlines()] == ["with 1", "with 2"]
+    assert one < two  # one of the two is the photograph itself
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path(photographs[0]).read_bytes()[:1000])
+    done = run("references.py", photographs[0], photographs[1], str(broken), url=service.url)
+    assert done.returncode == 1
+    assert done.stderr.startswith("undecodable_image in image2[1]: ")
+
+
 def test_embeddings_are_stored_and_compared(service: Service, photographs: tuple[str, str], tmp_path: Path) -> None:
     store = tmp_path / "store.json"
     done = run("store_and_compare.py", *photographs, "--store", str(store), url=service.url)

@@ -14,6 +14,7 @@ COMMANDS = (
     train.add_view2,
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
+    evaluate.add_references,
     calibrate.add_calibrate,
     calibrate.add_calibration_draws,
     evaluate.add_scenes,

@@ -16,17 +16,21 @@ from model.errors import MSG_DEVICE_LOST, DeviceLost
 
 
 class Capacity:
-    """A number of slots, one per image. A request that is alone may take more."""
+    """A number of slots, one per image.
+
+    A request of any number of images is let in while one slot is free, and then takes more than there are, if it must:
+    where it needed them all free, requests of one or two images would always come first. The slots are exceeded by at
+    most the images of one request less one.
+    """
 
     def __init__(self, slots: int, gauge: Gauge) -> None:
         self.taken = 0
         self._slots = slots
         self._gauge = gauge
 
-    def require(self, images: int, held: int = 0) -> None:
-        """Raises Problem unless a request that holds `held` slots may have `images` in all."""
-        others = self.taken - held
-        if others > 0 and others + images > self._slots:
+    def require(self, held: int = 0) -> None:
+        """Raises Problem if other requests than the one that holds `held` slots have taken all."""
+        if self.taken - held >= self._slots:
             raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
 
     def take(self, images: int) -> None:
@@ -66,18 +70,22 @@ class Reservation:
         self._uploading = self._working = 0
 
     def begin_upload(self, images: int) -> None:
-        """Takes upload slots for at least `images` in all. Raises Problem if there are too few, or too few for work."""
+        """Takes upload slots for at least `images` in all.
+
+        Raises Problem if others have taken all, or if there is none for work when the first image begins to arrive.
+        """
         if images > self._uploading:
             self._admission.require_device()
-            self._admission.uploads.require(images, self._uploading)
-            self._admission.work.require(images)
+            self._admission.uploads.require(self._uploading)
+            if not self._uploading:
+                self._admission.work.require()
             self._admission.uploads.take(images - self._uploading)
             self._uploading = images
 
     def begin_work(self) -> None:
-        """Exchanges upload slots for work slots. Raises Problem if there are too few."""
+        """Exchanges upload slots for work slots. Raises Problem if none is free."""
         self._admission.require_device()
-        self._admission.work.require(self._uploading)
+        self._admission.work.require()
         self._admission.uploads.take(-self._uploading)
         self._admission.work.take(self._uploading)
         self._uploading, self._working = 0, self._uploading

@@ -44,6 +44,12 @@ VERIFICATION: JsonDict = {
     "timing_ms": {"decode": 12.0, "face": 10.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
     "request_id": "5b0e1c8f",
 }
+VERIFICATION_OF_SEVERAL: JsonDict = {
+    **VERIFICATION,
+    "similarity": 0.9912,
+    "fmr_at_similarity": 0.0009,
+    "images": [IMAGE, *({**IMAGE, "field": f"image2[{number}]"} for number in range(3))],
+}
 EMBEDDING_LIST: JsonDict = {
     "object": "list",
     "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "embedding": [0.0, 0.25]}],
@@ -57,6 +63,7 @@ DETECTION: JsonDict = {
     "request_id": "5b0e1c8f",
 }
 COMPARE_REQUEST: JsonDict = {"embedding1": [0.0, 0.25], "embedding2": "AAAAAAAAgD4=", "embedding_sha256": DIGEST}
+COMPARE_REQUEST_OF_SEVERAL: JsonDict = {**COMPARE_REQUEST, "embedding2": [[0.0, 0.25], "AAAAAAAAgD4="]}
 COMPARISON: JsonDict = {
     "decision": "different",
     "verified": False,
@@ -103,6 +110,8 @@ INFO: JsonDict = {
         "max_pixels": 50000000,
         "min_side_px": 32,
         "max_images": 8,
+        "max_request_bytes": 100663296,
+        "max_request_pixels": 128000000,
         "max_faces": 64,
     },
 }

@@ -5,27 +5,35 @@ D embedding
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
+from typing import cast
 
 import numpy as np
 from pydantic import ValidationError
 
 from app.api.problems import Problem
-from app.api.schemas import CompareRequest, Rule
+from app.api.schemas import CompareRequest, Rule, Side
+from app.settings import Settings
 from model.arrays import Embeddings
+from model.averaging import mean_embedding
 from model.checkpoint import Header
+from model.errors import InferenceError
 from model.imaging.analysis import Choice
+from model.imaging.headers import count_pixels
 from model.networks.configurations import AnyNetworkConfig
 
 CHOICES: dict[bytes, Choice] = {b"largest": "largest", b"center": "center", b"only": "only", b"none": "none"}
 CHOICES_OF_EMBED: dict[bytes, Choice] = {**CHOICES, b"all": "all"}
 ENCODINGS = {b"": "float", b"float": "float", b"base64": "base64"}
 
-# A float in JSON takes up to 25 bytes; two embeddings and the digest fit in this many bytes for each value.
-JSON_BYTES_PER_VALUE = 64
+# A float in JSON takes up to 25 bytes, with its comma and space 27.
+JSON_BYTES_PER_VALUE = 32
 JSON_BYTES_BESIDE = 4096
+# More than the settings allow embeddings. A body of empty lists would block the event loop for a tenth of a second.
+MAX_LISTS = 1100
+MSG_NO_REQUEST = "send the fields of the documentation, as JSON"
 LITTLE_ENDIAN = np.dtype("<f4")
 # Far above what a network gives, and far enough below float32's end that differences and their sums cannot overflow.
 LARGEST = 1e30
@@ -47,8 +55,9 @@ class ImagesUpload:
 
 @dataclass(frozen=True, kw_only=True)
 class PairUpload(ImagesUpload):
-    """The two images of /verify."""
+    """The images of the two sides of /verify; the first `left` of them are of one side."""
 
+    left: int
     rule: Rule
 
 
@@ -61,7 +70,7 @@ class EmbedUpload(ImagesUpload):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingPair:
-    """The two embeddings of /compare, float32 (D,)."""
+    """The two sides of /compare, float32 (D,), each an embedding or the mean of several."""
 
     left: Embeddings
     right: Embeddings
@@ -132,29 +141,59 @@ def _text(fields: Fields, name: str) -> bytes:
     return fields.get(name, b"").strip()
 
 
-def max_json_bytes(dimension: int) -> int:
+def require_few_pixels(images: Mapping[str, bytes], settings: Settings) -> None:
+    """Raises Problem if images have too many pixels together, by their headers: before any of them is decoded.
+
+    An image that has too many by itself does not count, so that decoding refuses it by its name.
+    """
+    counts = (count_pixels(image) for image in images.values())
+    pixels = sum(count for count in counts if count <= settings.max_pixels)
+    if pixels > settings.max_request_pixels:
+        most = f"the images of a request may have {settings.max_request_pixels:,} pixels together"
+        raise Problem("too_many_pixels", f"{most}; these have {pixels:,}")
+
+
+def max_json_bytes(dimension: int, embeddings: int) -> int:
     """The largest body of /compare for embeddings of D values."""
-    return JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * dimension
+    return JSON_BYTES_BESIDE + JSON_BYTES_PER_VALUE * dimension * embeddings
 
 
-def parse_embedding_pair(body: bytes, header: Header) -> EmbeddingPair:
+def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> EmbeddingPair:
     """The JSON body of /compare. Raises Problem."""
     request = _parse_compare_request(body)
     if request.embedding_sha256 != header.embedding_sha256:
         raise Problem("foreign_embedding", FOREIGN, "embedding_sha256")
-    return EmbeddingPair(
-        left=decode_embedding(request.embedding1, header.network, "embedding1"),
-        right=decode_embedding(request.embedding2, header.network, "embedding2"),
-        rule=choose_rule(request.threshold, request.max_fmr, header),
-    )
+    sides = {"embedding1": _embeddings_of(request.embedding1), "embedding2": _embeddings_of(request.embedding2)}
+    if sum(map(len, sides.values())) > max_embeddings:
+        raise Problem("too_many_embeddings", f"a request may have {max_embeddings} embeddings; send fewer")
+    left, right = (_mean_of_side(values, header.network, field) for field, values in sides.items())
+    return EmbeddingPair(left=left, right=right, rule=choose_rule(request.threshold, request.max_fmr, header))
+
+
+def _embeddings_of(side: Side) -> list[list[float] | str]:
+    """The embeddings of a side, at least one; each is a list of numbers, or base64."""
+    several = isinstance(side, list) and side and not isinstance(side[0], float)
+    return cast("list[list[float] | str]", side if several else [side])
+
+
+def _mean_of_side(values: Sequence[list[float] | str], network: AnyNetworkConfig, field: str) -> Embeddings:
+    """The mean of a side's embeddings, float32 (D,). Raises Problem."""
+    names = [field] if len(values) == 1 else [f"{field}[{number}]" for number in range(len(values))]
+    embeddings = [decode_embedding(each, network, name) for each, name in zip(values, names, strict=True)]
+    try:
+        return mean_embedding(np.stack(embeddings), unit_length=network.unit_length)
+    except InferenceError as error:
+        raise Problem("malformed_embedding", str(error), field) from error
 
 
 def _parse_compare_request(body: bytes) -> CompareRequest:
+    if body.count(b"[") > MAX_LISTS:
+        raise Problem("malformed_json", MSG_NO_REQUEST)
     try:
         return CompareRequest.model_validate_json(body)
     except ValidationError as error:
         known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
-        detail = f"{known[0]} is missing or malformed" if known else "send the fields of the documentation, as JSON"
+        detail = f"{known[0]} is missing or malformed" if known else MSG_NO_REQUEST
         raise Problem("malformed_json", detail, known[0] if known else None) from error
 
 

@@ -24,7 +24,8 @@ def _multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str,
 
 
 FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
-FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part image, once for each"}
+FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part, once for each image"}
+FILES_OF_PERSON = FILES | {"description": "the part, once for each image of the person; embeddings are averaged"}
 THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
 MAX_FMR = {
     "type": "number",
@@ -56,7 +57,8 @@ REQUEST_ID = {
     "X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in a body that has it")
 }
 VERIFY_BODY = _multipart(
-    ["image1", "image2"], {"image1": FILE, "image2": FILE, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE}
+    ["image1", "image2"],
+    {"image1": FILES_OF_PERSON, "image2": FILES_OF_PERSON, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE},
 )
 EMBED_BODY = _multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED})
 DETECT_BODY = _multipart(["image"], {"image": FILES})

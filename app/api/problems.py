@@ -29,6 +29,7 @@ KINDS = (
     Kind(status=400, code="unexpected_part", title="There is a part that this route does not take"),
     Kind(status=400, code="unexpected_query", title="This route takes no query parameters"),
     Kind(status=400, code="too_many_images", title="There are more images than one request may have"),
+    Kind(status=400, code="too_many_embeddings", title="There are more embeddings than one request may have"),
     Kind(status=400, code="invalid_field", title="A field has a value that it cannot have"),
     Kind(status=400, code="malformed_embedding", title="This is not an embedding"),
     Kind(status=404, code="not_found", title="There is nothing at this path"),

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
 from app.api.dependencies import InferenceDep, RequestIdDep, ReservationDep, SettingsDep
+from app.api.forms import Form, FormLimits, PartRule
 from app.api.inputs import (
     CHOICES,
     CHOICES_OF_EMBED,
@@ -20,13 +22,14 @@ from app.api.inputs import (
     parse_encoding,
     parse_rule,
     require_faces,
+    require_few_pixels,
 )
 from app.api.openapi import COMPARE_BODY, DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
 from app.api.problems import Problem, from_domain
 from app.api.reports import embeddable_crops, report_embeddings, report_images
 from app.api.schemas import Comparison, Detection, EmbeddingList, ModelName, Timing, Verification
 from app.api.upload_route import UploadRequest, UploadRoute
-from app.api.uploads import PartRule, read_body, read_form
+from app.api.uploads import read_body, read_form
 from app.engine.inference import Inference
 from app.settings import Settings
 from model.errors import ImageError
@@ -36,11 +39,10 @@ router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
 
 
 async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> PairUpload:
-    image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True)
-    options = dict.fromkeys(("threshold", "max_fmr", "face"), PartRule())
-    form = await read_form(request, {"image1": image, "image2": image, **options})
+    form = await _read_images(request, settings, ["image1", "image2"], ["threshold", "max_fmr", "face"])
     return PairUpload(
         images=form.images,
+        left=form.counts["image1"],
         max_faces=settings.max_faces,
         rule=parse_rule(form.fields, inference.header),
         choice=parse_choice(form.fields, inference.header, CHOICES),
@@ -54,20 +56,21 @@ async def verify(
     reservation: ReservationDep,
     request_id: RequestIdDep,
 ) -> Verification:
-    """Whether two photographs show the same person."""
+    """Whether two photographs show the same person; of several photographs of one side the embeddings are averaged."""
     uploaded = time.perf_counter()
-    left, right = await analyse_images(upload, inference, reservation.deadline)
+    analyses = await analyse_images(upload, inference, reservation.deadline)
     analysed = time.perf_counter()
-    result = await inference.verify(left.pixels, right.pixels, reservation.deadline)
+    crops = [analysis.pixels for analysis in analyses]
+    result = await inference.verify(crops[: upload.left], crops[upload.left :], reservation.deadline)
     return Verification.of(
         result.value,
         upload.rule,
         inference.header,
-        images=report_images(upload.images, [left, right]),
+        images=report_images(upload.images, analyses),
         model=ModelName.of(inference.header),
         timing_ms=Timing(
             decode=_ms(analysed - uploaded),
-            face=_ms(max(left.face_s, right.face_s)),
+            face=_ms(max(analysis.face_s for analysis in analyses)),
             queue=_ms(result.queue_s),
             inference=_ms(result.work_s),
             total=_ms(time.perf_counter() - reservation.started),
@@ -77,8 +80,7 @@ async def verify(
 
 
 async def _read_images_to_embed(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbedUpload:
-    rules = {"image": _image_rule(settings), "encoding_format": PartRule(), "face": PartRule()}
-    form = await read_form(request, rules)
+    form = await _read_images(request, settings, ["image"], ["encoding_format", "face"], numbered=True)
     return EmbedUpload(
         images=form.images,
         max_faces=settings.max_faces,
@@ -111,7 +113,7 @@ async def embed(
 async def _read_images_to_search(
     request: UploadRequest, settings: SettingsDep, inference: InferenceDep
 ) -> ImagesUpload:
-    form = await read_form(request, {"image": _image_rule(settings)})
+    form = await _read_images(request, settings, ["image"], [], numbered=True)
     require_faces(inference.header)
     return ImagesUpload(images=form.images, max_faces=settings.max_faces, choice="any")
 
@@ -128,10 +130,11 @@ async def detect(
     return Detection(images=report_images(upload.images, analyses), request_id=request_id)
 
 
-async def _read_embedding_pair(request: UploadRequest, inference: InferenceDep) -> EmbeddingPair:
-    limit = max_json_bytes(inference.header.network.dimension)
+async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbeddingPair:
+    most = max(2, settings.max_images)
+    limit = max_json_bytes(inference.header.network.dimension, most)
     body = await read_body(request, limit, "application/json")
-    return parse_embedding_pair(body, inference.header)
+    return parse_embedding_pair(body, inference.header, most)
 
 
 @router.post("/compare", openapi_extra=COMPARE_BODY)
@@ -141,18 +144,23 @@ async def compare(
     reservation: ReservationDep,
     request_id: RequestIdDep,
 ) -> Comparison:
-    """The decision of /verify for two stored embeddings."""
+    """The decision of /verify for stored embeddings, one or several of each side."""
     result = await inference.compare(pair.left, pair.right, reservation.deadline)
     return Comparison.of(
         result.value, pair.rule, inference.header, model=ModelName.of(inference.header), request_id=request_id
     )
 
 
-def _image_rule(settings: Settings) -> PartRule:
-    """The repeated part `image` of /embed and /detect."""
-    return PartRule(
-        max_bytes=settings.max_image_bytes, required=True, max_count=settings.max_images, repeatable=True, image=True
-    )
+async def _read_images(
+    request: UploadRequest, settings: Settings, images: Sequence[str], fields: Sequence[str], *, numbered: bool = False
+) -> Form:
+    """A form with these parts, each image at least once, within the limits of a request. Raises Problem."""
+    image = PartRule(max_bytes=settings.max_image_bytes, required=True, image=True, numbered=numbered)
+    rules = {**dict.fromkeys(images, image), **dict.fromkeys(fields, PartRule())}
+    limits = FormLimits(max_images=settings.max_images, max_bytes=settings.max_request_bytes)
+    form = await read_form(request, rules, limits)
+    require_few_pixels(form.images, settings)
+    return form
 
 
 async def analyse_images(upload: ImagesUpload, inference: Inference, deadline: float) -> list[ImageAnalysis]:

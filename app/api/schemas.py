@@ -89,8 +89,8 @@ class ImageReport(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds: until both images are decoded and their faces straightened, with the wait for a free decoder; of it
-    for the faces, the longer of the two; waiting for the network; the network; the whole request.
+    """Milliseconds: until all images are decoded and their faces straightened, with the wait for a free decoder; of it
+    for the faces, in the image that took longest; waiting for the network; the network; the whole request.
     """
 
     decode: float
@@ -136,7 +136,7 @@ class DecisionReport(BaseModel):
 class Verification(DecisionReport):
     """The answer of /verify."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION]})
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION, examples.VERIFICATION_OF_SEVERAL]})
 
     images: list[ImageReport]
     model: ModelName
@@ -179,19 +179,22 @@ class Detection(BaseModel):
 # Validation stops at the first value that is not a number: to list all would block the event loop for tenths of a
 # second.
 Values = Annotated[list[float], Field(fail_fast=True)]
+Side = Values | str | Annotated[list[Values | str], Field(fail_fast=True)]
 
 
 class CompareRequest(BaseModel):
-    """Two embeddings of one model, as /embed gives them, and the digest that came with them."""
+    """Embeddings of one model, as /embed gives them, and the digest that came with them: one for each side, or a list
+    of several of one person, which are averaged.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [examples.COMPARE_REQUEST]},
+        json_schema_extra={"examples": [examples.COMPARE_REQUEST, examples.COMPARE_REQUEST_OF_SEVERAL]},
     )
 
-    embedding1: Values | str
-    embedding2: Values | str
+    embedding1: Side
+    embedding2: Side
     embedding_sha256: str
     threshold: Similarity | None = None
     max_fmr: Rate | None = None
@@ -207,12 +210,14 @@ class Comparison(DecisionReport):
 
 
 class Limits(BaseModel):
-    """What an upload may be."""
+    """What an upload may be: an image, and a request."""
 
     max_image_bytes: int
     max_pixels: int
     min_side_px: int
     max_images: int
+    max_request_bytes: int
+    max_request_pixels: int
     max_faces: int
 
 

@@ -3,20 +3,15 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.api.admission import Reservation
+from app.api.forms import Form, FormCollector, FormLimits, PartRule
 from app.api.problems import Problem
 from app.api.upload_route import UploadRequest, awaits_continue
 
-if TYPE_CHECKING:
-    from python_multipart.multipart import MultipartCallbacks
-
-MAX_FIELD_BYTES = 1024
 # More than a request has parts. Each one costs the event loop a microsecond before the parser can judge it.
 MAX_DELIMITERS = 2000
 # Boundaries and part headers, which count towards the body but not towards a part.
@@ -25,28 +20,7 @@ OVERHEAD_BYTES = 64 * 1024
 Chunks = AsyncGenerator[bytes, None]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PartRule:
-    """A part that a route takes: how many bytes it may have, how often it may come, and whether it is an image. Each
-    `repeatable` part has a number in errors, even where a setting allows only one.
-    """
-
-    max_bytes: int = MAX_FIELD_BYTES
-    required: bool = False
-    max_count: int = 1
-    repeatable: bool = False
-    image: bool = False
-
-
-@dataclass(frozen=True)
-class Form:
-    """The parts of a body in the order of their rules: images under the names that errors give them, and fields."""
-
-    images: dict[str, bytes] = field(default_factory=dict)
-    fields: dict[str, bytes] = field(default_factory=dict)
-
-
-async def read_form(request: UploadRequest, rules: Mapping[str, PartRule]) -> Form:
+async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], limits: FormLimits) -> Form:
     """The parts of a multipart/form-data body. Raises Problem.
 
     Slots are taken for the required images before the body is read and for further ones as they begin to arrive; at
@@ -55,14 +29,18 @@ async def read_form(request: UploadRequest, rules: Mapping[str, PartRule]) -> Fo
     """
     reservation = request.reservation
     kind, options = parse_options_header(request.headers.get("content-type"))
-    limit = sum(rule.max_bytes * rule.max_count for rule in rules.values()) + OVERHEAD_BYTES
+    required = sum(rule.required and rule.image for rule in rules.values())
+    max_images = max(limits.max_images, required)
+    images_bytes = max_images * max(rule.max_bytes for rule in rules.values() if rule.image)
+    fields_bytes = sum(rule.max_bytes for rule in rules.values() if not rule.image)
+    limit = min(limits.max_bytes, images_bytes + fields_bytes + OVERHEAD_BYTES)
     async with _body(request, limit) as chunks:
-        reservation.begin_upload(sum(rule.required and rule.image for rule in rules.values()))
+        reservation.begin_upload(required)
         if kind != b"multipart/form-data":
             raise Problem("unsupported_content_type", "send multipart/form-data, as curl -F does")
         if not options.get(b"boundary"):
             raise Problem("malformed_multipart", "the Content-Type header names no boundary")
-        collector = _Collector(rules, reservation)
+        collector = FormCollector(rules, max_images, reservation)
         async with _in_time(reservation):
             await _feed(chunks, collector, options[b"boundary"], limit)
         form = collector.finish()
@@ -127,7 +105,7 @@ async def _collect(chunks: Chunks, limit_bytes: int) -> bytes:
     return bytes(body)
 
 
-async def _feed(chunks: Chunks, collector: "_Collector", boundary: bytes, limit_bytes: int) -> None:
+async def _feed(chunks: Chunks, collector: FormCollector, boundary: bytes, limit_bytes: int) -> None:
     taken = delimiters = 0
     try:
         parser = MultipartParser(boundary, collector.callbacks())
@@ -155,87 +133,3 @@ async def _discard(chunks: Chunks, limit_bytes: int, reservation: Reservation) -
                 dropped += len(chunk)
                 if dropped > limit_bytes:
                     return
-
-
-@dataclass
-class _Part:
-    name: str
-    label: str  # what an error calls it
-    rule: PartRule
-    data: bytearray = field(default_factory=bytearray)
-
-
-class _Collector:
-    """Takes the parser's events and holds every part to its rule as soon as it can be judged."""
-
-    def __init__(self, rules: Mapping[str, PartRule], reservation: Reservation) -> None:
-        self._rules = rules
-        self._reservation = reservation
-        self._parts: list[_Part] = []
-        self._header_name = bytearray()
-        self._header_value = bytearray()
-        self._disposition = b""
-        self.ended = False
-
-    def callbacks(self) -> "MultipartCallbacks":
-        """The events that python-multipart calls."""
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._take_header_name,
-            "on_header_value": self._take_header_value,
-            "on_header_end": self._end_header,
-            "on_headers_finished": self._open_part,
-            "on_part_data": self._take_data,
-            "on_end": self._end,
-        }
-
-    def finish(self) -> Form:
-        """All parts, once the body has ended. Raises Problem if a required one is absent."""
-        form, order = Form(), list(self._rules)
-        for part in sorted(self._parts, key=lambda part: order.index(part.name)):
-            taken = form.images if part.rule.image else form.fields
-            taken[part.label] = bytes(part.data)
-            part.data = bytearray()  # so that only one part at a time is in memory twice
-        names = {part.name for part in self._parts}
-        for name, rule in self._rules.items():
-            if rule.required and name not in names:
-                raise Problem("missing_part", f"the part {name} is missing", name)
-        return form
-
-    def _begin(self) -> None:
-        self._disposition = b""
-
-    def _take_header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header_name += data[start:end]
-
-    def _take_header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header_value += data[start:end]
-
-    def _end_header(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = bytes(self._header_value)
-        self._header_name.clear()
-        self._header_value.clear()
-
-    def _open_part(self) -> None:
-        """Judges a part by its name before its bytes come; its file name, if there is one, is not read."""
-        name = parse_options_header(self._disposition)[1].get(b"name", b"").decode("utf-8", "replace")
-        rule = self._rules.get(name)
-        if rule is None:
-            raise Problem("unexpected_part", f"this route takes the parts {', '.join(self._rules)}")
-        before = sum(part.name == name for part in self._parts)
-        if before >= rule.max_count:
-            if not rule.repeatable:
-                raise Problem("duplicate_part", f"the part {name} may be given once", name)
-            raise Problem("too_many_images", f"the part {name} may be given {rule.max_count} times", name)
-        self._parts.append(_Part(name, f"{name}[{before}]" if rule.repeatable else name, rule))
-        self._reservation.begin_upload(sum(part.rule.image for part in self._parts))
-
-    def _take_data(self, data: bytes, start: int, end: int) -> None:
-        part = self._parts[-1]
-        if len(part.data) + end - start > part.rule.max_bytes:
-            raise Problem("too_many_bytes", f"the part {part.name} may have {part.rule.max_bytes:,} bytes", part.label)
-        part.data += data[start:end]
-
-    def _end(self) -> None:
-        self.ended = True

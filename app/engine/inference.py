@@ -19,6 +19,7 @@ from app.engine.decoder_pool import Decoders
 from app.lifecycle import Drain
 from app.metrics import Metrics
 from model.arrays import Embeddings, Pixels
+from model.averaging import mean_embedding
 from model.errors import MSG_DEVICE_LOST, DeviceExhausted, DeviceLost
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
 from model.verifier import Verifier
@@ -102,16 +103,19 @@ class Inference:
 
         return await self._on_network([], finish, deadline)
 
-    async def verify(self, left: Pixels, right: Pixels, deadline: float = inf) -> Timed[float]:
-        """Two crops -> their similarity, which is the same as embedding and comparing gives.
+    async def verify(self, left: Sequence[Pixels], right: Sequence[Pixels], deadline: float = inf) -> Timed[float]:
+        """The crops of two sides -> their similarity, which is the same as embedding, averaging and comparing gives.
 
         Raises InferenceError or DeadlinePassed.
         """
 
         def finish(embeddings: Embeddings) -> float:
-            return float(self._verifier.compare(embeddings[:1], embeddings[1:])[0])
+            unit_length = self.header.network.unit_length
+            sides = np.split(embeddings, [len(left)])
+            one, other = (mean_embedding(side, unit_length=unit_length) for side in sides)
+            return float(self._verifier.compare(one[None], other[None])[0])
 
-        return await self._on_network([left, right], finish, deadline)
+        return await self._on_network([*left, *right], finish, deadline)
 
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score.

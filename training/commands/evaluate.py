@@ -1,4 +1,4 @@
-"""`python -m training evaluate`, `all-pairs`, `scenes` and `errors`: measure finished networks."""
+"""`python -m training evaluate`, `all-pairs`, `references`, `scenes` and `errors`: measure finished networks."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from model.errors import DataError
 from training import metrics
 from training.commands import options
 from training.learning import experiments
-from training.measuring import all_pairs, error_analysis, scenes, variants
+from training.measuring import all_pairs, error_analysis, references, scenes, variants
 from training.runs import results
 
 
@@ -60,6 +60,23 @@ def measure_all_pairs(parsed: argparse.Namespace) -> None:
     album = options.open_album(source, checkpoint.header.preprocessing)
     found = all_pairs.measure_all_pairs(checkpoint, source, album, parsed.people, device)
     print(all_pairs.format_rates(found))
+    options.write_json(parsed.out, found)
+
+
+def add_references(commands: options.Subcommands) -> None:
+    command = commands.add_parser("references", help="error rates with one to five photographs of a person")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--out", type=Path, help="file for the figures, such as RUN/references.json")
+    options.add_data(command)
+    options.add_device(command)
+    command.set_defaults(command=measure_references)
+
+
+def measure_references(parsed: argparse.Namespace) -> None:
+    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
+    album = options.open_album(source, checkpoint.header.preprocessing)
+    found = references.measure_references(checkpoint, source, album, device)
+    print(references.format_references(found))
     options.write_json(parsed.out, found)
 
 

@@ -69,6 +69,11 @@ def require_own_people(header: Header, data: datasets.PeopleData) -> None:
     # With others, the threshold could be chosen on people of the training or of the test.
     if data.album.sha256 != header.provenance.data_sha256:
         raise DataError(f"{header.name}: was trained on other pictures; name them with --data and --images")
+    require_people(header, data)
+
+
+def require_people(header: Header, data: datasets.PeopleData) -> None:
+    """Raises DataError unless these are the people that the checkpoint's run trained on and held out."""
     if data.pairs_sha256 != header.provenance.pairs_sha256:
         raise DataError(f"{header.name}: was trained on another list of people; name it with --train-people")
 

@@ -36,13 +36,47 @@ def test_uploads_take_no_work_slots() -> None:
     begin_work(admission, 4)
 
 
-def test_uploads_are_refused_without_enough_work_slots() -> None:
+def test_uploads_are_refused_without_a_free_work_slot() -> None:
     admission = new_admission()
-    first = begin_work(admission, 2)
-    assert_refused(admission.reserve(), 3)
+    first = begin_work(admission, 4)
+    assert_refused(admission.reserve(), 1)
     with first:
         pass
-    begin_work(admission, 3)
+    begin_work(admission, 1)
+
+
+def test_one_free_slot_lets_in_a_request_of_many_images() -> None:
+    """Else requests of two images, of which one always ends first, would keep a request of eight out."""
+    admission = new_admission()
+    pairs = [begin_work(admission, 2), begin_work(admission, 2)]
+    assert_refused(admission.reserve(), 8)
+    pairs[0].release()
+    many = begin_work(admission, 8)
+    assert admission.work.taken == 10
+    pairs[1].release()
+    assert_refused(admission.reserve(), 1)
+    many.release()
+    begin_work(admission, 1)
+
+
+def test_further_images_of_an_upload_need_no_work_slot_before_its_end() -> None:
+    admission = new_admission()
+    many = admission.reserve()
+    many.begin_upload(1)
+    busy = begin_work(admission, 4)
+    many.begin_upload(8)
+    busy.release()
+    many.begin_work()
+    assert (admission.uploads.taken, admission.work.taken) == (0, 8)
+
+
+def test_an_upload_that_grows_is_refused_where_others_have_every_slot() -> None:
+    admission = new_admission()
+    growing = admission.reserve()
+    growing.begin_upload(1)
+    for _ in range(4):
+        admission.reserve().begin_upload(2)
+    assert_refused(growing, 2)
 
 
 def test_work_without_free_slots_is_refused_and_upload_slots_are_released() -> None:
@@ -66,7 +100,7 @@ def test_repeated_upload_counts_take_the_largest() -> None:
     assert (admission.uploads.taken, admission.work.taken) == (0, 3)
 
 
-def test_a_lone_request_may_exceed_the_slots() -> None:
+def test_a_request_may_exceed_the_slots() -> None:
     admission = new_admission()
     alone = admission.reserve()
     for count in range(1, 13):

@@ -36,7 +36,8 @@ NOT_OF_ONE_REQUEST = {"out_of_memory", "device_lost", "internal_error", "not_rea
 # Rows of faces: test_faces_bad_input.py has those of a model that finds them, test_whole_pictures.py that of one that
 # does not.
 OF_FACES = {"no_face", "several_faces", "too_many_faces", "face_too_small", "whole_pictures"}
-# test_compare_bad_input.py has more of these.
+# test_compare_bad_input.py and test_compare_several.py have these.
+OF_EMBEDDINGS = {"malformed_embedding", "too_many_embeddings"}
 EMBEDDING = {"embedding1": [], "embedding2": [], "embedding_sha256": SECRET}
 
 
@@ -102,7 +103,8 @@ CASES = [
     Case("extra file", 400, "unexpected_part", request={"files": [*pair(), *files((SECRET, ANNA))]}),
     Case("extra field", 400, "unexpected_part", request={"files": pair(), "data": {SECRET: SECRET}}),
     Case("other route's part", 400, "unexpected_part", request={"files": files(("image", ANNA))}),
-    Case("image1 twice", 400, "duplicate_part", "image1", request={"files": [*pair(), *pair()]}),
+    Case("three images of two sides", 400, "too_many_images", "image1", request={"files": [*pair(), *pair()]}),
+    Case("a field in brackets", 400, "unexpected_part", request={"files": pair(), "data": {"threshold[]": "0.5"}}),
     Case("threshold twice", 400, "duplicate_part", "threshold",
          request={"files": pair(), "data": {"threshold": ["0.5", "0.5"]}}),
     Case("three images", 400, "too_many_images", "image", "/embed",
@@ -156,5 +158,5 @@ async def test_wrong_method_gets_allow_header(client: httpx.AsyncClient) -> None
 
 
 def test_every_row_of_the_table_is_tested() -> None:
-    assert {case.code for case in CASES} | NOT_OF_ONE_REQUEST | OF_FACES | {"malformed_embedding"} == set(BY_CODE)
+    assert {case.code for case in CASES} | NOT_OF_ONE_REQUEST | OF_FACES | OF_EMBEDDINGS == set(BY_CODE)
     assert all(BY_CODE[case.code].status == case.status for case in CASES)

@@ -53,7 +53,8 @@ PIECES = st.sampled_from(
 @pytest.fixture
 async def client(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.AsyncClient]:
     """A client of a service that takes small images."""
-    async with client_of(settings.model_copy(update={"max_image_bytes": LIMIT}), verifier) as client:
+    limits = {"max_image_bytes": LIMIT, "max_images": 2}
+    async with client_of(settings.model_copy(update=limits), verifier) as client:
         yield client
 
 

@@ -50,6 +50,7 @@ NOT_REQUESTS = {
     "cut off": b'{"embedding1": [0.0',
     "deeply nested": b"[" * 2500,
     "deeply nested inside": b'{"embedding1": ' + b"[" * 2500,
+    "empty lists": b'{"embedding1": [' + b"[]," * 1100 + b"[]]}",
     "lone surrogate": b'{"embedding1": "\\ud800"}',
     "an unknown field": json.dumps({SECRET: SECRET}).encode(),
 }

@@ -15,7 +15,7 @@ from app.settings import SHIPPED, Settings
 from model import __version__
 from model.checkpoint import load
 from model.verifier import Verifier
-from tests.app.support.requests import ANNA, compare_request, embed, verify
+from tests.app.support.requests import ANNA, BERTA, compare_request, embed, files, verify
 from tests.conftest import client_of
 
 pytestmark = pytest.mark.anyio
@@ -68,6 +68,7 @@ async def test_info_describes_the_checkpoint(client: httpx.AsyncClient, verifier
 
 async def test_info_states_the_limits_that_hold(settings: Settings, verifier: Verifier) -> None:
     limits = {"max_image_bytes": 2048, "max_pixels": 4096, "min_side_px": 33, "max_images": 3, "max_faces": 5}
+    limits |= {"max_request_bytes": 5000, "max_request_pixels": 9000}
     async with client_of(settings.model_copy(update=limits), verifier) as client:
         assert (await client.get("/info")).json()["limits"] == limits
 
@@ -96,10 +97,12 @@ async def test_the_multipart_bodies_are_documented(
     assert set(schema["properties"]) == required | optional
 
 
-@pytest.mark.parametrize("path", ["/embed", "/detect"])
-async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], path: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "part"), [("/embed", "image"), ("/detect", "image"), ("/verify", "image1"), ("/verify", "image2")]
+)
+async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], path: str, part: str) -> None:
     content = openapi["paths"][path]["post"]["requestBody"]["content"]
-    image = content["multipart/form-data"]["schema"]["properties"]["image"]
+    image = content["multipart/form-data"]["schema"]["properties"][part]
     assert (image["type"], image["items"]["format"]) == ("array", "binary")
 
 
@@ -148,13 +151,14 @@ async def test_examples_match_their_schema(openapi: dict[str, Any], route: tuple
 
 @pytest.mark.parametrize("name", ["Verification", "EmbeddingList", "Comparison", "Info"])
 async def test_each_example_has_the_fields_of_a_real_answer(client: httpx.AsyncClient, name: str) -> None:
-    real = {
-        "Verification": await verify(client),
-        "EmbeddingList": await embed(client, ANNA),
-        "Comparison": (await client.post("/compare", json=await compare_request(client))).json(),
-        "Info": (await client.get("/info")).json(),
+    several = await client.post("/verify", files=files(("image1", ANNA), *[("image2", BERTA)] * 3))
+    answers = {
+        "Verification": [await verify(client), several.json()],
+        "EmbeddingList": [await embed(client, ANNA)],
+        "Comparison": [(await client.post("/compare", json=await compare_request(client))).json()],
+        "Info": [(await client.get("/info")).json()],
     }[name]
-    for example in MODELS[name].model_json_schema()["examples"]:
+    for example, real in zip(MODELS[name].model_json_schema()["examples"], answers, strict=True):
         assert set(example) == set(real)
         for key in ("images", "limits", "timing_ms"):
             assert fields(example.get(key)) == fields(real.get(key))
