@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from model.averaging import mean_embedding
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
-from model.networks import architecture, heads
+from model.networks import heads
+from model.networks.calibrated import restore_calibrated
 from model.networks.face_network import FaceNetwork
 from model.similarity import OperatingPoint
 from training import scoring
@@ -91,7 +92,7 @@ def measure_references(
     data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
     require_people(header, data)
     pictures, owner = owners(data.held_out)
-    network = architecture.restore(checkpoint).to(device)
+    network = restore_calibrated(checkpoint).to(device)
     embeddings = scoring.embed_all(network, album, pictures)
     unit_length = header.network.unit_length
     tallies = tally(network, embeddings, owner.numpy(), point.threshold, unit_length=unit_length)
