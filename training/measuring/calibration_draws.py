@@ -18,18 +18,14 @@ from model.networks.face_network import FaceNetwork
 from model.similarity import Calibration, similarity
 from training import scoring
 from training.data import datasets, lists
-from training.data.album import Album, PairSet, owners
+from training.data.album import Album, owners
 from training.data.source import DataSource
-from training.measuring import copies, samples
+from training.measuring import copies, recalibration, samples
 from training.measuring.variants import held_out_rule
 from training.statistics import operating_points, rates
 
 # The rate whose threshold is calibrated.
 WANTED = "fmr_1e-2"
-SEED = 0
-NO_PAIRS = PairSet(
-    left=torch.tensor([], dtype=torch.int64), right=torch.tensor([], dtype=torch.int64), same=torch.tensor([])
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +63,11 @@ class Outcome(BaseModel):
 
 
 class Draws(BaseModel):
-    """The figures of one folder; `shipped` at the checkpoint's own threshold for 1%, on the same others."""
+    """The figures of one folder; `shipped` at the checkpoint's own threshold for 1%, on the same others.
+
+    `half` is at a similarity of 0.5, and `refitted` at 0.5 after scale and bias were fitted to those drawn, both None
+    if they have too few genuine pairs.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -81,6 +81,8 @@ class Draws(BaseModel):
     length: float
     shipped: Outcome | None
     shipped_centred: Outcome | None
+    half: Outcome | None
+    refitted: Outcome | None
     plain: Outcome
     centred: Outcome
 
@@ -107,11 +109,13 @@ def measure_draws(
     """Draws people of the album (only those `chosen`), calibrates on them, and measures on the others.
 
     Of identical pictures only the first counts. `network` is the checkpoint's without calibration. Raises DataError if
-    the network has no embeddings of length 1, or there are too few people.
+    the network has no embeddings of length 1 or is calibrated, or there are too few people.
     """
     header = checkpoint.header
     if not network.unit_length:
         raise DataError(f"{header.name}: has no embeddings of length 1; take a network that learned from people")
+    if header.calibration != Calibration():
+        raise DataError(f"{header.name}: is calibrated already; take the checkpoint that it was made from")
     distinct = copies.distinct_pictures(album)
     people = lists.pictures_at_hand({name for name, _ in album.keys} if chosen is None else chosen, album)
     people = {name: kept for name, each in people.items() if len(kept := each[torch.isin(each, distinct)])}
@@ -121,14 +125,18 @@ def measure_draws(
         )
     pictures, owner = owners(people)
     embeddings, numbers = scoring.embed_all(network, album, pictures).cpu().numpy(), owner.numpy()
-    draws = np.random.default_rng(SEED)
+    draws = np.random.default_rng(0)
     shipped = next((point.threshold for point in header.operating_points if point.name == WANTED), None)
-    rows: dict[str, list[Row]] = {kind: [] for kind in ("shipped", "shipped_centred", "plain", "centred")}
+    rows: dict[str, list[Row]] = {
+        kind: [] for kind in ("shipped", "shipped_centred", "plain", "centred", "half", "refitted")
+    }
     for _ in range(rule.draws):
         drawn = draws.permutation(len(people))[: rule.people]
         inside = np.isin(numbers, drawn)
         used = np.flatnonzero(inside) if rule.every_picture else _one_each(numbers, drawn, draws)
-        here = samples.Sample(embeddings=embeddings[used], owner=owner[used], pairs=NO_PAIRS, every=True)
+        here = samples.Sample(
+            embeddings=embeddings[used], owner=owner[used], pairs=samples.some_pairs(owner[used]), every=True
+        )
         mean = samples.mean_of_people(here.embeddings, here.owner)
         for suffix, scored, fitted in (
             ("", here.score(network, Calibration()), Calibration()),
@@ -136,9 +144,13 @@ def measure_draws(
         ):
             there = _score(network, fitted, embeddings[~inside], numbers[~inside])
             threshold, written = _threshold(scored)
-            rows[suffix[1:] or "plain"].append((*_rates(there, threshold), written))
+            rows[suffix[1:] or "plain"].append((*_rates(*there, threshold), written))
             if shipped is not None:
-                rows[f"shipped{suffix}"].append((*_rates(there, shipped), True))
+                rows[f"shipped{suffix}"].append((*_rates(*there, shipped), True))
+            if not suffix and here.genuine >= recalibration.MIN_GENUINE:
+                fitted = recalibration.refit(scored, ())
+                rows["half"].append((*_rates(*there, 0.5), True))
+                rows["refitted"].append((*_rates(*there, _at_half(fitted)), True))
     return Draws(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
@@ -150,15 +162,11 @@ def measure_draws(
         length=samples.mean_length(embeddings, owner),
         shipped=_outcome(rows["shipped"]) if shipped is not None else None,
         shipped_centred=_outcome(rows["shipped_centred"]) if shipped is not None else None,
+        half=_outcome(rows["half"]) if rows["half"] else None,
+        refitted=_outcome(rows["refitted"]) if rows["refitted"] else None,
         plain=_outcome(rows["plain"]),
         centred=_outcome(rows["centred"]),
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Similarities:
-    genuine: rates.Scores
-    impostor: rates.Scores
 
 
 def _one_each(owner: NDArray[np.int64], people: NDArray[np.int64], draws: np.random.Generator) -> NDArray[np.int64]:
@@ -174,25 +182,28 @@ def _threshold(scored: samples.Scored) -> tuple[float, bool]:
     return 1.0 if threshold is None else threshold, WANTED in {point.name for point in supported}
 
 
+def _at_half(fitted: Calibration) -> float:
+    """The similarity before the calibration of a pair that has 0.5 after it."""
+    return float(similarity(np.array([-fitted.bias / fitted.scale]))[0])
+
+
 def _score(
     network: FaceNetwork, fitted: Calibration, embeddings: Embeddings, owner: NDArray[np.int64]
-) -> _Similarities:
+) -> tuple[rates.Scores, rates.Scores]:
+    """The similarities of all genuine and of all impostor pairs."""
     rows = torch.from_numpy(fitted.centre(embeddings)).to(next(network.parameters()).device)
     found = scoring.score_all(network, rows, torch.from_numpy(owner))
-    return _Similarities(
-        genuine=similarity(found.genuine.astype(np.float64)),
-        impostor=similarity(found.impostor.astype(np.float64)),
-    )
+    return similarity(found.genuine.astype(np.float64)), similarity(found.impostor.astype(np.float64))
 
 
-def _rates(there: _Similarities, threshold: float) -> tuple[float, float, float]:
+def _rates(genuine: rates.Scores, impostor: rates.Scores, threshold: float) -> tuple[float, float, float]:
     """FMR, FNMR and area under ROC; the last two are NaN without genuine pairs."""
-    fmr = float((there.impostor >= threshold).mean())
-    if not len(there.genuine):
+    fmr = float((impostor >= threshold).mean())
+    if not len(genuine):
         return fmr, np.nan, np.nan
-    scores = np.concatenate([there.genuine, there.impostor])
-    area = rates.area_under_roc(scores, np.arange(len(scores)) < len(there.genuine))
-    return fmr, float((there.genuine < threshold).mean()), area
+    scores = np.concatenate([genuine, impostor])
+    area = rates.area_under_roc(scores, np.arange(len(scores)) < len(genuine))
+    return fmr, float((genuine < threshold).mean()), area
 
 
 def _outcome(rows: list[Row]) -> Outcome:
@@ -219,12 +230,18 @@ def format_draws(found: Draws) -> str:
         "as shipped, centred": found.shipped_centred,
         "calibrated": found.plain,
         "calibrated, centred": found.centred,
+        "as shipped, at 0.5": found.half,
+        "refitted, at 0.5": found.refitted,
     }
     for kind, outcome in kinds.items():
         if outcome:
             lines.append(
                 f"{kind:<20} FMR {_percent(outcome.fmr)}  FNMR {_percent(outcome.fnmr)}  area {outcome.area.mean:.4f}"
-                + ("" if kind.startswith("as shipped") else f"  written in {outcome.supported:.0%} of draws")
+                + (
+                    ""
+                    if kind.endswith("0.5") or kind.startswith("as shipped")
+                    else f"  written in {outcome.supported:.0%} of draws"
+                )
             )
     return "\n".join(lines)
 

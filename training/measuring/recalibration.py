@@ -64,7 +64,7 @@ def recalibrated(
     mean = mean_of_people(sample.embeddings, sample.owner) if centre else ()
     scored = _score(network, sample, header, before, centre=centre)
     refitted = network.calibrated and sample.genuine >= MIN_GENUINE
-    fitted = _refit(scored, mean) if refitted else header.calibration.model_copy(update={"mean": mean})
+    fitted = refit(scored, mean) if refitted else header.calibration.model_copy(update={"mean": mean})
     impostor, left, right = similarity(fitted.adjust(scored.impostor)), scored.left, scored.right
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)
@@ -108,8 +108,11 @@ def _score(network: FaceNetwork, sample: Sample, header: Header, before: Scored,
     return sample.score(network, Calibration()) if header.calibration.mean else before
 
 
-def _refit(scored: Scored, mean: tuple[float, ...]) -> Calibration:
-    """Scale and bias that make the similarity the probability of "same person" for even odds."""
+def refit(scored: Scored, mean: tuple[float, ...]) -> Calibration:
+    """Scale and bias that make the similarity the probability of "same person" for even odds.
+
+    Raises DataError if genuine pairs score no higher than impostor pairs.
+    """
     genuine = scored.logits[scored.same]
     # All impostor pairs, since even odds would change with a small sample of them.
     every = np.concatenate([genuine, scored.impostor])

@@ -119,10 +119,13 @@ def sample_of_people(network: FaceNetwork, album: Album, *, keep_alike: bool = F
     """All impostor pairs and some genuine pairs of at most `MAX_PICTURES` pictures; raises as `sample_of_list`."""
     people = some_people(lists.pictures_at_hand({name for name, _ in album.keys}, album), MAX_PICTURES)
     pictures, owner = owners(people)
-    names = sorted(people)
-    parts = torch.arange(len(pictures)).split([len(people[name]) for name in names])
-    pairs = datasets.balanced_pairs(dict(zip(names, parts, strict=True)), datasets.HoldOut())
-    return _sample(network, album, pictures, owner, pairs, every=True, keep_alike=keep_alike)
+    return _sample(network, album, pictures, owner, some_pairs(owner), every=True, keep_alike=keep_alike)
+
+
+def some_pairs(owner: Tensor) -> PairSet:
+    """People's numbers int64 (N,) -> some genuine pairs of each person and as many impostor pairs, by their places."""
+    places = {f"{person:08d}": (owner == person).nonzero().flatten() for person in owner.unique().tolist()}
+    return datasets.balanced_pairs(places, datasets.HoldOut())
 
 
 def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:

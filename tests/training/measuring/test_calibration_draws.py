@@ -5,12 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.networks.architecture import restore
 from model.networks.embedder import save
-from model.similarity import OperatingPoint
+from model.similarity import Calibration, OperatingPoint
 from tests.conftest import describe, tiny_network
 from tests.drawing import encode, portrait
 from tests.training.measuring.test_recalibration import save_one
@@ -66,6 +67,7 @@ def test_others_are_measured_with_the_thresholds_of_those_drawn(checkpoint: Chec
         assert outcome.supported == 0
         assert 0 <= outcome.fmr.low <= outcome.fmr.mean <= outcome.fmr.high < 0.2
         assert 0 < outcome.fnmr.mean <= 1
+    assert found.half is found.refitted is None
     assert found.plain.area == found.shipped.area != found.centred.area
     assert found == measure_draws(checkpoint, restore(checkpoint), album, rule, images="people")
 
@@ -76,6 +78,24 @@ def test_every_picture_gives_more_pairs_and_other_thresholds(checkpoint: Checkpo
         for each in (False, True)
     )
     assert one.plain.fmr != every.plain.fmr
+
+
+def test_refit_on_those_drawn_moves_the_errors_of_the_others_at_one_half(checkpoint: Checkpoint, album: Album) -> None:
+    """The random network's logits are cosines above 0.5, so at 0.5 it accepts everybody; 18 people have 18 pairs."""
+    few, enough = (Rule(people=people, every_picture=True, draws=2) for people in (15, 18))
+    assert measure_draws(checkpoint, restore(checkpoint), album, few).half is None
+    several = Album(
+        keys=[*album.keys, *((person, f"{name}b") for person, name in album.keys)],
+        pixels=torch.cat([album.pixels, album.pixels.roll(1, 2)]),
+        sha256="",
+        preprocessing=album.preprocessing,
+    )
+    found = measure_draws(checkpoint, restore(checkpoint), several, enough)
+    assert found.half
+    assert found.refitted
+    assert (found.half.fmr.mean, found.half.fnmr.mean) == (1.0, 0.0)
+    assert found.refitted.fmr.mean < 0.6
+    assert found.refitted.fnmr.mean > 0
 
 
 def test_only_chosen_people_count(checkpoint: Checkpoint, album: Album) -> None:
@@ -91,6 +111,13 @@ def test_network_without_unit_length_is_refused(tmp_path: Path, album: Album) ->
     siamese = load(tmp_path / "siamese.safetensors")
     with pytest.raises(DataError, match="take a network that learned from people"):
         measure_draws(siamese, restore(siamese), album, Rule(people=5, every_picture=False, draws=1))
+
+
+def test_calibrated_checkpoint_is_refused(checkpoint: Checkpoint, album: Album) -> None:
+    header = checkpoint.header.model_copy(update={"calibration": Calibration(scale=2.0)})
+    calibrated = Checkpoint(header=header, tensors=checkpoint.tensors)
+    with pytest.raises(DataError, match="is calibrated already; take the checkpoint that it was made from"):
+        measure_draws(calibrated, restore(calibrated), album, Rule(people=5, every_picture=False, draws=1))
 
 
 def test_held_out_people_are_those_of_the_run(tmp_path: Path, checkpoint: Checkpoint) -> None:
