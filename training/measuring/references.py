@@ -94,8 +94,7 @@ def measure_references(
     pictures, owner = owners(data.held_out)
     network = restore_calibrated(checkpoint).to(device)
     embeddings = scoring.embed_all(network, album, pictures)
-    unit_length = header.network.unit_length
-    tallies = tally(network, embeddings, owner.numpy(), point.threshold, unit_length=unit_length)
+    tallies = tally(network, embeddings, owner.numpy(), point.threshold)
     one = next(iter(tallies.values()))
     return ReferenceRates(
         name=header.name,
@@ -114,12 +113,7 @@ def measure_references(
 
 @torch.no_grad()
 def tally(
-    network: FaceNetwork,
-    embeddings: torch.Tensor,
-    owner: NDArray[np.int64],
-    threshold: float,
-    *,
-    unit_length: bool,
+    network: FaceNetwork, embeddings: torch.Tensor, owner: NDArray[np.int64], threshold: float
 ) -> dict[tuple[int, Method], Tally]:
     """Embeddings float32 (N, D) and people int64 (N,), numbered from 0 -> what was accepted, by K and method.
 
@@ -141,7 +135,7 @@ def tally(
         for row, order in enumerate(orders):
             used[row, order[most : most + PROBES]] = True
         for count in COUNTS:
-            means = np.stack([mean_embedding(rows[order[:count]], unit_length=unit_length) for order in orders])
+            means = np.stack([mean_embedding(rows[order[:count]], unit_length=network.unit_length) for order in orders])
             single = [rows[[order[place] for order in orders]] for place in range(count)]
             sides: dict[Method, list[NDArray[np.float32]]] = {"mean": [means], "best": single}
             for method, references in sides.items():

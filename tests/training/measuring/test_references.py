@@ -62,7 +62,7 @@ def test_tallies_equal_a_slow_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "DRAWS", 2)
     embeddings = torch.randn(len(OWNER), 16, generator=torch.Generator().manual_seed(3))
     embeddings = torch.nn.functional.normalize(embeddings)
-    found = references.tally(residual("joint-bayesian"), embeddings, OWNER, 0.5, unit_length=True)
+    found = references.tally(residual("joint-bayesian"), embeddings, OWNER, 0.5)
     wanted = slow_tallies(embeddings, 0.5)
     assert set(found) == set(wanted)
     for key, (accepted, compared) in wanted.items():
@@ -84,7 +84,7 @@ def test_rates_weigh_people_as_they_are_drawn() -> None:
 
 def test_people_with_too_few_pictures_are_named() -> None:
     with pytest.raises(DataError, match="at least one person with 6 pictures"):
-        references.tally(residual("cosine"), torch.zeros(10, 16), np.repeat([0, 1], 5), 0.5, unit_length=True)
+        references.tally(residual("cosine"), torch.zeros(10, 16), np.repeat([0, 1], 5), 0.5)
 
 
 def test_command_measures_held_out_people(
