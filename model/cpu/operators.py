@@ -10,7 +10,7 @@ import openvino as ov
 from openvino import opset13 as ops
 
 from model.arrays import Array
-from model.networks.configurations import LUMA, MIN_DEVIATION
+from model.imaging.preprocessing import LUMA, MIN_DEVIATION
 
 # As in PyTorch's `normalize`; OpenVINO compares it with a squared length.
 MIN_SQUARED_LENGTH = 1e-12**2

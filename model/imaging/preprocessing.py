@@ -17,6 +17,10 @@ from model.arrays import Points
 
 # The largest crop: many times the side of any network's, so that no header can demand huge arrays.
 MAX_SIDE_PX = 1024
+# The shares of red, green and blue in grey, as in Pillow (ITU-R BT.601).
+LUMA = (0.299, 0.587, 0.114)
+# Keeps standardising from amplifying the noise of a uniform crop.
+MIN_DEVIATION = 1 / 255
 
 
 class Alignment(BaseModel):

@@ -12,10 +12,6 @@ from model.imaging.preprocessing import MAX_SIDE_PX
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
-# The shares of red, green and blue in grey, as in Pillow (ITU-R BT.601).
-LUMA = (0.299, 0.587, 0.114)
-# Keeps standardising from amplifying the noise of a uniform crop.
-MIN_DEVIATION = 1 / 255
 KERNELS = (10, 7, 4, 4)
 # The bounds are far beyond use. They keep a header from demanding a network of absurd size.
 Width = Annotated[int, Field(ge=1, le=8192)]

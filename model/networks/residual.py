@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from model.networks.configurations import LUMA, MIN_DEVIATION, ResidualConfig
+from model.imaging.preprocessing import LUMA, MIN_DEVIATION
+from model.networks.configurations import ResidualConfig
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import CosineHead, JointBayesianHead
 

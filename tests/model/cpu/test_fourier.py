@@ -6,7 +6,7 @@ import pytest
 from openvino import opset13 as ops
 
 from model.cpu.fourier import TILE_PX, correlate
-from model.cpu.layers import Layers
+from model.cpu.graph import Layers
 from model.cpu.operators import constant
 
 
