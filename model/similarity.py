@@ -46,14 +46,18 @@ class Calibration(BaseModel):
 
 
 class Threshold(BaseModel):
-    """The similarity from which two faces count as the same person, and how it was chosen."""
+    """The similarity from which two faces count as the same person, and how it was chosen.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `fmr` is the false match rate that it was chosen for, if it was chosen by one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     value: float = Field(ge=0.0, le=1.0)
     method: str
     split: str
     pairs: int = Field(ge=0)
+    fmr: float | None = Field(default=None, gt=0.0, lt=1.0, exclude_if=lambda fmr: fmr is None)
 
 
 class Metric(BaseModel):

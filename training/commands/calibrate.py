@@ -65,6 +65,8 @@ def _print_distance(checkpoint: Checkpoint, sample: samples.Sample, found: recal
         )
     for point in found.former:
         print(f"so far {_line(point)}")
+    value, accepted = checkpoint.header.threshold.value, found.default_fmr[0]
+    print(f"so far the default threshold {value:.4f} accepts {accepted:.2%} of strangers on these pictures")
 
 
 def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibration.Recalibration) -> None:
@@ -75,7 +77,7 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
     else:
         print(
             f"scale and bias stay, since there are {sample.genuine} genuine pairs and {recalibration.MIN_GENUINE} are "
-            "needed, of a network that learned from people: do not read a similarity as a probability on these pictures"
+            "needed, and a network that learned from people; do not read a similarity as a probability here"
         )
     if measured := [metric for metric in new.metrics if metric.split == recalibration.SPLIT]:
         print(metrics.format_metrics(measured))
@@ -87,7 +89,11 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
         print(f"now    {_line(point)}")
     for name, why in found.refused.items():
         print(f"{name:<8} is left out: {why}")
-    print(f"default threshold {new.threshold.value:.4f} instead of {old.value:.4f}, by {new.threshold.method}")
+    accepts = f"accepts {found.default_fmr[1]:.2%} of strangers on these pictures"
+    if new.threshold == old:
+        print(f"now    the default threshold stays {old.value:.4f} and {accepts}; to accept fewer, send max_fmr")
+    else:
+        print(f"now    the default threshold {new.threshold.value:.4f} {accepts}; chosen by {new.threshold.method}")
 
 
 def _line(point: OperatingPoint) -> str:

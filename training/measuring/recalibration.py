@@ -30,12 +30,14 @@ OF_THE_ORDER = {metrics.AREA, metrics.EER, metrics.FNMR_AT_1}
 class Recalibration:
     """A checkpoint's new description, and what its former operating points do on the pictures.
 
-    `refused` says for each rate without an operating point why it has none. `length` is that of the mean embedding of
-    different people, None for embeddings without length 1.
+    `default_fmr` has the shares of strangers that the former and the new default threshold accept. `refused` says for
+    each rate without an operating point why it has none. `length` is that of the mean embedding of different people,
+    None for embeddings without length 1.
     """
 
     description: Description
     former: tuple[OperatingPoint, ...]
+    default_fmr: tuple[float, float]
     refused: Mapping[str, str]
     refitted: bool
     length: float | None
@@ -89,12 +91,15 @@ def recalibrated(
             update={"measured_with": code, "created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
         ),
     }
+    before_impostor = similarity(header.calibration.adjust(before.impostor))
     return Recalibration(
         description=Description(
             **{name: changed.get(name, getattr(header, name)) for name in Description.model_fields}
         ),
-        former=operating_points.measured_again(
-            header.operating_points, similarity(header.calibration.adjust(before.impostor)), left, right, split
+        former=operating_points.measured_again(header.operating_points, before_impostor, left, right, split),
+        default_fmr=(
+            float((before_impostor >= header.threshold.value).mean()),
+            float((impostor >= threshold.value).mean()),
         ),
         refused=refused,
         refitted=refitted,
@@ -143,12 +148,15 @@ def _threshold(
         else:
             found = fitting.choose_threshold(network, similarities, sample.same)
         return found.model_copy(update={"split": split})
-    if curve := header.false_match_curve:
-        rate = curve.rate_at(header.threshold.value)
+    # A rate that an earlier calibration chose the threshold for is kept: read off its curve, it would grow each time.
+    rate = header.threshold.fmr
+    if rate is None and header.false_match_curve:
+        rate = header.false_match_curve.rate_at(header.threshold.value)
+    if rate is not None:
         value = operating_points.lowest_threshold(impostor, rate)
         if value is not None and sample.people >= operating_points.people_for(rate):
             method = f"the false match rate of the former threshold, {rate:.2%}"
-            return Threshold(value=value, method=method, split=split, pairs=len(impostor))
+            return Threshold(value=value, method=method, split=split, pairs=len(impostor), fmr=rate)
     return header.threshold
 
 

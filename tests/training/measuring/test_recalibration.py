@@ -16,7 +16,7 @@ from model.networks.calibrated import restore_calibrated
 from model.networks.configurations import ResidualConfig
 from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork, initialise
-from model.similarity import Metric, OperatingPoint, Threshold, similarity
+from model.similarity import FalseMatchCurve, Metric, OperatingPoint, Threshold, similarity
 from model.verifier import Verifier
 from tests.conftest import describe, tiny_network
 from tests.drawing import encode, portrait
@@ -164,12 +164,39 @@ def test_faceless_pictures_are_listed_and_the_face_choice_counts(
     assert load(tmp_path / "new.safetensors").header.threshold.split.endswith(nearest.sha256[:12])
 
 
+def draw_strangers(folder: Path) -> None:
+    """One picture each of 30 people."""
+    for person in range(30):
+        (folder / "people" / f"Person_{person}").mkdir(parents=True)
+        (folder / "people" / f"Person_{person}" / "a.png").write_bytes(encode(portrait(person, 1)))
+
+
+def test_default_threshold_is_that_of_its_first_rate_however_often_it_is_calibrated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw_strangers(tmp_path)
+    plain = save_one(tmp_path / "plain.safetensors", "residual")
+    curve = FalseMatchCurve(thresholds=(0.1, 0.5), rates=(0.4, 0.1), split="held", pairs=900, people=50)
+    changed = {
+        "network": SMALL_COSINE,
+        "preprocessing": plain.header.preprocessing,
+        "false_match_curve": curve,
+    }
+    save(tmp_path / "old.safetensors", restore(plain), describe(threshold=0.3).model_copy(update=changed))
+    assert main(arguments(tmp_path, tmp_path)) == 0
+    assert re.search(r"so far the default threshold 0.3000 accepts \d+\.\d\d% of strangers", capsys.readouterr().out)
+    first = load(tmp_path / "new.safetensors").header.threshold
+    assert first.fmr == pytest.approx(0.2)
+    (tmp_path / "new.safetensors").rename(tmp_path / "old.safetensors")
+    assert main(arguments(tmp_path, tmp_path)) == 0
+    assert "now    the default threshold stays" in capsys.readouterr().out
+    assert load(tmp_path / "new.safetensors").header.threshold == first
+
+
 def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for person in range(30):
-        (tmp_path / "people" / f"Person_{person}").mkdir(parents=True)
-        (tmp_path / "people" / f"Person_{person}" / "a.png").write_bytes(encode(portrait(person, 1)))
+    draw_strangers(tmp_path)
     plain = save_one(tmp_path / "plain.safetensors", "residual")
     point = OperatingPoint(
         name="fmr_1e-2", max_fmr=0.01, threshold=0.0, fmr=0.01, interval=(0, 1), split="held", pairs=900, people=50
