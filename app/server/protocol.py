@@ -1,10 +1,11 @@
-"""uvicorn's HTTP protocol with limits on the size and duration of a request's head.
+"""uvicorn's HTTP protocol with limits on the size and duration of a request's head, and responses in one piece.
 
-Without them a connection could fill the memory with headers, or never send them and stay open.
+Without the limits a connection could fill the memory with headers, or never send them and stay open.
 """
 
 import asyncio
 import sys
+from typing import Any, cast
 
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -13,6 +14,38 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_WITHIN_S = 10.0
 TOO_LARGE = b"The request line and headers are larger than 64 KiB."
 TOO_LATE = b"The request line and headers did not arrive in time."
+
+
+class JoiningTransport:
+    """A transport that sends all that is written in one turn of the event loop in one piece.
+
+    uvicorn writes the head and the body of a response one after the other. If the process were killed between the two,
+    the balancer would have passed the head on and could not send the request to another replica.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Sends the data when the present turn of the event loop has ended, or at `close`."""
+        if not self._pieces:
+            self._loop.call_soon(self._flush)
+        self._pieces.append(data)
+
+    def close(self) -> None:
+        """Sends what was written, then closes the connection."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pieces and not self._transport.is_closing():
+            self._transport.write(b"".join(self._pieces))
+        self._pieces.clear()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -34,7 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Called when the connection was made."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
         self._start_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
