@@ -3,12 +3,9 @@
 B batch, H W pixels, D embedding
 """
 
+import re
 import threading
-import traceback
-from collections.abc import Callable
 from contextlib import ExitStack
-from functools import wraps
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 import openvino as ov
@@ -19,31 +16,21 @@ from model.canary import canary_pair
 from model.checkpoint import Checkpoint
 from model.cpu.graph import build_graph
 from model.cpu.heads import comparison_of
+from model.device_faults import translating
 from model.errors import MSG_DEVICE_EXHAUSTED, DeviceExhausted
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
 # How OpenVINO says that memory is short, if it does not raise MemoryError.
-MEMORY_MESSAGES = ("bad_alloc", "could not allocate", "out of memory")
+MEMORY_MESSAGE = re.compile("bad_alloc|could not allocate|out of memory", re.IGNORECASE)
 
 
-def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
-    """Turns errors for want of memory into DeviceExhausted. The original error is a note of the new one."""
+def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | None:
+    """The want of memory that an OpenVINO error stands for, or None if it has another cause."""
+    if isinstance(error, MemoryError) or MEMORY_MESSAGE.search(str(error)):
+        return DeviceExhausted(MSG_DEVICE_EXHAUSTED)
+    return None
 
-    @wraps(call)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return call(*args, **kwargs)
-        except (RuntimeError, MemoryError) as error:
-            text = str(error).lower()
-            if not isinstance(error, MemoryError) and not any(message in text for message in MEMORY_MESSAGES):
-                raise
-            fault = DeviceExhausted(MSG_DEVICE_EXHAUSTED)
-            fault.add_note("".join(traceback.format_exception(error)))
-        raise fault  # outside `except`: as its context, the original would keep the failed pass's arrays alive
 
-    return wrapper
+translate_faults = translating(fault_of)
 
 
 class CpuEmbedder:

@@ -1,7 +1,6 @@
 """Selects PyTorch's device, and classifies PyTorch's errors."""
 
 import re
-import traceback
 
 import torch
 
@@ -33,12 +32,8 @@ def select_device(name: str) -> torch.device:
 def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:
     """The device's fault that a PyTorch error stands for, or None if it has another cause."""
     text = str(error)
-    fault: DeviceExhausted | DeviceLost
     if isinstance(error, torch.OutOfMemoryError | MemoryError) or MEMORY_MESSAGE.search(text):
-        fault = DeviceExhausted(MSG_DEVICE_EXHAUSTED)
-    elif isinstance(error, torch.AcceleratorError) or CUDA_MESSAGE.search(text):
-        fault = DeviceLost(MSG_DEVICE_LOST)
-    else:
-        return None
-    fault.add_note("".join(traceback.format_exception(error)))
-    return fault
+        return DeviceExhausted(MSG_DEVICE_EXHAUSTED)
+    if isinstance(error, torch.AcceleratorError) or CUDA_MESSAGE.search(text):
+        return DeviceLost(MSG_DEVICE_LOST)
+    return None

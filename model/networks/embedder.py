@@ -3,10 +3,7 @@
 B batch, C channels (1 for grey, 3 for colour), H W pixels, D embedding
 """
 
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +14,7 @@ from model import checkpoint
 from model.arrays import Embeddings, Pixels
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, Description, Header
+from model.device_faults import translating
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore, restore_tensors, stored_tensors
@@ -26,23 +24,7 @@ from model.networks.fusing import fuse_for_inference
 from model.networks.heads import similarity
 from model.networks.residual import standardise
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-def translate_faults(call: Callable[P, T]) -> Callable[P, T]:
-    """Turns PyTorch's device errors into DeviceExhausted or DeviceLost. The original error is a note of the new one."""
-
-    @wraps(call)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return call(*args, **kwargs)
-        except (RuntimeError, MemoryError) as error:
-            if (fault := fault_of(error)) is None:
-                raise
-        raise fault  # outside `except`: as its context, the original would keep the failed pass's tensors alive
-
-    return wrapper
+translate_faults = translating(fault_of)
 
 
 class TorchEmbedder:
