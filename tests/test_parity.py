@@ -26,7 +26,8 @@ from tests.drawing import encode, encode_oriented, portrait
 from tests.faces import head_at, scene
 from tests.model.networks.test_residual import SLIM, network
 from training.data.album import PairSet
-from training.data.source import ENDINGS, open_album
+from training.data.pictures import ENDINGS
+from training.data.preparation import open_album
 from training.learning.experiments import ALIGNED
 from training.scoring import embed_all, score_pairs
 

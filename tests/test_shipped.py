@@ -15,7 +15,8 @@ from tests.app.support.service import PATIENCE_S, serving
 from tests.conftest import client_of
 from training.data.datasets import split
 from training.data.lists import read_pairs, resolve
-from training.data.source import find_images, open_album
+from training.data.pictures import find_images
+from training.data.preparation import open_album
 from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_5, EXPERIMENTS
 from training.runs.card import format_card
 from training.scoring import score_pairs

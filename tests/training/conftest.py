@@ -12,7 +12,7 @@ from tests.training.support.small_pairs import SIDE_PX
 from training.data.album import Album
 from training.data.datasets import PairData, split
 from training.data.lists import read_pairs, resolve
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.learning import history
 
 settings.register_profile("repeatable", derandomize=True, deadline=None)

@@ -22,7 +22,7 @@ from training.learning.experiment import Data, Experiment
 from training.pairs import PairExperiment
 from training.people.people_recipe import PeopleExperiment
 from training.reports import literature
-from training.runs import results
+from training.runs import records, results
 from training.runs.finish import finish
 
 
@@ -198,13 +198,13 @@ class FoldRun:
         return finish(self.experiment, trained, self.data, test, self.folder, code)
 
 
-def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> results.View2:
+def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> records.View2:
     """The summary of the finished folds, by number; at least one."""
     done = []
     for number, header in sorted(headers.items()):
         accuracy = metrics.find_metric(header.metrics, metrics.ACCURACY_AT_THRESHOLD)
         done.append(
-            results.Fold(
+            records.Fold(
                 fold=number,
                 accuracy=accuracy.value,
                 pairs=accuracy.pairs,
@@ -213,7 +213,7 @@ def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> results
             )
         )
     first = next(iter(headers.values()))
-    return results.View2(name=name, category=literature.category(first), of_folds=of_folds, done=tuple(done))
+    return records.View2(name=name, category=literature.category(first), of_folds=of_folds, done=tuple(done))
 
 
 def _training_data(source: DataSource, experiment: Experiment[Data], *, tested: bool) -> tuple[Data, PairSet | None]:

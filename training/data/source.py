@@ -1,47 +1,15 @@
-"""A data set's folder: its picture files, its lists, and the album prepared from the pictures.
+"""A data set's folder: its pictures, in a folder with one folder per person or in a .tgz of one, and its lists."""
 
-The pictures are in a folder with one folder per person, or in a .tgz of one. They are prepared by the service's own
-code, once; the album is cached in one file.
-"""
-
-import gzip
-import hashlib
-import json
-import os
-import stat
-import tarfile
-import zlib
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from zipfile import BadZipFile
 
-import numpy as np
-import torch
-from tqdm import tqdm
-
-from model.arrays import Pixels
-from model.errors import DataError, FaceError, ImageError
-from model.files import replacing
-from model.imaging import analysis, crops, decoding, detection
+from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
-from model.imaging.quality import Quality
 from training.data import lists
-from training.data.album import Album, Key, MeasuredFace, PairSet, key_of
-
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
-# In a folder of people a picture is NAME/FILE.
-PARTS = 2
-# How many broken pictures, or kinds of other files, a message lists.
-NAMED = 10
-READ_AHEAD = 64
-# Part of what a cache is recognised by. Raise it when a change of the code may change the crops of some pictures.
-CROPS_VERSION = 2
-# Which of several faces is taken. LFW's pictures show their person in the centre.
-FaceOf = Literal["center", "largest"]
+from training.data.album import Album, Key, PairSet, key_of
+from training.data.pictures import find_images, picture_files
+from training.data.preparation import FaceOf, open_album
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +33,7 @@ class DataSource:
 
     def files(self, keys: Iterable[Key]) -> dict[Key, bytes]:
         wanted = set(keys)
-        found = ((key_of(path), data) for path, data in _picture_files(self.pictures))
+        found = ((key_of(path), data) for path, data in picture_files(self.pictures))
         return {key: data for key, data in found if key in wanted}
 
     def album(self, config: PreprocessingConfig) -> Album:
@@ -79,213 +47,3 @@ class DataSource:
         """The list's pairs whose pictures exist, and the number of all its pairs."""
         pairs = lists.read_pairs(self.folder / name)
         return lists.pairs_at_hand(pairs, album), len(pairs)
-
-
-def find_images(data: Path, name: str) -> Path:
-    """`data`/`name` as an unpacked folder or as an archive `name`.tgz. Raises DataError."""
-    for candidate in (data / name, data / f"{name}.tgz"):
-        if candidate.exists():
-            return candidate
-    raise DataError(f"{data}: has neither the folder {name} nor the archive {name}.tgz")
-
-
-def describe_ignored(source: Path) -> str:
-    """A folder's files that are not pictures of a person, by their ending or place; "" if there are none."""
-    files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
-    pictures = [path for path in files if _is_picture(path)]
-    endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
-    elsewhere = sum(len(path.relative_to(source).parts) != PARTS for path in pictures)
-    named = ", ".join(endings[:NAMED]) + (", ..." if len(endings) > NAMED else "")
-    said = [f"other files ({len(files) - len(pictures)}: {named})"] if endings else []
-    said += [f"pictures not in NAME/FILE ({elsewhere})"] if elsewhere else []
-    return ", ".join(said)
-
-
-def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
-    """The album of a folder or archive, from the cache if it is up to date, otherwise prepared and cached now.
-
-    With alignment, `face` says which of several faces is taken. Raises DataError with the name of an unusable file.
-    """
-    fingerprint = _fingerprint(source, config, face)
-    aligned = "-aligned" if face == "center" else f"-aligned-{face}"
-    if config.alignment and config.alignment.refinement != "settled":
-        aligned += f"-{config.alignment.refinement}"
-    kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
-    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
-    album = _read_cache(path, fingerprint, config)
-    if album is None:
-        album = _prepare(source, config, face)
-        _write_cache(path, fingerprint, album)
-    return album
-
-
-def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
-    finder = detection.FaceFinder() if config.alignment else None
-    if finder:
-        crops.require_detector(config, finder)
-    pictures: dict[Key, _Picture | None] = {}
-    broken: list[str] = []
-    files = tqdm(_picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
-    for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
-        key = key_of(name)
-        if key in pictures:
-            raise DataError(f"{source}: {name}: another picture has the same name with a different ending; remove one")
-        if isinstance(picture, ImageError):
-            broken.append(f"{'/'.join(name.parts[-2:])}: {picture}")
-            continue
-        pictures[key] = picture
-    if broken:
-        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        raise DataError(f"{source}: repair or remove {'; '.join(broken[:NAMED])}{more}")
-    prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
-    if not prepared:
-        wanted = "JPEG, PNG or WebP with a face in it" if finder else "JPEG, PNG or WebP in it"
-        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
-    keys, pixels = list(prepared), np.stack([picture.pixels for picture in prepared.values()])
-    return Album(
-        keys=keys,
-        pixels=torch.from_numpy(pixels),
-        sha256=_digest(keys, pixels),
-        preprocessing=config,
-        faces=[picture.face for picture in prepared.values() if picture.face],
-        faceless=sorted(key for key, picture in pictures.items() if picture is None),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Picture:
-    pixels: Pixels
-    face: MeasuredFace | None = None
-
-
-# None without a face that is large enough, an error for a picture that cannot be used.
-_Prepared = _Picture | ImageError | None
-
-
-def _picture(data: bytes, config: PreprocessingConfig, finder: detection.FaceFinder | None, face: FaceOf) -> _Prepared:
-    try:
-        found = analysis.analyse(decoding.decode(data, config), face, config, finder)
-    except FaceError:
-        return None
-    except ImageError as error:
-        return error
-    faces = [MeasuredFace(count=found.faces_found or 0, quality=each.quality) for each in found.faces]
-    return _Picture(pixels=found.pixels, face=faces[0] if faces else None)
-
-
-def _in_parallel(
-    work: Callable[[bytes], _Prepared], files: Iterable[tuple[Path, bytes]]
-) -> Iterator[tuple[Path, _Prepared]]:
-    """Each file's name with the result of `work`, in order."""
-    waiting: deque[tuple[Path, Future[_Prepared]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for name, data in files:
-            waiting.append((name, threads.submit(work, data)))
-            if len(waiting) > READ_AHEAD:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for last, future in waiting:
-            yield last, future.result()
-
-
-def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
-    """A digest that changes with the source's files, the preprocessing and CROPS_VERSION. Reads no pictures."""
-    files = _picture_paths(source) if source.is_dir() else [source]
-    found = [(path, _status_of(path)) for path in files]
-    stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
-    chosen = [face] if config.alignment and face != "center" else []
-    return hashlib.sha256(json.dumps([CROPS_VERSION, stats, config.model_dump(), *chosen]).encode()).hexdigest()
-
-
-def _digest(keys: list[Key], pixels: Pixels) -> str:
-    digest = hashlib.sha256(json.dumps(keys).encode())
-    digest.update(pixels.tobytes())
-    return digest.hexdigest()
-
-
-def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
-    try:
-        with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                keys=np.array(album.keys),
-                pixels=album.pixels.numpy(),
-                faces=np.array([[face.count, *astuple(face.quality)] for face in album.faces], np.float64),
-                faceless=np.array(album.faceless, np.str_),
-                fingerprint=np.array(fingerprint),
-            )
-    except OSError as error:
-        raise DataError(f"{path}: cannot be saved; choose another folder with --cache: {error}") from error
-
-
-def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Album | None:
-    """The cached album, or None if it is missing, damaged or of other pictures."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if str(stored["fingerprint"]) != fingerprint:
-                return None
-            keys = [(str(person), str(stem)) for person, stem in stored["keys"]]
-            pixels: Pixels = stored["pixels"]
-            faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
-            faceless = [(str(person), str(stem)) for person, stem in stored["faceless"]]
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-        return None
-    return Album(
-        keys=keys,
-        pixels=torch.from_numpy(pixels),
-        sha256=_digest(keys, pixels),
-        preprocessing=config,
-        faces=faces,
-        faceless=faceless,
-    )
-
-
-def _quality(values: Sequence[float]) -> Quality:
-    names = [each.name for each in fields(Quality)]
-    return Quality(**dict(zip(names, map(float, values), strict=True)))
-
-
-def _picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every picture's path, which ends with PERSON/FILE, and its bytes. Raises DataError if one cannot be read."""
-    if source.is_dir():
-        for path in _picture_paths(source):
-            yield path, _read(path)
-        return
-    try:
-        with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
-            for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file and _is_picture(Path(member.name)):
-                    yield Path(member.name), file.read()
-            plain.read()  # to the end, where gzip checks the archive's length and checksum
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise DataError(f"{source}: not a readable archive: {error}") from error
-
-
-def _picture_paths(folder: Path) -> list[Path]:
-    """Only regular files: a folder may be called d.jpg. Raises DataError for a broken link."""
-    paths = sorted(path for path in folder.glob("*/*") if _is_picture(path))
-    return [path for path in paths if stat.S_ISREG(_status_of(path).st_mode)]
-
-
-def _is_picture(path: Path) -> bool:
-    """Decides by the name. Hidden files are not pictures: macOS adds `._NAME.jpg` to each file on foreign disks."""
-    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _status_of(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read; repair or remove it: {error}")

@@ -10,7 +10,7 @@ from training import scoring
 from training.data import lists
 from training.data.album import Album, owners
 from training.data.source import DataSource
-from training.runs import results
+from training.runs import records
 from training.statistics import rates, resampling
 
 # The bootstrap keeps the highest impostor pairs: this many times as many as may be accepted, and at least MIN_KEPT.
@@ -52,7 +52,7 @@ def fnmr_over_people(pairs: scoring.AllPairs, max_fmr: float, *, evenly: bool = 
 
 def measure_all_pairs(
     checkpoint: Checkpoint, source: DataSource, album: Album, people_list: str, device: torch.device
-) -> results.AllPairsRates:
+) -> records.AllPairsRates:
     """Error rates over the available pictures of a list's people. Raises DataError if no person has several."""
     header, path = checkpoint.header, source.folder / people_list
     listed = lists.read_people(path)
@@ -62,7 +62,7 @@ def measure_all_pairs(
     pictures, owner = owners(people)
     network = restore_calibrated(checkpoint).to(device)
     pairs = scoring.score_all(network, scoring.embed_all(network, album, pictures), owner)
-    return results.AllPairsRates(
+    return records.AllPairsRates(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
         people_list=people_list,
@@ -77,9 +77,9 @@ def measure_all_pairs(
     )
 
 
-def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> results.RateAt:
+def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> records.RateAt:
     every, even = fnmr_over_people(pairs, max_fmr), fnmr_over_people(pairs, max_fmr, evenly=True)
-    return results.RateAt(
+    return records.RateAt(
         max_fmr=max_fmr,
         fnmr=every.value,
         interval=(every.low, every.high),
@@ -88,7 +88,7 @@ def _rate_at(pairs: scoring.AllPairs, max_fmr: float) -> results.RateAt:
     )
 
 
-def format_rates(found: results.AllPairsRates) -> str:
+def format_rates(found: records.AllPairsRates) -> str:
     lines = [
         f"{found.pictures} pictures of {found.people} people of {found.people_list}, {found.missing} missing: "
         f"{found.genuine:,} genuine and {found.impostor:,} impostor pairs; intervals over people"

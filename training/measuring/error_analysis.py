@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.album import Album, MeasuredFace
-from training.runs import results
+from training.runs import records, results
 from training.statistics import rates
 
 COUNT = 10
@@ -16,12 +16,12 @@ QUARTERS = (0, 25, 50, 75, 100)
 Values = NDArray[np.float64]
 
 
-def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
+def analyse(run: results.Run, album: Album) -> records.ErrorAnalysis:
     """`album` has the run's pictures, aligned, with measurements of their faces."""
     measured = dict(zip(album.names, album.faces, strict=True))
     known = np.array([left in measured and right in measured for left, right in run.pairs])
     faces = [(measured[left], measured[right]) for left, right in run.pairs if left in measured and right in measured]
-    return results.ErrorAnalysis(
+    return records.ErrorAnalysis(
         name=run.header.name,
         checkpoint_sha256=run.header.checkpoint_sha256,
         threshold=run.header.threshold.value,
@@ -35,7 +35,7 @@ def analyse(run: results.Run, album: Album) -> results.ErrorAnalysis:
 
 def tables_of(
     faces: Sequence[tuple[MeasuredFace, MeasuredFace]], right: rates.Labels, same: rates.Labels
-) -> dict[str, tuple[results.Bin, ...]]:
+) -> dict[str, tuple[records.Bin, ...]]:
     """The tables by title, from P pairs' two faces, which are decided correctly, and which are genuine, bool (P,)."""
 
     def worst(choose: Callable[[Sequence[float]], float], value: Callable[[MeasuredFace], float]) -> Values:
@@ -69,10 +69,10 @@ def _ranges(values: Values, edges: Sequence[float]) -> list[tuple[str, rates.Lab
     ]
 
 
-def _bin(label: str, inside: rates.Labels, right: rates.Labels, same: rates.Labels) -> results.Bin:
+def _bin(label: str, inside: rates.Labels, right: rates.Labels, same: rates.Labels) -> records.Bin:
     pairs, decided = int(inside.sum()), int((inside & right).sum())
     share = rates.wilson(decided, pairs)
-    return results.Bin(
+    return records.Bin(
         label=label,
         pairs=pairs,
         right=decided,
@@ -82,7 +82,7 @@ def _bin(label: str, inside: rates.Labels, right: rates.Labels, same: rates.Labe
     )
 
 
-def format_errors(found: results.ErrorAnalysis) -> str:
+def format_errors(found: records.ErrorAnalysis) -> str:
     lines = [
         f"{found.name} at its threshold {found.threshold:.4f}, {found.pairs} pairs, {found.faceless} without a face"
     ]

@@ -14,7 +14,7 @@ from training import fitting, scoring
 from training.data import datasets, lists
 from training.data.album import Album, PairSet
 from training.data.source import DataSource
-from training.runs.results import Variant
+from training.runs.records import Variant
 from training.statistics import resampling, summary
 
 Part = Literal["flip", "head"]

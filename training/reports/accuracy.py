@@ -6,7 +6,7 @@ from pathlib import Path
 from model.similarity import OperatingPoint
 from training import metrics
 from training.reports import literature, markdown
-from training.runs import results
+from training.runs import records, results
 
 BASELINE = "experiment-2"
 # The runs whose DET curves are drawn, if all of them exist; more curves would be hard to tell apart.
@@ -81,7 +81,7 @@ def choose_drawn(runs: Mapping[str, results.Run]) -> list[results.Run]:
 def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
     """The page on these runs of a folder, with their later measurements and the text of the log. Raises DataError."""
     measured = {name: results.read_measured(folder / name, run) for name, run in runs.items()}
-    folds = [results.read_record(path, results.View2) for path in sorted(folder.glob(f"*/{results.VIEW2_FILE}"))]
+    folds = [results.read_record(path, records.View2) for path in sorted(folder.glob(f"*/{results.VIEW2_FILE}"))]
     mcnemar, points = _table_mcnemar(measured), _table_operating_points(measured)
     variants, seeds = _table_variants(measured), _table_seeds(measured)
     analysed = {name: found.errors for name, found in measured.items() if found.errors}
@@ -110,14 +110,14 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _errors(name: str, found: results.ErrorAnalysis) -> list[str]:
+def _errors(name: str, found: records.ErrorAnalysis) -> list[str]:
     absent = f" {found.faceless} pairs are left out, since a face was not found." if found.faceless else ""
     title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
     rows = [[kind, markdown.scored_pairs(pairs)] for kind, pairs in found.hardest.items()]
     return [title, _table_errors(found), markdown.table(["kind", "pairs and their similarity"], rows)]
 
 
-def _table_systems(measured: Mapping[str, results.Measured], folds: Sequence[results.View2]) -> str:
+def _table_systems(measured: Mapping[str, results.Measured], folds: Sequence[records.View2]) -> str:
     head = ["system", "category", "protocol", "accuracy", "95% over pairs", "95% over people", "n", "figure from"]
     ours = [_run_row(name, found.run) for name, found in measured.items()]
     rows = [_reference_row(), *ours, *map(_view2_row, folds), *map(_published_row, literature.PUBLISHED)]
@@ -139,7 +139,7 @@ def _run_row(name: str, run: results.Run) -> markdown.Row:
     return [*cells, str(accuracy.pairs), "measured here"]
 
 
-def _view2_row(found: results.View2) -> markdown.Row:
+def _view2_row(found: records.View2) -> markdown.Row:
     accuracy = f"**{markdown.spread(found.mean, found.standard_error)}**"
     count = f"{len(found.done)} of {found.of_folds} folds"
     return [f"**{found.name}**", found.category, "View 2", accuracy, "", "", count, "measured here"]
@@ -183,7 +183,7 @@ def _rates_row(name: str, found: results.Measured) -> markdown.Row:
     return [*cells, str(len(run.scores)), str(origin.seed), f"{origin.code_version}, {origin.measured_with}"]
 
 
-def _at_low_fmr(found: results.AllPairsRates | None) -> list[str]:
+def _at_low_fmr(found: records.AllPairsRates | None) -> list[str]:
     for rate in found.rates if found else ():
         if rate.max_fmr == 0.001:
             rates = ((rate.fnmr, rate.interval), (rate.even_fnmr, rate.even_interval))
@@ -228,7 +228,7 @@ def _table_variants(measured: Mapping[str, results.Measured]) -> str:
     return markdown.table(head, rows)
 
 
-def _variant_row(name: str, variant: results.Variant) -> markdown.Row:
+def _variant_row(name: str, variant: records.Variant) -> markdown.Row:
     names = (metrics.ACCURACY_AT_THRESHOLD, metrics.AREA, metrics.EER)
     accuracy, area, eer = (metrics.find_metric(variant.metrics, each) for each in names)
     cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
@@ -236,13 +236,13 @@ def _variant_row(name: str, variant: results.Variant) -> markdown.Row:
     return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]
 
 
-def _table_errors(found: results.ErrorAnalysis) -> str:
+def _table_errors(found: records.ErrorAnalysis) -> str:
     rows = [_bin_row(title, each) for title, bins in found.tables.items() for each in bins]
     head = ["measured", "bin", "pairs", "accuracy", "95%", "one person, rejected", "two people, accepted"]
     return markdown.table(head, rows)
 
 
-def _bin_row(title: str, each: results.Bin) -> markdown.Row:
+def _bin_row(title: str, each: records.Bin) -> markdown.Row:
     low, high = each.interval
     impostor = each.pairs - each.genuine
     rejected, accepted = each.genuine - each.genuine_right, impostor - (each.right - each.genuine_right)

@@ -16,7 +16,7 @@ from model.errors import DataError
 from model.files import replacing
 from model.imaging.crops import sharpness
 from training.data.album import Album
-from training.runs import results
+from training.runs import records, results
 
 COUNT = 12
 BRIGHTNESS_APART = 40.0
@@ -68,7 +68,7 @@ def asymmetry(pixels: Pixels) -> float:
     return float(np.abs(middle - middle[:, ::-1]).mean())
 
 
-def _figure(pair: results.ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
+def _figure(pair: records.ScoredPair, album: Album, pictures: dict[str, int], wrong: bool) -> str:
     names = pair.left, pair.right
     missing = [name for name in names if name not in pictures]
     if missing:

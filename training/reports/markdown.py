@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from model.similarity import Metric
-from training.runs.results import ScoredPair
+from training.runs.records import ScoredPair
 
 Row = list[str]
 

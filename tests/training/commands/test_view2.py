@@ -16,12 +16,13 @@ from training.commands import train as train_command
 from training.commands.train import FoldRun
 from training.data.datasets import HoldOut
 from training.data.lists import Folds, read_folds
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.learning import loop
 from training.learning.experiments import PEOPLE_EXPERIMENTS
 from training.learning.loop import Trained, train
 from training.people.people_recipe import PeopleExperiment
-from training.runs.results import VIEW2_FILE, View2, read_run
+from training.runs.records import View2
+from training.runs.results import VIEW2_FILE, read_run
 
 FOLDS, PEOPLE, PICTURES = 3, 4, 3
 RUN = replace(SMALL_PEOPLE, name="small-view2", held_out=HoldOut(fraction=0.4), people=3, epochs=1)

@@ -21,7 +21,8 @@ from tests.drawing import encode, portrait
 from tests.faces import head_at, scene
 from tests.model.support.pictures import prepare
 from training.data.album import Album
-from training.data.source import describe_ignored, find_images, open_album
+from training.data.pictures import describe_ignored, find_images
+from training.data.preparation import open_album
 from training.learning.experiments import ALIGNED
 
 CONFIG = PreprocessingConfig(side_px=66)
@@ -125,7 +126,7 @@ def test_other_version_of_the_crops_renews_the_cache(
     before = path.stat().st_mtime_ns
     open_album(source, cache, CONFIG)
     assert path.stat().st_mtime_ns == before
-    monkeypatch.setattr("training.data.source.CROPS_VERSION", 0)
+    monkeypatch.setattr("training.data.preparation.CROPS_VERSION", 0)
     open_album(source, cache, CONFIG)
     assert path.stat().st_mtime_ns > before
 

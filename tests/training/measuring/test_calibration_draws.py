@@ -18,7 +18,8 @@ from tests.training.measuring.test_recalibration import save_one
 from tests.training.support.small_people import SMALL_PEOPLE, data_of, draw_people
 from training.__main__ import main
 from training.data.album import Album
-from training.data.source import DataSource, open_album
+from training.data.preparation import open_album
+from training.data.source import DataSource
 from training.measuring.calibration_draws import Rule, held_out_people, measure_draws
 
 PEOPLE = 20

@@ -18,7 +18,7 @@ from model.networks.face_network import FaceNetwork
 from tests.training.support.small_faces import draw_faces
 from training import scoring
 from training.data.album import Album, name_of
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.measuring.copies import copies_under_two_names, distinct_pictures, require_distinct, require_no_copies
 
 

@@ -12,10 +12,11 @@ from tests.training.support.small_faces import draw_faces
 from tests.training.support.small_runs import write_run
 from training.__main__ import main
 from training.data.album import MeasuredFace
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.learning.experiments import ALIGNED
 from training.measuring.error_analysis import tables_of
-from training.runs.results import ERRORS_FILE, Bin, ErrorAnalysis
+from training.runs.records import Bin, ErrorAnalysis
+from training.runs.results import ERRORS_FILE
 from training.statistics.rates import Labels, wilson
 
 Pair = tuple[MeasuredFace, MeasuredFace]

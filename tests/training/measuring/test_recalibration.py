@@ -26,7 +26,7 @@ from tests.training.support.small_faces import draw_faces
 from tests.training.support.small_people import PICTURES
 from training.__main__ import main
 from training.data.lists import read_pairs, resolve
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.learning.experiments import ALIGNED
 from training.measuring.samples import some_people
 from training.scoring import score_pairs

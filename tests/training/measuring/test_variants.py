@@ -19,12 +19,12 @@ from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import SMALL_PEOPLE, album_of, data_of, draw_people
 from training.__main__ import main
 from training.data.datasets import PeopleData
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.learning.experiments import ALIGNED
 from training.learning.loop import train
 from training.measuring.variants import Part, leave_out
 from training.runs.finish import finish
-from training.runs.results import Variant
+from training.runs.records import Variant
 from training.scoring import raw_scores, score_pairs
 from training.statistics.calibration import platt
 

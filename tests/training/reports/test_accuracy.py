@@ -16,20 +16,13 @@ from tests.training.support.small_runs import ROW, write_run
 from training.commands.report import LOG_FILE, write_report
 from training.learning.experiments import ALIGNED
 from training.reports.literature import PUBLISHED, category
+from training.runs.records import AllPairsRates, Bin, ErrorAnalysis, Fold, RateAt, ScoredPair, Variant, View2
 from training.runs.results import (
     ALL_PAIRS_FILE,
     ERRORS_FILE,
     RESULT_FILE,
     VARIANTS_FOLDER,
     VIEW2_FILE,
-    AllPairsRates,
-    Bin,
-    ErrorAnalysis,
-    Fold,
-    RateAt,
-    ScoredPair,
-    Variant,
-    View2,
     compare_runs,
     read_run,
 )

@@ -20,7 +20,7 @@ from tests.training.support.small_pairs import CPU
 from tests.training.support.small_runs import ROW
 from training.data.album import Album, PairSet
 from training.data.datasets import PairData, split
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.fitting import choose_threshold
 from training.learning.experiments import SMOKE
 from training.learning.history import METRICS_FILE, write_metrics

@@ -10,7 +10,7 @@ from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode, portrait
 from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
-from training.data.source import open_album
+from training.data.preparation import open_album
 from training.learning.experiments import EXPERIMENT_5
 
 SIDE_PX = 32
