@@ -5,6 +5,7 @@ D embedding
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isclose
@@ -165,7 +166,8 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
         raise Problem("foreign_embedding", FOREIGN, "embedding_sha256")
     sides = {"embedding1": _embeddings_of(request.embedding1), "embedding2": _embeddings_of(request.embedding2)}
     if sum(map(len, sides.values())) > max_embeddings:
-        raise Problem("too_many_embeddings", f"a request may have {max_embeddings} embeddings; send fewer")
+        longest = max(sides, key=lambda field: len(sides[field]))
+        raise Problem("too_many_embeddings", f"a request may have {max_embeddings} embeddings; send fewer", longest)
     left, right = (_mean_of_side(values, header.network, field) for field, values in sides.items())
     return EmbeddingPair(left=left, right=right, rule=choose_rule(request.threshold, request.max_fmr, header))
 
@@ -188,13 +190,20 @@ def _mean_of_side(values: Sequence[list[float] | str], network: AnyNetworkConfig
 
 def _parse_compare_request(body: bytes) -> CompareRequest:
     if body.count(b"[") > MAX_LISTS:
-        raise Problem("malformed_json", MSG_NO_REQUEST)
+        raise Problem("malformed_json", MSG_NO_REQUEST, _side_with_most_lists(body))
     try:
         return CompareRequest.model_validate_json(body)
     except ValidationError as error:
         known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
         detail = f"{known[0]} is missing or malformed" if known else MSG_NO_REQUEST
         raise Problem("malformed_json", detail, known[0] if known else None) from error
+
+
+def _side_with_most_lists(body: bytes) -> str | None:
+    """The side whose name is followed by the most lists, without parsing the body; None if no side is named."""
+    _, *found = re.split(rb'"(embedding[12])"', body)
+    sides = list(zip(found[::2], found[1::2], strict=True))
+    return max(sides, key=lambda side: side[1].count(b"["))[0].decode() if sides else None
 
 
 def encode_base64(embedding: Embeddings) -> str:

@@ -79,9 +79,10 @@ async def test_the_number_of_embeddings_is_limited(client: httpx.AsyncClient) ->
     embeddings, digest = await stored(client)
     most = {"embedding1": embeddings, "embedding2": embeddings, **digest}
     await similarity(client, most)
-    response = await client.post("/compare", json=most | {"embedding1": [*embeddings, embeddings[0]]})
-    check_problem(response, 400, "too_many_embeddings")
-    assert response.json()["detail"] == "a request may have 8 embeddings; send fewer"
+    for field in ("embedding1", "embedding2"):
+        response = await client.post("/compare", json=most | {field: [*embeddings, embeddings[0]]})
+        check_problem(response, 400, "too_many_embeddings", field)
+        assert response.json()["detail"] == "a request may have 8 embeddings; send fewer"
 
 
 async def test_the_malformed_one_is_named(client: httpx.AsyncClient) -> None:
