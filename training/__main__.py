@@ -15,6 +15,7 @@ COMMANDS = (
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
     evaluate.add_references,
+    evaluate.add_shared_changes,
     calibrate.add_calibrate,
     calibrate.add_calibration_draws,
     evaluate.add_scenes,

@@ -1,4 +1,4 @@
-"""`python -m training evaluate`, `all-pairs`, `references`, `scenes` and `errors`: measure finished networks."""
+"""The sub-commands that measure finished networks: `evaluate`, `all-pairs`, `references` and others."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from model.errors import DataError
 from training import metrics
 from training.commands import options
 from training.learning import experiments
-from training.measuring import all_pairs, error_analysis, references, scenes, variants
+from training.measuring import all_pairs, error_analysis, references, scenes, shared_changes, variants
 from training.runs import results
 
 
@@ -77,6 +77,23 @@ def measure_references(parsed: argparse.Namespace) -> None:
     album = options.open_album(source, checkpoint.header.preprocessing)
     found = references.measure_references(checkpoint, source, album, device)
     print(references.format_references(found))
+    options.write_json(parsed.out, found)
+
+
+def add_shared_changes(commands: options.Subcommands) -> None:
+    command = commands.add_parser("shared-changes", help="error rates if all pictures have a blur, light or cover")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--out", type=Path, help="file for the figures, such as RUN/shared-changes.json")
+    options.add_data(command)
+    options.add_device(command)
+    command.set_defaults(command=measure_shared_changes)
+
+
+def measure_shared_changes(parsed: argparse.Namespace) -> None:
+    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
+    album = options.open_album(source, checkpoint.header.preprocessing)
+    found = shared_changes.measure_shared_changes(checkpoint, source, album, device)
+    print(shared_changes.format_shared_changes(found))
     options.write_json(parsed.out, found)
 
 
