@@ -17,7 +17,7 @@ from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.source import DataSource
 from training.learning import parallel
-from training.learning.experiment import Batch, Experiment, Recipe, Validation
+from training.learning.experiment import Batch, Experiment, Precision, Recipe, Validation
 from training.scoring import score_pairs
 
 
@@ -83,7 +83,7 @@ class PairExperiment(Experiment[PairData]):
     keep: Literal["last", "best"] = "last"
     validation_fraction: float = 0.2
     split_seed: int = 0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "float32"
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -19,6 +19,8 @@ from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.learning import experiments, history, loop, parallel
 from training.learning.experiment import Data, Experiment
+from training.learning.precision import with_precision
+from training.learning.rehearsal import expected_seconds_of_epoch
 from training.pairs import PairExperiment
 from training.people.people_recipe import PeopleExperiment
 from training.reports import literature
@@ -41,13 +43,18 @@ def add_run(commands: options.Subcommands) -> None:
 def run(parsed: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = options.code_version()  # now, since files may change during hours of training
-    experiment = experiments.with_seed(experiments.find_experiment(parsed.experiment), parsed.seed)
     device = parallel.local_device(options.select_device(parsed))
+    experiment = with_precision(
+        experiments.with_seed(experiments.find_experiment(parsed.experiment), parsed.seed), device
+    )
     folder = parsed.out or Path("runs") / experiment.name
     with parallel.process_group(device):
         data, test = _training_data(options.data_source(parsed), experiment, tested=not parsed.no_test)
         if parallel.rank() == 0:
-            print(f"{experiment.name}: {data.describe()}, on {device}")
+            print(f"{experiment.name}: {data.describe()}, on {device} in {experiment.precision}")
+        hours = expected_seconds_of_epoch(experiment, data, device) * experiment.epochs / 3600
+        if parallel.rank() == 0:
+            print(f"a whole run takes about {hours:.1f} hours: at most {experiment.epochs} epochs", flush=True)
         trained = loop.train(experiment, data, folder, device, resume=parsed.resume, code=code)
         if parallel.rank() > 0:
             return
@@ -119,6 +126,7 @@ def view2(parsed: argparse.Namespace) -> None:
         raise TrainingError(f"{parsed.experiment}: View 2 is for experiments that learn from people: {names}")
     experiment = experiments.with_seed(experiments.PEOPLE_EXPERIMENTS[parsed.experiment], parsed.seed)
     source, device = options.data_source(parsed), options.select_device(parsed)
+    experiment = with_precision(experiment, device)
     folds = lists.read_folds(source.folder / parsed.people, source.folder / parsed.pairs)
     wanted = _wanted(parsed.folds, folds)
     album = options.open_album(source, experiment.preprocessing)

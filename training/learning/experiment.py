@@ -8,7 +8,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import Field, asdict, dataclass
-from typing import Any, ClassVar, Generic, Literal, Self, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,10 @@ from training.learning import history, parallel
 from training.statistics import operating_points, rates
 
 Data = TypeVar("Data", bound=DataSet)
+# "auto" is replaced before the run begins, so that a run records which of the two it used.
+Precision: TypeAlias = Literal["float32", "bfloat16", "auto"]
 # The purposes of random numbers. Append new ones at the end: the positions are part of the seeds.
-PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap")
+PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap", "nuisances")
 MAX_PURPOSES = 11
 
 
@@ -40,7 +42,7 @@ class Experiment(ABC, Generic[Data]):
     network: configurations.AnyNetworkConfig
     preprocessing: PreprocessingConfig
     epochs: int
-    precision: Literal["float32", "bfloat16"]
+    precision: Precision
     seed: int
 
     def __post_init__(self) -> None:

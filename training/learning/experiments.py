@@ -18,6 +18,7 @@ from training.learning import history
 from training.learning.experiment import Experiment
 from training.pairs import Augmentation, PairExperiment
 from training.people import people_augmentation, people_batches, people_recipe
+from training.people.nuisances import Nuisances
 
 Run = TypeVar("Run", bound=Experiment[Any])
 
@@ -36,6 +37,7 @@ LFW_ALIGNMENT = Alignment(
     template=((0.4136, 0.4501), (0.5864, 0.4501), (0.5, 0.5495), (0.4267, 0.6274), (0.5733, 0.6274)),
     detector_sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
 )
+SMOOTH_ALIGNMENT = LFW_ALIGNMENT.model_copy(update={"refinement": "smooth"})
 # The face without the background: 150 of the frame's 250 pixels.
 ALIGNED = PreprocessingConfig(crop=0.6, draft_margin=10, alignment=LFW_ALIGNMENT)
 
@@ -104,6 +106,13 @@ EXPERIMENT_5_GREY_UNALIGNED = replace(
     name="experiment-5-grey-unaligned",
     preprocessing=EXPERIMENT_5_UNALIGNED.preprocessing.model_copy(update={"colour": "grey"}),
 )
+# Strangers share their pictures' conditions, so that a likeness of blur, light or covers is not taken for identity.
+EXPERIMENT_6 = replace(
+    EXPERIMENT_5,
+    name="experiment-6",
+    preprocessing=EXPERIMENT_5.preprocessing.model_copy(update={"alignment": SMOOTH_ALIGNMENT}),
+    nuisances=Nuisances(probability=0.5),
+)
 # The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
@@ -120,9 +129,7 @@ EXPERIMENT_5_SHORT = replace(EXPERIMENT_5_ONE_VIEW, name="experiment-5-short", e
 EXPERIMENT_5_SHORT_SMOOTH = replace(
     EXPERIMENT_5_SHORT,
     name="experiment-5-short-smooth",
-    preprocessing=EXPERIMENT_5_SHORT.preprocessing.model_copy(
-        update={"alignment": LFW_ALIGNMENT.model_copy(update={"refinement": "smooth"})}
-    ),
+    preprocessing=EXPERIMENT_5_SHORT.preprocessing.model_copy(update={"alignment": SMOOTH_ALIGNMENT}),
 )
 
 
@@ -134,7 +141,7 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED,
     EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}

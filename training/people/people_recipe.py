@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from math import cos, pi
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +20,10 @@ from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
 from training.learning import parallel
-from training.learning.experiment import Batch, Experiment, Recipe, Validation, require_finite
+from training.learning.experiment import Batch, Experiment, Precision, Recipe, Validation, require_finite
 from training.people import people_augmentation, people_batches
+from training.people.covers import Eyes
+from training.people.nuisances import Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
 from training.statistics import calibration, operating_points, rates
 
 
@@ -74,6 +75,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     network: configurations.ResidualConfig
     preprocessing: PreprocessingConfig
     augmentation: people_augmentation.BatchAugmentation = field(default_factory=people_augmentation.BatchAugmentation)
+    nuisances: Nuisances | None = None
     held_out: HoldOut = field(default_factory=HoldOut)
     face: people_batches.FaceParts
     people: int = 32
@@ -89,7 +91,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     weight_decay: float = 5e-3
     rising: float = 0.3
     average: float = 0.998
-    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    precision: Precision = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -104,6 +106,21 @@ class PeopleExperiment(Experiment[PeopleData]):
         if self.augmentation.colour and self.network.input_channels == 1:
             raise TrainingError(f"{self.name}: grey pictures cannot have colour augmentation; leave it out")
         super().__post_init__()
+
+    @property
+    def eyes(self) -> Eyes:
+        """Where the eyes are in the crops."""
+        alignment = self.preprocessing.alignment
+        assert alignment
+        right, left = alignment.points(1, self.preprocessing.crop)[:2]
+        return Eyes(x=(right[0] + left[0]) / 2, y=(right[1] + left[1]) / 2, distance=left[0] - right[0])
+
+    def draw_groups(self, images: int, plan: people_batches.BatchPlan, draws: Draws) -> list[Group]:
+        """Which pictures of a batch are changed alike; none without `nuisances`."""
+        if self.nuisances is None:
+            return []
+        singles, pictures = len(plan.singles), plan.pictures.shape[1]
+        return draw_groups((images - 2 * singles) // pictures, pictures, singles, self.nuisances, draws)
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """One cycle over the run (Smith and Topin 2017).
@@ -162,10 +179,14 @@ class PeopleRecipe(Recipe):
         sizes = people_batches.BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
         draws, changes, swaps = (run.generator(purpose, epoch) for purpose in ("people", "augment", "swap"))
         masks = people_batches.masks_of(run.face, run.preprocessing.side_px)
+        shared = Draws(run.generator("nuisances", epoch))
         for plan in people_batches.plan_epoch(data.several, data.single, sizes, self.batches_in_epoch, draws):
             images, labels = people_batches.assemble(data, plan, masks, run.virtual, swaps)
+            groups = run.draw_groups(len(images), plan, shared)
+            images = cover_groups(images, groups, run.eyes, shared) if groups else images
             drawn = people_augmentation.draw_batch(len(images), run.augmentation, changes)
             images = people_augmentation.augment_batch(images, drawn)
+            images = change_groups(images, groups, shared)
             yield Batch(images=images, labels=labels, judged=plan.pictures.numel())
 
     def forward(self, images: Tensor) -> Tensor:

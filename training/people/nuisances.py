@@ -1,0 +1,217 @@
+"""Changes that pictures of different people share, so that alike in condition is not alike in identity.
+
+Pictures of one camera, place or occasion resemble each other whoever they show. If each training picture is changed
+alone, the loss never sees strangers who are alike in all but identity, and the network takes the likeness for identity.
+So a batch is divided into groups of people, and the pictures at the same place of a group's people get the same draw of
+covers, light, blur, noise and the rest.
+
+B batch, C channels, G pictures that share a draw, H W pixels
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import cos, exp, log, pi, sin
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.io import decode_jpeg, encode_jpeg
+
+from training.people.covers import COVERS, Eyes, cover
+
+Change = Callable[[Tensor, "Draws"], Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nuisances:
+    """How often pictures of different people are changed alike.
+
+    `people` is the size of a group. A group's pictures at one place are changed with `probability`; of them, the share
+    `covered` gets glasses or a mask, and each other kind of change occurs with the probability `each`.
+    """
+
+    people: int = 24
+    probability: float = 0.6
+    covered: float = 0.3
+    each: float = 0.22
+
+
+class Draws:
+    """Random numbers from one generator."""
+
+    def __init__(self, generator: torch.Generator) -> None:
+        self.generator = generator
+
+    def between(self, low: float, high: float) -> float:
+        """Uniform from low to high."""
+        return low + (high - low) * float(torch.rand(1, generator=self.generator))
+
+    def ratio(self, low: float, high: float) -> float:
+        """From low to high, both above 0, uniform in the logarithm."""
+        return exp(self.between(log(low), log(high)))
+
+    def happens(self, probability: float) -> bool:
+        """True with that probability."""
+        return self.between(0, 1) < probability
+
+    def one_of(self, count: int) -> int:
+        """Uniform from 0 to count - 1."""
+        return int(torch.randint(count, (1,), generator=self.generator))
+
+    def normal(self, shape: list[int]) -> Tensor:
+        """Standard normal values, float32."""
+        return torch.randn(shape, generator=self.generator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """The indices int64 (G,) of the pictures that share a draw, and what is done to them."""
+
+    pictures: Tensor
+    cover: int | None
+    changes: tuple[Change, ...]
+
+
+def draw_groups(people: int, pictures: int, singles: int, changes: Nuisances, draws: Draws) -> list[Group]:
+    """The changed groups of a batch in the order of `people_batches.assemble`: people with pictures, singles twice."""
+    groups = []
+    for members in _members(people, pictures, singles, changes.people, draws.generator):
+        if not draws.happens(changes.probability):
+            continue
+        covered = draws.one_of(COVERS) if draws.happens(changes.covered) else None
+        chosen = tuple(change for change in CHANGES if draws.happens(changes.each))
+        groups.append(Group(pictures=members, cover=covered, changes=chosen))
+    return groups
+
+
+def cover_groups(images: Tensor, groups: list[Group], eyes: Eyes, draws: Draws) -> Tensor:
+    """float32 (B, C, H, W), 0..1 -> the same with glasses and masks, before pictures are moved one by one."""
+    for group in groups:
+        if group.cover is not None:
+            images[group.pictures] = cover(images[group.pictures], group.cover, eyes, draws.between)
+    return images
+
+
+def change_groups(images: Tensor, groups: list[Group], draws: Draws) -> Tensor:
+    """float32 (B, C, H, W), 0..1 -> the same with each group's light, blur, noise and the rest."""
+    for group in groups:
+        changed = images[group.pictures]
+        for change in group.changes:
+            changed = change(changed, draws)
+        images[group.pictures] = changed
+    return images
+
+
+def _members(people: int, pictures: int, singles: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:
+    for group in torch.randperm(people, generator=generator).split(size):
+        yield from (group * pictures + place for place in range(pictures))
+    for group in torch.randperm(singles, generator=generator).split(size):
+        yield from (people * pictures + place * singles + group for place in range(2))
+
+
+def side_light(images: Tensor, draws: Draws) -> Tensor:
+    """Light from one side, or from behind: a factor that changes along a direction or from the centre."""
+    height, width = images.shape[2:]
+    y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
+    if draws.happens(0.25):
+        exponent = draws.between(0.4, 1.4) * (x**2 + y**2 - 0.8)
+    else:
+        angle, strength, edge = draws.between(0, 2 * pi), draws.between(0.3, 1.6), draws.ratio(0.7, 4)
+        exponent = strength * torch.tanh(edge * (x * cos(angle) + y * sin(angle)))
+    return (images * torch.exp(exponent)).clamp(0, 1)
+
+
+def exposure(images: Tensor, draws: Draws) -> Tensor:
+    """Too bright, with the highlights lost, or too dark."""
+    return (images * draws.ratio(0.25, 3.5)).clamp(0, 1)
+
+
+def flatten(images: Tensor, draws: Draws) -> Tensor:
+    """Less contrast, as in haze."""
+    kept = draws.between(0.25, 0.8)
+    return images * kept + draws.between(0, 1 - kept)
+
+
+def cast(images: Tensor, draws: Draws) -> Tensor:
+    """A colour cast, or no colour; grey pictures stay."""
+    if images.shape[1] == 1:
+        return images
+    if draws.happens(0.4):
+        return images.mean(1, keepdim=True).expand_as(images)
+    factors = images.new_tensor([draws.ratio(0.65, 1.5) for _ in range(3)])
+    return (images * factors[:, None, None]).clamp(0, 1)
+
+
+def tight(images: Tensor, draws: Draws) -> Tensor:
+    """A tight crop: beyond some of its edges the border is repeated, or black."""
+    height, width = images.shape[2:]
+    top, bottom = draws.between(-0.1, 0.24), draws.between(-0.1, 0.24)
+    left, right = draws.between(-0.1, 0.22), draws.between(-0.1, 0.22)
+    rows = torch.arange(height).clamp(round(max(top, 0) * height), height - 1 - round(max(bottom, 0) * height))
+    columns = torch.arange(width).clamp(round(max(left, 0) * width), width - 1 - round(max(right, 0) * width))
+    repeated = images[:, :, rows][:, :, :, columns]
+    if draws.happens(0.75):
+        return repeated
+    inside = (rows == torch.arange(height))[:, None] & (columns == torch.arange(width))
+    return repeated * inside
+
+
+def defocus(images: Tensor, draws: Draws) -> Tensor:
+    """A disc of the blur circle, or a Gaussian."""
+    if draws.happens(0.4):
+        offsets = torch.arange(-9, 10, dtype=images.dtype)
+        row = torch.exp(-0.5 * (offsets / draws.ratio(0.5, 3.2)) ** 2)
+        return _filtered(_filtered(images, row[None, :]), row[:, None])
+    radius = draws.ratio(0.7, 5)
+    reach = int(radius) + 1
+    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=images.dtype)] * 2, indexing="ij")
+    return _filtered(images, (radius + 0.5 - (x**2 + y**2).sqrt()).clamp(0, 1))
+
+
+def motion(images: Tensor, draws: Draws) -> Tensor:
+    """Blur along a line."""
+    length, angle = draws.ratio(2, 11), draws.between(0, pi)
+    reach = int(length / 2) + 1
+    y, x = torch.meshgrid(*[torch.arange(-reach, reach + 1, dtype=images.dtype)] * 2, indexing="ij")
+    along, across = x * cos(angle) + y * sin(angle), y * cos(angle) - x * sin(angle)
+    return _filtered(images, (length / 2 + 0.5 - along.abs()).clamp(0, 1) * (1 - across.abs()).clamp(0, 1))
+
+
+def few_pixels(images: Tensor, draws: Draws) -> Tensor:
+    """Fewer pixels, enlarged again."""
+    size = images.shape[2:]
+    small = [max(8, round(side * draws.ratio(0.16, 0.7))) for side in size[:1]] * 2
+    reduced = functional.interpolate(images, small, mode="area")
+    return functional.interpolate(reduced, size, mode="bilinear" if draws.happens(0.5) else "bicubic").clamp(0, 1)
+
+
+def noise(images: Tensor, draws: Draws) -> Tensor:
+    """Noise of a sensor in every channel, or of its brightness only; finer or coarser than a pixel."""
+    channels = images.shape[1] if draws.happens(0.6) else 1
+    size = list(images.shape[2:])
+    coarse = [round(side * draws.between(0.5, 1)) for side in size[:1]] * 2 if draws.happens(0.4) else size
+    grain = draws.normal([len(images), channels, *coarse])
+    if coarse != size:
+        grain = functional.interpolate(grain, size, mode="bilinear")
+    return (images + draws.ratio(0.02, 0.2) * grain).clamp(0, 1)
+
+
+def compress(images: Tensor, draws: Draws) -> Tensor:
+    """JPEG of a low quality."""
+    quality = round(draws.ratio(5, 50))
+    files = encode_jpeg(list((images * 255).round().to(torch.uint8)), quality)
+    return torch.stack([decode_jpeg(file) for file in files]).to(images.dtype) / 255
+
+
+# In the order in which they happen: light, lens, sensor, file.
+CHANGES: tuple[Change, ...] = (
+    side_light, tight, exposure, cast, motion, defocus, few_pixels, noise, flatten, compress,
+)  # fmt: skip
+
+
+def _filtered(images: Tensor, kernel: Tensor) -> Tensor:
+    """(G, C, H, W) filtered by a kernel of odd sides, whose sum becomes 1; the border is repeated."""
+    rows, columns = kernel.shape
+    planes = images.flatten(0, 1)[:, None]
+    padded = functional.pad(planes, (columns // 2, columns // 2, rows // 2, rows // 2), mode="replicate")
+    return functional.conv2d(padded, (kernel / kernel.sum())[None, None]).view_as(images)
