@@ -40,9 +40,13 @@ def forward_flop(config: NetworkConfig | ResidualConfig) -> int:
     return 2 * sum(multiply_adds(config).values())
 
 
-def step_flop(config: NetworkConfig) -> int:
-    """The floating-point operations for one crop in a training step."""
+def step_flop(config: NetworkConfig | ResidualConfig) -> int:
+    """The floating-point operations for one crop in a training step, where no mirror image is taken."""
     # Each layer takes as many as in the forward pass for the gradients of its weights, and as many again for those of
     # its input. The first layer's input is the crop, which needs no gradient.
-    counts = multiply_adds(config)
-    return 2 * (3 * sum(counts.values()) - counts["convolution 1"])
+    counts, first = (
+        (residual_multiply_adds(config), "stem")
+        if isinstance(config, ResidualConfig)
+        else (multiply_adds(config), "convolution 1")
+    )
+    return 2 * (3 * sum(counts.values()) - counts[first])

@@ -1,12 +1,15 @@
 """`python -m benchmarks.training_step`: one full training step, compared with a matrix product.
 
-A step draws and augments a batch, runs forward and backward, and updates the weights with Adam.
+A step draws and augments a batch, runs forward and backward, and updates the weights.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import count, islice
 from statistics import median
+from typing import Any
 
 import torch
 
@@ -17,78 +20,94 @@ from benchmarks.record import Figures
 from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.networks.device import select_device
 from training.data.album import Album, PairSet
-from training.data.datasets import PairData
-from training.learning.experiments import PAIR_EXPERIMENTS
+from training.data.datasets import DataSet, PairData, PeopleData
+from training.learning.experiment import Experiment, Recipe
+from training.learning.experiments import EXPERIMENTS, PEOPLE_EXPERIMENTS
 from training.learning.loop import take_step
-from training.pairs import PairExperiment, PairRecipe
+from training.learning.precision import with_precision
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
 # A step takes many times as long as a product, so a round times several products.
 PRODUCTS_PER_ROUND = 8
+# Half of it is a multiple of every experiment's batch.
+PICTURES = 1024
+PICTURES_OF_A_PERSON = 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     parser = new_parser("training-step", "benchmarks.training_step", "Times one full training step.", rounds=7)
-    parser.add_argument("--experiment", default="experiment-2", choices=PAIR_EXPERIMENTS)
+    parser.add_argument("--experiment", default="experiment-2", choices=EXPERIMENTS)
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"],
+                        help="of an experiment that leaves the precision open")  # fmt: skip
     parser.add_argument("--default-layout", action="store_true", help="torch's default layout, not channels_last")
     return run_benchmark(parser, arguments, _measure)
 
 
-def synthetic_data(experiment: PairExperiment) -> PairData:
-    """Crops of noise, and as many pairs as a batch has."""
-    pairs, side = experiment.batch_pairs, experiment.preprocessing.side_px
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (2 * pairs, side, side), dtype=torch.uint8, generator=generator)
-    keys = [(f"Person_{number}", f"Person_{number}_0001") for number in range(2 * pairs)]
-    numbers = torch.arange(pairs)
-    chosen = PairSet(left=numbers, right=numbers + pairs, same=(numbers % 2).float())
+def synthetic_data(experiment: Experiment[Any]) -> DataSet:
+    """Crops of noise: pairs of them, or half of them of people with several and half of people with one."""
+    channels, side = experiment.preprocessing.input_shape
+    shape = (PICTURES, side, side, channels) if channels > 1 else (PICTURES, side, side)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    keys = [(f"Person_{number}", f"Person_{number}_0001") for number in range(PICTURES)]
     album = Album(keys=keys, pixels=pixels, sha256="", preprocessing=experiment.preprocessing)
-    return PairData(album=album, training=chosen, validation=chosen)
+    numbers = torch.arange(PICTURES)
+    half = PICTURES // 2
+    pairs = PairSet(left=numbers[:half], right=numbers[half:], same=(numbers[:half] % 2).float())
+    if experiment.name not in PEOPLE_EXPERIMENTS:
+        return PairData(album=album, training=pairs, validation=pairs)
+    people = [*numbers[:half].split(PICTURES_OF_A_PERSON), *numbers[half:].split(1)]
+    training = {f"{number:04d}": pictures for number, pictures in enumerate(people)}
+    return PeopleData(album=album, training=training, held_out={}, validation=pairs)
 
 
-def recipe_in(layout: torch.memory_format, experiment: PairExperiment, device: torch.device) -> PairRecipe:
+def recipe_in(layout: torch.memory_format, experiment: Experiment[Any], device: torch.device) -> Recipe:
     """The experiment's recipe at the start of a run, on noise, with this memory format."""
     recipe = experiment.recipe(synthetic_data(experiment), device)
-    recipe.network.to(memory_format=layout)
+    recipe.state.to(memory_format=layout)
+    recipe.state.train()
     return recipe
 
 
-def full_step(experiment: PairExperiment, recipe: PairRecipe, device: torch.device) -> Callable[[], None]:
-    """A function that takes one step with training's own functions, which changes the network."""
+class Steps:
+    """Takes steps with training's own functions, which change the network."""
 
-    def run() -> None:
-        for batch in recipe.batches(1):
-            take_step(experiment, recipe, batch, device)
+    def __init__(self, experiment: Experiment[Any], recipe: Recipe, device: torch.device) -> None:
+        self.experiment, self.recipe, self.device = experiment, recipe, device
+        self._batches = (batch for epoch in count(1) for batch in recipe.batches(epoch))
+        self.images = 0
+        """In the last batch."""
 
-    return run
+    def draw(self) -> None:
+        """Draws and augments a batch."""
+        for batch in islice(self._batches, 1):
+            self.images = len(batch.images)
+
+    def step(self) -> None:
+        """Draws and augments a batch, and takes a step."""
+        for batch in islice(self._batches, 1):
+            take_step(self.experiment, self.recipe, batch, self.device)
+            self.recipe.after_step(0)
 
 
-def time_step(
-    experiment: PairExperiment,
-    device: torch.device,
-    rounds: int,
-    layout: torch.memory_format,
-    products_per_round: int = PRODUCTS_PER_ROUND,
-) -> Seconds:
+def time_step(steps: Steps, rounds: int, products_per_round: int = PRODUCTS_PER_ROUND) -> Seconds:
     """Seconds for the matrix product, for drawing and augmenting a batch, and for a full step."""
-    recipe = recipe_in(layout, experiment, device)
     works = {
-        PRODUCT: Work(run=matrix_product(device), calls=products_per_round),
-        BATCH: Work(run=lambda: list(recipe.batches(1))),
-        STEP: Work(run=full_step(experiment, recipe, device)),
+        PRODUCT: Work(run=matrix_product(steps.device), calls=products_per_round),
+        BATCH: Work(run=steps.draw),
+        STEP: Work(run=steps.step),
     }
-    return interleave(works, rounds, device)
+    return interleave(works, rounds, steps.device)
 
 
-def step_figures(experiment: PairExperiment, layout: torch.memory_format, seconds: Seconds) -> Figures:
-    """The table has one row."""
-    images = 2 * experiment.batch_pairs
+def step_figures(experiment: Experiment[Any], layout: torch.memory_format, images: int, seconds: Seconds) -> Figures:
+    """The table has one row, for batches of that many images."""
     flop = images * step_flop(experiment.network)
     typical = median(seconds[STEP])
     return Figures(
         summary={
             "experiment": experiment.name,
+            "precision": experiment.precision,
             "layout": str(layout).removeprefix("torch."),
             "step_mflop_per_image": step_flop(experiment.network) / 1e6,
             "product_gflop_per_s": PRODUCT_FLOP / median(seconds[PRODUCT]) / 1e9,
@@ -96,7 +115,7 @@ def step_figures(experiment: PairExperiment, layout: torch.memory_format, second
         },
         table=[
             {
-                "pairs": experiment.batch_pairs,
+                "images": images,
                 "step_s": typical,
                 "of_it_batch_s": median(seconds[BATCH]),
                 "images_per_s": images / typical,
@@ -108,11 +127,15 @@ def step_figures(experiment: PairExperiment, layout: torch.memory_format, second
 
 
 def _measure(options: argparse.Namespace) -> Figures:
-    experiment = PAIR_EXPERIMENTS[options.experiment]
+    device = select_device(options.device)
+    experiment = EXPERIMENTS[options.experiment]
+    if options.precision != "auto":
+        experiment = replace(experiment, precision=options.precision)
+    experiment = with_precision(experiment, device)
     layout = torch.contiguous_format if options.default_layout else torch.channels_last
-    return step_figures(
-        experiment, layout, time_step(experiment, select_device(options.device), options.rounds, layout)
-    )
+    steps = Steps(experiment, recipe_in(layout, experiment, device), device)
+    seconds = time_step(steps, options.rounds)
+    return step_figures(experiment, layout, steps.images, seconds)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import Field, asdict, dataclass
+from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 import torch
@@ -25,6 +25,8 @@ from training.statistics import operating_points, rates
 Data = TypeVar("Data", bound=DataSet)
 # "auto" is replaced before the run begins, so that a run records which of the two it used.
 Precision: TypeAlias = Literal["float32", "bfloat16", "auto"]
+# The key in the metadata of a field that was added when runs without it existed already.
+LATER = "later"
 # The purposes of random numbers. Append new ones at the end: the positions are part of the seeds.
 PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap", "nuisances")
 MAX_PURPOSES = 11
@@ -88,7 +90,7 @@ class Experiment(ABC, Generic[Data]):
     def identity(self, data_sha256: str) -> dict[str, Any]:
         """The values that a resumed run must share with the saved one, as plain JSON values."""
         values = {
-            **asdict(self),
+            **self._values(),
             "data_sha256": data_sha256,
             "threads": torch.get_num_threads(),
             "processes": parallel.world_size(),
@@ -100,7 +102,14 @@ class Experiment(ABC, Generic[Data]):
 
     def as_json(self) -> str:
         """The JSON for a checkpoint's provenance. The network and the preprocessing are elsewhere in the header."""
-        return json.dumps({**asdict(self), "network": None, "preprocessing": None})
+        return json.dumps({**self._values(), "network": None, "preprocessing": None})
+
+    def _values(self) -> dict[str, Any]:
+        """The fields by name, without those added later that are at their defaults, so that older runs stay known."""
+        later = {
+            each.name for each in fields(self) if LATER in each.metadata and getattr(self, each.name) == each.default
+        }
+        return {name: value for name, value in asdict(self).items() if name not in later}
 
 
 @dataclass(frozen=True, kw_only=True)

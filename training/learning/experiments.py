@@ -86,6 +86,7 @@ EXPERIMENT_5 = people_recipe.PeopleExperiment(
     ),
     augmentation=people_augmentation.BatchAugmentation(colour=people_augmentation.ColourChange()),
     face=DEEP_FUNNELED_FACE.seen_through(128 / 150),
+    precision="bfloat16",
 )
 # Without data from outside LFW: no detector, the deep-funneled pictures as published.
 EXPERIMENT_5_UNALIGNED = replace(
@@ -112,6 +113,7 @@ EXPERIMENT_6 = replace(
     name="experiment-6",
     preprocessing=EXPERIMENT_5.preprocessing.model_copy(update={"alignment": SMOOTH_ALIGNMENT}),
     nuisances=Nuisances(probability=0.5),
+    precision="auto",
 )
 # The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
@@ -141,8 +143,8 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED,
-    EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY,
+    EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 

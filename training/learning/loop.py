@@ -49,6 +49,8 @@ def train(
     records `code`, the version of the code. Raises TrainingError if the loss is not finite (the last good state is
     kept), if `folder` already holds a run, or if it cannot be written.
     """
+    if experiment.precision == "auto":
+        raise ValueError("a run needs a precision: use training.learning.precision.with_precision first")
     recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
     state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
     state.restore(recipe.state, recipe.optimizer)

@@ -23,7 +23,7 @@ from training.data.datasets import PeopleData
 from training.data.lists import read_people
 from training.data.source import DataSource
 from training.measuring.variants import held_out_rule, require_people
-from training.runs.results import Measurement, Record
+from training.runs.records import Measurement, Record
 from training.statistics import operating_points, rates
 from training.statistics.resampling import Owners
 

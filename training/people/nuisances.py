@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import cos, exp, log, pi, sin
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.io import decode_jpeg, encode_jpeg
 
 from training.people.covers import COVERS, Eyes, cover
 
@@ -198,9 +199,11 @@ def noise(images: Tensor, draws: Draws) -> Tensor:
 
 def compress(images: Tensor, draws: Draws) -> Tensor:
     """JPEG of a low quality."""
-    quality = round(draws.ratio(5, 50))
-    files = encode_jpeg(list((images * 255).round().to(torch.uint8)), quality)
-    return torch.stack([decode_jpeg(file) for file in files]).to(images.dtype) / 255
+    quality = [cv2.IMWRITE_JPEG_QUALITY, round(draws.ratio(5, 50))]
+    pixels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).flip(3).numpy()  # OpenCV's order: blue first
+    files = [cv2.imencode(".jpg", each, quality)[1] for each in pixels]
+    decoded = [np.asarray(cv2.imdecode(file, cv2.IMREAD_UNCHANGED), np.uint8) for file in files]
+    return torch.from_numpy(np.stack(decoded).reshape(pixels.shape)).flip(3).permute(0, 3, 1, 2).to(images.dtype) / 255
 
 
 # In the order in which they happen: light, lens, sensor, file.

@@ -100,6 +100,8 @@ def change_colours(images: Tensor, colour: ColourDraw) -> Tensor:
 def blur(images: Tensor, deviation_px: Tensor) -> Tensor:
     """(B, C, H, W) -> the same shape, blurred by a Gaussian of each picture's deviation (B,); 0 leaves it unchanged."""
     blurred = deviation_px > 0
+    if not blurred.any():
+        return images
     offsets = torch.arange(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / deviation_px[blurred].clamp_min(1e-3)[:, None]) ** 2)
     kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], dim=0)

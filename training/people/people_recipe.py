@@ -20,7 +20,7 @@ from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
 from training.learning import parallel
-from training.learning.experiment import Batch, Experiment, Precision, Recipe, Validation, require_finite
+from training.learning.experiment import LATER, Batch, Experiment, Precision, Recipe, Validation, require_finite
 from training.people import people_augmentation, people_batches
 from training.people.covers import Eyes
 from training.people.nuisances import Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
@@ -68,14 +68,15 @@ class PeopleExperiment(Experiment[PeopleData]):
     """A run that learns from people.
 
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
-    picture of each of `singles` people, augmented twice. `average` is the decay of the weights' moving average.
+    picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people.
+    `average` is the decay of the weights' moving average.
     """
 
     name: str
     network: configurations.ResidualConfig
     preprocessing: PreprocessingConfig
     augmentation: people_augmentation.BatchAugmentation = field(default_factory=people_augmentation.BatchAugmentation)
-    nuisances: Nuisances | None = None
+    nuisances: Nuisances | None = field(default=None, metadata={LATER: True})
     held_out: HoldOut = field(default_factory=HoldOut)
     face: people_batches.FaceParts
     people: int = 32
@@ -105,6 +106,8 @@ class PeopleExperiment(Experiment[PeopleData]):
             raise TrainingError(f"{self.name}: held_out.fraction, rising and average must lie between 0 and 1")
         if self.augmentation.colour and self.network.input_channels == 1:
             raise TrainingError(f"{self.name}: grey pictures cannot have colour augmentation; leave it out")
+        if self.nuisances and self.preprocessing.alignment is None:
+            raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
         super().__post_init__()
 
     @property

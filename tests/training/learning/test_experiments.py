@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -14,6 +14,8 @@ from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
 from training.learning.experiments import EXPERIMENTS, PAIR_EXPERIMENTS, find_experiment
+from training.learning.loop import train
+from training.learning.precision import with_precision
 from training.pairs import Augmentation, PairExperiment
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +58,8 @@ def test_experiments_share_one_split() -> None:
 def test_experiments_are_found_by_name() -> None:
     kinds = ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view", "-short", "-short-smooth")
     from_people = {f"experiment-5{kind}" for kind in kinds}
-    assert set(EXPERIMENTS) == {*FULL, *from_people, "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
+    others = {"experiment-6", "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
+    assert set(EXPERIMENTS) == {*FULL, *from_people, *others}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="unknown experiment 'experiment-0'; use one of experiment-1, "):
         find_experiment("experiment-0")
@@ -135,3 +138,28 @@ def test_identity_of_a_run_is_unchanged(name: str, sha256: str) -> None:
     """If it changed, runs in progress could not be resumed."""
     identity = {**find_experiment(name).identity("data"), "threads": 1}
     assert hashlib.sha256(json.dumps(identity).encode()).hexdigest() == sha256
+
+
+def test_later_fields_are_part_of_a_run_only_if_they_are_used() -> None:
+    before, after = find_experiment("experiment-5"), find_experiment("experiment-6")
+    assert "nuisances" not in before.identity("")
+    assert "nuisances" not in json.loads(before.as_json())
+    assert json.loads(after.as_json())["nuisances"] == after.identity("")["nuisances"]
+    assert after.identity("")["nuisances"]["probability"] == 0.5
+
+
+@pytest.mark.parametrize(("instruction", "expected"), [("avx512_bf16", "bfloat16"), ("avx512_f", "float32")])
+def test_an_open_precision_is_what_the_processor_multiplies_fast(
+    instruction: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "amx_bf16": False})
+    experiment = with_precision(find_experiment("experiment-6"), torch.device("cpu"))
+    assert experiment.precision == expected
+    decided = find_experiment("experiment-5")
+    assert with_precision(decided, torch.device("cpu")) is decided
+
+
+def test_a_run_needs_a_decided_precision(tmp_path: Path) -> None:
+    experiment: Any = find_experiment("experiment-6")
+    with pytest.raises(ValueError, match="a run needs a precision"):
+        train(experiment, cast(Any, None), tmp_path, torch.device("cpu"))

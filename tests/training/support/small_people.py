@@ -32,6 +32,7 @@ SMALL_PEOPLE = replace(
     virtual=2,
     epochs=3,
     average=0.9,
+    precision="bfloat16",
 )
 
 
