@@ -5,7 +5,7 @@ A step draws and augments a batch, runs forward and backward, and updates the we
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from statistics import median
@@ -21,9 +21,9 @@ from benchmarks.timing import Seconds, Work, against_product, interleave, spread
 from model.networks.device import select_device
 from training.data.album import Album, PairSet
 from training.data.datasets import DataSet, PairData, PeopleData
-from training.learning.experiment import Experiment, Recipe
+from training.learning.experiment import Batch, Experiment, Recipe
 from training.learning.experiments import EXPERIMENTS, PEOPLE_EXPERIMENTS
-from training.learning.loop import take_step
+from training.learning.loop import made_ahead, take_step
 from training.learning.precision import with_precision
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
@@ -74,20 +74,23 @@ class Steps:
 
     def __init__(self, experiment: Experiment[Any], recipe: Recipe, device: torch.device) -> None:
         self.experiment, self.recipe, self.device = experiment, recipe, device
-        self._batches = (batch for epoch in count(1) for batch in recipe.batches(epoch))
+        self._drawn, self._ahead = self._batches(), made_ahead(self._batches())
         self.images = 0
         """In the last batch."""
 
     def draw(self) -> None:
         """Draws and augments a batch."""
-        for batch in islice(self._batches, 1):
+        for batch in islice(self._drawn, 1):
             self.images = len(batch.images)
 
     def step(self) -> None:
-        """Draws and augments a batch, and takes a step."""
-        for batch in islice(self._batches, 1):
+        """Takes a step, while the next batch is drawn and augmented beside it as in training."""
+        for batch in islice(self._ahead, 1):
             take_step(self.experiment, self.recipe, batch, self.device)
             self.recipe.after_step(0)
+
+    def _batches(self) -> Iterator[Batch]:
+        return (batch for epoch in count(1) for batch in self.recipe.batches(epoch))
 
 
 def time_step(steps: Steps, rounds: int, products_per_round: int = PRODUCTS_PER_ROUND) -> Seconds:

@@ -1,6 +1,8 @@
 """The training loop of all recipes: it saves the run after each epoch, stops early, and resumes."""
 
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,7 +115,7 @@ def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: tor
     count = recipe.batches_in_epoch
     title, hidden = f"epoch {number}/{experiment.epochs}", parallel.rank() > 0
     with tqdm(total=count, desc=title, unit=" batches", mininterval=1, disable=hidden) as bar:
-        for index, batch in enumerate(recipe.batches(number)):
+        for index, batch in enumerate(made_ahead(recipe.batches(number))):
             step = (number - 1) * count + index
             for group in recipe.optimizer.param_groups:
                 group["lr"] = experiment.learning_rate_at(step, count)
@@ -125,6 +127,15 @@ def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: tor
             bar.set_postfix_str(_describe(sums, seconds, run_s))
             bar.update()
     return sums
+
+
+def made_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches; while one is used, a thread makes the next."""
+    with ThreadPoolExecutor(1, "batches") as thread:
+        following = thread.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = thread.submit(next, batches, None)
+            yield batch
 
 
 def _describe(sums: Tensor, seconds: float, run_s: float) -> str:

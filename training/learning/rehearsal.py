@@ -6,7 +6,7 @@ from itertools import islice, pairwise
 import torch
 
 from training.learning.experiment import Data, Experiment
-from training.learning.loop import take_step
+from training.learning.loop import made_ahead, take_step
 
 STEPS = 4
 
@@ -19,7 +19,7 @@ def expected_seconds_of_epoch(experiment: Experiment[Data], data: Data, device: 
     recipe = experiment.recipe(data, device)
     recipe.state.train()
     times = [time.perf_counter()]
-    for batch in islice(recipe.batches(1), STEPS):
+    for batch in islice(made_ahead(recipe.batches(1)), STEPS):
         take_step(experiment, recipe, batch, device)
         times.append(time.perf_counter())
     # The first step is slower, as libraries prepare themselves.

@@ -1,8 +1,11 @@
 """A small complete run: the files it writes, when it stops, the weights it keeps, and errors."""
 
 import json
+import threading
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -11,7 +14,8 @@ from PIL import Image
 from model.errors import TrainingError
 from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
 from training.data.datasets import PairData
-from training.learning import history
+from training.learning import history, loop
+from training.learning.experiment import Batch
 from training.learning.history import draw_curves
 from training.learning.loop import Trained
 from training.learning.state import RunState
@@ -182,3 +186,42 @@ def test_mse_experiments_compare_epochs_by_mse(data: PairData, tmp_path: Path) -
     (row,) = run(replace(SMALL, loss="mse", epochs=1), data, tmp_path).history
     assert row.validation_loss == row.validation_mse != row.validation_bce
     assert 0 < row.train_loss < 0.5 < row.validation_bce
+
+
+def batch_of(number: int) -> Batch:
+    return Batch(images=torch.full((1, 1, 2, 2), float(number)), labels=torch.zeros(1), judged=1)
+
+
+def test_batches_are_made_one_ahead_in_order() -> None:
+    made: list[int] = []
+
+    def make() -> Iterator[Batch]:
+        for number in range(4):
+            made.append(number)
+            yield batch_of(number)
+
+    found = []
+    for batch in loop.made_ahead(make()):
+        found.append(int(batch.images[0, 0, 0, 0]))
+        assert len(made) <= len(found) + 1
+    assert found == made == [0, 1, 2, 3]
+
+
+def test_a_fault_of_a_batch_is_raised_where_the_batch_is_used() -> None:
+    def make() -> Iterator[Batch]:
+        yield batch_of(0)
+        raise TrainingError("no batch")
+
+    batches = loop.made_ahead(make())
+    assert float(next(batches).images.sum()) == 0
+    with pytest.raises(TrainingError, match="no batch"):
+        next(batches)
+
+
+def test_no_thread_is_left_when_batches_are_not_used_up() -> None:
+    before = set(threading.enumerate())
+    batches = loop.made_ahead(batch_of(number) for number in range(9))
+    next(batches)
+    assert set(threading.enumerate()) > before
+    cast(Generator[Batch], batches).close()
+    assert set(threading.enumerate()) == before
