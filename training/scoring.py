@@ -80,6 +80,13 @@ def score_impostors(network: FaceNetwork, album: Album, people: People) -> tuple
 
 
 @torch.no_grad()
+def logit_table(network: FaceNetwork, left: Tensor, right: Tensor) -> Logits:
+    """Embeddings float32 (A, D) and (B, D) on the network's device -> the logits of all pairs, float32 (A, B)."""
+    table: Logits = torch.cat([network.logit_table(part, right).cpu() for part in left.split(ROWS)]).numpy()
+    return table
+
+
+@torch.no_grad()
 def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
     """The logits of all N (N - 1) / 2 pairs, in the order of rows; memory grows with the square of N.
 

@@ -1,17 +1,17 @@
-"""`python -m training calibrate` and `calibration-draws`: thresholds from other people's photographs, and how good."""
+"""`python -m training calibrate`: thresholds from other people's photographs."""
 
 import argparse
 from pathlib import Path
 
 import numpy as np
 
-from model.checkpoint import Checkpoint, load
+from model.checkpoint import Checkpoint
 from model.errors import DataError
 from model.networks import architecture, embedder
 from model.similarity import OperatingPoint
 from training import metrics
 from training.commands import options
-from training.measuring import calibration_draws, recalibration, samples
+from training.measuring import recalibration, samples
 
 
 def add_calibrate(commands: options.Subcommands) -> None:
@@ -23,33 +23,32 @@ def add_calibrate(commands: options.Subcommands) -> None:
     options.add_face(command, "largest", "as the service does")
     command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     command.add_argument("--out", type=Path, required=True, help="the new checkpoint")
-    options.add_data(command)
-    options.add_device(command)
     # The usual default, LFW, would measure on people that networks are trained on.
-    command.set_defaults(command=calibrate, images=None)
+    options.add_data(command, images=None)
+    options.add_device(command)
+    command.set_defaults(command=calibrate)
 
 
 def calibrate(parsed: argparse.Namespace) -> None:
     """Writes a checkpoint with the same tensors, and a calibration, thresholds and rates from the user's pictures."""
-    device, checkpoint = options.select_device(parsed), load(parsed.checkpoint)
+    on = options.Opened.of(parsed)
     if parsed.out.exists() and parsed.out.samefile(parsed.checkpoint):
         raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
     if parsed.images is None:
         raise DataError("name the folder of your own people with --images; it must not have any training people")
-    source, network = options.data_source(parsed), architecture.restore(checkpoint).to(device)
-    album = options.open_album(source, checkpoint.header.preprocessing)
-    if album.faceless:
-        print(f"left out, because no face large enough was found: {album.faceless_names}")
+    network = architecture.restore(on.checkpoint).to(on.device)
+    if on.album.faceless:
+        print(f"left out, because no face large enough was found: {on.album.faceless_names}")
     if parsed.pairs:
-        pairs = options.read_pairs(source, album, parsed.pairs, skip=parsed.skip_missing)
-        sample = samples.sample_of_list(network, album, pairs, keep_alike=parsed.keep_alike)
+        pairs = options.read_pairs(on.source, on.album, parsed.pairs, skip=parsed.skip_missing)
+        sample = samples.sample_of_list(network, on.album, pairs, keep_alike=parsed.keep_alike)
     else:
-        sample = samples.sample_of_people(network, album, keep_alike=parsed.keep_alike)
+        sample = samples.sample_of_people(network, on.album, keep_alike=parsed.keep_alike)
     code = options.code_version()
-    found = recalibration.recalibrated(checkpoint, network, sample, album.sha256, code, centre=parsed.centre)
+    found = recalibration.recalibrated(on.checkpoint, network, sample, on.album.sha256, code, centre=parsed.centre)
     embedder.save(parsed.out, network, found.description)
-    _print_distance(checkpoint, sample, found)
-    _print_new(checkpoint, sample, found)
+    _print_distance(on.checkpoint, sample, found)
+    _print_new(on.checkpoint, sample, found)
     print(f"wrote {parsed.out}; serve it with: python -m app --weights {parsed.out}")
     print("embeddings stored with the old checkpoint stay valid: embedding_sha256 is the same")
 
@@ -102,30 +101,3 @@ def _line(point: OperatingPoint) -> str:
         f"max_fmr={point.max_fmr:<5g} accepts {point.fmr:.2%} of strangers on these pictures (95% over people "
         f"{low:.2%} to {high:.2%}; {point.pairs:,} pairs of {point.people:,} people), threshold {point.threshold:.6f}"
     )
-
-
-def add_calibration_draws(commands: options.Subcommands) -> None:
-    command = commands.add_parser(
-        "calibration-draws", help="what calibrating on some people gives on the others, over random draws"
-    )
-    command.add_argument("checkpoint", type=Path)
-    command.add_argument("--people", type=options.positive, default=50, help="to calibrate on (default: 50)")
-    command.add_argument("--every-picture", action="store_true", help="of each person (default: one picture each)")
-    command.add_argument("--draws", type=options.positive, default=30, help="how often people are drawn (default: 30)")
-    command.add_argument("--held-out", action="store_true", help="only people whom the checkpoint's run held out")
-    options.add_face(command, "largest", "as the service does")
-    command.add_argument("--out", type=Path, help="file for the figures")
-    options.add_data(command)
-    options.add_device(command)
-    command.set_defaults(command=draw_calibrations)
-
-
-def draw_calibrations(parsed: argparse.Namespace) -> None:
-    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
-    album = options.open_album(source, checkpoint.header.preprocessing)
-    chosen = calibration_draws.held_out_people(checkpoint.header, source) if parsed.held_out else None
-    rule = calibration_draws.Rule(people=parsed.people, every_picture=parsed.every_picture, draws=parsed.draws)
-    network = architecture.restore(checkpoint).to(device)
-    found = calibration_draws.measure_draws(checkpoint, network, album, rule, chosen, images=source.images)
-    print(calibration_draws.format_draws(found))
-    options.write_json(parsed.out, found)

@@ -8,7 +8,8 @@ from model.errors import DataError
 from training import metrics
 from training.commands import options
 from training.learning import experiments
-from training.measuring import all_pairs, error_analysis, references, scenes, shared_changes, variants
+from training.measuring import all_pairs, elsewhere, error_analysis, references, scenes, shared_changes, variants
+from training.measuring.calibration_draws import Rule
 from training.runs import results
 
 
@@ -26,20 +27,19 @@ def add_evaluate(commands: options.Subcommands) -> None:
 
 
 def evaluate(parsed: argparse.Namespace) -> None:
-    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
+    on = options.Opened.of(parsed)
     asked: dict[variants.Part, bool] = {"flip": parsed.no_flip, "head": parsed.head is not None}
     parts = [part for part, wanted in asked.items() if wanted]
-    if source.face == "largest" and (checkpoint.header.preprocessing.alignment is None or parts):
+    if on.source.face == "largest" and (on.checkpoint.header.preprocessing.alignment is None or parts):
         raise DataError("--face largest needs a network that was trained on aligned faces, without parts left out")
-    album = options.open_album(source, checkpoint.header.preprocessing)
-    test = options.read_test_pairs(source, album, skip=parsed.skip_missing)
-    found = variants.measure_variant(checkpoint, parts, source, album, test, device)
+    test = options.read_test_pairs(on.source, on.album, skip=parsed.skip_missing)
+    found = variants.measure_variant(on.checkpoint, parts, on.source, on.album, test, on.device)
     title = f"{found.name}, {found.what}," if found.what else found.name
-    print(f"{title} at its threshold {found.threshold:.4f} on {source.test_pairs} of {source.images}")
-    if album.faceless:
-        print(f"no face was found in {len(album.faceless)} pictures: {album.faceless_names}")
+    print(f"{title} at its threshold {found.threshold:.4f} on {on.source.test_pairs} of {on.source.images}")
+    if on.album.faceless:
+        print(f"no face was found in {len(on.album.faceless)} pictures: {on.album.faceless_names}")
     print(metrics.format_metrics(found.metrics))
-    people = {person for pair in test.keys_of(album.keys) for person, _ in pair}
+    people = {person for pair in test.keys_of(on.album.keys) for person, _ in pair}
     print(f"intervals over the {len(people)} people of these pairs:")
     print(metrics.format_metrics(found.over_people))
     options.write_json(parsed.out, found)
@@ -56,9 +56,8 @@ def add_all_pairs(commands: options.Subcommands) -> None:
 
 
 def measure_all_pairs(parsed: argparse.Namespace) -> None:
-    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
-    album = options.open_album(source, checkpoint.header.preprocessing)
-    found = all_pairs.measure_all_pairs(checkpoint, source, album, parsed.people, device)
+    on = options.Opened.of(parsed)
+    found = all_pairs.measure_all_pairs(on.checkpoint, on.source, on.album, parsed.people, on.device)
     print(all_pairs.format_rates(found))
     options.write_json(parsed.out, found)
 
@@ -73,9 +72,8 @@ def add_references(commands: options.Subcommands) -> None:
 
 
 def measure_references(parsed: argparse.Namespace) -> None:
-    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
-    album = options.open_album(source, checkpoint.header.preprocessing)
-    found = references.measure_references(checkpoint, source, album, device)
+    on = options.Opened.of(parsed)
+    found = references.measure_references(on.checkpoint, on.source, on.album, on.device)
     print(references.format_references(found))
     options.write_json(parsed.out, found)
 
@@ -90,10 +88,38 @@ def add_shared_changes(commands: options.Subcommands) -> None:
 
 
 def measure_shared_changes(parsed: argparse.Namespace) -> None:
-    device, source, checkpoint = options.select_device(parsed), options.data_source(parsed), load(parsed.checkpoint)
-    album = options.open_album(source, checkpoint.header.preprocessing)
-    found = shared_changes.measure_shared_changes(checkpoint, source, album, device)
+    on = options.Opened.of(parsed)
+    found = shared_changes.measure_shared_changes(on.checkpoint, on.source, on.album, on.device)
     print(shared_changes.format_shared_changes(found))
+    options.write_json(parsed.out, found)
+
+
+def add_elsewhere(commands: options.Subcommands) -> None:
+    command = commands.add_parser("elsewhere", help="what the thresholds do on any folder of other people")
+    command.add_argument("checkpoint", type=Path)
+    command.add_argument("--held-out", action="store_true", help="the people whom the checkpoint's run held out")
+    command.add_argument("--keep-alike", action="store_true", help="pictures that look like copies are not")
+    command.add_argument(
+        "--calibrate", type=options.positive, nargs="+", default=(), help="also calibrate on so many of the people"
+    )
+    command.add_argument("--draws", type=options.positive, default=30, help="how often they are drawn (default: 30)")
+    options.add_face(command, "largest", "as the service does")
+    command.add_argument("--out", type=Path, help="file for the figures, such as RUN/elsewhere/NAME.json")
+    options.add_data(command, images=".")
+    options.add_device(command)
+    command.set_defaults(command=measure_elsewhere)
+
+
+def measure_elsewhere(parsed: argparse.Namespace) -> None:
+    on = options.Opened.of(parsed)
+    rules = [
+        Rule(people=people, every_picture=every, draws=parsed.draws)
+        for people in parsed.calibrate
+        for every in (False, True)
+    ]
+    asked = elsewhere.Asked(held_out=parsed.held_out, keep_alike=parsed.keep_alike, rules=rules)
+    found = elsewhere.measure_elsewhere(on.checkpoint, on.source, on.album, asked, on.device)
+    print(elsewhere.format_elsewhere(found))
     options.write_json(parsed.out, found)
 
 

@@ -3,13 +3,16 @@
 import argparse
 import os
 import subprocess
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import torch
 from pydantic import BaseModel
 
 from model import __version__
+from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
@@ -21,8 +24,28 @@ from training.data.source import DataSource
 from training.learning import parallel
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+LFW = "lfw-deepfunneled"
 # The message when a command that resumes by itself is interrupted.
 GOES_ON = "; the same command continues from the last finished epoch"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a command that measures a checkpoint on pictures begins with. The album is prepared at its first use."""
+
+    device: torch.device
+    source: DataSource
+    checkpoint: Checkpoint
+
+    @classmethod
+    def of(cls, parsed: argparse.Namespace) -> Self:
+        """Raises CheckpointError or DeviceError."""
+        return cls(select_device(parsed), data_source(parsed), load(parsed.checkpoint))
+
+    @cached_property
+    def album(self) -> Album:
+        """Raises DataError."""
+        return open_album(self.source, self.checkpoint.header.preprocessing)
 
 
 def select_device(parsed: argparse.Namespace) -> torch.device:
@@ -44,7 +67,8 @@ def data_source(parsed: argparse.Namespace) -> DataSource:
     )
 
 
-def add_data(command: argparse.ArgumentParser) -> None:
+def add_data(command: argparse.ArgumentParser, images: str | None = LFW) -> None:
+    """The data folder, its pictures and lists. `images` is the default: a name, "." for the folder itself, or none."""
     command.add_argument(
         "--data",
         type=Path,
@@ -53,8 +77,9 @@ def add_data(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--images",
-        default="lfw-deepfunneled",
-        help="in it, the folder of people, or its archive without .tgz (default: lfw-deepfunneled)",
+        default=images,
+        help="in it, the folder of people, or its archive without .tgz"
+        + {None: "", ".": " (default: the folder itself)"}.get(images, f" (default: {images})"),
     )
     command.add_argument("--train-pairs", default="pairsDevTrain.txt", help="in it, the pairs to train and validate on")
     command.add_argument(

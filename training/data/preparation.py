@@ -43,7 +43,7 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: Fac
     if config.alignment and config.alignment.refinement != "settled":
         aligned += f"-{config.alignment.refinement}"
     kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
-    path = cache / f"{source.name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
+    path = cache / f"{source.absolute().name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint, config)
     if album is None:
         album = _prepare(source, config, face)

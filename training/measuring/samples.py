@@ -140,14 +140,10 @@ def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
     return chosen
 
 
-@torch.no_grad()
-def _table(network: FaceNetwork, left: Embeddings, right: Embeddings) -> NDArray[np.float32]:
+def _table(network: FaceNetwork, left: Embeddings, right: Embeddings) -> scoring.Logits:
     """(A, D) and (B, D) -> the logits of all pairs (A, B)."""
     device = next(network.parameters()).device
-    sides = [torch.from_numpy(side).to(device) for side in (left, right)]
-    rows = [network.logit_table(part, sides[1]).cpu() for part in sides[0].split(scoring.ROWS)]
-    table: NDArray[np.float32] = torch.cat(rows).numpy()
-    return table
+    return scoring.logit_table(network, *(torch.from_numpy(side).to(device) for side in (left, right)))
 
 
 def mean_length(embeddings: Embeddings, owner: Tensor) -> float:

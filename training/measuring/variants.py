@@ -60,7 +60,7 @@ def held_out_rule(header: Header) -> datasets.HoldOut:
     """The rule by which the checkpoint's run held people out. Raises DataError if it learned from pairs."""
     rule = json.loads(header.provenance.experiment).get("held_out")
     if rule is None:
-        raise DataError(f"{header.name}: has no parts to leave out; only networks that learned from people do")
+        raise DataError(f"{header.name}: learned from pairs; take a network that learned from people and held some out")
     return datasets.HoldOut(**rule)
 
 

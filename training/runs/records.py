@@ -62,6 +62,91 @@ class AllPairsRates(Measurement):
     rates: tuple[RateAt, ...]
 
 
+class Share(Record):
+    """A share of pairs with its 95% interval over people."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+class RatesAtThreshold(Record):
+    """The error rates at a threshold: the default, which promises no `max_fmr`, or an operating point's.
+
+    `fmr_of_similar` is over pairs of each person and the most similar other people
+    (`statistics.similar_people`). It and `fnmr` are None if too few people have several pictures.
+    """
+
+    name: str
+    max_fmr: float | None
+    threshold: float
+    fmr: Share
+    fmr_of_similar: Share | None
+    fnmr: Share | None
+
+
+class Spread(Record):
+    """One figure over random draws: its mean, standard deviation, and the range of the middle 90%."""
+
+    mean: float
+    deviation: float
+    low: float
+    high: float
+
+
+class Outcome(Record):
+    """The error rates at a threshold, and the area under ROC, on the people who were not drawn.
+
+    Without genuine pairs there are only false match rates.
+    """
+
+    fmr: Spread
+    fnmr: Spread | None
+    area: Spread | None
+
+
+class CalibrationDraws(Record):
+    """What a calibration on `people` people does on the others, over `draws` random draws of these people.
+
+    Those drawn have one picture each, or all with `every_picture`; the others have all. Outcomes are at the operating
+    point for 1%: as shipped and as calibrated, with and without the mean subtracted. `supported` is the share of draws
+    in which `calibrate` writes this point. `default` is at the shipped default threshold, and `default_refitted` at
+    even odds after scale and bias were fitted, both None if those drawn have too few genuine pairs.
+    """
+
+    people: int
+    every_picture: bool
+    draws: int
+    shipped: Outcome | None
+    shipped_centred: Outcome | None
+    calibrated: Outcome
+    calibrated_centred: Outcome
+    supported: float
+    default: Outcome | None
+    default_refitted: Outcome | None
+
+
+class Elsewhere(Measurement):
+    """A checkpoint on other people's photographs: as it is, and after calibrations on some of these people.
+
+    `held_out` people are those of the checkpoint's own run. `length` is that of the mean embedding of different people,
+    None for embeddings without length 1. `left_out` pictures are not measured: identical to others, or too many.
+    """
+
+    images: str
+    held_out: bool
+    face: str
+    data_sha256: str
+    people: int
+    pictures: int
+    left_out: int
+    genuine: int
+    impostor: int
+    length: float | None
+    area: Share | None
+    rates: tuple[RatesAtThreshold, ...]
+    calibrations: tuple[CalibrationDraws, ...]
+
+
 class Bin(Record):
     """The pairs of a bin: all, those decided correctly with Wilson's 95% interval, and both numbers of genuine ones."""
 

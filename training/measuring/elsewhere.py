@@ -1,0 +1,171 @@
+"""What a checkpoint does on people whom it was not trained on, as it is and after calibrations on some of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model.checkpoint import Checkpoint, Header
+from model.errors import DataError
+from model.networks.architecture import restore
+from model.networks.calibrated import restore_calibrated
+from model.networks.face_network import FaceNetwork
+from model.similarity import similarity
+from training import scoring
+from training.data.album import Album, People, owners
+from training.data.datasets import PeopleData
+from training.data.lists import pictures_at_hand, read_people
+from training.data.source import DataSource
+from training.measuring import copies, samples
+from training.measuring.calibration_draws import Photographs, Rule, measure_draws
+from training.measuring.variants import held_out_rule, require_people
+from training.runs.records import Elsewhere, RatesAtThreshold, Share, Spread
+from training.statistics import operating_points, over_people, similar_people
+from training.statistics.rates import Estimate
+
+DEFAULT = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """Which people are measured, and how calibrations are drawn.
+
+    With `held_out` only those whom the checkpoint's run held out of its training. With `keep_alike` pictures under two
+    names may be nearly the same.
+    """
+
+    held_out: bool = False
+    keep_alike: bool = False
+    rules: Sequence[Rule] = ()
+
+
+def measure_elsewhere(
+    checkpoint: Checkpoint, source: DataSource, album: Album, asked: Asked, device: torch.device
+) -> Elsewhere:
+    """The rates over all pairs of people's pictures. Of identical pictures only the first counts.
+
+    Raises DataError for fewer than two people, for the pictures that the checkpoint was trained on, for copies under
+    two names, for other people than the run's if they are to be held out, and as `measure_draws`.
+    """
+    header = checkpoint.header
+    pictures, owner = owners(_people(header, source, album, held_out=asked.held_out))
+    network = restore_calibrated(checkpoint).to(device)
+    embeddings = scoring.embed_all(network, album, pictures)
+    photographs = Photographs(embeddings=embeddings.cpu().numpy(), owner=owner.numpy())
+    if network.unit_length and not asked.keep_alike:
+        copies.require_no_copies(album, pictures, photographs.embeddings)
+    pairs = scoring.score_all(network, embeddings, owner)
+    plain = restore(checkpoint).to(device)
+    return Elsewhere(
+        name=header.name,
+        checkpoint_sha256=header.checkpoint_sha256,
+        images=source.pictures.absolute().name.removesuffix(".tgz"),
+        held_out=asked.held_out,
+        face=source.face,
+        data_sha256=album.sha256,
+        people=len(pairs.pictures),
+        pictures=len(pictures),
+        left_out=0 if asked.held_out else len(album.keys) - len(pictures),
+        genuine=len(pairs.genuine),
+        impostor=len(pairs.impostor),
+        length=samples.mean_length(photographs.embeddings, owner) if network.unit_length else None,
+        area=_area(pairs),
+        rates=_rates(header, network, embeddings, owner, pairs),
+        calibrations=tuple(measure_draws(header, plain, photographs, rule) for rule in asked.rules),
+    )
+
+
+def _people(header: Header, source: DataSource, album: Album, *, held_out: bool) -> People:
+    if held_out:
+        path = source.folder / source.train_people
+        data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
+        require_people(header, data)
+        return data.held_out
+    if album.sha256 == header.provenance.data_sha256:
+        raise DataError(f"{header.name}: was trained on these pictures; add --held-out to measure the people held out")
+    distinct = copies.distinct_pictures(album)
+    there = pictures_at_hand({name for name, _ in album.keys}, album)
+    people = {name: kept for name, each in there.items() if len(kept := each[torch.isin(each, distinct)])}
+    if len(people) < 2:
+        raise DataError(f"{source.pictures}: has pictures of {len(people)} people; at least 2 are needed")
+    return samples.some_people(people, samples.MAX_PICTURES)
+
+
+def _area(pairs: scoring.AllPairs) -> Share | None:
+    if not len(pairs.genuine):
+        return None
+    genuine, impostor = pairs.genuine.astype(np.float64), pairs.impostor.astype(np.float64)
+    return _share(over_people.area_under_roc(genuine, pairs.owner, impostor, pairs.left, pairs.right))
+
+
+def _rates(
+    header: Header, network: FaceNetwork, embeddings: Tensor, owner: Tensor, pairs: scoring.AllPairs
+) -> tuple[RatesAtThreshold, ...]:
+    """The rates at the default threshold and at each operating point."""
+    named: list[tuple[str, float | None, float]] = [(DEFAULT, None, header.threshold.value)]
+    named += [(point.name, point.max_fmr, point.threshold) for point in header.operating_points]
+    table = scoring.logit_table(network, embeddings, embeddings)
+    of_similar = similar_people.similar_strangers(table, owner.numpy(), [threshold for *_, threshold in named])
+    genuine, impostor = (similarity(each.astype(np.float64)) for each in (pairs.genuine, pairs.impostor))
+    found = []
+    for number, (name, max_fmr, threshold) in enumerate(named):
+        accepted = impostor >= threshold
+        interval = operating_points.rate_interval(accepted, pairs.left, pairs.right)
+        rejected = over_people.non_match_rate(genuine < threshold, pairs.owner) if len(genuine) else None
+        found.append(
+            RatesAtThreshold(
+                name=name,
+                max_fmr=max_fmr,
+                threshold=threshold,
+                fmr=Share(value=float(accepted.mean()), interval=interval),
+                fmr_of_similar=_share(of_similar[number]) if of_similar else None,
+                fnmr=_share(rejected) if rejected else None,
+            )
+        )
+    return tuple(found)
+
+
+def _share(found: Estimate) -> Share:
+    return Share(value=found.value, interval=(found.low, found.high))
+
+
+def format_elsewhere(found: Elsewhere) -> str:
+    """The figures as lines."""
+    which = "held-out people" if found.held_out else "people"
+    lines = [
+        f"{found.pictures:,} pictures of {found.people:,} {which} of {found.images}, {found.left_out} left out: "
+        f"{found.genuine:,} genuine and {found.impostor:,} impostor pairs; 95% intervals over people",
+    ]
+    if found.length is not None:
+        lines.append(f"the mean embedding of different people has length {found.length:.2f}")
+    if found.area:
+        low, high = found.area.interval
+        lines.append(f"area under ROC {found.area.value:.4f} ({low:.4f} to {high:.4f})")
+    for each in found.rates:
+        asked = "the default" if each.max_fmr is None else f"max_fmr={each.max_fmr:g}"
+        shown = {"FMR": each.fmr, "FMR over most similar strangers": each.fmr_of_similar, "FNMR": each.fnmr}
+        rates = "; ".join(f"{name} {_percent(share)}" for name, share in shown.items() if share)
+        lines.append(f"{asked:<13} threshold {each.threshold:.4f}: {rates}")
+    for draws in found.calibrations:
+        each_of = "all pictures" if draws.every_picture else "one picture"
+        lines.append(
+            f"{draws.draws} draws of {draws.people} people, {each_of} each, to calibrate on, measured on the others; "
+            f"the operating point for 1% is written in {draws.supported:.0%} of them"
+        )
+        for name in ("shipped", "calibrated", "shipped_centred", "calibrated_centred", "default", "default_refitted"):
+            if outcome := getattr(draws, name):
+                lines.append(f"  {name.replace('_', ', '):<20} FMR {_spread(outcome.fmr)}")
+                if outcome.fnmr and outcome.area:
+                    lines[-1] += f"  FNMR {_spread(outcome.fnmr)}  area {outcome.area.mean:.4f}"
+    return "\n".join(lines)
+
+
+def _percent(share: Share) -> str:
+    low, high = share.interval
+    return f"{share.value:.2%} ({low:.2%} to {high:.2%})"
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.mean:.2%} (sd {spread.deviation:.2%}, 5 to 95%: {spread.low:.2%} to {spread.high:.2%})"
