@@ -7,7 +7,9 @@ two.
 H W pixels, N pictures, A places, F faces
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -90,38 +92,10 @@ def simplify(model: bytes) -> bytes:
     network = onnx.load_model_from_string(model)
     graph = network.graph
     tensors = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    maker = {name: node for node in graph.node for name in node.output}
     first = graph.node[0]
     tensors[first.input[1]] = tensors[first.input[1]].sum(axis=1, keepdims=True)
-
-    def convolution(output: str) -> onnx.NodeProto:
-        node = maker[output]
-        return node if node.op_type == "Conv" else convolution(node.input[0])
-
-    heads, merged = set(), []
-    for stride in STRIDES:
-        deep = [convolution(f"{kind}_{stride}") for kind in KINDS]
-        wide = [maker[node.input[0]] for node in deep]
-        for name, nodes in (("wide", wide), ("deep", deep)):
-            for at, part in ((1, "kernel"), (2, "bias")):
-                tensors[f"{name}_{part}_{stride}"] = np.concatenate([tensors[node.input[at]] for node in nodes])
-            heads |= {node.output[0] for node in nodes}
-        merged += [
-            helper.make_node(
-                "Conv", [wide[0].input[0], f"wide_kernel_{stride}", f"wide_bias_{stride}"], [f"wide_{stride}"]
-            ),
-            helper.make_node(
-                "Conv",
-                [f"wide_{stride}", f"deep_kernel_{stride}", f"deep_bias_{stride}"],
-                [f"deep_{stride}"],
-                group=NUMBERS,
-                pads=[1, 1, 1, 1],
-            ),
-            helper.make_node("Reshape", [f"deep_{stride}", "flat"], [f"flat_{stride}"]),
-        ]
-    tensors["flat"] = np.array([0, NUMBERS, -1])
-    merged.append(helper.make_node("Concat", [f"flat_{stride}" for stride in STRIDES], ["places"], axis=2))
-    body = [node for node in graph.node if node.output[0] not in heads and node.op_type in BODY]
+    merged, replaced = _merge_heads({name: node for node in graph.node for name in node.output}, tensors)
+    body = [node for node in graph.node if node.output[0] not in replaced and node.op_type in BODY]
     used = {name for node in (*body, *merged) for name in node.input}
     simple = helper.make_graph(
         [*body, *merged],
@@ -133,6 +107,38 @@ def simplify(model: bytes) -> bytes:
     made = helper.make_model(simple, opset_imports=network.opset_import, ir_version=network.ir_version)
     found: bytes = made.SerializeToString()
     return found
+
+
+def _merge_heads(
+    maker: Mapping[str, onnx.NodeProto], tensors: dict[str, NDArray[Any]]
+) -> tuple[list[onnx.NodeProto], set[str]]:
+    """The heads of each grid as one pair of convolutions, joined over the grids; and the outputs of those replaced.
+
+    `maker` has the node that makes each output. Adds the merged kernels and biases to `tensors`.
+    """
+
+    def convolution(output: str) -> onnx.NodeProto:
+        node = maker[output]
+        return node if node.op_type == "Conv" else convolution(node.input[0])
+
+    merged, replaced = [], set()
+    for stride in STRIDES:
+        deep = [convolution(f"{kind}_{stride}") for kind in KINDS]
+        wide = [maker[node.input[0]] for node in deep]
+        for name, nodes in (("wide", wide), ("deep", deep)):
+            for at, part in ((1, "kernel"), (2, "bias")):
+                tensors[f"{name}_{part}_{stride}"] = np.concatenate([tensors[node.input[at]] for node in nodes])
+            replaced |= {node.output[0] for node in nodes}
+        names = {name: [f"{name}_kernel_{stride}", f"{name}_bias_{stride}"] for name in ("wide", "deep")}
+        grouped = {"group": NUMBERS, "pads": [1, 1, 1, 1]}
+        merged += [
+            helper.make_node("Conv", [wide[0].input[0], *names["wide"]], [f"wide_{stride}"]),
+            helper.make_node("Conv", [f"wide_{stride}", *names["deep"]], [f"deep_{stride}"], **grouped),
+            helper.make_node("Reshape", [f"deep_{stride}", "flat"], [f"flat_{stride}"]),
+        ]
+    tensors["flat"] = np.array([0, NUMBERS, -1])
+    merged.append(helper.make_node("Concat", [f"flat_{stride}" for stride in STRIDES], ["places"], axis=2))
+    return merged, replaced
 
 
 def _scores(outputs: Rows) -> Rows:

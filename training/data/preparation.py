@@ -21,7 +21,7 @@ from model.files import replacing
 from model.imaging import analysis, crops, decoding, detection
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import Quality
-from training.data.album import Album, Key, MeasuredFace, key_of
+from training.data.album import Album, Key, MeasuredFace, composed, key_of
 from training.data.pictures import picture_files, picture_paths, status_of
 
 # How many broken pictures a message lists.
@@ -61,7 +61,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
     for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
         key = key_of(name)
         if key in pictures:
-            raise DataError(f"{source}: {name}: another picture has the same name with a different ending; remove one")
+            raise DataError(f"{source}: {name}: another picture of this person has the same name; remove or rename one")
         if isinstance(picture, ImageError):
             broken.append(f"{'/'.join(name.parts[-2:])}: {picture}")
             continue
@@ -156,10 +156,10 @@ def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Al
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if str(stored["fingerprint"]) != fingerprint:
                 return None
-            keys = [(str(person), str(stem)) for person, stem in stored["keys"]]
+            keys = [_key(row) for row in stored["keys"]]
             pixels: Pixels = stored["pixels"]
             faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
-            faceless = [(str(person), str(stem)) for person, stem in stored["faceless"]]
+            faceless = [_key(row) for row in stored["faceless"]]
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
     return Album(
@@ -170,6 +170,11 @@ def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Al
         faces=faces,
         faceless=faceless,
     )
+
+
+def _key(row: Sequence[str]) -> Key:
+    person, stem = row
+    return composed(str(person)), composed(str(stem))
 
 
 def _quality(values: Sequence[float]) -> Quality:

@@ -79,8 +79,8 @@ def measure_elsewhere(
 
 def _people(header: Header, source: DataSource, album: Album, *, held_out: bool) -> People:
     if held_out:
-        path = source.folder / source.train_people
-        data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
+        rule, path = held_out_rule(header), source.folder / source.train_people
+        data = PeopleData.of(album, path, read_people(path), rule)
         require_people(header, data)
         return data.held_out
     if album.sha256 == header.provenance.data_sha256:

@@ -58,59 +58,81 @@ def recalibrated(
     genuine pairs score no higher than impostor pairs.
     """
     header, split = checkpoint.header, f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    before = sample.score(network, header.calibration)
     if centre and not network.unit_length:
         raise DataError(
             f"{header.name}: its embeddings have no length 1, so nothing can be centred; leave out --centre"
         )
-    mean = mean_of_people(sample.embeddings, sample.owner) if centre else ()
-    scored = _score(network, sample, header, before, centre=centre)
-    refitted = network.calibrated and sample.genuine >= MIN_GENUINE
-    fitted = refit(scored, mean) if refitted else header.calibration.model_copy(update={"mean": mean})
-    impostor, left, right = similarity(fitted.adjust(scored.impostor)), scored.left, scored.right
+    before = sample.score(network, header.calibration)
+    fitted = _fit(header, network, sample, before, centre=centre)
+    made_on = f"{sample.people:,} people, {len(sample.owner):,} pictures, SHA-256 {pictures_sha256[:12]}"
+    left, right, impostor = before.left, before.right, fitted.impostor
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)
-    similarities = similarity(fitted.adjust(scored.logits))
-    threshold = _threshold(header, network, sample, similarities, impostor, split)
-    measured: tuple[Metric, ...] = ()
-    if sample.genuine >= MIN_GENUINE:
-        found = summary.measure(SPLIT, similarities, scored.same, threshold.value)
-        measured = found.for_checkpoint(calibrated=network.calibrated)
-    elif not points:
+    threshold = _threshold(header, network, sample, fitted.similarities, impostor, split)
+    if sample.genuine < MIN_GENUINE and not points:
         raise DataError(
             f"calibration needs {MIN_GENUINE} genuine pairs, or enough people for an operating point: there are "
             f"{sample.genuine} genuine pairs, and {next(iter(refused.values()))}"
         )
     changed = {
-        "calibration": fitted,
+        "calibration": fitted.calibration.model_copy(update={"made_on": made_on}),
         "threshold": threshold,
         "operating_points": points,
         "false_match_curve": curve,
-        "metrics": (*_kept(header, fitted), *measured),
+        "metrics": (*_kept(header, fitted.calibration), *_measured(network, sample, fitted, threshold)),
         "provenance": header.provenance.model_copy(
             update={"measured_with": code, "created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
         ),
     }
-    before_impostor = similarity(header.calibration.adjust(before.impostor))
+    description = {name: changed.get(name, getattr(header, name)) for name in Description.model_fields}
+    strangers = similarity(header.calibration.adjust(before.impostor))
     return Recalibration(
-        description=Description(
-            **{name: changed.get(name, getattr(header, name)) for name in Description.model_fields}
-        ),
-        former=operating_points.measured_again(header.operating_points, before_impostor, left, right, split),
-        default_fmr=(
-            float((before_impostor >= header.threshold.value).mean()),
-            float((impostor >= threshold.value).mean()),
-        ),
+        description=Description(**description),
+        former=operating_points.measured_again(header.operating_points, strangers, left, right, split),
+        default_fmr=(float((strangers >= header.threshold.value).mean()), float((impostor >= threshold.value).mean())),
         refused=refused,
-        refitted=refitted,
+        refitted=fitted.refitted,
         length=mean_length(sample.embeddings, sample.owner) if network.unit_length else None,
     )
 
 
-def _score(network: FaceNetwork, sample: Sample, header: Header, before: Scored, *, centre: bool) -> Scored:
+@dataclass(frozen=True, kw_only=True)
+class _Fitted:
+    """A calibration, the logits that it adjusts, and whether scale and bias are new."""
+
+    calibration: Calibration
+    scored: Scored
+    refitted: bool
+
+    @property
+    def similarities(self) -> rates.Scores:
+        """Of the sample's pairs, (P,)."""
+        return similarity(self.calibration.adjust(self.scored.logits))
+
+    @property
+    def impostor(self) -> rates.Scores:
+        """Of the sample's impostor pairs, (I,)."""
+        return similarity(self.calibration.adjust(self.scored.impostor))
+
+
+def _fit(header: Header, network: FaceNetwork, sample: Sample, before: Scored, *, centre: bool) -> _Fitted:
+    """The calibration; `before` has the logits with the former mean subtracted."""
+    mean = mean_of_people(sample.embeddings, sample.owner) if centre else ()
     if centre:
-        return sample.score_without_own_mean(network)
-    return sample.score(network, Calibration()) if header.calibration.mean else before
+        scored = sample.score_without_own_mean(network)
+    else:
+        scored = sample.score(network, Calibration()) if header.calibration.mean else before
+    refitted = network.calibrated and sample.genuine >= MIN_GENUINE
+    fitted = refit(scored, mean) if refitted else header.calibration.model_copy(update={"mean": mean})
+    return _Fitted(calibration=fitted, scored=scored, refitted=refitted)
+
+
+def _measured(network: FaceNetwork, sample: Sample, fitted: _Fitted, threshold: Threshold) -> tuple[Metric, ...]:
+    """The metrics of the sample's pairs, none with too few genuine pairs."""
+    if sample.genuine < MIN_GENUINE:
+        return ()
+    found = summary.measure(SPLIT, fitted.similarities, fitted.scored.same, threshold.value)
+    return found.for_checkpoint(calibrated=network.calibrated)
 
 
 def refit(scored: Scored, mean: tuple[float, ...]) -> Calibration:
@@ -161,9 +183,9 @@ def _threshold(
 
 
 def _kept(header: Header, fitted: Calibration) -> tuple[Metric, ...]:
-    others = [metric for metric in header.metrics if metric.split != SPLIT]
-    if fitted.mean != header.calibration.mean:
+    others, former = [metric for metric in header.metrics if metric.split != SPLIT], header.calibration
+    if fitted.mean != former.mean:
         return ()
-    if fitted != header.calibration:
+    if (fitted.scale, fitted.bias) != (former.scale, former.bias):
         return tuple(metric for metric in others if metric.name in OF_THE_ORDER)
     return tuple(metric for metric in others if metric.name != metrics.ACCURACY_AT_THRESHOLD)

@@ -129,14 +129,20 @@ def some_pairs(owner: Tensor) -> PairSet:
 
 
 def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
-    """All people, or people drawn at random with at most `most_pictures` pictures together."""
-    names = sorted(people)
-    order = torch.randperm(len(names), generator=torch.Generator().manual_seed(0)).tolist()
+    """All people, or people drawn at random with at most `most_pictures` pictures together.
+
+    A person with more than half of these has so many drawn at random, so that two people always fit.
+    """
+    names, draws = sorted(people), torch.Generator().manual_seed(0)
     total, chosen = 0, {}
-    for name in (names[i] for i in order):
-        if total + len(people[name]) <= most_pictures:
-            total += len(people[name])
-            chosen[name] = people[name]
+    for name in (names[i] for i in torch.randperm(len(names), generator=draws).tolist()):
+        pictures = people[name]
+        if len(pictures) > most_pictures // 2:
+            drawn = torch.randperm(len(pictures), generator=draws)[: most_pictures // 2]
+            pictures = pictures[drawn.sort().values]
+        if total + len(pictures) <= most_pictures:
+            total += len(pictures)
+            chosen[name] = pictures
     return chosen
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from model.similarity import OperatingPoint
 from training import metrics
-from training.reports import literature, markdown
+from training.reports import elsewhere_tables, error_tables, literature, markdown
 from training.runs import records, results
 
 BASELINE = "experiment-2"
@@ -60,6 +60,7 @@ Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 .venv/bin/python -m training view2 experiment-5 --data FOLDER            # ten folds, or some with --folds 1 2
 .venv/bin/python -m training evaluate CHECKPOINT --data FOLDER --no-flip # or --head cosine, --images lfw
 .venv/bin/python -m training all-pairs CHECKPOINT --data FOLDER          # FNMR where false matches are rare
+.venv/bin/python -m training elsewhere CHECKPOINT --data PEOPLE --calibrate 20 # any folder of other people
 .venv/bin/python -m training errors RUN --data FOLDER                    # by yaw, other faces, size, sharpness
 .venv/bin/python -m training report --results RESULTS --out OUT          # this page
 ```"""
@@ -67,11 +68,6 @@ Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 MCNEMAR = """\
 McNemar's exact test on the pairs that both runs were tested on, each at its own threshold. The test assumes
 independent pairs, which is not quite true of pairs that share people."""
-
-ERRORS = """\
-Yaw is estimated from five landmarks, to about ten degrees. The more turned, smaller or less sharp face of a pair
-decides its bin, as measured when faces are found and aligned; quarters are quarters of the test pairs. Names are
-LFW's file names; nothing is inferred from them."""
 
 
 def choose_drawn(runs: Mapping[str, results.Run]) -> list[results.Run]:
@@ -99,8 +95,9 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
         *(["## Operating points", POINTS, points] if points else []),
         *([f"## Against {BASELINE}", MCNEMAR, mcnemar] if mcnemar else []),
         *(["## Other pictures, and networks with parts left out", variants] if variants else []),
-        *(["## Errors by kind of face", ERRORS] if analysed else []),
-        *(part for name, found in analysed.items() for part in _errors(name, found)),
+        *elsewhere_tables.format_elsewhere({name: found.elsewhere for name, found in measured.items()}),
+        *(["## Errors by kind of face", error_tables.INTRODUCTION] if analysed else []),
+        *(part for name, found in analysed.items() for part in error_tables.format_errors(name, found)),
         "## Commands",
         COMMANDS,
         "## Learning curves",
@@ -108,13 +105,6 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
         *([log.strip()] if log else []),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _errors(name: str, found: records.ErrorAnalysis) -> list[str]:
-    absent = f" {found.faceless} pairs are left out, since a face was not found." if found.faceless else ""
-    title = f"### {name}\n\n{found.pairs} test pairs at the threshold {found.threshold:.4f}.{absent}"
-    rows = [[kind, markdown.scored_pairs(pairs)] for kind, pairs in found.hardest.items()]
-    return [title, _table_errors(found), markdown.table(["kind", "pairs and their similarity"], rows)]
 
 
 def _table_systems(measured: Mapping[str, results.Measured], folds: Sequence[records.View2]) -> str:
@@ -234,17 +224,3 @@ def _variant_row(name: str, variant: records.Variant) -> markdown.Row:
     cells = [name, variant.what or "as it is", variant.images, str(accuracy.pairs), str(variant.left_out)]
     cells += [f"{accuracy.value:.2%}", markdown.interval(accuracy)]
     return [*cells, f"{area.value:.4f}", f"{eer.value:.2%}"]
-
-
-def _table_errors(found: records.ErrorAnalysis) -> str:
-    rows = [_bin_row(title, each) for title, bins in found.tables.items() for each in bins]
-    head = ["measured", "bin", "pairs", "accuracy", "95%", "one person, rejected", "two people, accepted"]
-    return markdown.table(head, rows)
-
-
-def _bin_row(title: str, each: records.Bin) -> markdown.Row:
-    low, high = each.interval
-    impostor = each.pairs - each.genuine
-    rejected, accepted = each.genuine - each.genuine_right, impostor - (each.right - each.genuine_right)
-    share = [str(each.pairs), f"{each.right / each.pairs:.2%}", f"{low:.1%} to {high:.1%}"]
-    return [title, each.label, *share, f"{rejected} of {each.genuine}", f"{accepted} of {impostor}"]

@@ -17,7 +17,7 @@ from model.files import replacing
 from model.similarity import Metric
 from training import metrics
 from training.learning import history
-from training.runs.records import AllPairsRates, ErrorAnalysis, Measurement, Record, ScoredPair, Variant
+from training.runs.records import AllPairsRates, Elsewhere, ErrorAnalysis, Measurement, Record, ScoredPair, Variant
 from training.statistics import decisions, rates, resampling
 from training.statistics.summary import Summary, measure
 
@@ -27,6 +27,7 @@ SUMMARY_FILE = "test-summary.json"
 ALL_PAIRS_FILE = "all-pairs.json"
 ERRORS_FILE = "errors.json"
 VARIANTS_FOLDER = "evaluations"
+ELSEWHERE_FOLDER = "elsewhere"
 VIEW2_FILE = "view2.json"
 
 
@@ -100,6 +101,7 @@ class Measured:
     all_pairs: AllPairsRates | None = None
     errors: ErrorAnalysis | None = None
     variants: Sequence[Variant] = ()
+    elsewhere: Sequence[Elsewhere] = ()
 
 
 def read_run(folder: Path) -> Run:
@@ -133,12 +135,13 @@ def write_summary(path: Path, summary: Summary) -> None:
 def read_measured(folder: Path, run: Run) -> Measured:
     """Adds the later measurements in a run's folder. Raises DataError if one is damaged or of another checkpoint."""
     all_pairs, errors = folder / ALL_PAIRS_FILE, folder / ERRORS_FILE
-    variants = sorted(folder.glob(f"{VARIANTS_FOLDER}/*.json"))
+    variants, elsewhere = (sorted(folder.glob(f"{name}/*.json")) for name in (VARIANTS_FOLDER, ELSEWHERE_FOLDER))
     return Measured(
         run=run,
         all_pairs=_read_of(run, all_pairs, AllPairsRates) if all_pairs.exists() else None,
         errors=_read_of(run, errors, ErrorAnalysis) if errors.exists() else None,
         variants=[_read_of(run, path, Variant) for path in variants],
+        elsewhere=[_read_of(run, path, Elsewhere) for path in elsewhere],
     )
 
 

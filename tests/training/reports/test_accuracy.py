@@ -16,9 +16,25 @@ from tests.training.support.small_runs import ROW, write_run
 from training.commands.report import LOG_FILE, write_report
 from training.learning.experiments import ALIGNED
 from training.reports.literature import PUBLISHED, category
-from training.runs.records import AllPairsRates, Bin, ErrorAnalysis, Fold, RateAt, ScoredPair, Variant, View2
+from training.runs.records import (
+    AllPairsRates,
+    Bin,
+    CalibrationDraws,
+    Elsewhere,
+    ErrorAnalysis,
+    Fold,
+    Outcome,
+    RateAt,
+    RatesAtThreshold,
+    ScoredPair,
+    Share,
+    Spread,
+    Variant,
+    View2,
+)
 from training.runs.results import (
     ALL_PAIRS_FILE,
+    ELSEWHERE_FOLDER,
     ERRORS_FILE,
     RESULT_FILE,
     VARIANTS_FOLDER,
@@ -173,6 +189,44 @@ def test_later_measurements_are_listed(results: Path) -> None:
         assert row(text, "experiment-5", column).startswith(f"{share:.1%} (")
     assert row(text, "experiment-5", "changed") == "no flip averaging"
     assert row(text, "experiment-5", "left out") == "1"
+
+
+def test_measurements_on_other_people_are_listed(results: Path) -> None:
+    assert "## Other people and cameras" not in page(results)
+    share, wide = Share(value=0.06, interval=(0.04, 0.09)), Share(value=0.5, interval=(0.4, 0.6))
+    spread = Spread(mean=0.0139, deviation=0.01, low=0.001, high=0.034)
+    outcome = Outcome(fmr=spread, fnmr=spread, area=spread)
+    draws = CalibrationDraws(
+        people=20, every_picture=True, draws=30, supported=0.5, shipped=outcome, shipped_centred=outcome,
+        calibrated=outcome, calibrated_centred=outcome, default=None, default_refitted=None,
+    )  # fmt: skip
+    rates = (
+        RatesAtThreshold(name="default", max_fmr=None, threshold=0.5, fmr=wide, fmr_of_similar=wide, fnmr=share),
+        RatesAtThreshold(name="fmr_1e-2", max_fmr=0.01, threshold=0.9, fmr=share, fmr_of_similar=None, fnmr=None),
+    )
+    found = Elsewhere(
+        name="experiment-5", checkpoint_sha256="c" * 64, images="orl", held_out=False, face="largest", data_sha256="d",
+        people=40, pictures=400, left_out=0, genuine=1800, impostor=78000, length=0.31, area=share, rates=rates,
+        calibrations=(draws,),
+    )  # fmt: skip
+    (results / "experiment-5" / ELSEWHERE_FOLDER).mkdir()
+    path = results / "experiment-5" / ELSEWHERE_FOLDER / "orl.json"
+    path.write_text(found.model_dump_json())
+    section = page(results).partition("## Other people and cameras")[2].partition("\n## ")[0]
+    assert "| experiment-5 | orl | 40 | 400 | 1,800 | 78,000 | 0.31 | 0.0600 (0.0400 to 0.0900) |" in section
+    assert (
+        "| experiment-5 | orl | the default | 0.5000 | 50.00% (40.00% to 60.00%) | 50.00% (40.00% to 60.00%) | "
+        "6.00% (4.00% to 9.00%) | 72.0% |" in section
+    )
+    assert "| experiment-5 | orl | `max_fmr=0.01` | 0.9000 | 6.00% (4.00% to 9.00%) |  |  |  |" in section
+    assert row(section, "experiment-5", "draws") == "30"
+    assert row(section, "experiment-5", "calibrated on") == "20, all pictures"
+    assert "| 1.39% ± 1.00% (0.10% to 3.40%) |" in section
+    assert section.rstrip().endswith("| 50% |")
+    refitted = draws.model_copy(update={"default": outcome, "default_refitted": outcome})
+    of_held_out = {"calibrations": (refitted,), "held_out": True, "images": "lfw"}
+    path.write_text(found.model_copy(update=of_held_out).model_dump_json())
+    assert "| lfw, held-out people | 20, all pictures | 1.39% ± " in page(results).partition("also refits scale")[2]
 
 
 def test_error_analyses_are_listed(results: Path) -> None:
