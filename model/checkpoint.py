@@ -71,6 +71,13 @@ class Description(BaseModel):
     canary_photo_sha256: str = Field(default="", exclude_if=lambda digest: not digest)
     provenance: Provenance
 
+    @property
+    def rates_hold_for(self) -> str:
+        """For which photographs the thresholds and rates hold, in words."""
+        if self.calibration.made_on:
+            return f"photographs like those of the calibration ({self.calibration.made_on})"
+        return "photographs like the training data's; calibrate with your own for others"
+
     @model_validator(mode="after")
     def _check_inputs(self) -> Self:
         if self.network.input_shape != self.preprocessing.input_shape:

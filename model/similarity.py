@@ -22,7 +22,8 @@ class Calibration(BaseModel):
     """What is applied to a network's embeddings and logits, so that similarities suit other photographs.
 
     If there is a `mean` (D,), it is subtracted from both embeddings, which then get length 1 again. The logit of the
-    two becomes scale * logit + bias. The default changes nothing.
+    two becomes scale * logit + bias. The default changes nothing. `made_on` says which pictures it was made on, with
+    the thresholds and rates; "" for those that the network's own run chose.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -30,6 +31,7 @@ class Calibration(BaseModel):
     mean: tuple[float, ...] = Field(default=(), exclude_if=lambda mean: not mean)
     scale: float = Field(default=1.0, gt=0.0)
     bias: float = 0.0
+    made_on: str = Field(default="", exclude_if=lambda pictures: not pictures)
 
     def centre(self, embeddings: Embeddings) -> Embeddings:
         """float32 (B, D) of length 1 -> the same without the mean, of length 1; unchanged if there is no mean."""
@@ -76,6 +78,7 @@ class OperatingPoint(BaseModel):
     """A threshold for a false match rate of at most `max_fmr`, with the measured rate and its 95% interval.
 
     `fmr` was measured on `pairs` impostor pairs of `people` people; the interval comes from resampling people.
+    `fmr_of_similar` is the rate over pairs of each person and the most similar other people, None if not measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -88,6 +91,8 @@ class OperatingPoint(BaseModel):
     split: str
     pairs: int = Field(gt=0)
     people: int = Field(gt=1)
+    fmr_of_similar: float | None = Field(default=None, ge=0.0, le=1.0, exclude_if=lambda rate: rate is None)
+    interval_of_similar: tuple[float, float] | None = Field(default=None, exclude_if=lambda ends: ends is None)
 
 
 class FalseMatchCurve(BaseModel):

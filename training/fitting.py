@@ -17,7 +17,7 @@ from model.similarity import Threshold
 from training import scoring
 from training.data.album import owners
 from training.data.datasets import PeopleData
-from training.statistics import calibration, operating_points, rates
+from training.statistics import calibration, operating_points, rates, similar_people
 
 SPLIT = "held-out people"
 # How much of `within` is replaced by the same variance in every direction: the pictures of training people vary less
@@ -48,8 +48,14 @@ def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
 
 
 def held_out_rates(network: residual.ResidualNetwork, data: PeopleData) -> operating_points.FalseMatchRates:
-    """The false match rates over every impostor pair of held-out people."""
-    return operating_points.false_match_rates(*scoring.score_impostors(network, data.album, data.held_out), SPLIT)
+    """The false match rates over every impostor pair of held-out people, and over each one's most similar strangers."""
+    pictures, owner = owners(data.held_out)
+    embeddings = scoring.embed_all(network, data.album, pictures)
+    pairs = scoring.score_all(network, embeddings, owner)
+    impostor = heads.similarity(torch.from_numpy(pairs.impostor)).numpy()
+    points, curve = operating_points.false_match_rates(impostor, pairs.left, pairs.right, SPLIT)
+    logits = scoring.logit_table(network, embeddings, embeddings)
+    return similar_people.with_similar_strangers(points, logits, owner.numpy()), curve
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from model.networks import embedder, heads, residual
 from model.networks.face_network import FaceNetwork
-from training.data.album import Album, PairSet, People, owners
+from training.data.album import Album, PairSet
 from training.statistics.rates import Labels, Scores
 from training.statistics.resampling import Owners
 
@@ -70,13 +70,6 @@ def embed_all(network: FaceNetwork, album: Album, pictures: Tensor) -> Tensor:
     network.eval().to(memory_format=torch.channels_last)
     chunks = album.pixels[pictures].split(BATCH)
     return torch.cat([embedder.embed_pixels(network, chunk, album.preprocessing) for chunk in chunks])
-
-
-def score_impostors(network: FaceNetwork, album: Album, people: People) -> tuple[Scores, Owners, Owners]:
-    """Similarities float64 (I,) of all impostor pairs of these people, and the two people's numbers."""
-    pictures, owner = owners(people)
-    pairs = score_all(network, embed_all(network, album, pictures), owner)
-    return heads.similarity(torch.from_numpy(pairs.impostor)).numpy(), pairs.left, pairs.right
 
 
 @torch.no_grad()

@@ -82,6 +82,8 @@ INFO: JsonDict = {
     "dimension": 512,
     "network": {"kind": "residual", "side_px": 100, "input_channels": 3},
     "preprocessing": {"side_px": 100, "colour": "rgb"},
+    "calibration": {"centred": False, "scale": 1.0, "bias": 0.0, "made_on": None},
+    "rates_hold_for": "photographs like the training data's; calibrate with your own for others",
     "threshold": {"value": 0.5, "method": "even odds", "split": "validation", "pairs": 1702},
     "operating_points": [
         {

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app.api.dependencies import DrainDep, InferenceDep, MetricsDep, RequestIdDep, SettingsDep
 from app.api.openapi import PROBLEMS
 from app.api.problems import Problem
-from app.api.schemas import Health, Info, Limits, ModelName
+from app.api.schemas import CalibrationReport, Health, Info, Limits, ModelName
 from app.engine.inference import Inference
 from app.settings import Settings
 from model import __version__
@@ -38,6 +38,8 @@ async def info(inference: InferenceDep, settings: SettingsDep) -> Info:
         dimension=header.network.dimension,
         network=header.network,
         preprocessing=header.preprocessing,
+        calibration=CalibrationReport.of(header),
+        rates_hold_for=header.rates_hold_for,
         threshold=header.threshold,
         operating_points=header.operating_points,
         metrics=header.metrics,

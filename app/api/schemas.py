@@ -221,8 +221,27 @@ class Limits(BaseModel):
     max_faces: int
 
 
+class CalibrationReport(BaseModel):
+    """How similarities were fitted to photographs after training: `centred` if a mean embedding is subtracted, the
+    scale and bias of logits, and the pictures that it was made on; null if the thresholds are of the training run.
+    """
+
+    centred: bool
+    scale: float
+    bias: float
+    made_on: str | None
+
+    @classmethod
+    def of(cls, header: Header) -> Self:
+        """The calibration of a checkpoint."""
+        found = header.calibration
+        return cls(centred=bool(found.mean), scale=found.scale, bias=found.bias, made_on=found.made_on or None)
+
+
 class Info(BaseModel):
-    """The answer of /info: the model that is served, what it scores, and the limits of a request."""
+    """The answer of /info: the model that is served, what it scores and for which photographs its rates hold, and the
+    limits of a request.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.INFO]})
 
@@ -233,6 +252,8 @@ class Info(BaseModel):
     dimension: int
     network: AnyNetworkConfig
     preprocessing: PreprocessingConfig
+    calibration: CalibrationReport
+    rates_hold_for: str
     threshold: Threshold
     operating_points: tuple[OperatingPoint, ...]
     metrics: tuple[Metric, ...]

@@ -3,12 +3,13 @@
 import json
 
 from model.checkpoint import Header
-from model.similarity import Metric, OperatingPoint
+from model.similarity import Calibration, Metric, OperatingPoint
 
 INTENDED_USE = """\
-For research, and for learning how face verification is built and served. Accuracy on people, cameras and ages unlike
-those of the training data was not measured. Do not let it decide alone about anything that matters to a person, and
-use it only with the consent of the people photographed.
+For research, and for learning how face verification is built and served. Calibrate it on your own photographs first:
+the rates hold for photographs like those that they were measured on, and other cameras, crops and light can raise the
+false match rate many times over. Do not let it decide alone about anything that matters to a person, and use it only
+with the consent of the people photographed.
 """
 
 
@@ -17,9 +18,10 @@ def format_card(header: Header) -> str:
     rows = "\n".join(_row(metric) for metric in header.metrics)
     experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
     trained_on = {"quality of the training faces": header.trained_on.model_dump_json()} if header.trained_on else {}
-    facts = {
+    facts: dict[str, object] = {
         "network": header.network.model_dump_json(),
         "preprocessing": header.preprocessing.model_dump_json(),
+        **_calibration(header.calibration),
         **trained_on,
         "experiment": json.dumps(experiment),
         "seed": provenance.seed,
@@ -40,6 +42,8 @@ def format_card(header: Header) -> str:
 
 Threshold {threshold.value:.6f}: {threshold.method} on the {threshold.pairs} pairs of {threshold.split}.
 
+Thresholds and rates hold for {header.rates_hold_for}.
+
 ## Metrics
 
 95% intervals are Wilson's for accuracies, and a bootstrap's over pairs for the other metrics.
@@ -55,6 +59,17 @@ Threshold {threshold.value:.6f}: {threshold.method} on the {threshold.pairs} pai
 
 {listed}
 """
+
+
+def _calibration(calibration: Calibration) -> dict[str, str]:
+    """What a calibration after training did; nothing for the thresholds of the training run."""
+    if not calibration.made_on:
+        return {}
+    mean = "a mean embedding is subtracted, " if calibration.mean else ""
+    return {
+        "calibration": f"{mean}scale {calibration.scale:.4f}, bias {calibration.bias:+.4f}",
+        "calibrated on": calibration.made_on,
+    }
 
 
 def _operating_points(points: tuple[OperatingPoint, ...]) -> str:
@@ -73,6 +88,25 @@ people ({points[0].split}). Intervals are a bootstrap's over people.
 | name | threshold | false match rate | 95% interval | impostor pairs |
 |---|---|---|---|---|
 {rows}
+{_most_similar(points)}"""
+
+
+def _most_similar(points: tuple[OperatingPoint, ...]) -> str:
+    rows = [
+        f"| {p.name} | {p.fmr_of_similar:.2%} | {p.interval_of_similar[0]:.2%} to {p.interval_of_similar[1]:.2%} |"
+        for p in points
+        if p.fmr_of_similar is not None and p.interval_of_similar
+    ]
+    if not rows:
+        return ""
+    table = "\n".join(rows)
+    return f"""
+Strangers who look alike pass more often. The rate over each person and the most similar twentieth of the other people,
+who were found by other pictures than those compared:
+
+| name | false match rate, most similar strangers | 95% interval |
+|---|---|---|
+{table}
 """
 
 

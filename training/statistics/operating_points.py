@@ -122,6 +122,8 @@ def measured_again(
             "split": split,
             "pairs": len(scores),
             "people": len(np.unique(np.concatenate([left, right]))),
+            "fmr_of_similar": None,
+            "interval_of_similar": None,
         }
         found.append(point.model_copy(update=changed))
     return tuple(found)

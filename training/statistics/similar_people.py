@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.similarity import similarity
+from model.similarity import OperatingPoint, similarity
 from training.statistics.rates import Estimate
 from training.statistics.resampling import Owners, draw_people
 
@@ -42,6 +42,19 @@ def similar_strangers(logits: NDArray[np.float32], owner: Owners, thresholds: Se
         low, high = np.percentile(draw_people(len(of_people)) @ of_people / len(of_people), [2.5, 97.5])
         found.append(Estimate(value=float(of_people.mean()), low=float(low), high=float(high)))
     return found
+
+
+def with_similar_strangers(
+    points: Sequence[OperatingPoint], logits: NDArray[np.float32], owner: Owners
+) -> tuple[OperatingPoint, ...]:
+    """The operating points with their rates over most similar strangers, if enough people have several pictures."""
+    found = similar_strangers(logits, owner, [point.threshold for point in points])
+    if found is None:
+        return tuple(points)
+    return tuple(
+        point.model_copy(update={"fmr_of_similar": each.value, "interval_of_similar": (each.low, each.high)})
+        for point, each in zip(points, found, strict=True)
+    )
 
 
 def _halves(owner: Owners) -> tuple[Table, Table]:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,12 +12,15 @@ from pydantic import BaseModel
 
 from app.api import schemas
 from app.api.problems import KINDS
+from app.server.replica import open_verifier
 from app.settings import SHIPPED, Settings
 from model import __version__
 from model.checkpoint import load
+from model.networks.embedder import save
+from model.similarity import Calibration
 from model.verifier import Verifier
 from tests.app.support.requests import ANNA, BERTA, compare_request, embed, files, verify
-from tests.conftest import client_of
+from tests.conftest import client_of, describe, tiny_network
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +68,20 @@ async def test_info_describes_the_checkpoint(client: httpx.AsyncClient, verifier
     assert info["dimension"] == 32
     same = ("checkpoint_sha256", "network", "preprocessing", "threshold", "metrics", "provenance")
     assert {key: info[key] for key in same} == {key: header[key] for key in same}
+
+
+async def test_info_says_what_the_rates_hold_for(settings: Settings, client: httpx.AsyncClient, tmp_path: Path) -> None:
+    info = (await client.get("/info")).json()
+    assert info["calibration"] == {"centred": False, "scale": 1.0, "bias": 0.0, "made_on": None}
+    assert info["rates_hold_for"] == "photographs like the training data's; calibrate with your own for others"
+    made_on = "50 people, 50 pictures, SHA-256 abababababab"
+    changed = describe().model_copy(update={"calibration": Calibration(scale=2.0, bias=-0.5, made_on=made_on)})
+    save(tmp_path / "mine.safetensors", tiny_network(), changed)
+    mine = settings.model_copy(update={"weights": tmp_path / "mine.safetensors"})
+    async with client_of(mine, open_verifier(mine)) as calibrated:
+        info = (await calibrated.get("/info")).json()
+    assert info["calibration"] == {"centred": False, "scale": 2.0, "bias": -0.5, "made_on": made_on}
+    assert info["rates_hold_for"] == f"photographs like those of the calibration ({made_on})"
 
 
 async def test_info_states_the_limits_that_hold(settings: Settings, verifier: Verifier) -> None:

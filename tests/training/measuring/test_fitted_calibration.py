@@ -80,7 +80,7 @@ def test_one_picture_each_of_fifty_people_sets_thresholds(tmp_path: Path) -> Non
         assert 0.8 * point.max_fmr < point.fmr <= point.max_fmr
         assert (point.pairs, point.people, point.split) == (1225, 50, "calibration, pictures abababababab")
     assert not found.refitted
-    assert found.description.calibration == Calibration()
+    assert found.description.calibration == Calibration(made_on="50 people, 50 pictures, SHA-256 abababababab")
     threshold = found.description.threshold
     assert (scores >= threshold.value).mean() == pytest.approx(0.12, abs=1e-3)
     assert (threshold.method, threshold.pairs) == ("the false match rate of the former threshold, 12.00%", 1225)
@@ -235,7 +235,7 @@ def test_network_that_learned_from_pairs_keeps_its_scale(tmp_path: Path) -> None
     save(tmp_path / "siamese.safetensors", tiny_network(), describe())
     found = fit(load(tmp_path / "siamese.safetensors"), wide(draw_sample(30, pictures=3)))
     assert (found.refitted, found.length) == (False, None)
-    assert found.description.calibration == Calibration()
+    assert found.description.calibration == Calibration(made_on="30 people, 90 pictures, SHA-256 abababababab")
     assert found.description.threshold.method == "highest accuracy"
 
 

@@ -15,13 +15,13 @@ from model.errors import TrainingError
 from model.networks.architecture import restore
 from model.networks.embedder import normalise, to_unit
 from model.networks.heads import JointBayesianHead, similarity
-from model.networks.residual import ResidualNetwork
+from model.networks.residual import ResidualNetwork, initialise
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
 from training.data.album import owners
 from training.data.datasets import PeopleData, impostor_pairs
 from training.data.lists import read_pairs, resolve
-from training.fitting import fit_head, fit_joint_bayesian, scatter
+from training.fitting import fit_head, fit_joint_bayesian, held_out_rates, scatter
 from training.learning import loop
 from training.learning.experiments import EXPERIMENTS
 from training.learning.history import Epoch, read_metrics
@@ -30,6 +30,7 @@ from training.people.people_augmentation import BatchAugmentation
 from training.people.people_recipe import PeopleExperiment, large_margin_cosine, supervised_contrastive
 from training.runs.finish import finish
 from training.scoring import embed_all, raw_scores, score_pairs
+from training.statistics import similar_people
 from training.statistics.calibration import platt
 from training.statistics.rates import cross_entropy
 
@@ -276,6 +277,25 @@ def test_operating_points_use_all_pairs_of_held_out_people(data: PeopleData, tmp
         embeddings = trained.network.embed(pixels[[a, b]])
         accepted += float(similarity(trained.network.compare(embeddings[:1], embeddings[1:]))) >= point.threshold
     assert accepted / len(left) == pytest.approx(point.fmr, abs=1.5 / len(left))
+    assert point.fmr_of_similar is None  # of four held-out people
+
+
+def test_operating_points_have_the_rate_over_most_similar_strangers(
+    data: PeopleData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `similar_strangers` gives it for a table of single comparisons."""
+    monkeypatch.setattr(similar_people, "MIN_PEOPLE", 2)
+    network = ResidualNetwork(SMALL_PEOPLE.network)
+    initialise(network, torch.Generator().manual_seed(0))
+    network.requires_grad_(False).eval()
+    (point,), _ = held_out_rates(network, data)
+    pictures, owner = owners(data.held_out)
+    embeddings = network.embed(normalise(to_unit(data.album.pixels[pictures]), SMALL_PEOPLE.preprocessing))
+    logits = torch.stack([network.compare(each.expand_as(embeddings), embeddings) for each in embeddings])
+    found = similar_people.similar_strangers(logits.numpy(), owner.numpy(), [point.threshold])
+    assert found
+    assert point.fmr_of_similar == pytest.approx(found[0].value)
+    assert point.interval_of_similar == pytest.approx((found[0].low, found[0].high))
 
 
 def test_test_pairs_do_not_influence_the_checkpoint(folder: Path, data: PeopleData, tmp_path: Path) -> None:

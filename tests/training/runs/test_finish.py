@@ -15,6 +15,7 @@ from model.imaging.canary import canary_sha256
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.heads import similarity
+from model.similarity import Calibration, OperatingPoint
 from tests.conftest import tiny_network
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_runs import ROW
@@ -68,7 +69,7 @@ def finished(album: Album, validation: PairSet, test: PairSet | None, folder: Pa
     data = PairData(album=album, training=validation, validation=validation)
     recipe = SMOKE.recipe(data, CPU)
     recipe.network.load_state_dict(tiny_network().state_dict())
-    trained = Trained(recipe=recipe, epoch=2, history=[], code_version="began-with")
+    trained = Trained(recipe=recipe, epoch=2, history=[], code_version="began-with", torch_versions=("2.1", "2.2"))
     return finish(SMOKE, trained, data, test, folder, "the-code")
 
 
@@ -189,9 +190,28 @@ def test_provenance_is_recorded(result: Finished) -> None:
     assert provenance.pairs_sha256 == result.data.pairs_sha256
     assert provenance.validation_pairs_sharing_people == len(result.data.validation)
     assert provenance.data_sha256 == result.data.album.sha256
-    assert provenance.torch_version == torch.__version__
+    assert provenance.torch_version == "2.1, 2.2"
     experiment = json.loads(provenance.experiment)
     assert (experiment["name"], experiment["batch_pairs"], experiment["split_seed"]) == ("smoke", 16, 0)
+
+
+def test_card_says_which_photographs_the_rates_hold_for(result: Finished) -> None:
+    plain = format_card(result.header)
+    assert "Thresholds and rates hold for photographs like the training data's; calibrate with your own" in plain
+    assert "calibrated on" not in plain
+    point = OperatingPoint(
+        name="fmr_1e-2", max_fmr=0.01, threshold=0.9, fmr=0.01, interval=(0.008, 0.012), split="held", pairs=900,
+        people=50,
+    )  # fmt: skip
+    similar = point.model_copy(update={"fmr_of_similar": 0.0767, "interval_of_similar": (0.06, 0.09)})
+    mine = Calibration(mean=(0.1,), scale=2.0, bias=-0.5, made_on="50 people, 50 pictures")
+    card = format_card(result.header.model_copy(update={"calibration": mine, "operating_points": (point, similar)}))
+    assert "hold for photographs like those of the calibration (50 people, 50 pictures)." in card
+    assert "- calibration: `a mean embedding is subtracted, scale 2.0000, bias -0.5000`" in card
+    assert "- calibrated on: `50 people, 50 pictures`" in card
+    assert "| fmr_1e-2 | 7.67% | 6.00% to 9.00% |" in card
+    assert card.count("| fmr_1e-2 |") == 3
+    assert "most similar" not in plain
 
 
 def test_card_and_result_repeat_the_header(result: Finished) -> None:
