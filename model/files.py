@@ -4,8 +4,10 @@ import os
 import re
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from errno import EINVAL, EISDIR, ENOTDIR
 from pathlib import Path
+from tempfile import TemporaryFile
 
 
 @contextmanager
@@ -24,6 +26,26 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(path.parent)  # the new name; without it a power failure can bring the old file back
     finally:
         partial.unlink(missing_ok=True)
+
+
+def require_writable_file(path: Path) -> None:
+    """Raises OSError unless `replacing` can write `path`: a new or a plain file, in a folder that takes new files."""
+    if path.is_dir():
+        raise IsADirectoryError(EISDIR, "it is a folder; add the name of a file")
+    if path.exists() and not path.is_file():
+        raise OSError(EINVAL, "it is no plain file")
+    with suppress(FileNotFoundError, NotADirectoryError):
+        partial_of(path, os.getpid()).lstat()  # a name that is too long is another error
+    require_writable_folder(path.parent)
+
+
+def require_writable_folder(path: Path) -> None:
+    """Raises OSError unless the folder takes new files, or can be made in the first folder above it that exists."""
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(ENOTDIR, f"{there} is no folder")
+    with TemporaryFile(dir=there):
+        pass
 
 
 def partial_of(path: Path, process: int) -> Path:

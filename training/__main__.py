@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import calibrate, evaluate, prepare, report, train
+from training.commands import calibrate, evaluate, options, prepare, report, train
 
 # In the order of the help.
 COMMANDS = (
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0, 1 for a FacepairError (one line on standard error), 130 when interrupted."""
     parsed = _parser().parse_args(_with_default(sys.argv[1:] if arguments is None else arguments))
     try:
+        options.require_writable(parsed)
         parsed.command(parsed)
     except FacepairError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -22,7 +22,7 @@ def add_calibrate(commands: options.Subcommands) -> None:
     command.add_argument("--keep-alike", action="store_true", help="pictures that look like copies are not")
     options.add_face(command, "largest", "as the service does")
     command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
-    command.add_argument("--out", type=Path, required=True, help="the new checkpoint")
+    options.add_out_file(command, "the new checkpoint", required=True)
     # The usual default, LFW, would measure on people that networks are trained on.
     options.add_data(command, images=None)
     options.add_device(command)

@@ -6,12 +6,12 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from pydantic import BaseModel
 
-from model import __version__
+from model import __version__, files
 from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.files import replacing
@@ -109,6 +109,29 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 def add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument("--threads", type=positive, help="CPU threads (default: one for each core)")
+
+
+def add_out_file(command: argparse.ArgumentParser, what: str, *, default: Path | None = None, **options: Any) -> None:
+    """The file that a command writes at its end; `require_writable` checks it before the command begins."""
+    command.add_argument("--out", type=Path, default=default, help=what, **options)
+    command.set_defaults(require_writable=files.require_writable_file)
+
+
+def add_out_folder(command: argparse.ArgumentParser, what: str, *, default: Path | None = None) -> None:
+    """The folder that a command writes into; `require_writable` checks it before the command begins."""
+    command.add_argument("--out", type=Path, default=default, help=what)
+    command.set_defaults(require_writable=files.require_writable_folder)
+
+
+def require_writable(parsed: argparse.Namespace) -> None:
+    """Raises DataError if a command's --out cannot be written, before hours are spent on what it should hold."""
+    if getattr(parsed, "out", None) is None:
+        return
+    try:
+        parsed.require_writable(parsed.out)
+    except OSError as error:
+        why = error.strerror or error
+        raise DataError(f"{parsed.out}: cannot be written: {why}; choose another --out") from error
 
 
 def seed(text: str) -> int:

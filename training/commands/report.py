@@ -20,7 +20,7 @@ REPRODUCED = {reference.name for reference in literature.REFERENCES} | {experime
 def add_report(commands: options.Subcommands) -> None:
     command = commands.add_parser("report", help="reports that compare all runs with the reference and others")
     command.add_argument("--results", type=Path, default=Path("runs"), help="folder of the runs (default: runs)")
-    command.add_argument("--out", type=Path, default=Path("report"), help="folder to write into (default: report)")
+    options.add_out_folder(command, "folder to write into (default: report)", default=Path("report"))
     command.set_defaults(command=report)
 
 
@@ -75,7 +75,7 @@ def _read_text(path: Path) -> str:
 def add_gallery(commands: options.Subcommands) -> None:
     command = commands.add_parser("gallery", help="right and wrong test pairs of a run, as a page with pictures")
     command.add_argument("run", type=Path, help="folder of a finished run")
-    command.add_argument("--out", type=Path, default=Path("gallery.html"), help="file to write (default: gallery.html)")
+    options.add_out_file(command, "file to write (default: gallery.html)", default=Path("gallery.html"))
     options.add_data(command)
     command.set_defaults(command=show_gallery)
 

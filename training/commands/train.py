@@ -31,7 +31,7 @@ from training.runs.finish import finish
 def add_run(commands: options.Subcommands) -> None:
     command = commands.add_parser("run", help="train an experiment and write its checkpoint")
     command.add_argument("experiment", help=", ".join(experiments.EXPERIMENTS))
-    command.add_argument("--out", type=Path, help="folder of the run (default: runs/EXPERIMENT)")
+    options.add_out_folder(command, "folder of the run (default: runs/EXPERIMENT)")
     command.add_argument("--resume", action="store_true", help="continue from the last finished epoch, if there is one")
     command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
     command.add_argument("--no-test", action="store_true", help="do not read or score test pairs")
@@ -63,7 +63,7 @@ def run(parsed: argparse.Namespace) -> None:
 
 def add_grid(commands: options.Subcommands) -> None:
     command = commands.add_parser("grid", help="the grid search on Experiment 4; continues where it stopped")
-    command.add_argument("--out", type=Path, default=Path("runs/grid"), help="folder of the runs (default: runs/grid)")
+    options.add_out_folder(command, "folder of the runs (default: runs/grid)", default=Path("runs/grid"))
     command.add_argument(
         "--only", nargs="+", default=(), help="trajectories to run now (default: all, and test the best)"
     )
@@ -111,7 +111,7 @@ def add_view2(commands: options.Subcommands) -> None:
     command.add_argument("--folds", type=int, nargs="+", help="which to train now (default: all that are not done)")
     command.add_argument("--people", default="people.txt", help="in the data folder, the folds of people")
     command.add_argument("--pairs", default="pairs.txt", help="in the data folder, the folds of pairs")
-    command.add_argument("--out", type=Path, help="folder of the folds (default: runs/view2-EXPERIMENT)")
+    options.add_out_folder(command, "folder of the folds (default: runs/view2-EXPERIMENT)")
     command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
     options.add_data(command)
     options.add_device(command)
