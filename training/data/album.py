@@ -1,5 +1,6 @@
 """Albums of prepared pictures, and sets of pairs of them."""
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,14 @@ Key = tuple[str, str]
 People = Mapping[str, Tensor]
 
 
+def composed(name: str) -> str:
+    """A name in Unicode's composed form (NFC): macOS decomposes the letters of file names, and keyboards do not."""
+    return unicodedata.normalize("NFC", name)
+
+
 def key_of(path: Path) -> Key:
     """The key of a picture file, from the last two parts of its path."""
-    return path.parent.name, path.stem
+    return composed(path.parent.name), composed(path.stem)
 
 
 def name_of(key: Key) -> str:

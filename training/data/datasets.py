@@ -13,9 +13,13 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from model.errors import DataError
 from model.imaging.quality import QualityRanges
 from training.data import lists
 from training.data.album import Album, Key, PairSet, People, owners
+
+# Fewer have no pairs of two people.
+MIN_HELD_OUT = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +123,12 @@ class PeopleData(DataSet):
     def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: HoldOut) -> Self:
         """The people of the list at `path`, with their numbers of pictures. Raises DataError for missing pictures."""
         training, held_out = hold_out(lists.pictures_of(path, people, album), rule)
+        if len(held_out) < MIN_HELD_OUT or not training:
+            raise DataError(
+                f"{path}: {len(held_out)} of {len(people)} people can be held out for the thresholds, and at least "
+                f"{MIN_HELD_OUT} must be: {rule.fraction:.0%} of all are, and none with more than {rule.most_pictures} "
+                "pictures; add people"
+            )
         validation = balanced_pairs(held_out, rule)
         validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, held_out=held_out, validation=validation)

@@ -2,14 +2,15 @@
 
 The first line of a list of pairs is the number of pairs of each kind (it may be absent). Each further line is a pair,
 tab-separated: `NAME 1 4` for two pictures of one person, `NAME 1 OTHER 2` for pictures of two people. A picture is a
-number (4 stands for the file NAME_0004) or a file name. The first line of a list of people is the number of people (it
-may be absent). Each further line is `NAME`, tab, number of images.
+number (4 stands for the file NAME_0004) or a file name, with or without its ending. The first line of a list of people
+is the number of people (it may be absent). Each further line is `NAME`, tab, number of images.
 
 View 2's lists have ten folds. The list of people begins with the number of folds; each fold has a line with the number
 of its people, then the people. The list of pairs begins with the number of folds and the number of pairs of each kind
 in a fold; then follow the folds' pairs, one kind after the other.
 """
 
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ import torch
 from torch import Tensor
 
 from model.errors import DataError
-from training.data.album import Album, Key, PairSet, name_of
+from training.data.album import Album, Key, PairSet, composed, name_of
+from training.data.pictures import ENDINGS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,16 +178,25 @@ def pictures_of(path: Path, people: Mapping[str, int], album: Album) -> dict[str
 
 
 def _parse_pair(path: Path, number: int, line: str) -> Pair:
-    match [field.strip() for field in line.split("\t")]:
+    match _fields(line):
         case [person, left, right]:
             return Pair(left=_key(person, left), right=_key(person, right), line=number)
         case [person, left, other, right] if person != other:
             return Pair(left=_key(person, left), right=_key(other, right), line=number)
+        case [person, left, _, right]:
+            raise DataError(f"{path}:{number}: expected NAME once for two pictures of one person: {person}, 1, 2")
     raise DataError(f"{path}:{number}: expected NAME, 1, 2 or NAME, 1, OTHER, 2, separated by tabs")
 
 
+def _fields(line: str) -> list[str]:
+    return [composed(field.strip()) for field in line.split("\t")]
+
+
 def _key(person: str, picture: str) -> Key:
-    return (person, f"{person}_{int(picture):04d}" if picture.isdecimal() else Path(picture).stem)
+    if picture.isdecimal():
+        return person, f"{person}_{int(picture):04d}"
+    # Only an ending of pictures is one: `at.the.sea` may stand for the file at.the.sea.jpg.
+    return person, Path(picture).stem if Path(picture).suffix.lower() in ENDINGS else picture
 
 
 def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
@@ -200,7 +211,7 @@ def _check_repeats(path: Path, pairs: Sequence[Pair]) -> None:
 
 
 def _parse_person(path: Path, number: int, line: str) -> tuple[str, int]:
-    match [field.strip() for field in line.split("\t")]:
+    match _fields(line):
         case [name, count] if name and count.isdecimal() and int(count) > 0:
             return name, int(count)
     raise DataError(f"{path}:{number}: expected NAME and the number of images, separated by a tab")
@@ -223,6 +234,10 @@ def _read_counted(path: Path, what: str) -> tuple[int | None, list[tuple[int, st
 
 def _read_lines(path: Path, what: str) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        data = path.read_bytes()
+        # Windows programs save "Unicode" as UTF-16, and say so in the first two bytes.
+        return data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: cannot be read as {what}; save it as UTF-8: {error}") from error
+    except OSError as error:
         raise DataError(f"{path}: cannot be read as {what}: {error}") from error

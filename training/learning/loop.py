@@ -1,5 +1,6 @@
 """The training loop of all recipes: it saves the run after each epoch, stops early, and resumes."""
 
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,12 +25,15 @@ STATE_FILE = "state.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A finished run. Its network has the weights of `epoch`; `code_version` is the code that it began with."""
+    """A finished run. Its network has the weights of `epoch`; `code_version` is the code that it began with, and
+    `torch_versions` trained it, one after the other.
+    """
 
     recipe: Recipe
     epoch: int
     history: list[history.Epoch]
     code_version: str
+    torch_versions: tuple[str, ...]
 
     @property
     def network(self) -> FaceNetwork:
@@ -57,6 +61,8 @@ def train(
     state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
     state.restore(recipe.state, recipe.optimizer)
     best = experiment.keep == "best"
+    if not experiment.is_finished(state.history):
+        _add_torch_version(folder, state)
     while not experiment.is_finished(state.history):
         row = run_epoch(experiment, recipe, len(state.history) + 1, device)
         state.add_epoch(row, recipe.state, recipe.optimizer, keep_best=best)
@@ -65,7 +71,13 @@ def train(
             _publish(folder, experiment.name, state)
     recipe.state.load_state_dict(state.best if best else state.weights)
     epoch = history.best_epoch(state.history) if best else len(state.history)
-    return Trained(recipe=recipe, epoch=epoch, history=state.history, code_version=state.code_version)
+    return Trained(
+        recipe=recipe,
+        epoch=epoch,
+        history=state.history,
+        code_version=state.code_version,
+        torch_versions=tuple(state.torch_versions) or (str(torch.__version__),),  # older states have none
+    )
 
 
 def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> history.Epoch:
@@ -158,6 +170,19 @@ def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: 
     # An unwritable folder is an error now; a run interrupted after saving its state gets its metrics.
     _publish(folder, name, state)
     return state
+
+
+def _add_torch_version(folder: Path, state: RunState) -> None:
+    """Records the version of torch that trains now, and says so if another one trained before."""
+    version, before = str(torch.__version__), state.torch_versions[-1:]
+    if before not in ([], [version]) and parallel.rank() == 0:
+        tqdm.write(
+            f"{folder}: was trained by torch {before[0]} and goes on with torch {version}; its weights will "
+            "not be exactly those of an uninterrupted run",
+            file=sys.stderr,
+        )
+    if before != [version]:
+        state.torch_versions.append(version)
 
 
 def _publish(folder: Path, name: str, state: RunState) -> None:

@@ -25,7 +25,7 @@ METADATA_KEY = "facepair-run"
 class RunState:
     """A run's state after an epoch. `best` has the weights with the lowest validation loss, if the run keeps them.
 
-    `code_version` is the code that the run began with.
+    `code_version` is the code that the run began with. `torch_versions` trained it, one after the other.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -33,6 +33,7 @@ class RunState:
     code_version: str = ""
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
+    torch_versions: list[str] = field(default_factory=list)
 
     def add_epoch(self, row: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer, *, keep_best: bool) -> None:
         """Records the end of an epoch. The best weights are copied, since further steps change the module in place."""
@@ -56,10 +57,11 @@ class RunState:
             for name, tensor in group.items()
         }
         rows = [asdict(row) for row in self.history]
-        header = {"run": run, "code_version": self.code_version, "history": rows}
+        header = {"run": run, "code_version": self.code_version, "torch": self.torch_versions, "history": rows}
         try:
             with replacing(path) as partial:
                 save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
+                partial.chmod(0o644)  # safetensors writes private files; the run may be resumed by another user
         except (OSError, SafetensorError) as error:
             raise TrainingError(f"{path}: cannot be saved; the previous epoch is kept: {error}") from error
 
@@ -70,13 +72,21 @@ class RunState:
             with safe_open(path, framework="pt") as file:
                 header = json.loads(file.metadata()[METADATA_KEY])
                 code_version = str(header["code_version"])
+                versions = [str(version) for version in header.get("torch", ())]
                 found, history = dict(header["run"]), [Epoch(**row) for row in header["history"]]
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
             raise TrainingError(f"{path}: cannot be read as the state of a run: {error}") from error
         _require_same(path, found, run)
         weights, optimizer, best = (_part(tensors, part) for part in ("weights", "optimizer", "best"))
-        return cls(weights=weights, optimizer=optimizer, code_version=code_version, best=best, history=history)
+        return cls(
+            weights=weights,
+            optimizer=optimizer,
+            code_version=code_version,
+            best=best,
+            history=history,
+            torch_versions=versions,
+        )
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -5,8 +5,6 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
@@ -74,7 +72,7 @@ def _provenance(experiment: Experiment[Data], trained: Trained, data: Data, code
         validation_pairs_sharing_people=data.sharing_people,
         code_version=trained.code_version,
         measured_with=code,
-        torch_version=str(torch.__version__),
+        torch_version=", ".join(trained.torch_versions),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

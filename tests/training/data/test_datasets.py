@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
 from training.data.album import Album, Key, PairSet, name_of, owners
-from training.data.datasets import HoldOut, balanced_pairs, hold_out, impostor_pairs, shared_people, split
+from training.data.datasets import HoldOut, PeopleData, balanced_pairs, hold_out, impostor_pairs, shared_people, split
 from training.data.lists import read_pairs, read_people, resolve
 from training.reports.literature import is_view_1
 
@@ -84,6 +85,22 @@ def test_people_with_many_pictures_stay_in_training() -> None:
         training, held = hold_out(crowd(), HoldOut(fraction=0.5, most_pictures=39, seed=seed))
         assert {"Person_04", "Person_05"} <= training.keys()
         assert len(held) == 6
+
+
+@pytest.mark.parametrize(("people", "pictures"), [(1, 2), (3, 2), (9, 2), (10, 101)])
+def test_nobody_to_hold_out_is_said_in_one_line(people: int, pictures: int) -> None:
+    """Fewer than two people, since so few are listed or all have too many pictures."""
+    few = {f"P{person}": pictures for person in range(people)}
+    with pytest.raises(DataError, match=rf"list: [01] of {people} people can be held out .*; add people$"):
+        PeopleData.of(black_album(few), Path("list"), few, HoldOut())
+    enough = few | {f"Q{person}": 2 for person in range(20)}
+    assert len(PeopleData.of(black_album(enough), Path("list"), enough, HoldOut()).held_out) >= 3
+
+
+def black_album(counts: dict[str, int]) -> Album:
+    keys = [(name, f"{number}") for name, count in counts.items() for number in range(count)]
+    pixels = torch.zeros(len(keys), 1, 1, dtype=torch.uint8)
+    return Album(keys=keys, pixels=pixels, sha256="", preprocessing=PreprocessingConfig())
 
 
 def test_hold_out_depends_only_on_the_seed() -> None:

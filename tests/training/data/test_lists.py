@@ -56,6 +56,43 @@ def test_byte_order_mark_is_ignored(tmp_path: Path, count: str) -> None:
     assert read_pairs(write(tmp_path, f"\ufeff{text}")) == read_pairs(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_list_in_utf_16_is_read(tmp_path: Path, encoding: str) -> None:
+    text = "Kurt_Gödel\t1\t2\nKurt_Gödel\t1\tAda\t1\n"
+    mark = "" if encoding == "utf-16" else "\ufeff"  # Python's utf-16 writes it
+    (tmp_path / "wide.txt").write_bytes((mark + text).encode(encoding))
+    assert read_pairs(tmp_path / "wide.txt") == read_pairs(write(tmp_path, text))
+
+
+def test_list_in_another_encoding_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "latin.txt").write_bytes("Kurt_Gödel\t1\t2\n".encode("latin-1"))
+    with pytest.raises(DataError, match="cannot be read as a pair list; save it as UTF-8"):
+        read_pairs(tmp_path / "latin.txt")
+
+
+def test_composed_and_decomposed_names_are_the_same(tmp_path: Path) -> None:
+    """macOS decomposes the letters of file names, and keyboards compose them."""
+    composed, decomposed = "Zoë", "Zoe\u0308"
+    assert composed != decomposed
+    assert key_of(Path(decomposed) / f"{decomposed}.jpg") == (composed, composed)
+    rows = [f"{name}\t{picture}.jpg\t2\n" for name, picture in ((composed, decomposed), (decomposed, composed))]
+    assert read_pairs(write(tmp_path, rows[0])) == read_pairs(write(tmp_path, rows[1]))
+    assert read_people(write(tmp_path, f"{decomposed}\t3\n")) == {composed: 3}
+    with pytest.raises(DataError, match=":2: Zoë is listed twice"):
+        read_people(write(tmp_path, f"{decomposed}\t3\n{composed}\t3\n"))
+
+
+def test_file_names_may_have_dots_and_no_ending(tmp_path: Path) -> None:
+    for name in ("sea.side", "sea.side.jpg", "sea.side.JPEG", "sea.side.webp"):
+        (pair,) = read_pairs(write(tmp_path, f"Ada\t{name}\tJan.2019\n"))
+        assert (pair.left, pair.right) == (("Ada", "sea.side"), ("Ada", "Jan.2019"))
+
+
+def test_one_person_named_twice_is_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r":1: expected NAME once for two pictures of one person: Ada, 1, 2"):
+        read_pairs(write(tmp_path, "Ada\t1\tAda\t2\n"))
+
+
 def test_superscript_digit_is_not_a_number(tmp_path: Path) -> None:
     (pair,) = read_pairs(write(tmp_path, "Ada\t²\t2\n"))
     assert pair == Pair(left=("Ada", "²"), right=("Ada", "Ada_0002"), line=1)

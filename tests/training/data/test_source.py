@@ -208,11 +208,25 @@ def test_hidden_files_are_ignored(source: Path, cache: Path) -> None:
     assert open_album(pack(source), cache, CONFIG).keys == expected
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_composed_and_decomposed_folders_are_one_person(tmp_path: Path, cache: Path, packed: bool) -> None:
+    folder = tmp_path / "mac"
+    for name, picture in (("Zoë", 1), ("Zoe\u0308", 2)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / f"{picture}.png").write_bytes(encode(portrait(0, picture)))
+    for _ in ("prepared", "from the cache"):
+        album = open_album(pack(folder) if packed else folder, cache, CONFIG)
+        assert album.keys == [("Zoë", "1"), ("Zoë", "2")]
+    shutil.copy(folder / "Zoë" / "1.png", folder / "Zoe\u0308" / "1.png")
+    with pytest.raises(DataError, match="another picture of this person has the same name; remove or rename one"):
+        open_album(pack(folder) if packed else folder, cache, CONFIG)
+
+
 def test_two_endings_of_one_name_are_refused(source: Path, cache: Path) -> None:
     shutil.copy(source / "Ada" / "Ada_0002.webp", source / "Ada" / "Ada_0001.webp")
     message = refused(source, cache)
     assert "Ada/Ada_0001.webp" in message
-    assert "different ending" in message
+    assert "another picture of this person has the same name" in message
 
 
 def test_source_without_pictures_is_refused(tmp_path: Path, cache: Path) -> None:

@@ -143,3 +143,17 @@ def test_unwritable_folder_is_refused_before_training(data: PairData, tmp_path: 
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):
         run(SMALL, data, tmp_path / "file" / "run")
+
+
+def test_resuming_under_another_torch_is_said_and_recorded(
+    data: PairData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt(SMALL, data, tmp_path, 5)
+    first = str(torch.__version__)
+    monkeypatch.setattr(torch, "__version__", "9.8.7")
+    assert run(SMALL, data, tmp_path, resume=True).torch_versions == (first, "9.8.7")
+    assert f"was trained by torch {first} and goes on with torch 9.8.7" in capsys.readouterr().err
+    # A finished run is not trained any more.
+    monkeypatch.setattr(torch, "__version__", "10.0.0")
+    assert run(SMALL, data, tmp_path, resume=True).torch_versions == (first, "9.8.7")
+    assert "10.0.0" not in capsys.readouterr().err

@@ -38,7 +38,13 @@ def tensors(seed: int) -> dict[str, Tensor]:
 
 
 def state() -> RunState:
-    return RunState(weights=tensors(0), optimizer=tensors(1), best=tensors(2), history=[row(1, 0.6), row(2, 1 / 3)])
+    return RunState(
+        weights=tensors(0),
+        optimizer=tensors(1),
+        best=tensors(2),
+        history=[row(1, 0.6), row(2, 1 / 3)],
+        torch_versions=["2.1"],
+    )
 
 
 @pytest.fixture
@@ -59,7 +65,7 @@ def refused(path: Path) -> str:
 
 def test_loaded_state_equals_the_saved_state(path: Path) -> None:
     found, wanted = RunState.load(path, SMALL.identity(DATA)), state()
-    assert found.history == wanted.history
+    assert (found.history, found.torch_versions) == (wanted.history, ["2.1"])
     for left, right in (
         (found.weights, wanted.weights),
         (found.optimizer, wanted.optimizer),
@@ -67,6 +73,11 @@ def test_loaded_state_equals_the_saved_state(path: Path) -> None:
     ):
         assert left.keys() == right.keys()
         assert all(torch.equal(left[name], right[name]) for name in right)
+
+
+def test_everybody_may_read_a_state(path: Path) -> None:
+    """safetensors writes private files, but another user may go on with a run."""
+    assert path.stat().st_mode & 0o777 == 0o644
 
 
 def test_state_without_best_weights_is_loaded(tmp_path: Path) -> None:

@@ -282,3 +282,14 @@ def test_people_are_sampled_from_large_folders() -> None:
     assert len(chosen) == 33
     assert chosen.keys() == some_people(crowd, 100).keys() != dict(list(crowd.items())[:33]).keys()
     assert some_people(crowd, 600).keys() == crowd.keys()
+
+
+def test_people_with_more_pictures_than_fit_have_some_of_them() -> None:
+    few = {"A": torch.arange(500), "B": torch.arange(500, 900), "C": torch.arange(900, 902)}
+    chosen = some_people(few, 100)
+    assert {"A", "B"} <= chosen.keys() or "C" in chosen
+    assert len(chosen) >= 2
+    for name, pictures in chosen.items():
+        assert len(pictures) == min(50, len(few[name]))
+        assert set(pictures.tolist()) <= set(few[name].tolist())
+        assert pictures.tolist() == sorted(set(pictures.tolist()))
