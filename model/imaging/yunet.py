@@ -130,10 +130,11 @@ def _merge_heads(
                 tensors[f"{name}_{part}_{stride}"] = np.concatenate([tensors[node.input[at]] for node in nodes])
             replaced |= {node.output[0] for node in nodes}
         names = {name: [f"{name}_kernel_{stride}", f"{name}_bias_{stride}"] for name in ("wide", "deep")}
-        grouped = {"group": NUMBERS, "pads": [1, 1, 1, 1]}
         merged += [
             helper.make_node("Conv", [wide[0].input[0], *names["wide"]], [f"wide_{stride}"]),
-            helper.make_node("Conv", [f"wide_{stride}", *names["deep"]], [f"deep_{stride}"], **grouped),
+            helper.make_node(
+                "Conv", [f"wide_{stride}", *names["deep"]], [f"deep_{stride}"], group=NUMBERS, pads=[1, 1, 1, 1]
+            ),
             helper.make_node("Reshape", [f"deep_{stride}", "flat"], [f"flat_{stride}"]),
         ]
     tensors["flat"] = np.array([0, NUMBERS, -1])

@@ -58,10 +58,6 @@ def recalibrated(
     genuine pairs score no higher than impostor pairs.
     """
     header, split = checkpoint.header, f"{SPLIT}, pictures {pictures_sha256[:12]}"
-    if centre and not network.unit_length:
-        raise DataError(
-            f"{header.name}: its embeddings have no length 1, so nothing can be centred; leave out --centre"
-        )
     before = sample.score(network, header.calibration)
     fitted = _fit(header, network, sample, before, centre=centre)
     made_on = f"{sample.people:,} people, {len(sample.owner):,} pictures, SHA-256 {pictures_sha256[:12]}"
@@ -116,7 +112,11 @@ class _Fitted:
 
 
 def _fit(header: Header, network: FaceNetwork, sample: Sample, before: Scored, *, centre: bool) -> _Fitted:
-    """The calibration; `before` has the logits with the former mean subtracted."""
+    """The calibration; `before` has the logits with the former mean subtracted. Raises DataError."""
+    if centre and not network.unit_length:
+        raise DataError(
+            f"{header.name}: its embeddings have no length 1, so nothing can be centred; leave out --centre"
+        )
     mean = mean_of_people(sample.embeddings, sample.owner) if centre else ()
     if centre:
         scored = sample.score_without_own_mean(network)

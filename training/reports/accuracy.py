@@ -60,7 +60,8 @@ Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 .venv/bin/python -m training view2 experiment-5 --data FOLDER            # ten folds, or some with --folds 1 2
 .venv/bin/python -m training evaluate CHECKPOINT --data FOLDER --no-flip # or --head cosine, --images lfw
 .venv/bin/python -m training all-pairs CHECKPOINT --data FOLDER          # FNMR where false matches are rare
-.venv/bin/python -m training elsewhere CHECKPOINT --data PEOPLE --calibrate 20 # any folder of other people
+.venv/bin/python -m training elsewhere CHECKPOINT --data PEOPLE --calibrate 20 # any folder of other people; with
+    # --data FOLDER --images lfw-deepfunneled --held-out --face center the people whom the run held out
 .venv/bin/python -m training errors RUN --data FOLDER                    # by yaw, other faces, size, sharpness
 .venv/bin/python -m training report --results RESULTS --out OUT          # this page
 ```"""
