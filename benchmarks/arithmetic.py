@@ -4,7 +4,8 @@ Counts the convolutions and the fully connected layer for one crop. Biases, norm
 comparison are left out: they are a few in a thousand.
 """
 
-from model.networks.configurations import KERNELS, NetworkConfig, ResidualConfig
+from model.errors import CheckpointError
+from model.networks.configurations import KERNELS, AnyNetworkConfig, NetworkConfig, OnnxConfig, ResidualConfig
 
 
 def multiply_adds(config: NetworkConfig) -> dict[str, int]:
@@ -33,20 +34,25 @@ def residual_multiply_adds(config: ResidualConfig) -> dict[str, int]:
     return counts
 
 
-def forward_flop(config: NetworkConfig | ResidualConfig) -> int:
-    """The floating-point operations that embed one crop, with its mirror image if the network averages over both."""
-    if isinstance(config, ResidualConfig):
-        return 2 * sum(residual_multiply_adds(config).values()) * (2 if config.flip_average else 1)
-    return 2 * sum(multiply_adds(config).values())
+def forward_flop(config: AnyNetworkConfig) -> int:
+    """The floating-point operations that embed one crop, with its mirror image if the network averages over both.
+
+    Raises CheckpointError for a network from elsewhere.
+    """
+    mirrored = isinstance(config, ResidualConfig) and config.flip_average
+    return 2 * sum(_counts(config).values()) * (2 if mirrored else 1)
 
 
-def step_flop(config: NetworkConfig | ResidualConfig) -> int:
+def _counts(config: AnyNetworkConfig) -> dict[str, int]:
+    """The multiply-adds of one crop by layer; the first layer, which sees the crop, comes first."""
+    if isinstance(config, OnnxConfig):
+        raise CheckpointError("the arithmetic of a network from elsewhere is not counted; take --weights of our own")
+    return residual_multiply_adds(config) if isinstance(config, ResidualConfig) else multiply_adds(config)
+
+
+def step_flop(config: AnyNetworkConfig) -> int:
     """The floating-point operations for one crop in a training step, where no mirror image is taken."""
     # Each layer takes as many as in the forward pass for the gradients of its weights, and as many again for those of
     # its input. The first layer's input is the crop, which needs no gradient.
-    counts, first = (
-        (residual_multiply_adds(config), "stem")
-        if isinstance(config, ResidualConfig)
-        else (multiply_adds(config), "convolution 1")
-    )
-    return 2 * (3 * sum(counts.values()) - counts[first])
+    counts = _counts(config)
+    return 2 * (3 * sum(counts.values()) - next(iter(counts.values())))

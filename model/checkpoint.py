@@ -1,7 +1,8 @@
 """Checkpoints: a network's tensors, and a header with everything needed to use and to judge them.
 
 A checkpoint is one safetensors file. Its metadata has one entry, `facepair`: the JSON of `Header`. Kernels and matrices
-are stored in half precision, vectors (biases, batch normalisation) in single precision. Loading executes no code.
+are stored in half precision, vectors (biases, batch normalisation) in single precision. The graph of a network from
+elsewhere is stored as its bytes. Loading executes no code.
 
 This module needs only NumPy; `networks.architecture` converts between checkpoints and networks.
 """
@@ -23,7 +24,7 @@ from model.errors import CheckpointError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
-from model.networks.configurations import AnyNetworkConfig
+from model.networks.configurations import GRAPH, AnyNetworkConfig
 from model.similarity import Calibration, FalseMatchCurve, Metric, OperatingPoint, Threshold
 
 METADATA_KEY = "facepair"
@@ -33,7 +34,8 @@ class Provenance(BaseModel):
     """Where a checkpoint comes from.
 
     `data_sha256` covers the prepared crops, `pairs_sha256` the training and validation pairs. `code_version` is the
-    code at the start of the run, `measured_with` the code that chose the threshold and measured.
+    code at the start of the run, `measured_with` the code that chose the threshold and measured. A network from
+    elsewhere has `source` and `license`, in the words of whoever imported it, and no seed and epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -48,6 +50,8 @@ class Provenance(BaseModel):
     measured_with: str = ""
     torch_version: str
     created_utc: str
+    source: str = Field(default="", exclude_if=lambda text: not text)
+    license: str = Field(default="", exclude_if=lambda text: not text)
 
 
 class Description(BaseModel):
@@ -186,12 +190,14 @@ def _check_tensors(path: Path, header: Header, tensors: Tensors) -> None:
     for name in sorted(expected.keys() ^ tensors.keys()):
         raise CheckpointError(f"{path}: tensor {name!r} is {'missing' if name in expected else 'not of this network'}")
     for name, tensor in tensors.items():
-        if (tensor.shape, tensor.dtype) != (expected[name], _storage_dtype(expected[name])):
+        if (tensor.shape, tensor.dtype) != (expected[name], _storage_dtype(name, expected[name])):
             raise CheckpointError(f"{path}: tensor {name} has the wrong shape or type")
 
 
-def _storage_dtype(shape: tuple[int, ...]) -> np.dtype[Any]:
+def _storage_dtype(name: str, shape: tuple[int, ...]) -> np.dtype[Any]:
     """Half precision for kernels and matrices, single for vectors, int64 for batch normalisation's counters."""
+    if name == GRAPH:
+        return np.dtype(np.uint8)
     if not shape:
         return np.dtype(np.int64)
     return np.dtype(np.float16 if len(shape) >= 2 else np.float32)

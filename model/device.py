@@ -20,14 +20,19 @@ def require_known(name: str) -> None:
         raise DeviceError(f"unknown device {name!r}; use auto, cpu, cuda or cuda:N")
 
 
+def has_gpu_files() -> bool:
+    """Whether a GPU's driver has made its files."""
+    return any(path.exists() for path in GPU_FILES)
+
+
 def needs_torch(name: str) -> bool:
-    """Whether PyTorch is to compute on this device: on `cuda`, and for `auto` where there may be a GPU.
+    """Whether PyTorch is to compute our own networks on this device: on `cuda`, and for `auto` if there may be a GPU.
 
     Raises DeviceError if the name is unknown, or if it asks for a GPU and PyTorch is not installed. `auto` is then
     the CPU, and the log says so.
     """
     require_known(name)
-    if name == "cpu" or (name == "auto" and not any(path.exists() for path in GPU_FILES)):
+    if name == "cpu" or (name == "auto" and not has_gpu_files()):
         return False
     if find_spec("torch"):
         return True

@@ -43,11 +43,16 @@ class Embedder(Protocol):
 
 
 def open_embedder(checkpoint: Checkpoint, device: str = "auto", threads: int = 1) -> Embedder:
-    """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`). Raises DeviceError.
+    """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`).
 
-    On a CPU a batch is divided among `threads`, until `use_threads` is called.
+    Raises DeviceError, and CheckpointError for a network from elsewhere that cannot be run safely. On a CPU a batch is
+    divided among `threads`, until `use_threads` is called.
     """
     # Imported here, so that a process needs only the runtime that it uses.
+    if checkpoint.header.network.runtime == "onnx":
+        from model.onnx.embedder import OnnxEmbedder
+
+        return OnnxEmbedder(checkpoint, device, threads)
     if needs_torch(device):
         from model.networks.device import select_device
         from model.networks.embedder import TorchEmbedder

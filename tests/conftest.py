@@ -20,7 +20,7 @@ from model.checkpoint import Description, Provenance
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges, Range
-from model.networks.configurations import NetworkConfig, ResidualConfig
+from model.networks.configurations import AnyNetworkConfig, NetworkConfig
 from model.networks.embedder import save
 from model.networks.siamese import SiameseNetwork, initialise
 from model.similarity import Threshold
@@ -57,7 +57,7 @@ def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
 
 
 def describe(
-    config: NetworkConfig | ResidualConfig = TINY,
+    config: AnyNetworkConfig = TINY,
     threshold: float = 0.5,
     name: str = "tiny",
     preprocessing: PreprocessingConfig | None = None,

@@ -27,8 +27,9 @@ ROOMS = {
         "model.networks.configurations": "model.imaging",
         "model.checkpoint": "model model.imaging model.networks.configurations",
         "model.cpu": "model model.imaging model.networks.configurations model.checkpoint",
-        "model.networks": "model model.device model.imaging model.networks.configurations model.checkpoint",
-        "model.embedder": "model model.device model.checkpoint model.cpu model.networks",
+        "model.onnx": "model model.device model.imaging model.networks.configurations model.checkpoint",
+        "model.networks": "model model.device model.imaging model.networks.configurations model.checkpoint model.onnx",
+        "model.embedder": "model model.device model.checkpoint model.cpu model.onnx model.networks",
         "model.verifier": "model model.imaging model.checkpoint model.embedder",
         "app": "model",
         "app.engine": "model model.imaging model.verifier app",
@@ -53,10 +54,14 @@ ROOMS = {
         " training.statistics training.scoring training.learning training.fitting",
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
         " training training.data training.statistics training.scoring training.fitting training.runs",
+        "training.importing": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
+        " model.networks training.data training.statistics training.scoring training.fitting"
+        " training.learning.experiments training.measuring",
         "training.reports": "model model.imaging model.checkpoint training training.data training.runs",
-        "training.commands": "model model.imaging model.checkpoint model.networks training training.data"
+        "training.commands": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
+        " model.networks training training.data"
         " training.learning training.pairs training.people training.learning.experiments"
-        " training.runs training.measuring training.reports",
+        " training.runs training.measuring training.importing training.reports",
         "training.__main__": "model training.commands",
     }.items()
 }
@@ -141,7 +146,9 @@ def test_torch_is_imported_only_behind_the_embedder() -> None:
 def test_app_reaches_networks_through_the_verifier() -> None:
     for room in ROOMS:
         if room.startswith("app"):
-            assert not ROOMS[room] & {"model.cpu", "model.networks", "model.device", "model.embedder"}, room
+            assert not ROOMS[room] & {"model.cpu", "model.onnx", "model.networks", "model.device", "model.embedder"}, (
+                room
+            )
 
 
 def test_design_describes_and_draws_the_rooms() -> None:

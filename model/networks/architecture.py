@@ -7,8 +7,9 @@ import torch
 
 from model.arrays import Array, Tensors
 from model.checkpoint import Checkpoint
-from model.networks.configurations import AnyNetworkConfig, ResidualConfig
+from model.networks.configurations import AnyNetworkConfig, OnnxConfig, ResidualConfig
 from model.networks.face_network import FaceNetwork
+from model.networks.onnx_network import OnnxNetwork
 from model.networks.residual import ResidualNetwork
 from model.networks.siamese import SiameseNetwork
 
@@ -17,6 +18,8 @@ def build(config: AnyNetworkConfig) -> FaceNetwork:
     """A network of this configuration, with PyTorch's initial weights."""
     if isinstance(config, ResidualConfig):
         return ResidualNetwork(config)
+    if isinstance(config, OnnxConfig):
+        return OnnxNetwork(config)
     return SiameseNetwork(config)
 
 

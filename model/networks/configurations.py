@@ -16,6 +16,8 @@ KERNELS = (10, 7, 4, 4)
 # The bounds are far beyond use. They keep a header from demanding a network of absurd size.
 Width = Annotated[int, Field(ge=1, le=8192)]
 Dimension = Annotated[int, Field(ge=1, le=65536)]
+# Whether facepair knows a network's layers, or runs its graph.
+Runtime: TypeAlias = Literal["own", "onnx"]
 
 
 class NetworkConfig(BaseModel):
@@ -23,6 +25,7 @@ class NetworkConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    runtime: ClassVar[Runtime] = "own"
     unit_length: ClassVar[bool] = False
     """Whether every embedding has length 1."""
 
@@ -76,6 +79,7 @@ class ResidualConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
+    runtime: ClassVar[Runtime] = "own"
     unit_length: ClassVar[bool] = True
     """Whether every embedding has length 1."""
 
@@ -143,6 +147,47 @@ class ResidualConfig(BaseModel):
         return shapes | {"fully_connected.weight": (part, self.features)} | _prefix("normalisation", _batch_norm(part))
 
 
+# The tensor with the bytes of an ONNX graph. ArcFace's ResNet-100, a large one, has 250 MB.
+GRAPH = "graph"
+MAX_GRAPH_BYTES = 512 * 2**20
+Name = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class OnnxConfig(BaseModel):
+    """A network from elsewhere: an ONNX graph, whose output of that name is the embedding.
+
+    The graph takes crops as the preprocessing normalises them, in that layout and order of channels: one at a time, or
+    with `batch` "any" several. With `flip_average` its output is averaged over the crop and its mirror image. With
+    `unit_length` the embedding is scaled to length 1, otherwise its length is kept. The head is the cosine.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    runtime: ClassVar[Runtime] = "onnx"
+
+    kind: Literal["onnx"] = "onnx"
+    family: Name
+    side_px: int = Field(ge=STRIDE, le=MAX_SIDE_PX)
+    input_channels: Literal[1, 3] = 3
+    layout: Literal["nchw", "nhwc"] = "nchw"
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    batch: Literal["one", "any"] = "any"
+    output: Name
+    dimension: Dimension
+    flip_average: bool = False
+    unit_length: bool = True
+    graph_bytes: int = Field(ge=1, le=MAX_GRAPH_BYTES)
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Channels and side of the crops."""
+        return self.input_channels, self.side_px
+
+    def tensor_shapes(self) -> Shapes:
+        """The shape of the only tensor, by its name in a checkpoint."""
+        return {GRAPH: (self.graph_bytes,)}
+
+
 def _prefix(prefix: str, shapes: Shapes) -> Shapes:
     return {f"{prefix}.{name}": shape for name, shape in shapes.items()}
 
@@ -172,5 +217,8 @@ def _kind(value: Any) -> str:
 
 
 AnyNetworkConfig = Annotated[
-    Annotated[NetworkConfig, Tag("siamese")] | Annotated[ResidualConfig, Tag("residual")], Discriminator(_kind)
+    Annotated[NetworkConfig, Tag("siamese")]
+    | Annotated[ResidualConfig, Tag("residual")]
+    | Annotated[OnnxConfig, Tag("onnx")],
+    Discriminator(_kind),
 ]

@@ -66,7 +66,7 @@ class TorchEmbedder:
 
 def embed_pixels(network: FaceNetwork, pixels: Pixels | Tensor, config: PreprocessingConfig) -> Tensor:
     """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D) on the network's device."""
-    device = next(network.parameters()).device
+    device = network.device
     images = normalise(to_unit(torch.as_tensor(pixels).to(device)), config)
     with torch.no_grad():
         return network.embed(images.contiguous(memory_format=torch.channels_last))

@@ -4,7 +4,9 @@ A B batches, C channels, H W pixels, D embedding
 """
 
 from abc import ABC, abstractmethod
+from itertools import chain
 
+import torch
 from torch import Tensor, nn
 
 
@@ -16,6 +18,11 @@ class FaceNetwork(nn.Module, ABC):
 
     unit_length: bool
     """Whether every embedding has length 1."""
+
+    @property
+    def device(self) -> torch.device:
+        """The device of the network's tensors."""
+        return next(chain(self.parameters(), self.buffers())).device
 
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:

@@ -158,7 +158,7 @@ def _before(fitted: Calibration, value: float) -> float:
 
 
 def _score(network: FaceNetwork, fitted: Calibration, others: Photographs) -> Similarities:
-    rows = torch.from_numpy(fitted.centre(others.embeddings)).to(next(network.parameters()).device)
+    rows = torch.from_numpy(fitted.centre(others.embeddings)).to(network.device)
     found = scoring.score_all(network, rows, torch.from_numpy(others.owner))
     return Similarities(similarity(found.genuine.astype(np.float64)), similarity(found.impostor.astype(np.float64)))
 

@@ -148,7 +148,7 @@ def some_people(people: Mapping[str, Tensor], most_pictures: int) -> People:
 
 def _table(network: FaceNetwork, left: Embeddings, right: Embeddings) -> scoring.Logits:
     """(A, D) and (B, D) -> the logits of all pairs (A, B)."""
-    device = next(network.parameters()).device
+    device = network.device
     return scoring.logit_table(network, *(torch.from_numpy(side).to(device) for side in (left, right)))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from model.similarity import OperatingPoint
 from training import metrics
-from training.reports import elsewhere_tables, error_tables, literature, markdown
+from training.reports import elsewhere_tables, error_tables, literature, markdown, outside
 from training.runs import records, results
 
 BASELINE = "experiment-2"
@@ -99,6 +99,7 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
         *elsewhere_tables.format_elsewhere({name: found.elsewhere for name, found in measured.items()}),
         *(["## Errors by kind of face", error_tables.INTRODUCTION] if analysed else []),
         *(part for name, found in analysed.items() for part in error_tables.format_errors(name, found)),
+        *outside.format_parts(folder),
         "## Commands",
         COMMANDS,
         "## Learning curves",
@@ -168,18 +169,10 @@ def _rates_row(name: str, found: results.Measured) -> markdown.Row:
     run, origin = found.run, found.run.header.provenance
     cells = [name, markdown.area(run.over_people(metrics.AREA))]
     cells += [markdown.percent(run.over_people(rate)) for rate in (metrics.EER, metrics.FNMR_AT_1)]
-    cells += _at_low_fmr(found.all_pairs)
+    cells += outside.at_low_fmr(found.all_pairs.rates if found.all_pairs else ())
     errors = (metrics.CALIBRATION_ERROR, metrics.SQUARED_ERROR)
     cells += [f"{metrics.find_metric(run.summary.over_pairs, error).value:.4f}" for error in errors]
     return [*cells, str(len(run.scores)), str(origin.seed), f"{origin.code_version}, {origin.measured_with}"]
-
-
-def _at_low_fmr(found: records.AllPairsRates | None) -> list[str]:
-    for rate in found.rates if found else ():
-        if rate.max_fmr == 0.001:
-            rates = ((rate.fnmr, rate.interval), (rate.even_fnmr, rate.even_interval))
-            return [f"{value:.2%} ({low:.1%} to {high:.1%})" for value, (low, high) in rates]
-    return ["", ""]
 
 
 def _table_operating_points(measured: Mapping[str, results.Measured]) -> str:

@@ -18,7 +18,9 @@ def format_card(header: Header) -> str:
     rows = "\n".join(_row(metric) for metric in header.metrics)
     experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
     trained_on = {"quality of the training faces": header.trained_on.model_dump_json()} if header.trained_on else {}
+    origin = {"source": provenance.source, "licence": provenance.license} if provenance.source else {}
     facts: dict[str, object] = {
+        **origin,
         "network": header.network.model_dump_json(),
         "preprocessing": header.preprocessing.model_dump_json(),
         **_calibration(header.calibration),

@@ -15,6 +15,7 @@ from tests.conftest import describe
 from tests.training.support.small_runs import ROW, write_run
 from training.commands.report import LOG_FILE, write_report
 from training.learning.experiments import ALIGNED
+from training.reports import outside
 from training.reports.literature import PUBLISHED, category
 from training.runs.records import (
     AllPairsRates,
@@ -227,6 +228,29 @@ def test_measurements_on_other_people_are_listed(results: Path) -> None:
     of_held_out = {"calibrations": (refitted,), "held_out": True, "images": "lfw"}
     path.write_text(found.model_copy(update=of_held_out).model_dump_json())
     assert "| lfw, held-out people | 20, all pictures | 1.39% ± " in page(results).partition("also refits scale")[2]
+
+
+def test_networks_from_elsewhere_have_a_table_of_their_own(results: Path) -> None:
+    assert "Outside data" not in page(results)
+    run = read_run(results / "experiment-5")
+    folder = results / outside.FOLDER / "theirs"
+    folder.mkdir(parents=True)
+    values = {"name": "theirs", "checkpoint_sha256": "1", "images": "lfw", "data_sha256": "2"}
+    variant = Variant(**values, what="", pairs_list="p", left_out=0, threshold=0.5, metrics=run.summary.over_pairs,
+                      over_people=run.summary.over_people)  # fmt: skip
+    (folder / outside.EVALUATION_FILE).write_text(variant.model_dump_json())
+    rate = RateAt(max_fmr=0.001, fnmr=0.0123, interval=(0.01, 0.02), even_fnmr=0.0456, even_interval=(0.04, 0.05))
+    counts = {"people": 2, "pictures": 4, "missing": 0, "genuine": 2, "impostor": 4}
+    rates = AllPairsRates(**values, **counts, people_list="l", rates=(rate,))
+    (folder / ALL_PAIRS_FILE).write_text(rates.model_dump_json())
+    text = page(results)
+    assert "labeled outside data" in text
+    [line] = [line for line in text.splitlines() if line.startswith("| theirs |")]
+    assert line.startswith(f"| theirs | {run.over_people('accuracy at threshold').value:.2%} (")
+    assert line.endswith("| 1.23% (1.0% to 2.0%) | 4.56% (4.0% to 5.0%) |")
+    (folder / ALL_PAIRS_FILE).unlink()
+    with pytest.raises(DataError, match=r"all-pairs\.json: cannot be read"):
+        page(results)
 
 
 def test_error_analyses_are_listed(results: Path) -> None:

@@ -1,0 +1,1 @@
+"""Networks from elsewhere: ONNX graphs, checked before they run, run by ONNX Runtime."""

@@ -1,0 +1,133 @@
+"""`python -m training import` on drawn people, and what is done with its checkpoint afterwards."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from app.server.replica import open_verifier
+from app.settings import read_settings
+from model.checkpoint import load
+from tests.model.support.onnx_graphs import SIDE_PX, tiny_graph
+from tests.training.support.small_faces import draw_faces
+from training.__main__ import main
+from training.importing import self_test
+
+TEMPLATE = [str(each) for each in (9.6, 12.0, 22.4, 12.0, 16.0, 17.6, 11.2, 24.0, 20.8, 24.0)]
+DECLARED = ["--family", "custom", "--order", "rgb", "--values", "centred", "--template", *TEMPLATE]
+TERMS = ["--license", "drawn by a test, free", "--source", "tests/model/support/onnx_graphs.py"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = draw_faces(tmp_path_factory.mktemp("drawn"))
+    (folder / "tiny.onnx").write_bytes(tiny_graph())
+    return folder
+
+
+def data_of(folder: Path) -> list[str]:
+    return ["--data", str(folder), "--images", "people", "--test-pairs", "test.txt", "--cache", str(folder / "cache"),
+            "--device", "cpu"]  # fmt: skip
+
+
+def importing(folder: Path, out: Path, *options: str) -> list[str]:
+    listed = ["--train-people", "people.txt"]
+    return ["import", str(folder / "tiny.onnx"), "--out", str(out), *TERMS, *data_of(folder), *listed, *options]
+
+
+@pytest.fixture(scope="module")
+def imported(folder: Path) -> Path:
+    out = folder / "mine.safetensors"
+    assert main(importing(folder, out, *DECLARED, "--trust-me")) == 0
+    return out
+
+
+def refusal(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
+    capsys.readouterr()
+    assert main(arguments) == 1
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_network_becomes_a_calibrated_checkpoint(imported: Path) -> None:
+    header = load(imported).header
+    assert header.name == "mine"
+    assert header.network.model_dump()["kind"] == "onnx"
+    assert header.preprocessing.side_px == SIDE_PX
+    assert header.calibration.scale > 0
+    assert header.calibration.made_on == "10 people of people.txt, 25 pictures"
+    assert header.threshold.value == 0.5
+    assert header.threshold.split == "people of people.txt"
+    assert header.false_match_curve
+    assert header.false_match_curve.people == 10
+    assert (header.provenance.license, header.provenance.source) == ("drawn by a test, free", TERMS[-1])
+    assert json.loads(header.provenance.experiment)["self_test"] == "left out"
+    assert {metric.split for metric in header.metrics} == {"calibration"}
+
+
+def test_the_service_opens_it(imported: Path) -> None:
+    verifier = open_verifier(read_settings({"weights": imported, "device": "cpu"}, environment={}))
+    assert verifier.header == load(imported).header
+
+
+def test_the_card_has_source_and_licence(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["card", str(imported)]) == 0
+    printed = capsys.readouterr().out
+    assert "- licence: `drawn by a test, free`" in printed
+    assert f"- source: `{TERMS[-1]}`" in printed
+
+
+def test_it_is_evaluated_and_calibrated_like_our_own(
+    imported: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["evaluate", str(imported), *data_of(folder)]) == 0
+    assert "test        accuracy at threshold" in capsys.readouterr().out
+    out = folder / "calibrated.safetensors"
+    assert main(["calibrate", str(imported), *data_of(folder), "--out", str(out), "--keep-alike"]) == 0
+    assert load(out).header.embedding_sha256 == load(imported).header.embedding_sha256
+    assert load(out).header.provenance.license == "drawn by a test, free"
+
+
+def test_a_declaration_that_is_surely_worse_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A zoom of 1.7 shows the ground around the drawn heads."""
+    monkeypatch.setattr(self_test, "MIN_PEOPLE", 5)
+    monkeypatch.setattr(self_test, "MARGIN", -0.9)
+    line = refusal(capsys, importing(folder, tmp_path / "out", *DECLARED))
+    assert line.startswith("error: the network is better as ")
+    assert "insist by --trust-me" in line
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_declaration_that_stands_the_test_is_recorded(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_test, "MIN_PEOPLE", 5)
+    monkeypatch.setattr(self_test, "MARGIN", 10.0)
+    assert main(importing(folder, tmp_path / "out", *DECLARED)) == 0
+    assert "rgb, centred, zoom 1" in capsys.readouterr().out
+    assert json.loads(load(tmp_path / "out").header.provenance.experiment)["self_test"][0].startswith("rgb, centred")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--family", "custom", "--order", "rgb"], "--family custom needs --order, --values and --template"),
+        ([*DECLARED, "--side", "64"], "the graph's crops have 32 pixels; give another --side"),
+        ([*DECLARED, "--output", "elsewhere"], "name one of the graph's outputs: 'embedding'"),
+        ([*DECLARED, "--zoom", "5"], "a zoom of 5 shows"),
+        (DECLARED, "needs 50 people with several pictures; there are 7"),
+    ],
+)
+def test_impossible_declarations_are_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
+) -> None:
+    assert message in refusal(capsys, importing(folder, tmp_path / "out", *options))
+
+
+def test_a_file_that_is_no_network_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = importing(folder, tmp_path / "out", *DECLARED)
+    arguments[1] = str(folder / "people.txt")
+    assert "not an ONNX file" in refusal(capsys, arguments)
+    arguments[1] = str(folder / "missing.onnx")
+    assert "missing.onnx: cannot be read" in refusal(capsys, arguments)

@@ -1,0 +1,50 @@
+"""The part of the accuracy page on networks that were trained elsewhere, on other people's photographs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training import metrics
+from training.reports import markdown
+from training.runs import records, results
+
+FOLDER = "outside"
+EVALUATION_FILE = "evaluation.json"
+
+INTRODUCTION = """\
+Trained elsewhere, on photographs of many other people, and made into checkpoints by `import` with scale, bias, the
+threshold of 0.5 and operating points fitted to people of DevTrain alone. LFW's category for them is "unrestricted,
+labeled outside data", so they are in no table above; their training data may have LFW's people in other photographs.
+facepair does not ship them. The metrics are those of the tables above, with intervals over people."""
+
+
+def format_parts(folder: Path) -> list[str]:
+    """The title, an introduction and a table; nothing if no such network was measured. Raises DataError."""
+    found = [
+        (
+            results.read_record(path, records.Variant),
+            results.read_record(path.with_name(results.ALL_PAIRS_FILE), records.AllPairsRates),
+        )
+        for path in sorted(folder.glob(f"{FOLDER}/*/{EVALUATION_FILE}"))
+    ]
+    if not found:
+        return []
+    head = ["network", "accuracy", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "n"]
+    head += ["FNMR at FMR 0.1%, all pairs", "each person alike"]
+    return ["## Outside data", INTRODUCTION, markdown.table(head, [_row(*each) for each in found])]
+
+
+def _row(found: records.Variant, all_pairs: records.AllPairsRates) -> markdown.Row:
+    over_people = {metric.name: metric for metric in found.over_people}
+    cells = [found.name, markdown.percent(over_people[metrics.ACCURACY_AT_THRESHOLD])]
+    cells += [markdown.area(over_people[metrics.AREA])]
+    cells += [markdown.percent(over_people[name]) for name in (metrics.EER, metrics.FNMR_AT_1)]
+    return [*cells, str(found.metrics[0].pairs), *at_low_fmr(all_pairs.rates)]
+
+
+def at_low_fmr(rates: Sequence[records.RateAt]) -> list[str]:
+    """The FNMR at an FMR of 0.1% over all pairs, and with every person alike; both empty if it is unknown."""
+    for rate in rates:
+        if rate.max_fmr == 0.001:
+            both = ((rate.fnmr, rate.interval), (rate.even_fnmr, rate.even_interval))
+            return [f"{value:.2%} ({low:.1%} to {high:.1%})" for value, (low, high) in both]
+    return ["", ""]
