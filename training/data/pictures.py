@@ -43,15 +43,30 @@ def picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
         for path in picture_paths(source):
             yield path, _read(path)
         return
+    first: Path | None = None
     try:
         with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in archive:
-                file = archive.extractfile(member) if member.isfile() else None
-                if file and _is_picture(Path(member.name)):
-                    yield Path(member.name), file.read()
+                path = Path(member.name)
+                if _is_picture(path) and not member.isdir():
+                    first = first or path
+                    _require_beside(source, first, path, member)
+                    if file := archive.extractfile(member):
+                        yield path, file.read()
             plain.read()  # to the end, where gzip checks the archive's length and checksum
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{source}: not a readable archive: {error}") from error
+
+
+def _require_beside(source: Path, first: Path, path: Path, member: tarfile.TarInfo) -> None:
+    """Raises DataError for a picture of an archive that its unpacked folder would not have, or elsewhere."""
+    if member.issym() or member.islnk():
+        raise DataError(f"{source}: {path} is a link; pack with tar --dereference --hard-dereference")
+    if path.parent.parent != first.parent.parent:
+        raise DataError(
+            f"{source}: {first} and {path} are not both NAME/FILE in one folder; pack one folder of people, without "
+            "folders inside a person's"
+        )
 
 
 def picture_paths(folder: Path) -> list[Path]:

@@ -200,6 +200,26 @@ def test_ignored_files_are_described(source: Path) -> None:
     assert ".09, ...)" in describe_ignored(source)
 
 
+@pytest.mark.parametrize("place", ["people/Ada/deep/x.png", "people/x.png", "others/Ada/x.png"])
+def test_archive_with_pictures_at_several_depths_is_refused(tmp_path: Path, cache: Path, place: str) -> None:
+    """The folder of a deeper picture would be taken for a person."""
+    for name in ("people/Ada/1.png", "people/Kurt/1.png", place):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "x" / name).write_bytes(encode(portrait(0)))
+    message = refused(pack(tmp_path / "x"), cache)
+    assert f"x/{place}" in message
+    assert "are not both NAME/FILE in one folder" in message
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_link_in_an_archive_is_refused_with_what_to_do(source: Path, cache: Path, hard: bool) -> None:
+    link, target = source / "Kurt" / "Kurt_0002.png", source / "Kurt" / "Kurt_0001.png"
+    link.hardlink_to(target) if hard else link.symlink_to(target)
+    assert ("Kurt", "Kurt_0002") in open_album(source, cache / "folder", CONFIG).keys
+    message = refused(pack(source), cache / "archive")
+    assert " is a link; pack with tar --dereference --hard-dereference" in message
+
+
 def test_hidden_files_are_ignored(source: Path, cache: Path) -> None:
     """macOS puts `._NAME` beside every file on a disk that is not its own."""
     expected = open_album(source, cache, CONFIG).keys
