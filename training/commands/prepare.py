@@ -12,6 +12,7 @@ from model.imaging import crops, decoding, detection, preprocessing, refinement
 from training.commands import options
 from training.data import lists
 from training.learning import experiments
+from training.measuring import copies
 
 Template = tuple[tuple[float, float], ...]
 
@@ -31,6 +32,8 @@ def prepare(parsed: argparse.Namespace) -> None:
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
         print(f"{len(album.faceless)} pictures left out, because no face was found: {album.faceless_names}")
+    if copies_found := copies.describe_copies(album):
+        print(copies_found)
     print(experiment.read_data(source, album).describe())
     if not parsed.no_test:
         pairs = source.pairs(album, source.test_pairs)

@@ -19,6 +19,10 @@ from training.data.album import Album, name_of
 # Two pictures under two names are copies if their embeddings have at least this cosine, and their crops this
 # correlation, one of them mirrored or not. The log in docs/accuracy.md has what copies and strangers have.
 MIN_COSINE, MIN_CORRELATION = 0.9, 0.8
+# Without embeddings crops alone must be this much alike. The log has what copies and strangers have.
+MIN_CORRELATION_ALONE = 0.96
+# All pairs of more pictures would take minutes.
+MAX_COMPARED = 20_000
 # Crops are compared in grey at this side, at which compression and small shifts of the crop hardly show.
 SIDE_PX = 32
 # Rows of the table of cosines that are computed at once.
@@ -57,15 +61,28 @@ def distinct_pictures(album: Album) -> Tensor:
 
 def copies_under_two_names(album: Album, pictures: Tensor, embeddings: Embeddings) -> list[tuple[int, int]]:
     """Pictures int64 (N,) with embeddings of length 1 (N, D) -> the album's indices of each two that are copies."""
-    names, rows = [album.keys[number][0] for number in pictures.tolist()], torch.from_numpy(embeddings)
-    found = []
+    alike = _alike_under_two_names(album, pictures, torch.from_numpy(embeddings), MIN_COSINE)
+    return [pair for pair in alike if _correlation(album, *pair) >= MIN_CORRELATION]
+
+
+def describe_copies(album: Album) -> str:
+    """The album's crops that look like copies under two names, for a message; "" if there are none."""
+    if len(album.keys) > MAX_COMPARED:
+        return f"copies under two names are looked for among at most {MAX_COMPARED:,} pictures"
+    rows = torch.stack([_shrunk(pixels).flatten() for pixels in album.pixels])
+    found = _alike_under_two_names(album, torch.arange(len(rows)), rows, MIN_CORRELATION_ALONE)
+    pairs = [f"{name_of(album.keys[left])} and {name_of(album.keys[right])}" for left, right in found]
+    return f"{len(pairs)} pairs of pictures look like copies under two names: {_listed(pairs)}" if pairs else ""
+
+
+def _alike_under_two_names(album: Album, pictures: Tensor, rows: Tensor, least: float) -> list[tuple[int, int]]:
+    """Pictures int64 (N,) with rows of length 1 (N, D) -> the album's indices of each two whose cosine is `least`."""
+    names, found = [album.keys[number][0] for number in pictures.tolist()], []
     for start in range(0, len(rows), ROWS):
-        for row, other in (rows[start : start + ROWS] @ rows[start:].T >= MIN_COSINE).nonzero().tolist():
+        for row, other in (rows[start : start + ROWS] @ rows[start:].T >= least).nonzero().tolist():
             left, right = start + row, start + other
             if left < right and names[left] != names[right]:
-                pair = int(pictures[left]), int(pictures[right])
-                if _correlation(album, *pair) >= MIN_CORRELATION:
-                    found.append(pair)
+                found.append((int(pictures[left]), int(pictures[right])))
     return found
 
 

@@ -86,8 +86,10 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_prepare_prints_pictures_and_pairs(user: User, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(user.arguments("prepare")) == 0
-    album, train, test = capsys.readouterr().out.splitlines()
+    album, copied, train, test = capsys.readouterr().out.splitlines()
     assert album.startswith("18 pictures of 6 people, sha256 ")
+    # The drawn patterns are so much alike.
+    assert " pairs of pictures look like copies under two names: Person_" in copied
     assert train == "10 training and 2 validation pairs, 2 of which show a person who is in a training pair too"
     assert test == "test.txt: 12 pairs, 6 of them of one person"
 

@@ -19,7 +19,14 @@ from tests.training.support.small_faces import draw_faces
 from training import scoring
 from training.data.album import Album, name_of
 from training.data.preparation import open_album
-from training.measuring.copies import copies_under_two_names, distinct_pictures, require_distinct, require_no_copies
+from training.measuring import copies
+from training.measuring.copies import (
+    copies_under_two_names,
+    describe_copies,
+    distinct_pictures,
+    require_distinct,
+    require_no_copies,
+)
 
 
 def add(folder: Path, source: str, target: str, change: str) -> None:
@@ -96,6 +103,28 @@ def test_copies_have_similar_embeddings_and_pixels_and_two_names(
 ) -> None:
     album = noise_album(("A", "1"), (second, "2"), ("C", "3"))
     assert copies_under_two_names(album, every(album), rows(*cosines)) == found
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_crop_that_was_saved_again_is_described_without_a_network(half: bool) -> None:
+    """Four crops of smooth noise, and one of them again."""
+    coarse = np.random.default_rng(0).integers(0, 255, (4, 12, 12), dtype=np.uint8)
+    crops = [Image.fromarray(each).resize((100, 100), Image.Resampling.BICUBIC) for each in coarse]
+    file = io.BytesIO()
+    (crops[1].resize((50, 50)) if half else crops[1]).save(file, "JPEG", quality=60)
+    crops.append(Image.open(file).resize((100, 100)))
+    keys = [(f"P{number}", "1") for number in range(4)] + [("P3", "forwarded")]
+    pixels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
+    album = Album(keys=keys, pixels=pixels, sha256="", preprocessing=PreprocessingConfig())
+    assert describe_copies(album) == "1 pairs of pictures look like copies under two names: P1/1 and P3/forwarded"
+
+
+def test_only_copies_under_two_names_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = describe_copies(noise_album(("A", "1"), ("B", "2"), ("C", "3")))
+    assert found == "1 pairs of pictures look like copies under two names: A/1 and B/2"
+    assert describe_copies(noise_album(("A", "1"), ("A", "2"), ("C", "3"))) == ""
+    monkeypatch.setattr(copies, "MAX_COMPARED", 2)
+    assert describe_copies(noise_album(("A", "1"), ("B", "2"), ("C", "3"))).endswith("among at most 2 pictures")
 
 
 def test_pictures_that_are_not_used_are_not_looked_at() -> None:
