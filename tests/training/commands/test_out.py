@@ -9,7 +9,7 @@ import pytest
 
 from training.__main__ import _parser, main
 
-FILES = {"evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "calibrate", "gallery"}
+FILES = {"evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "calibrate", "gallery", "import"}
 FOLDERS = {"run", "grid", "view2", "report"}
 
 
@@ -20,8 +20,9 @@ def parsers() -> dict[str, argparse.ArgumentParser]:
 
 def refused(capsys: pytest.CaptureFixture[str], command: str, out: Path) -> str:
     """The message for that --out, with names of other files that do not exist."""
-    needed = [action for action in parsers()[command]._actions if not action.option_strings and action.required]
-    assert main([command, *("absent" for _ in needed), "--out", str(out)]) == 1
+    needed = [each for each in parsers()[command]._actions if each.required and each.dest != "out"]
+    filled = [[*each.option_strings[:1], str(next(iter(each.choices or ["absent"])))] for each in needed]
+    assert main([command, *(word for words in filled for word in words), "--out", str(out)]) == 1
     line = capsys.readouterr().err
     assert line.startswith(f"error: {out}: cannot be written: ")
     assert line.endswith("; choose another --out\n")
