@@ -69,7 +69,10 @@ def stage_works(weights: Path, pair: Pair) -> list[Callable[[], object]]:
     decoded = [decode(data, config) for data in files]
     return [
         lambda: [decode(data, config) for data in files],
-        lambda: [analyse(photograph, choice, config, finder, trained_on=header.trained_on) for photograph in decoded],
+        lambda: [
+            analyse(photograph, choice, config, finder, trained_on=header.trained_on, conditions=header.conditions)
+            for photograph in decoded
+        ],
         bare.verification(),
     ]
 

@@ -15,5 +15,7 @@ Embeddings = NDArray[np.float32]
 # (B,)
 Similarities = NDArray[np.float64]
 Array: TypeAlias = NDArray[Any]
+# (F,): what `imaging.crop_features` says of a crop.
+Features = NDArray[np.float32]
 # A network's tensors by name.
 Tensors = Mapping[str, Array]

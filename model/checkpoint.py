@@ -20,8 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from model.arrays import Array, Tensors
+from model.conditions import ConditionRates
 from model.errors import CheckpointError
 from model.files import replacing
+from model.imaging.conditions import ConditionDetectors
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
 from model.networks.configurations import GRAPH, AnyNetworkConfig
@@ -71,6 +73,8 @@ class Description(BaseModel):
     trained_on: QualityRanges | None = Field(default=None, exclude_if=lambda ranges: ranges is None)
     operating_points: tuple[OperatingPoint, ...] = Field(default=(), exclude_if=lambda points: not points)
     false_match_curve: FalseMatchCurve | None = Field(default=None, exclude_if=lambda curve: curve is None)
+    conditions: ConditionDetectors | None = Field(default=None, exclude_if=lambda detectors: detectors is None)
+    condition_rates: tuple[ConditionRates, ...] = Field(default=(), exclude_if=lambda rates: not rates)
     metrics: tuple[Metric, ...] = ()
     canary_photo_sha256: str = Field(default="", exclude_if=lambda digest: not digest)
     provenance: Provenance
@@ -86,6 +90,12 @@ class Description(BaseModel):
     def _check_inputs(self) -> Self:
         if self.network.input_shape != self.preprocessing.input_shape:
             raise ValueError("the network and the preprocessing disagree on side_px or colour")
+        return self
+
+    @model_validator(mode="after")
+    def _check_conditions(self) -> Self:
+        if self.conditions and not self.conditions.suit(self.preprocessing):
+            raise ValueError("the conditions need aligned faces, and a weight for each feature of a crop")
         return self
 
     @model_validator(mode="after")

@@ -5,6 +5,7 @@ A similarity is from 0 to 1, higher for the same person.
 B batch, D embedding
 """
 
+from math import inf, log
 from typing import Literal, Self
 
 import numpy as np
@@ -13,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.arrays import Embeddings, Similarities
 
-Decision = Literal["same", "different"]
+# "undecided" is said of pairs whose conditions break the false match rate that was asked for.
+Decision = Literal["same", "different", "undecided"]
 # Keeps the embedding that equals the mean from becoming infinite.
 MIN_LENGTH = 1e-12
 
@@ -126,6 +128,28 @@ class FalseMatchCurve(BaseModel):
         """
         logarithms = np.log(self.rates)
         return float(np.exp(np.interp(value, self.thresholds, logarithms)))
+
+    def after(self, old: Calibration, new: Calibration) -> Self:
+        """The same rates for similarities that have the scale and bias of another calibration.
+
+        Rates of thresholds that become equal are left out, but for the first.
+        """
+        ends = np.nextafter([0.0, 1.0], [1.0, 0.0])
+        values = np.clip(self.thresholds, *ends)
+        logits = (np.log(values) - np.log1p(-values) - old.bias) / old.scale
+        thresholds, first = np.unique(similarity(new.adjust(logits)), return_index=True)
+        rates = np.array(self.rates)[first]
+        return self.model_copy(update={"thresholds": tuple(thresholds.tolist()), "rates": tuple(rates.tolist())})
+
+    def least_similarity(self, max_fmr: float) -> float:
+        """The lowest similarity at which `rate_at` is at most `max_fmr`; 0 if all are, infinite if none is."""
+        if max_fmr >= self.rates[0]:
+            return 0.0
+        if max_fmr < self.rates[-1]:
+            return inf
+        # For thresholds that share a rate, the first: np.interp needs rates that rise.
+        rising, first = np.unique(-np.log(self.rates), return_index=True)
+        return float(np.interp(-log(max_fmr), rising, np.array(self.thresholds)[first]))
 
 
 def similarity(logits: NDArray[np.float64]) -> Similarities:

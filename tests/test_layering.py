@@ -41,6 +41,7 @@ ROOMS = {
         "training.data": "model model.imaging",
         "training.statistics": "model training",
         "training.scoring": "model.networks training.data training.statistics",
+        "training.conditions": "model model.imaging model.networks training.data training.statistics training.scoring",
         "training.learning": "model model.imaging model.networks.configurations model.networks training.data"
         " training.statistics",
         "training.fitting": "model model.networks training.data training.statistics training.scoring",
@@ -53,7 +54,8 @@ ROOMS = {
         "training.runs": "model model.imaging model.checkpoint model.networks training training.data"
         " training.statistics training.scoring training.learning training.fitting",
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
-        " training training.data training.statistics training.scoring training.fitting training.runs",
+        " training training.data training.statistics training.scoring training.conditions training.fitting"
+        " training.runs",
         "training.importing": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
         " model.networks training.data training.statistics training.scoring training.fitting"
         " training.learning.experiments training.measuring",
@@ -61,7 +63,7 @@ ROOMS = {
         "training.commands": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
         " model.networks training training.data"
         " training.learning training.pairs training.people training.learning.experiments"
-        " training.runs training.measuring training.importing training.reports",
+        " training.runs training.conditions training.measuring training.importing training.reports",
         "training.__main__": "model training.commands",
     }.items()
 }

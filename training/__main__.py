@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import calibrate, evaluate, import_network, options, prepare, report, train
+from training.commands import calibrate, conditions, evaluate, import_network, options, prepare, report, train
 
 # In the order of the help.
 COMMANDS = (
@@ -16,8 +16,9 @@ COMMANDS = (
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
     evaluate.add_references,
-    evaluate.add_shared_changes,
     evaluate.add_elsewhere,
+    conditions.add_conditions,
+    conditions.add_shared_changes,
     calibrate.add_calibrate,
     evaluate.add_scenes,
     evaluate.add_errors,

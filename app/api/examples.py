@@ -17,6 +17,7 @@ FACE: JsonDict = {
     },
     "score": 0.93,
     "quality": {"inter_eye_px": 43.2, "sharpness": 310.5, "brightness": 121.3, "roll_deg": 0.4, "yaw_deg": -3.1},
+    "conditions": [],
     "warnings": [],
 }
 IMAGE: JsonDict = {
@@ -36,6 +37,7 @@ VERIFICATION: JsonDict = {
     "threshold": 0.9355,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.0044,
+    "conditions": [],
     "images": [
         IMAGE,
         {**IMAGE, "field": "image2"},
@@ -43,6 +45,15 @@ VERIFICATION: JsonDict = {
     "model": MODEL,
     "timing_ms": {"decode": 12.0, "face": 10.0, "queue": 0.1, "inference": 21.4, "total": 25.0},
     "request_id": "5b0e1c8f",
+}
+BLURRED: JsonDict = {**IMAGE, "face": {**FACE, "conditions": ["blurred"]}}
+VERIFICATION_UNDECIDED: JsonDict = {
+    **VERIFICATION,
+    "decision": "undecided",
+    "verified": False,
+    "fmr_at_similarity": 0.034,
+    "conditions": ["blurred"],
+    "images": [BLURRED, {**BLURRED, "field": "image2"}],
 }
 VERIFICATION_OF_SEVERAL: JsonDict = {
     **VERIFICATION,
@@ -52,7 +63,7 @@ VERIFICATION_OF_SEVERAL: JsonDict = {
 }
 EMBEDDING_LIST: JsonDict = {
     "object": "list",
-    "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "embedding": [0.0, 0.25]}],
+    "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "conditions": [], "embedding": [0.0, 0.25]}],
     "images": [{**IMAGE, "field": "image[0]"}],
     "model": MODEL,
     "dimension": 512,
@@ -62,8 +73,18 @@ DETECTION: JsonDict = {
     "images": [{**IMAGE, "field": "image[0]", "face": None, "faces": [FACE]}],
     "request_id": "5b0e1c8f",
 }
-COMPARE_REQUEST: JsonDict = {"embedding1": [0.0, 0.25], "embedding2": "AAAAAAAAgD4=", "embedding_sha256": DIGEST}
-COMPARE_REQUEST_OF_SEVERAL: JsonDict = {**COMPARE_REQUEST, "embedding2": [[0.0, 0.25], "AAAAAAAAgD4="]}
+COMPARE_REQUEST: JsonDict = {
+    "embedding1": [0.0, 0.25],
+    "embedding2": "AAAAAAAAgD4=",
+    "conditions1": [],
+    "conditions2": ["blurred"],
+    "embedding_sha256": DIGEST,
+}
+COMPARE_REQUEST_OF_SEVERAL: JsonDict = {
+    **COMPARE_REQUEST,
+    "embedding2": [[0.0, 0.25], "AAAAAAAAgD4="],
+    "conditions2": [[], ["blurred"]],
+}
 COMPARISON: JsonDict = {
     "decision": "different",
     "verified": False,
@@ -71,6 +92,8 @@ COMPARISON: JsonDict = {
     "threshold": 0.9355,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.61,
+    "conditions": [],
+    "warnings": [],
     "model": MODEL,
     "request_id": "5b0e1c8f",
 }

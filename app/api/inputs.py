@@ -20,6 +20,7 @@ from app.settings import Settings
 from model.arrays import Embeddings
 from model.averaging import mean_embedding
 from model.checkpoint import Header
+from model.conditions import shared_conditions
 from model.errors import InferenceError
 from model.imaging.analysis import Choice
 from model.imaging.headers import count_pixels
@@ -71,10 +72,14 @@ class EmbedUpload(ImagesUpload):
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingPair:
-    """The two sides of /compare, float32 (D,), each an embedding or the mean of several."""
+    """The two sides of /compare, float32 (D,), each an embedding or the mean of several.
+
+    `shared` are the conditions that both are in, None if those of a side were not sent.
+    """
 
     left: Embeddings
     right: Embeddings
+    shared: list[str] | None
     rule: Rule
 
 
@@ -91,7 +96,7 @@ def choose_rule(threshold: float | None, max_fmr: float | None, header: Header) 
         raise Problem("invalid_field", "send threshold or max_fmr, not both", "max_fmr")
     for point in header.operating_points:
         if isclose(point.max_fmr, max_fmr, rel_tol=1e-6):
-            return Rule(threshold=point.threshold, operating_point=point.name)
+            return Rule(threshold=point.threshold, operating_point=point.name, max_fmr=point.max_fmr)
     known = ", ".join(f"{point.max_fmr:g}" for point in header.operating_points)
     points = f"its max_fmr are {known}; send one of these or" if known else "it has none; send"
     raise Problem("invalid_field", f"the model has no such operating point: {points} a threshold", "max_fmr")
@@ -169,7 +174,20 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
         longest = max(sides, key=lambda field: len(sides[field]))
         raise Problem("too_many_embeddings", f"a request may have {max_embeddings} embeddings; send fewer", longest)
     left, right = (_mean_of_side(values, header.network, field) for field, values in sides.items())
-    return EmbeddingPair(left=left, right=right, rule=choose_rule(request.threshold, request.max_fmr, header))
+    named = [request.conditions1, request.conditions2]
+    return EmbeddingPair(
+        left=left,
+        right=right,
+        shared=None
+        if None in named
+        else shared_conditions(*(_lists_of(names) for names in named if names is not None)),
+        rule=choose_rule(request.threshold, request.max_fmr, header),
+    )
+
+
+def _lists_of(names: list[str] | list[list[str]]) -> list[list[str]]:
+    """The conditions of a side's pictures, from a list for one or a list of lists."""
+    return [[name] if isinstance(name, str) else name for name in names]
 
 
 def _embeddings_of(side: Side) -> list[list[float] | str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from app.api.inputs import encode_base64
 from app.api.schemas import Box, Embedding, FaceReport, ImageReport, QualityReport
 from model.arrays import Embeddings, Pixels
+from model.conditions import shared_conditions
 from model.imaging.analysis import AnalysedFace, ImageAnalysis
 from model.imaging.detection import LANDMARKS
 
@@ -23,6 +24,7 @@ class EmbeddableCrop:
     image: int
     face: int | None
     pixels: Pixels
+    conditions: list[str] | None = None
 
 
 def embeddable_crops(analyses: Sequence[ImageAnalysis]) -> list[EmbeddableCrop]:
@@ -32,7 +34,9 @@ def embeddable_crops(analyses: Sequence[ImageAnalysis]) -> list[EmbeddableCrop]:
         if analysis.whole is not None:
             crops.append(EmbeddableCrop(image=number, face=None, pixels=analysis.whole))
         crops += [
-            EmbeddableCrop(image=number, face=face.index, pixels=face.pixels) for face in analysis.faces if face.usable
+            EmbeddableCrop(image=number, face=face.index, pixels=face.pixels, conditions=face.conditions)
+            for face in analysis.faces
+            if face.usable
         ]
     return crops
 
@@ -46,9 +50,19 @@ def report_embeddings(crops: Sequence[EmbeddableCrop], embeddings: Embeddings, e
             image=crop.image,
             face=crop.face,
             embedding=encode_base64(values) if encoding == "base64" else values.tolist(),
+            conditions=crop.conditions,
         )
         for index, (crop, values) in enumerate(zip(crops, embeddings, strict=True))
     ]
+
+
+def conditions_of_pair(left: Sequence[ImageAnalysis], right: Sequence[ImageAnalysis]) -> list[str] | None:
+    """The conditions that both sides of /verify share, or None if those of an image are not known."""
+    sides = [[face.conditions for analysis in side for face in analysis.faces[:1]] for side in (left, right)]
+    known = [[names for names in side if names is not None] for side in sides]
+    if list(map(len, known)) != [len(left), len(right)]:
+        return None
+    return shared_conditions(*known)
 
 
 def report_images(fields: Iterable[str], analyses: Sequence[ImageAnalysis]) -> list[ImageReport]:
@@ -78,6 +92,7 @@ def _report_face(analysed: AnalysedFace) -> FaceReport:
         box=Box(x=x, y=y, width=width, height=height),
         landmarks={name: _point(*point) for name, point in zip(LANDMARKS, face.landmarks.tolist(), strict=True)},
         score=round(face.score, PLACES),
+        conditions=analysed.conditions,
         quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in vars(quality).items()}),
         warnings=analysed.warnings,
     )

@@ -26,7 +26,7 @@ from app.api.inputs import (
 )
 from app.api.openapi import COMPARE_BODY, DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
 from app.api.problems import Problem, from_domain
-from app.api.reports import embeddable_crops, report_embeddings, report_images
+from app.api.reports import conditions_of_pair, embeddable_crops, report_embeddings, report_images
 from app.api.schemas import Comparison, Detection, EmbeddingList, ModelName, Timing, Verification
 from app.api.upload_route import UploadRequest, UploadRoute
 from app.api.uploads import read_body, read_form
@@ -34,6 +34,8 @@ from app.engine.inference import Inference
 from app.settings import Settings
 from model.errors import ImageError
 from model.imaging.analysis import FaceAllowance, ImageAnalysis, TooManyTogether
+
+MSG_CLEAN = "the rates hold for clean photographs only; send the conditions that /embed gave with the embeddings"
 
 router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
 
@@ -66,6 +68,7 @@ async def verify(
         result.value,
         upload.rule,
         inference.header,
+        conditions_of_pair(analyses[: upload.left], analyses[upload.left :]),
         images=report_images(upload.images, analyses),
         model=ModelName.of(inference.header),
         timing_ms=Timing(
@@ -146,8 +149,15 @@ async def compare(
 ) -> Comparison:
     """The decision of /verify for stored embeddings, one or several of each side."""
     result = await inference.compare(pair.left, pair.right, reservation.deadline)
+    unknown = pair.shared is None and inference.header.condition_rates
     return Comparison.of(
-        result.value, pair.rule, inference.header, model=ModelName.of(inference.header), request_id=request_id
+        result.value,
+        pair.rule,
+        inference.header,
+        pair.shared,
+        warnings=[MSG_CLEAN] if unknown else [],
+        model=ModelName.of(inference.header),
+        request_id=request_id,
     )
 
 

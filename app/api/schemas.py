@@ -8,15 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api import examples
 from app.api.problems import KINDS
 from model.checkpoint import Header, Provenance
+from model.conditions import decide_for_pair, rate_of_pair
 from model.imaging.decoding import Format
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import AnyNetworkConfig
-from model.similarity import Decision, Metric, OperatingPoint, Threshold, decide
+from model.similarity import Decision, Metric, OperatingPoint, Threshold
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
 Rate = Annotated[
     float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
 ]
+
+
+Conditions = Annotated[list[str], Field(description="what a picture is in, such as blurred or covered_eyes")]
 
 
 class ModelName(BaseModel):
@@ -60,7 +64,7 @@ Point = tuple[float, float]
 
 class FaceReport(BaseModel):
     """A face: `index` 0 is the largest of its image; landmarks are (x, y) in pixels, right and left the person's own;
-    `score` is how sure the detector is, 0 to 1.
+    `score` is how sure the detector is, 0 to 1; `conditions` are null for models that know none.
     """
 
     index: int
@@ -68,6 +72,7 @@ class FaceReport(BaseModel):
     landmarks: dict[str, Point]
     score: float
     quality: QualityReport
+    conditions: Conditions | None
     warnings: list[str]
 
 
@@ -102,14 +107,19 @@ class Timing(BaseModel):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """From which similarity the decision is "same", and the operating point's name if one was asked for."""
+    """From which similarity the decision is "same", and the operating point's name and rate if one was asked for."""
 
     threshold: float
     operating_point: str | None = None
+    max_fmr: float | None = None
 
 
 class DecisionReport(BaseModel):
-    """What /verify and /compare both say of a similarity."""
+    """What /verify and /compare both say of a similarity.
+
+    `conditions` are those that both sides share, null if they are not known. `fmr_at_similarity` is that of pairs that
+    share them, null if it was not measured. "undecided" is only said with max_fmr.
+    """
 
     decision: Decision
     verified: bool
@@ -117,18 +127,21 @@ class DecisionReport(BaseModel):
     threshold: Similarity
     operating_point: str | None
     fmr_at_similarity: Rate | None
+    conditions: Conditions | None
 
     @classmethod
-    def of(cls, similarity: float, rule: Rule, header: Header, **answer: Any) -> Self:
-        """The decision of a rule, with the further fields of the answer."""
-        decision, curve = decide(similarity, rule.threshold), header.false_match_curve
+    def of(cls, similarity: float, rule: Rule, header: Header, shared: list[str] | None, **answer: Any) -> Self:
+        """The decision of a rule for a pair that shares these conditions, with the further fields of the answer."""
+        rates, known = header.condition_rates, shared or []
+        decision = decide_for_pair(similarity, rule.threshold, rule.max_fmr, rates, known)
         return cls(
             decision=decision,
             verified=decision == "same",
             similarity=similarity,
             threshold=rule.threshold,
             operating_point=rule.operating_point,
-            fmr_at_similarity=curve.rate_at(similarity) if curve else None,
+            fmr_at_similarity=rate_of_pair(similarity, header.false_match_curve, rates, known),
+            conditions=shared,
             **answer,
         )
 
@@ -136,7 +149,11 @@ class DecisionReport(BaseModel):
 class Verification(DecisionReport):
     """The answer of /verify."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [examples.VERIFICATION, examples.VERIFICATION_OF_SEVERAL]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [examples.VERIFICATION, examples.VERIFICATION_UNDECIDED, examples.VERIFICATION_OF_SEVERAL]
+        }
+    )
 
     images: list[ImageReport]
     model: ModelName
@@ -145,13 +162,17 @@ class Verification(DecisionReport):
 
 
 class Embedding(BaseModel):
-    """An embedding: numbers, or float32 little-endian in base64; of which image, and which of its faces."""
+    """An embedding: numbers, or float32 little-endian in base64; of which image, and which of its faces.
+
+    Store its `conditions` with it, for /compare.
+    """
 
     object: Literal["embedding"]
     index: int
     image: int
     face: int | None
     embedding: list[float] | str
+    conditions: Conditions | None
 
 
 class EmbeddingList(BaseModel):
@@ -179,12 +200,14 @@ class Detection(BaseModel):
 # Validation stops at the first value that is not a number: to list all would block the event loop for tenths of a
 # second.
 Values = Annotated[list[float], Field(fail_fast=True)]
+Names = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[list[str]], Field(fail_fast=True)]
 Side = Values | str | Annotated[list[Values | str], Field(fail_fast=True)]
 
 
 class CompareRequest(BaseModel):
     """Embeddings of one model, as /embed gives them, and the digest that came with them: one for each side, or a list
-    of several of one person, which are averaged.
+    of several of one person, which are averaged. `conditions1` and `conditions2` are the conditions that came with the
+    embeddings of each side: a list for one embedding, or a list of lists.
     """
 
     model_config = ConfigDict(
@@ -196,15 +219,18 @@ class CompareRequest(BaseModel):
     embedding1: Side
     embedding2: Side
     embedding_sha256: str
+    conditions1: Names | None = None
+    conditions2: Names | None = None
     threshold: Similarity | None = None
     max_fmr: Rate | None = None
 
 
 class Comparison(DecisionReport):
-    """The answer of /compare: the decision that /verify gives for the two images."""
+    """The answer of /compare: the decision that /verify gives for the two images, if their conditions were sent."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.COMPARISON]})
 
+    warnings: list[str]
     model: ModelName
     request_id: str
 

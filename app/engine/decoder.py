@@ -25,6 +25,7 @@ from PIL import Image
 
 from model.errors import DetectorError, ImageError
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis, analyse
+from model.imaging.conditions import ConditionDetectors
 from model.imaging.crops import require_detector
 from model.imaging.decoding import Format, ImageLimits, decode
 from model.imaging.detection import FaceFinder
@@ -47,6 +48,7 @@ class DecoderConfig:
 
     preprocessing: PreprocessingConfig
     trained_on: QualityRanges | None
+    conditions: ConditionDetectors | None = None
     detector: Path | None
     limits: ImageLimits
     limit_s: float
@@ -124,7 +126,13 @@ def handle(request: DecodeRequest, config: DecoderConfig, finder: FaceFinder | N
         photo = decode(request.image, preprocessing, config.limits)
         seconds["decode"] = time.perf_counter() - started
         analysis = analyse(
-            photo, request.choice, preprocessing, finder, trained_on=trained_on, allowance=request.allowance
+            photo,
+            request.choice,
+            preprocessing,
+            finder,
+            trained_on=trained_on,
+            conditions=config.conditions,
+            allowance=request.allowance,
         )
     except ImageError as error:
         return DecodeResult(outcome=without_traceback(error), seconds=seconds)

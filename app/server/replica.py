@@ -93,6 +93,7 @@ def decoder_config(settings: Settings, header: Header) -> DecoderConfig:
     return DecoderConfig(
         preprocessing=header.preprocessing,
         trained_on=header.trained_on,
+        conditions=header.conditions,
         detector=settings.detector,
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
         limit_s=settings.deadline_s,

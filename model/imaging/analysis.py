@@ -12,6 +12,8 @@ import numpy as np
 from model.arrays import Pixels, Points
 from model.errors import TooManyFaces
 from model.imaging.alignment import fit_similarity
+from model.imaging.conditions import RELIABLE_SCORE, WARNINGS, ConditionDetectors
+from model.imaging.crop_features import features
 from model.imaging.crops import Crop, FaceChoice, align, choose, find_faces, require_face, require_size, resize
 from model.imaging.decoding import Format, Photo
 from model.imaging.detection import Face, FaceFinder
@@ -25,8 +27,6 @@ Choice = FaceChoice | Literal["none", "all", "any"]
 SIMILAR_SIZE = 0.8
 # The middle part of a crop that the face fills, as a share of the crop's side.
 FACE_SHARE = 0.7
-# Of the faces of 2,000 people in LFW, 7 score lower.
-RELIABLE_SCORE = 0.86
 MSG_NOT_DETECTED = "no face was looked for: the image is assumed to be in the model's frame already"
 MSG_ANOTHER_FACE = "another face is nearly as large as the chosen one"
 MSG_LEAVES_IMAGE = "the face reaches beyond the image's edge"
@@ -41,13 +41,14 @@ MSG_TURNED = {
 class AnalysedFace:
     """A face, in pixels of the upright image, and its crop, `pixels`: uint8 (H, W) or (H, W, 3).
 
-    `index` is its place among the photo's faces, 0 for the largest.
+    `index` is its place among the photo's faces, 0 for the largest. `conditions` is None if nobody looked for them.
     """
 
     index: int
     face: Face
     quality: Quality
     pixels: Pixels
+    conditions: list[str] | None = None
     warnings: list[str]
 
     @property
@@ -115,6 +116,7 @@ def analyse(
     finder: FaceFinder | None = None,
     *,
     trained_on: QualityRanges | None = None,
+    conditions: ConditionDetectors | None = None,
     allowance: FaceAllowance | None = None,
 ) -> ImageAnalysis:
     """The crops of a photo. Requests and training both make their crops here.
@@ -136,7 +138,9 @@ def analyse(
         crops = [align(photo, found[index], config, finder) for index in chosen]
         if choice not in ("all", "any"):
             require_size(crops[0].quality)
-        faces = [_describe_face(*each, photo, config, trained_on) for each in zip(crops, chosen, strict=True)]
+        faces = [
+            _describe_face(*each, photo, config, trained_on, conditions) for each in zip(crops, chosen, strict=True)
+        ]
         if choice not in ("all", "any"):
             warnings = faces[0].warnings + _similar_faces(found, chosen[0])
     return ImageAnalysis(
@@ -167,19 +171,38 @@ def _choose_faces(
 
 
 def _describe_face(
-    crop: Crop, index: int, photo: Photo, config: PreprocessingConfig, trained_on: QualityRanges | None
+    crop: Crop,
+    index: int,
+    photo: Photo,
+    config: PreprocessingConfig,
+    trained_on: QualityRanges | None,
+    conditions: ConditionDetectors | None,
 ) -> AnalysedFace:
     assert config.alignment
-    eyes = config.alignment.points(config.side_px, config.crop)[:2]
+    template = config.alignment.points(config.side_px, config.crop)
+    eyes = template[:2]
     turned_deg = crop.face.turned_deg
     warnings = warnings_of(crop.quality, trained_on, float(eyes[1, 0] - eyes[0, 0]), turned_deg)
     if _leaves_image(crop.face, photo, config.alignment.points(1, config.crop)):
         warnings.append(MSG_LEAVES_IMAGE)
+    found: list[str] | None = None
+    if conditions:
+        size = (photo.width_px, photo.height_px)
+        measured = features(crop.pixels, crop.face.landmarks, template, size, crop.face.score)
+        found = conditions.find(measured, crop.face.score)
+        warnings += [WARNINGS[name] for name in found if name in WARNINGS]
     if not warnings and crop.face.score < RELIABLE_SCORE:  # another warning already explains a low score
         warnings.append(f"the face has a score of {crop.face.score:.2f}: it may be covered or turned away")
     if turned_deg:
         warnings.insert(0, MSG_TURNED[turned_deg])
-    return AnalysedFace(index=index, face=crop.face, quality=crop.quality, pixels=crop.pixels, warnings=warnings)
+    return AnalysedFace(
+        index=index,
+        face=crop.face,
+        quality=crop.quality,
+        pixels=crop.pixels,
+        conditions=found,
+        warnings=warnings,
+    )
 
 
 def _leaves_image(face: Face, photo: Photo, template: Points) -> bool:

@@ -78,6 +78,8 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
             f"scale and bias stay, since there are {sample.genuine} genuine pairs and {recalibration.MIN_GENUINE} are "
             "needed, and a network that learned from people; do not read a similarity as a probability here"
         )
+    if checkpoint.header.condition_rates and not new.condition_rates:
+        print("conditions are left out: their rates were measured without this mean, and answers will not name them")
     if measured := [metric for metric in new.metrics if metric.split == recalibration.SPLIT]:
         print(metrics.format_metrics(measured))
         print(

@@ -1,4 +1,4 @@
-"""The sub-commands that measure finished networks: `evaluate`, `all-pairs`, `references` and others."""
+"""`python -m training evaluate`, `all-pairs`, `references`, `scenes` and `errors`: measure finished networks."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from model.errors import DataError
 from training import metrics
 from training.commands import options
 from training.learning import experiments
-from training.measuring import all_pairs, elsewhere, error_analysis, references, scenes, shared_changes, variants
+from training.measuring import all_pairs, elsewhere, error_analysis, references, scenes, variants
 from training.measuring.calibration_draws import Rule
 from training.runs import results
 
@@ -75,22 +75,6 @@ def measure_references(parsed: argparse.Namespace) -> None:
     on = options.Opened.of(parsed)
     found = references.measure_references(on.checkpoint, on.source, on.album, on.device)
     print(references.format_references(found))
-    options.write_json(parsed.out, found)
-
-
-def add_shared_changes(commands: options.Subcommands) -> None:
-    command = commands.add_parser("shared-changes", help="error rates if all pictures have a blur, light or cover")
-    command.add_argument("checkpoint", type=Path)
-    options.add_out_file(command, "file for the figures, such as RUN/shared-changes.json")
-    options.add_data(command)
-    options.add_device(command)
-    command.set_defaults(command=measure_shared_changes)
-
-
-def measure_shared_changes(parsed: argparse.Namespace) -> None:
-    on = options.Opened.of(parsed)
-    found = shared_changes.measure_shared_changes(on.checkpoint, on.source, on.album, on.device)
-    print(shared_changes.format_shared_changes(found))
     options.write_json(parsed.out, found)
 
 

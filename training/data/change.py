@@ -19,7 +19,7 @@ from model.arrays import Array, Pixels, Points
 
 Values = Mapping[str, float]
 Spans = Mapping[str, "Span"]
-Grid = NDArray[np.float64]
+Grid = NDArray[np.float32]
 Apply = Callable[[Pixels, Points, Values, np.random.Generator], Pixels]
 
 
@@ -75,9 +75,10 @@ def face_coordinates(pixels: Pixels, landmarks: Points) -> tuple[Grid, Grid]:
     if abs(np.linalg.det(axes)) < 0.2 * np.square(axes[:, 0]).sum():  # the mouth lies beside the eyes
         axes[:, 1] = [-axes[1, 0], axes[0, 0]]
     inverse = np.linalg.inv(axes)
-    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]] + 0.5
-    x, y = columns - eyes[0], rows - eyes[1]
-    return inverse[0, 0] * x + inverse[0, 1] * y, inverse[1, 0] * x + inverse[1, 1] * y
+    height, width = pixels.shape[:2]
+    places = np.arange(width)[None] + 0.5 - eyes[0], np.arange(height)[:, None] + 0.5 - eyes[1]
+    x, y = (sum(axis * place for axis, place in zip(row, places, strict=True)) for row in inverse)
+    return x.astype(np.float32), y.astype(np.float32)
 
 
 def encode(pixels: Pixels, quality: int) -> bytes:

@@ -17,19 +17,22 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from model.arrays import Array
+from model.arrays import Array, Points
 from model.errors import DataError, FaceError
 from model.files import replacing
 from model.imaging import analysis, decoding, detection
 from model.imaging.preprocessing import MAX_SIDE_PX, PreprocessingConfig
 from training.data.album import Album, Key, name_of
 from training.data.change import Change, encode, generator_for
+from training.data.changes import NONE
 from training.data.source import DataSource
 
 # How changed pictures are saved before they are sent through the service's code.
 JPEG_QUALITY = 95
 # Part of what a cache is recognised by. Raise it when code changes the pixels of changed pictures or of their crops.
 VERSION = 1
+# In the place of landmarks where nothing is changed.
+NOWHERE: Points = np.zeros((5, 2))
 # "shared": every picture gets the change's usual parameters; "drawn": each picture gets parameters of its own.
 Parameters = Literal["shared", "drawn"]
 
@@ -52,34 +55,66 @@ class ChangedPictures:
         return np.array([places.get(key, -1) for key in keys], np.int64)
 
 
-def prepare_changed(
-    source: DataSource, album: Album, keys: Sequence[Key], change: Change, kind: Parameters
-) -> ChangedPictures:
-    """The pictures `keys` of the album after the change, from the cache or prepared now. Raises DataError."""
+def prepare_unchanged(source: DataSource, album: Album, keys: Sequence[Key]) -> ChangedPictures:
+    """The pictures `keys` of the album, saved again without a change, from the cache or prepared now.
+
+    Raises DataError if the album's faces are not aligned.
+    """
     if album.preprocessing.alignment is None:
-        raise DataError("changes need a network that was trained on straightened faces")
-    known = [VERSION, album.sha256, album.preprocessing.model_dump(), list(keys), change.name, kind]
+        raise DataError("changes need a network that was trained on aligned faces")
+    return _prepare(source, album.preprocessing, dict.fromkeys(keys, NOWHERE), NONE, "shared", album.sha256)
+
+
+def prepare_changed(
+    source: DataSource, before: ChangedPictures, keys: Sequence[Key], change: Change, kind: Parameters
+) -> ChangedPictures:
+    """The pictures `keys` after the change, from the cache or prepared now.
+
+    `before` has the unchanged pictures, with the landmarks that the change is made by. Pictures without a face in it
+    are left out. Raises DataError.
+    """
+    places = before.album.index()
+    landmarks = {key: before.landmarks[places[key]] for key in keys if key in places}
+    return _prepare(source, before.album.preprocessing, landmarks, change, kind, before.album.sha256)
+
+
+def _prepare(
+    source: DataSource,
+    config: PreprocessingConfig,
+    landmarks: Mapping[Key, Points],
+    change: Change,
+    kind: Parameters,
+    pictures_sha256: str,
+) -> ChangedPictures:
+    known = [VERSION, pictures_sha256, config.model_dump(), list(landmarks), change.name, kind]
     spans = {name: asdict(span) for name, span in change.spans.items()}
     fingerprint = hashlib.sha256(json.dumps([*known, spans]).encode()).hexdigest()
     name = change.name.replace(" ", "-")
     path = source.cache / "changed" / f"{source.images}-{name}-{kind}-{fingerprint[:16]}.npz"
     arrays = _read_cache(path)
     if arrays is None:
-        arrays = _prepare(source, album.preprocessing, keys, change, kind)
+        arrays = _make(source, config, landmarks, change, kind)
         _write_cache(path, arrays)
-    return _pictures(arrays, album.preprocessing)
+    return _pictures(arrays, config)
 
 
-def _prepare(
-    source: DataSource, config: PreprocessingConfig, keys: Sequence[Key], change: Change, kind: Parameters
+def _make(
+    source: DataSource, config: PreprocessingConfig, landmarks: Mapping[Key, Points], change: Change, kind: Parameters
 ) -> dict[str, Array]:
+    keys = list(landmarks)
     files, finder = source.files(keys), detection.FaceFinder()
     if missing := [name_of(key) for key in keys if key not in files]:
         raise DataError(f"{source.images}: {len(missing)} pictures are missing, such as {missing[0]}")
 
+    full_size = config.model_copy(update={"colour": "rgb", "draft_margin": MAX_SIDE_PX})
+
     def one(key: Key) -> analysis.ImageAnalysis | None:
         try:
-            return _analyse(files[key], key, change, kind, config, finder)
+            draws = generator_for(0, change.name, *key)
+            values = change.usual if kind == "shared" else change.draw(draws)
+            photo = decoding.decode(files[key], full_size)
+            changed = change(np.asarray(photo.picture), landmarks[key], values, draws)
+            return analysis.analyse(decoding.decode(encode(changed, JPEG_QUALITY), config), "center", config, finder)
         except FaceError:
             return None
 
@@ -96,18 +131,6 @@ def _prepare(
         "sizes": np.array([[found.width_px, found.height_px] for found in results.values()], np.float64),
         "scores": np.array([face.score for face in faces]),
     }
-
-
-def _analyse(
-    data: bytes, key: Key, change: Change, kind: Parameters, config: PreprocessingConfig, finder: detection.FaceFinder
-) -> analysis.ImageAnalysis:
-    """Changes the whole picture, in colour and at its full size, and finds its face again. Raises FaceError."""
-    photo = decoding.decode(data, config.model_copy(update={"colour": "rgb", "draft_margin": MAX_SIDE_PX}))
-    face = analysis.analyse(photo, "center", config, finder).faces[0].face
-    draws = generator_for(0, change.name, *key)
-    values = change.usual if kind == "shared" else change.draw(draws)
-    changed = change(np.asarray(photo.picture), face.landmarks, values, draws)
-    return analysis.analyse(decoding.decode(encode(changed, JPEG_QUALITY), config), "center", config, finder)
 
 
 def _pictures(arrays: Mapping[str, Array], config: PreprocessingConfig) -> ChangedPictures:

@@ -4,7 +4,6 @@ H W pixels
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.arrays import Array, Pixels, Points
 from training.data.change import Change, Grid, Span, Values, face_coordinates, rounded
@@ -57,19 +56,18 @@ def _mask(pixels: Pixels, landmarks: Points, values: Values, _: np.random.Genera
     return rounded(_painted(painted, cloth, colour))
 
 
-def _inside(depth: Grid) -> Grid:
+def _inside(depth: Array) -> Grid:
     """1 inside, 0 outside, with a soft edge."""
-    return np.asarray(np.clip(0.5 + 8 * depth, 0, 1))
+    return np.asarray(np.clip(0.5 + 8 * depth, 0, 1), np.float32)
 
 
-def _colour(shade: float, warm: float) -> NDArray[np.float64]:
-    colour: NDArray[np.float64] = shade * np.exp(np.array([warm, 0.0, -warm]))
-    return colour
+def _colour(shade: float, warm: float) -> Grid:
+    return np.asarray(shade * np.exp([warm, 0.0, -warm]), np.float32)
 
 
-def _painted(pixels: Array, share: Grid, colour: Array) -> NDArray[np.float64]:
-    mixed: NDArray[np.float64] = pixels * (1 - share[..., None]) + colour * share[..., None]
-    return mixed
+def _painted(pixels: Array, share: Array, colour: Array) -> Grid:
+    share = share[..., None].astype(np.float32)
+    return np.asarray(pixels + share * (colour - pixels), np.float32)
 
 
 LENSES = {

@@ -76,6 +76,7 @@ def recalibrated(
         "operating_points": points,
         "false_match_curve": curve,
         "metrics": (*_kept(header, fitted.calibration), *_measured(network, sample, fitted, threshold)),
+        **_conditions(header, fitted.calibration),
         "provenance": header.provenance.model_copy(
             update={"measured_with": code, "created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
         ),
@@ -90,6 +91,13 @@ def recalibrated(
         refitted=fitted.refitted,
         length=mean_length(sample.embeddings, sample.owner) if network.unit_length else None,
     )
+
+
+def _conditions(header: Header, fitted: Calibration) -> dict[str, object]:
+    """The conditions for a new scale and bias. With another mean their rates no longer hold, and they are left out."""
+    if fitted.mean != header.calibration.mean:
+        return {"conditions": None, "condition_rates": ()}
+    return {"condition_rates": tuple(each.after(header.calibration, fitted) for each in header.condition_rates)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,54 +1,65 @@
 """Error rates of held-out people's pictures that are changed alike: strangers have the blur, light or cover in common.
 
-K held-out pictures, M people, P validation pairs
+K held-out pictures, P validation pairs
 """
 
 from collections.abc import Sequence
+from math import inf
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.checkpoint import Checkpoint
-from model.networks import heads
+from model.checkpoint import Checkpoint, Header
 from model.networks.calibrated import restore_calibrated
-from model.networks.face_network import FaceNetwork
-from model.similarity import OperatingPoint
-from training import scoring
-from training.data.album import Album, owners
+from training.conditions.held_out import HeldOutPictures, Scored
+from training.data.album import Album
 from training.data.change import Change
-from training.data.changed import ChangedPictures, prepare_changed
-from training.data.changes import CHANGES, NONE
+from training.data.changes import CHANGES
 from training.data.datasets import PeopleData
 from training.data.lists import read_people
 from training.data.source import DataSource
+from training.data.unfitted_changes import UNFITTED_CHANGES
 from training.measuring.variants import held_out_rule, require_people
 from training.runs.records import Measurement, Record
 from training.statistics import operating_points, rates
-from training.statistics.resampling import Owners
+
+MEASURED = (*CHANGES, *UNFITTED_CHANGES)
 
 
 class PointUnderChange(Record):
-    """What a threshold of the checkpoint does on changed pictures, with the FMR's 95% interval over people."""
+    """What a threshold does on changed pictures: FMR with its 95% interval over people, and FNMR, by it alone.
+
+    With the operating point's `max_fmr` some pairs are undecided: `undecided` of the genuine ones, and `fmr_decided` is
+    the FMR if only "same" counts as accepted.
+    """
 
     name: str
     threshold: float
     fmr: float
     interval: tuple[float, float]
     fnmr: float
+    fmr_decided: float
+    undecided: float
+    undecided_of_all: float
 
 
 class ChangeRates(Record):
     """The rates if all pictures have one change, and the accuracy if only the first picture of each pair has it.
 
-    A face was found in `found` of `pictures`; `impostor` pairs are all pairs of strangers among those. FNMR and area
-    are over the validation pairs whose faces were found, of which `genuine` are genuine. `accuracy_of_one` is over all
-    validation pairs, at the default threshold; a pair without a face counts as wrong.
+    A face was found in `found` of `pictures`, and the share `noticed` of those is found to be in the condition.
+    `impostor` pairs are all pairs of strangers with faces. FNMR, area and undecided pairs are over the validation pairs
+    with faces, of which `genuine` are genuine; `undecided_of_all` counts the balanced pairs of both kinds.
+    `accuracy_of_one` is over all validation pairs, at the default threshold; a pair without a face counts as wrong.
+    What finds conditions and their rates are `fitted` on changes of this kind, or not.
     """
 
     change: str
+    condition: str
+    fitted: bool
     pictures: int
     found: int
+    noticed: float | None
     impostor: int
     genuine: int
     area: float
@@ -80,12 +91,9 @@ def measure_shared_changes(
     header, path = checkpoint.header, source.folder / source.train_people
     data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
     require_people(header, data)
-    network = restore_calibrated(checkpoint).to(device)
-    measured = _Measured(network, data, header.threshold.value, header.operating_points)
-    found = [
-        measured.under(change.name, prepare_changed(source, album, measured.keys, change, "shared"))
-        for change in (NONE, *(CHANGES if changes is None else changes))
-    ]
+    pictures = HeldOutPictures(restore_calibrated(checkpoint).to(device), source, data)
+    found = [_rates(header, pictures, pictures.unchanged())]
+    found += [_rates(header, pictures, pictures.after(change)) for change in (MEASURED if changes is None else changes)]
     return SharedChanges(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
@@ -96,91 +104,102 @@ def measure_shared_changes(
     )
 
 
-class _Measured:
-    """A network, and the held-out pictures (K,) of a data set with their people's numbers and validation pairs."""
-
-    def __init__(
-        self, network: FaceNetwork, data: PeopleData, threshold: float, points: Sequence[OperatingPoint]
-    ) -> None:
-        pictures, owner = owners(data.held_out)
-        self.network = network
-        self.keys = [data.album.keys[number] for number in pictures.tolist()]
-        self.owner = owner.numpy()
-        self.thresholds = {"default": threshold, **{point.name: point.threshold for point in points}}
-        places = torch.full((len(data.album.keys),), -1)
-        places[pictures] = torch.arange(len(pictures))
-        self.left, self.right = places[data.validation.left].numpy(), places[data.validation.right].numpy()
-        self.same = data.validation.same.bool().numpy()
-        self.unchanged = scoring.embed_all(network, data.album, pictures)
-
-    def under(self, name: str, changed: ChangedPictures) -> ChangeRates:
-        places = changed.indices(self.keys)
-        there = places >= 0
-        embeddings = torch.zeros_like(self.unchanged)
-        embeddings[torch.from_numpy(there)] = scoring.embed_all(
-            self.network, changed.album, torch.from_numpy(places[there])
-        )
-        table = similarity_table(self.network, embeddings, embeddings)
-        left, right = np.triu_indices(len(places), 1)
-        wanted = (self.owner[left] != self.owner[right]) & there[left] & there[right]
-        left, right = left[wanted], right[wanted]
-        both = there[self.left] & there[self.right]
-        scores, same = table[self.left, self.right][both], self.same[both]
-        correct = rates.wilson(self._right_of_one(embeddings, there), len(self.same))
-        return ChangeRates(
-            change=name,
-            pictures=len(places),
-            found=int(there.sum()),
-            impostor=len(left),
-            genuine=int(same.sum()),
-            area=rates.area_under_roc(scores, same),
-            points=tuple(
-                self._point(point, table[left, right], self.owner[left], self.owner[right], scores[same])
-                for point in self.thresholds
-            ),
-            accuracy_of_one=correct.value,
-            accuracy_interval=(correct.low, correct.high),
-        )
-
-    def _point(
-        self, name: str, impostor: rates.Scores, left: Owners, right: Owners, genuine: rates.Scores
-    ) -> PointUnderChange:
-        threshold = self.thresholds[name]
-        accepted = impostor >= threshold
-        return PointUnderChange(
-            name=name,
-            threshold=threshold,
-            fmr=float(accepted.mean()),
-            interval=operating_points.rate_interval(accepted, left, right),
-            fnmr=float((genuine < threshold).mean()),
-        )
-
-    @torch.no_grad()
-    def _right_of_one(self, embeddings: torch.Tensor, there: NDArray[np.bool_]) -> int:
-        """How many validation pairs are decided correctly if their first picture is changed."""
-        logits = self.network.compare(embeddings[self.left], self.unchanged[self.right])
-        scores = heads.similarity(logits).cpu().numpy()
-        return int((((scores >= self.thresholds["default"]) == self.same) & there[self.left]).sum())
+def _rates(header: Header, pictures: HeldOutPictures, scored: Scored) -> ChangeRates:
+    there, left, right = scored.there, pictures.left, pictures.right
+    both = there[left] & there[right]
+    scores, same = scored.table[left, right].astype(np.float64)[both], pictures.same[both]
+    conditions = find_conditions(header, scored)
+    noticed = [scored.condition in names for names, known in zip(conditions, there, strict=True) if known]
+    right_of_one = scored.to_unchanged[left, right] >= header.threshold.value
+    correct = rates.wilson(int(((right_of_one == pictures.same) & there[left]).sum()), len(left))
+    points: dict[str, tuple[float, float | None]] = {"default": (header.threshold.value, None)}
+    points |= {point.name: (point.threshold, point.max_fmr) for point in header.operating_points}
+    return ChangeRates(
+        change=scored.change,
+        condition=scored.condition,
+        fitted=scored.change not in {each.name for each in UNFITTED_CHANGES},
+        pictures=len(there),
+        found=int(there.sum()),
+        noticed=float(np.mean(noticed)) if header.conditions and scored.condition else None,
+        impostor=len(pictures.impostor_pairs(there)[0]),
+        genuine=int(same.sum()),
+        area=rates.area_under_roc(scores, same),
+        points=tuple(_point(name, *point, header, pictures, scored, conditions) for name, point in points.items()),
+        accuracy_of_one=correct.value,
+        accuracy_interval=(correct.low, correct.high),
+    )
 
 
-@torch.no_grad()
-def similarity_table(network: FaceNetwork, left: torch.Tensor, right: torch.Tensor) -> NDArray[np.float64]:
-    """Embeddings (A, D) and (B, D) -> the similarities of all pairs, float64 (A, B)."""
-    rows = [network.logit_table(part, right) for part in left.split(scoring.ROWS)]
-    return heads.similarity(torch.cat(rows)).double().cpu().numpy()
+def _point(
+    name: str,
+    threshold: float,
+    max_fmr: float | None,
+    header: Header,
+    pictures: HeldOutPictures,
+    scored: Scored,
+    conditions: Sequence[Sequence[str]],
+) -> PointUnderChange:
+    least = np.full(scored.table.shape, threshold)
+    if max_fmr is not None:
+        least = np.maximum(least, least_similarities(header, conditions, max_fmr))
+    one, other = pictures.impostor_pairs(scored.there)
+    accepted, decided = scored.table[one, other] >= threshold, scored.table[one, other] >= least[one, other]
+    both = scored.there[pictures.left] & scored.there[pictures.right]
+    left, right, same = pictures.left[both], pictures.right[both], pictures.same[both]
+    scores = scored.table[left, right]
+    undecided = (scores >= threshold) & (scores < least[left, right])
+    return PointUnderChange(
+        name=name,
+        threshold=threshold,
+        fmr=float(accepted.mean()),
+        interval=operating_points.rate_interval(accepted, pictures.owner[one], pictures.owner[other]),
+        fnmr=float((scores[same] < threshold).mean()),
+        fmr_decided=float(decided.mean()),
+        undecided=float(undecided[same].mean()),
+        undecided_of_all=float(undecided.mean()),
+    )
+
+
+def find_conditions(header: Header, scored: Scored) -> list[list[str]]:
+    """The conditions of each of the K pictures, as the service finds them."""
+    if header.conditions is None:
+        return [[] for _ in scored.there]
+    rows = zip(scored.there, scored.features, scored.detected, strict=True)
+    return [header.conditions.find(values, float(score)) if known else [] for known, values, score in rows]
+
+
+def least_similarities(header: Header, conditions: Sequence[Sequence[str]], max_fmr: float) -> NDArray[np.float64]:
+    """The conditions of K pictures -> (K, K): below which similarity a pair that shares them is undecided."""
+    least = {each.condition: each.least_similarity(max_fmr) for each in header.condition_rates}
+    found = np.zeros((len(conditions), len(conditions)))
+    for name in sorted({name for names in conditions for name in names}):
+        inside = np.array([name in names for names in conditions])
+        found = np.where(inside[:, None] & inside, np.maximum(found, least.get(name, inf)), found)
+    return found
 
 
 def format_shared_changes(found: SharedChanges) -> str:
-    """A table, one line a change; FMR and FNMR at the default threshold and at the operating points."""
-    points = [point.name for point in found.changes[0].points]
+    """A table, one line a change: what each threshold does alone, and for operating points what is then decided."""
+    names = [point.name for point in found.changes[0].points]
+    rate, decided = f"{'FMR':>7} {'FNMR':>7}", f" {'decided':>7} {'undecided':>9}"
     lines = [
-        f"{found.name}, pictures of {found.people} held-out people changed alike: FMR over all pairs of strangers,",
-        f"FNMR over genuine validation pairs; one changed: accuracy over {found.pairs} validation pairs at the default",
-        f"{'change':<16} {'found':>6} " + " ".join(f"{name:>16}" for name in points) + "   area  one changed",
-        f"{'':<23} " + " ".join(f"{'FMR    FNMR':>16}" for _ in points),
+        f"{found.name}, pictures of {found.people} held-out people changed alike, by the threshold alone: FMR over all",
+        "pairs of strangers, FNMR over genuine validation pairs. Decided: the FMR if undecided pairs are not accepted,",
+        "undecided: the share of genuine pairs that are. One changed: accuracy at the default over "
+        f"{found.pairs} validation pairs. Nothing is fitted on changes with a star.",
+        " " * 56 + "  ".join(f"{name:<{15 if name == 'default' else 33}}" for name in names),
+        f"{'change':<22} {'found':>6} {'noticed':>7} {'area':>6} {'one changed':>11}"
+        + "".join("  " + rate + ("" if name == "default" else decided) for name in names),
     ]
     for each in found.changes:
-        columns = " ".join(f"{point.fmr:>8.2%} {point.fnmr:>7.2%}" for point in each.points)
-        first = f"{each.change:<16} {each.found / each.pictures:>6.1%}"
-        lines.append(f"{first} {columns} {each.area:>6.4f} {each.accuracy_of_one:>12.1%}")
+        noticed = "" if each.noticed is None else f"{each.noticed:.1%}"
+        name = each.change if each.fitted else f"{each.change} *"
+        first = f"{name:<22} {each.found / each.pictures:>6.1%} {noticed:>7} {each.area:>6.4f}"
+        first += f" {each.accuracy_of_one:>11.1%}"
+        lines.append(first + "".join(_format_point(point) for point in each.points))
     return "\n".join(lines)
+
+
+def _format_point(point: PointUnderChange) -> str:
+    alone = f"  {point.fmr:>7.2%} {point.fnmr:>7.2%}"
+    return alone if point.name == "default" else f"{alone} {point.fmr_decided:>7.2%} {point.undecided:>9.2%}"

@@ -23,7 +23,7 @@ async def test_answer_has_the_documented_fields(client: httpx.AsyncClient, verif
     assert answer["dimension"] == TINY.dimension
     assert answer["model"] == {"name": "tiny", "embedding_sha256": verifier.header.embedding_sha256}
     [item] = answer["data"]
-    assert set(item) == {"object", "index", "image", "face", "embedding"}
+    assert set(item) == {"object", "index", "image", "face", "embedding", "conditions"}
     assert (item["object"], item["index"], item["image"], item["face"]) == ("embedding", 0, 0, None)
     assert len(item["embedding"]) == TINY.dimension
 

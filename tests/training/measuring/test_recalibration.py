@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from model.checkpoint import Checkpoint, load
+from model.conditions import ConditionRates
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.calibrated import restore_calibrated
@@ -22,6 +23,7 @@ from tests.conftest import describe, tiny_network
 from tests.drawing import encode, portrait
 from tests.faces import Placed, scene
 from tests.model.cpu.test_embedder import crops
+from tests.model.test_similarity import curve
 from tests.training.support.small_faces import draw_faces
 from tests.training.support.small_people import PICTURES
 from training.__main__ import main
@@ -201,7 +203,9 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     point = OperatingPoint(
         name="fmr_1e-2", max_fmr=0.01, threshold=0.0, fmr=0.01, interval=(0, 1), split="held", pairs=900, people=50
     )
-    changed = {"network": SMALL_COSINE, "preprocessing": plain.header.preprocessing, "operating_points": (point,)}
+    rates = (ConditionRates(condition="dark", false_match_curve=curve()), ConditionRates(condition="drawn"))
+    changed = {"network": SMALL_COSINE, "preprocessing": plain.header.preprocessing, "operating_points": (point,),
+               "condition_rates": rates}  # fmt: skip
     save(tmp_path / "old.safetensors", restore(plain), describe(threshold=0.01).model_copy(update=changed))
     old = load(tmp_path / "old.safetensors")
     assert main(arguments(tmp_path, tmp_path, "--centre")) == 0
@@ -212,7 +216,9 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     assert re.search(r"now    max_fmr=0.1   accepts (9|10)\.\d\d% of strangers on these pictures", shown)
     assert "fmr_1e-2 is left out: a rate of 0.01 needs 1,000 pairs of two people, which 46 people give" in shown
     assert "embeddings stored with the old checkpoint stay valid" in shown
+    assert "conditions are left out: their rates were measured without this mean" in shown
     header = load(tmp_path / "new.safetensors").header
+    assert header.condition_rates == ()
     assert [point.name for point in header.operating_points] == ["fmr_1e-1"]
     assert len(header.calibration.mean) == 16
     assert header.threshold == old.header.threshold

@@ -1,7 +1,6 @@
 """Rates under shared changes, against a slow loop, and the command with drawn people."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,47 +10,30 @@ from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.imaging import analysis, decoding, detection
 from model.verifier import Verifier
-from tests.training.support.small_faces import draw_faces
+from tests.training.support.small_conditions import SMALL_FACES, drawn_data, drawn_source
 from tests.training.support.small_pairs import CPU
-from tests.training.support.small_people import SMALL_PEOPLE, album_of, draw_people
+from tests.training.support.small_people import album_of, draw_people
 from training.__main__ import main
 from training.data import changed
 from training.data.change import encode, generator_for
 from training.data.changes import CHANGES, NONE
 from training.data.datasets import PeopleData
-from training.data.lists import read_people
 from training.data.source import DataSource
-from training.learning.experiments import LFW_ALIGNMENT
 from training.learning.loop import train
 from training.measuring import shared_changes
 from training.runs.finish import finish
 
 GLASSES, DARK = (next(each for each in CHANGES if each.name == name) for name in ("dark glasses", "dark"))
-SMALL_FACES = replace(
-    SMALL_PEOPLE,
-    name="small-faces",
-    epochs=1,
-    preprocessing=SMALL_PEOPLE.preprocessing.model_copy(update={"alignment": LFW_ALIGNMENT, "crop": 0.6}),
-)
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> DataSource:
-    folder = draw_faces(tmp_path_factory.mktemp("faces"))
-    return DataSource(
-        folder=folder,
-        cache=folder / "cache",
-        images="people",
-        train_pairs="",
-        train_people="people.txt",
-        test_pairs="test.txt",
-    )
+    return drawn_source(tmp_path_factory.mktemp("faces"))
 
 
 @pytest.fixture(scope="module")
 def data(source: DataSource) -> PeopleData:
-    path = source.folder / source.train_people
-    return PeopleData.of(source.album(SMALL_FACES.preprocessing), path, read_people(path), SMALL_FACES.held_out)
+    return drawn_data(source)
 
 
 @pytest.fixture(scope="module")
@@ -65,11 +47,13 @@ def test_changed_pictures_are_those_of_the_service(source: DataSource, data: Peo
     key = data.album.keys[4]
     config, finder = data.album.preprocessing, detection.FaceFinder()
     photo = decoding.decode(source.files([key])[key], config)
-    face = analysis.analyse(photo, "center", config, finder).faces[0].face
+    saved = decoding.decode(encode(np.asarray(photo.picture), 95), config)
+    face = analysis.analyse(saved, "center", config, finder).faces[0].face
     draws = generator_for(0, GLASSES.name, *key)
     pixels = GLASSES(np.asarray(photo.picture), face.landmarks, GLASSES.draw(draws), draws)
     wanted = analysis.analyse(decoding.decode(encode(pixels, 95), config), "center", config, finder)
-    found = changed.prepare_changed(source, data.album, data.album.keys, GLASSES, "drawn")
+    before = changed.prepare_unchanged(source, data.album, data.album.keys)
+    found = changed.prepare_changed(source, before, data.album.keys, GLASSES, "drawn")
     place = found.indices([key])[0]
     assert (found.album.pixels[place].numpy() == wanted.pixels).all()
     assert found.landmarks[place] == pytest.approx(wanted.faces[0].face.landmarks)
@@ -81,15 +65,16 @@ def test_changed_pictures_are_cached_and_a_damaged_cache_is_prepared_again(
     source: DataSource, data: PeopleData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = data.album.keys[:3]
-    first = changed.prepare_changed(source, data.album, keys, DARK, "shared")
+    before = changed.prepare_unchanged(source, data.album, keys)
+    first = changed.prepare_changed(source, before, keys, DARK, "shared")
     (path,) = (source.cache / "changed").glob("people-dark-shared-*.npz")
     with monkeypatch.context() as patch:
-        patch.setattr(changed, "_prepare", pytest.fail)
-        again = changed.prepare_changed(source, data.album, keys, DARK, "shared")
+        patch.setattr(changed, "_make", pytest.fail)
+        again = changed.prepare_changed(source, before, keys, DARK, "shared")
     assert again.album.sha256 == first.album.sha256
     assert again.album.keys == first.album.keys
     path.write_bytes(path.read_bytes()[:1000])
-    assert changed.prepare_changed(source, data.album, keys, DARK, "shared").album.sha256 == first.album.sha256
+    assert changed.prepare_changed(source, before, keys, DARK, "shared").album.sha256 == first.album.sha256
 
 
 def test_rates_equal_a_slow_loop(source: DataSource, data: PeopleData, checkpoint: Checkpoint) -> None:
@@ -98,7 +83,8 @@ def test_rates_equal_a_slow_loop(source: DataSource, data: PeopleData, checkpoin
     verifier, threshold = Verifier.of(checkpoint, "cpu"), checkpoint.header.threshold.value
     names = {number: name for name, numbers in data.held_out.items() for number in numbers.tolist()}
     keys = [data.album.keys[number] for number in names]
-    pictures = changed.prepare_changed(source, data.album, keys, GLASSES, "shared")
+    before = changed.prepare_unchanged(source, data.album, keys)
+    pictures = changed.prepare_changed(source, before, keys, GLASSES, "shared")
     there = [number for number, key in zip(names, keys, strict=True) if key in pictures.album.index()]
     embedded = {
         number: verifier.embed(pictures.album.pixels.numpy()[[pictures.album.index()[data.album.keys[number]]]])
@@ -128,7 +114,7 @@ def test_command_prints_and_writes(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     path = source.folder / "run" / "small-faces.safetensors"
-    monkeypatch.setattr(shared_changes, "CHANGES", (DARK,))
+    monkeypatch.setattr(shared_changes, "MEASURED", (DARK,))
     out = tmp_path / "found.json"
     arguments = ["shared-changes", str(path), "--data", str(source.folder), "--images", "people", "--cache",
                  str(source.cache), "--train-people", "people.txt", "--device", "cpu", "--out", str(out)]  # fmt: skip
@@ -143,5 +129,5 @@ def test_command_prints_and_writes(
 
 def test_network_of_whole_pictures_is_refused(tmp_path: Path, source: DataSource) -> None:
     folder = draw_people(tmp_path)
-    with pytest.raises(DataError, match="straightened faces"):
-        changed.prepare_changed(source, album_of(folder, folder / "cache"), [], GLASSES, "shared")
+    with pytest.raises(DataError, match="aligned faces"):
+        changed.prepare_unchanged(source, album_of(folder, folder / "cache"), [])

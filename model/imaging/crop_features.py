@@ -1,0 +1,124 @@
+"""Numbers that describe how a crop was photographed: light, blur, noise, colour, covered parts, and what is missing.
+
+They are cheap, and say little of whose face it is. `imaging.conditions` has linear functions of them.
+
+H W pixels, F features, G cells of a grid
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model.arrays import Features, Pixels, Points
+from model.imaging.alignment import SimilarityTransform, fit_similarity
+
+# Cells along a side of the grids of means and deviations, and of the grids of edges and colours.
+FINE, COARSE = 8, 4
+# Edges are measured in copies of the crop of these sizes.
+SCALES = (1.0, 0.5, 0.25)
+# Grey levels that count as clipped, and differences of channels that count as none.
+BLACK, WHITE, NO_COLOUR = 6, 249, 4
+# Added before a logarithm, in grey levels.
+FLOOR = 0.5
+QUANTILES = (2, 10, 25, 50, 75, 90, 98)
+# Points along a side of the crop, to see which part of it lies beyond the photograph.
+PLACES = 12
+
+
+def features(pixels: Pixels, landmarks: Points, template: Points, size: tuple[float, float], score: float) -> Features:
+    """A crop uint8 (H, W) or (H, W, 3) -> float32 (F,); F is smaller for grey crops.
+
+    `landmarks` (5, 2) are in pixels of the photograph, whose width and height are `size`; `template` (5, 2) is where
+    they are in the crop. `score` is the detector's.
+    """
+    grey = pixels if pixels.ndim == 2 else np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    parts = [_light(grey), _edges(grey), _geometry(landmarks, template, size, score, len(grey))]
+    if pixels.ndim == 3:
+        parts.append(_colours(pixels))
+    return np.concatenate(parts, dtype=np.float32)
+
+
+def _light(grey: Pixels) -> Features:
+    """Where it is bright and where flat, in comparison with the whole crop, and how brightness is distributed."""
+    levels = grey.astype(np.float32)
+    means = _grid(levels, FINE)
+    deviations = np.sqrt(np.maximum(_grid(levels * levels, FINE) - means * means, 0))
+    mean = float(levels.mean())
+    deviation = float(np.sqrt(max(np.square(levels).mean() - mean * mean, 0))) + FLOOR
+    relative = (means - mean) / deviation
+    middle = float(np.median(means))
+    apart = np.abs(means - middle) / deviation
+    mirrored = np.abs(relative - relative[:, ::-1])[:, : FINE // 2]
+    below = np.bincount(grey.ravel(), minlength=256).cumsum() / grey.size
+    quantiles = np.searchsorted(below, np.array(QUANTILES) / 100)
+    histogram = [mean, np.log(deviation), below[BLACK], 1 - below[WHITE - 1], *quantiles]
+    sides = [abs(relative[:, : FINE // 2].mean() - relative[:, FINE // 2 :].mean())]
+    parts = (relative, np.log(FLOOR + deviations), apart, mirrored)
+    return np.concatenate([*(part.ravel() for part in parts), histogram, sides]).astype(np.float32)
+
+
+def _edges(grey: Pixels) -> Features:
+    """The strength of edges at several scales, where they are, and whether few pixels have most of them."""
+    parts: list[Features] = []
+    totals = []
+    for scale in SCALES:
+        side = round(len(grey) * scale)
+        small = grey if scale == 1 else cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+        edges = np.abs(np.asarray(cv2.Laplacian(small, cv2.CV_32F), np.float32))
+        cells = np.log(FLOOR + _grid(edges, COARSE))
+        totals.append(np.log(FLOOR + edges.mean()))
+        peaked = np.log(1 + float(np.square(edges).mean())) - 2 * totals[-1]
+        parts += [cells.ravel(), np.array([totals[-1], peaked], np.float32)]
+    flat = [(grey[:, 1:] == grey[:, :-1]).mean(), (grey[1:] == grey[:-1]).mean()]
+    border = [np.log(FLOOR + value) for value in _across_borders(grey)]
+    parts.append(np.array([*flat, *border, totals[0] - totals[1], totals[1] - totals[2]], np.float32))
+    return np.concatenate(parts)
+
+
+def _across_borders(grey: Pixels) -> list[float]:
+    """How much brightness changes towards each border, near it: nothing where an edge is repeated."""
+    levels, wide = grey.astype(np.float32), max(2, len(grey) // 12)
+    across, down = np.abs(np.diff(levels, axis=1)), np.abs(np.diff(levels, axis=0))
+    return [float(part.mean()) for part in (across[:, :wide], across[:, -wide:], down[:wide], down[-wide:])]
+
+
+def _colours(pixels: Pixels) -> Features:
+    """The differences of the channels: where, how strong, how noisy."""
+    red, green, blue = np.moveaxis(pixels.astype(np.float32), 2, 0)
+    warm, other = red - blue, green - (red + blue) / 2
+    mean = float(green.mean()) + FLOOR
+    cells = [_grid(part, COARSE).ravel() / mean for part in (warm, other)]
+    strong = np.maximum(np.abs(warm), np.abs(other))
+    noisy = [np.log(FLOOR + np.abs(cv2.Laplacian(part, cv2.CV_32F)).mean()) for part in (warm, other)]
+    shares = [warm.mean() / mean, other.mean() / mean, abs(warm.mean()) / mean, abs(other.mean()) / mean]
+    clipped = [float((channel >= WHITE).mean()) for channel in (red, green, blue)]
+    rest = [*noisy, *shares, *clipped, np.log(FLOOR + strong.mean()), (strong < NO_COLOUR).mean()]
+    return np.concatenate([*cells, np.array(rest, np.float32)])
+
+
+def _geometry(landmarks: Points, template: Points, size: tuple[float, float], score: float, side_px: int) -> Features:
+    """How sure the detector is, how the landmarks differ from the template, and what lies beyond the photograph."""
+    transform = fit_similarity(landmarks, template)
+    inter_eye = float(np.hypot(*(template[1] - template[0])))
+    residuals = (transform(landmarks) - template) / inter_eye
+    beyond = outside_shares(transform, size, side_px)
+    found = [score, np.log(max(transform.scale, 1e-3)), float(np.hypot(*residuals.T).mean())]
+    return np.concatenate([found, residuals.ravel(), np.abs(residuals[:, 0]), beyond]).astype(np.float32)
+
+
+def outside_shares(transform: SimilarityTransform, size: tuple[float, float], side_px: int) -> NDArray[np.float64]:
+    """(5,): the shares of the crop that lie to the left and right of the photograph, above, below, and outside it.
+
+    `transform` is from the photograph, of that width and height, to the crop.
+    """
+    at = (np.arange(PLACES) + 0.5) / PLACES * side_px
+    grid = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
+    places = transform.inverse()(grid)
+    sides = np.stack([*(places < 0).T, *(places > np.array(size)).T])
+    left, above, right, below = sides.mean(axis=1)
+    return np.array([left, right, above, below, sides.any(axis=0).mean()])
+
+
+def _grid(values: Features, cells: int) -> Features:
+    """(H, W) -> the means (G, G) of that many cells along each side."""
+    return np.asarray(cv2.resize(values, (cells, cells), interpolation=cv2.INTER_AREA), np.float32)

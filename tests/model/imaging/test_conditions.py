@@ -1,0 +1,85 @@
+"""What crops say of how they were photographed, and the conditions found by it."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from model.arrays import Pixels, Points
+from model.imaging.alignment import SimilarityTransform
+from model.imaging.conditions import FEATURES, RELIABLE_SCORE, ConditionDetector, ConditionDetectors
+from model.imaging.crop_features import features, outside_shares
+from model.imaging.preprocessing import PreprocessingConfig
+from tests.faces import head_at, scene
+from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
+
+SIDE = 100
+TEMPLATE: Points = LFW_ALIGNMENT.points(SIDE, 0.6)
+SIZE = (float(SIDE), float(SIDE))
+CROP: Pixels = np.asarray(scene(head_at(2, 50, 45, 29), size=(SIDE, SIDE)))
+
+
+def of(
+    pixels: Pixels, landmarks: Points = TEMPLATE, size: tuple[float, float] = SIZE, score: float = 0.9
+) -> np.ndarray:
+    return features(pixels, landmarks, TEMPLATE, size, score)
+
+
+@pytest.mark.parametrize("side", [40, 100, 105])
+def test_number_of_features_is_that_of_the_colour(side: int) -> None:
+    crop = np.asarray(scene(head_at(2, side / 2, side / 2, side / 4), size=(side, side)))
+    template = LFW_ALIGNMENT.points(side, 0.6)
+    for colour, pixels in (("rgb", crop), ("grey", crop[..., 0])):
+        found = features(pixels, template, template, (side, side), 0.9)
+        assert found.shape == (FEATURES[colour],)
+        assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize("pixels", [np.zeros((SIDE, SIDE, 3), np.uint8), np.full((SIDE, SIDE), 255, np.uint8)])
+def test_features_of_uniform_crops_are_finite(pixels: Pixels) -> None:
+    assert np.isfinite(of(pixels)).all()
+
+
+def test_features_differ_by_what_is_changed() -> None:
+    plain = of(CROP)
+    for changed in (CROP[:, ::-1] // 3, np.asarray(CROP) + np.uint8(1), CROP[..., [2, 1, 0]]):
+        assert (of(np.ascontiguousarray(changed)) != plain).any()
+    assert (of(CROP, score=0.7) != plain).sum() == 1
+
+
+def test_shares_outside_the_photograph_are_those_of_its_sides() -> None:
+    """A crop that reaches 10 pixels beyond the left edge and 25 beyond the lower one."""
+    shifted = SimilarityTransform(np.eye(2), np.array([10.0, 0.0]))
+    shares = outside_shares(shifted, (90.0, 75.0), SIDE)
+    assert shares == pytest.approx([1 / 12, 0.0, 0.0, 3 / 12, 1 - 11 / 12 * 9 / 12])
+    reduced = SimilarityTransform(np.eye(2) / 3, np.array([-1.0, -1.0]))
+    assert outside_shares(reduced, (310.0, 310.0), SIDE).max() == 0
+
+
+def one_hot(condition: str, place: int, bias: float) -> ConditionDetector:
+    weights = [0.0] * 3
+    weights[place] = 1.0
+    return ConditionDetector(condition=condition, weights=tuple(weights), bias=bias, flagged=0.02)
+
+
+def test_conditions_are_where_the_linear_function_is_above_0() -> None:
+    detectors = ConditionDetectors(detectors=(one_hot("noisy", 0, -1.0), one_hot("blurred", 2, 0.5)))
+    for values, found in {(2, 0, 0): ["blurred", "noisy"], (1, 9, -0.6): [], (0, 0, -0.4): ["blurred"]}.items():
+        assert detectors.find(np.array(values, np.float32), 0.95) == found
+    assert detectors.find(np.array([2, 0, -1], np.float32), RELIABLE_SCORE - 0.01) == ["noisy", "uncertain_face"]
+
+
+def test_detectors_with_different_numbers_of_weights_are_refused() -> None:
+    short = ConditionDetector(condition="noisy", weights=(1.0,), bias=0.0, flagged=0.0)
+    with pytest.raises(ValidationError, match="one weight for each feature"):
+        ConditionDetectors(detectors=(short, one_hot("blurred", 1, 0.0)))
+
+
+def test_detectors_suit_aligned_crops_of_their_colour() -> None:
+    weights = (0.0,) * FEATURES["rgb"]
+    detectors = ConditionDetectors(
+        detectors=(ConditionDetector(condition="noisy", weights=weights, bias=0.0, flagged=0.0),)
+    )
+    coloured = ALIGNED.model_copy(update={"colour": "rgb"})
+    assert detectors.suit(coloured)
+    assert not detectors.suit(ALIGNED.model_copy(update={"colour": "grey"}))
+    assert not detectors.suit(PreprocessingConfig(colour="rgb"))

@@ -1,0 +1,62 @@
+"""Detectors of conditions: the regression against its gradient, and what is found in drawn features."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.conditions import detectors
+from training.conditions.detectors import fit_detectors, fit_logistic
+from training.conditions.examples import Examples
+
+DRAWS = np.random.default_rng(4)
+
+
+def loss(
+    values: NDArray[np.float64], positive: NDArray[np.bool_], share: NDArray[np.float64], slopes: NDArray[np.float64],
+    intercept: float,
+) -> float:  # fmt: skip
+    """What `fit_logistic` minimises, a picture at a time."""
+    total = detectors.PENALTY / 2 * float((slopes**2).sum())
+    for row, label, weight in zip(values, positive, share, strict=True):
+        logit = float(row @ slopes) + intercept
+        total += weight * float(np.log1p(np.exp(-logit if label else logit)))
+    return total
+
+
+def test_logistic_regression_is_at_the_minimum() -> None:
+    values = DRAWS.standard_normal((60, 3))
+    positive = values[:, 0] + DRAWS.standard_normal(60) > 0
+    share = DRAWS.uniform(0.5, 1.5, 60)
+    share /= share.sum()
+    slopes, intercept = fit_logistic(values, positive, share)
+    least = loss(values, positive, share, slopes, intercept)
+    for step in np.eye(4) * 0.01:
+        for sign in (-1, 1):
+            assert loss(values, positive, share, slopes + sign * step[:3], intercept + sign * step[3]) > least
+
+
+def examples(count: int) -> Examples:
+    """Features of deviation 1, the first raised by 6 in blurred pictures, the second in noisy ones."""
+    rows, conditions = DRAWS.standard_normal((3 * count, 5)), np.repeat(["", "blurred", "noisy"], count)
+    rows[conditions == "blurred", 0] += 6
+    rows[conditions == "noisy", 1] += 6
+    return Examples(features=rows.astype(np.float32), conditions=conditions)
+
+
+def test_detectors_find_their_condition_and_flag_few_clean_pictures() -> None:
+    clean = DRAWS.standard_normal((500, 5)).astype(np.float32)
+    found = fit_detectors(examples(200), clean)
+    assert [each.condition for each in found.detectors] == ["blurred", "noisy"]
+    other = examples(100)
+    flagged = found.values(other.features) > 0
+    for number, name in enumerate(["blurred", "noisy"]):
+        assert flagged[other.conditions == name, number].mean() > 0.95
+        assert flagged[(other.conditions != name) & (other.conditions != ""), number].mean() < 0.2
+        on_clean = (found.values(clean)[:, number] > 0).mean()
+        assert on_clean == pytest.approx(found.detectors[number].flagged)
+        assert 0 < on_clean <= detectors.FLAGGED
+
+
+def test_weights_are_stored_with_few_digits() -> None:
+    found = fit_detectors(examples(50), np.zeros((10, 5), np.float32))
+    assert all(value == float(f"{value:.5g}") for each in found.detectors for value in each.weights)
