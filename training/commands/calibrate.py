@@ -99,7 +99,10 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
 
 def _line(point: OperatingPoint) -> str:
     low, high = point.interval
+    similar = point.fmr_of_similar
+    alike = "" if similar is None else f", {similar:.2%} of each person's most similar strangers"
     return (
         f"max_fmr={point.max_fmr:<5g} accepts {point.fmr:.2%} of strangers on these pictures (95% over people "
-        f"{low:.2%} to {high:.2%}; {point.pairs:,} pairs of {point.people:,} people), threshold {point.threshold:.6f}"
+        f"{low:.2%} to {high:.2%}; {point.pairs:,} pairs of {point.people:,} people){alike}, "
+        f"threshold {point.threshold:.6f}"
     )

@@ -17,7 +17,7 @@ from model.networks.face_network import FaceNetwork
 from model.similarity import Calibration, Metric, OperatingPoint, Threshold, similarity
 from training import fitting, metrics
 from training.measuring.samples import Sample, Scored, mean_length, mean_of_people
-from training.statistics import calibration, operating_points, rates, summary
+from training.statistics import calibration, operating_points, rates, similar_people, summary
 
 # With fewer genuine pairs scale and bias stay as they are.
 MIN_GENUINE = 20
@@ -64,6 +64,7 @@ def recalibrated(
     left, right, impostor = before.left, before.right, fitted.impostor
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)
+    points = fitted.with_similar_strangers(points, sample)
     threshold = _threshold(header, network, sample, fitted.similarities, impostor, split)
     if sample.genuine < MIN_GENUINE and not points:
         raise DataError(
@@ -117,6 +118,13 @@ class _Fitted:
     def impostor(self) -> rates.Scores:
         """Of the sample's impostor pairs, (I,)."""
         return similarity(self.calibration.adjust(self.scored.impostor))
+
+    def with_similar_strangers(self, points: tuple[OperatingPoint, ...], sample: Sample) -> tuple[OperatingPoint, ...]:
+        """The points with their rates over most similar strangers, if all pairs of the sample's people count."""
+        if not sample.every:
+            return points
+        logits = self.calibration.adjust(self.scored.table.astype(np.float64)).astype(np.float32)
+        return similar_people.with_similar_strangers(points, logits, sample.owner.numpy())
 
 
 def _fit(header: Header, network: FaceNetwork, sample: Sample, before: Scored, *, centre: bool) -> _Fitted:

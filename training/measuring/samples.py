@@ -30,13 +30,17 @@ FOLDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """Logits of the pairs (P,) with labels, and impostor logits (I,) with the numbers of their people."""
+    """Logits of the pairs (P,) with labels, and impostor logits (I,) with the numbers of their people.
+
+    `table` (N, N) has the logits of all pairs of pictures.
+    """
 
     logits: rates.Scores
     same: rates.Labels
     impostor: rates.Scores
     left: resampling.Owners
     right: resampling.Owners
+    table: scoring.Logits
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,9 @@ class Sample:
             strangers = owner[left] != owner[right]
             left, right = left[strangers], right[strangers]
         impostor = table[left, right].astype(np.float64)
-        return Scored(logits=logits, same=self.same, impostor=impostor, left=owner[left], right=owner[right])
+        return Scored(
+            logits=logits, same=self.same, impostor=impostor, left=owner[left], right=owner[right], table=table
+        )
 
 
 def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet, *, keep_alike: bool = False) -> Sample:

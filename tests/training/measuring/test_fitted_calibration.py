@@ -21,7 +21,7 @@ from training.data.album import PairSet
 from training.data.datasets import HoldOut, balanced_pairs
 from training.measuring.recalibration import Recalibration, recalibrated
 from training.measuring.samples import Sample, mean_length
-from training.statistics import calibration
+from training.statistics import calibration, similar_people
 from training.statistics.operating_points import lowest_threshold
 from training.statistics.rates import area_under_roc
 
@@ -181,6 +181,22 @@ def test_length_of_the_mean_does_not_depend_on_how_many_pictures_there_are() -> 
         for people, pictures in ((30, 1), (300, 1), (30, 10)):
             sample = draw_sample(people, pictures=pictures, shared=shared, seed=2)
             assert mean_length(sample.embeddings, sample.owner) == pytest.approx(expected, abs=0.09)
+
+
+def test_points_have_the_rate_over_most_similar_strangers(tmp_path: Path) -> None:
+    sample = draw_sample(50, pictures=4)
+    found = fit(checkpoint(tmp_path), sample).description
+    rows = sample.embeddings.astype(float)
+    logits = found.calibration.adjust(rows @ rows.T).astype(np.float32)
+    thresholds = [point.threshold for point in found.operating_points]
+    wanted = similar_people.similar_strangers(logits, sample.owner.numpy(), thresholds)
+    assert wanted
+    for point, rate in zip(found.operating_points, wanted, strict=True):
+        assert point.fmr_of_similar == pytest.approx(rate.value, abs=2e-3)
+        assert point.interval_of_similar == pytest.approx((rate.low, rate.high), abs=5e-3)
+        assert rate.value > point.fmr
+    (one, *_) = fit(checkpoint(tmp_path), draw_sample(50)).description.operating_points
+    assert one.fmr_of_similar is None
 
 
 def test_former_points_are_measured_as_the_old_checkpoint_compares(tmp_path: Path) -> None:
