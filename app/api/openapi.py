@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.api import schemas
+from app.api import info_schemas, schemas
 from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
 from app.api.schemas import CompareRequest, ProblemDetail
 
@@ -84,12 +84,12 @@ def complete(app: FastAPI) -> dict[str, Any]:
     """The application's OpenAPI document, with additions to what FastAPI makes."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
-        defined = document["components"]["schemas"]
+        defined, models = document["components"]["schemas"], vars(schemas) | vars(info_schemas)
         for model in SCHEMAS:
             defined[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in defined.items():
             if "examples" in schema:  # from which FastAPI takes every null
-                schema["examples"] = getattr(schemas, name).model_json_schema()["examples"]
+                schema["examples"] = models[name].model_json_schema()["examples"]
         for operations in document["paths"].values():
             for operation in operations.values():
                 for response in operation["responses"].values():
