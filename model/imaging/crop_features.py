@@ -5,6 +5,8 @@ They are cheap, and say little of whose face it is. `imaging.conditions` has lin
 H W pixels, F features, G cells of a grid
 """
 
+from functools import cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -111,12 +113,16 @@ def outside_shares(transform: SimilarityTransform, size: tuple[float, float], si
 
     `transform` is from the photograph, of that width and height, to the crop.
     """
+    places = transform.inverse()(_grid_points(side_px))
+    sides = np.concatenate([places < 0, places > size], axis=1)
+    left, above, right, below = sides.mean(axis=0)
+    return np.array([left, right, above, below, sides.any(axis=1).mean()])
+
+
+@cache
+def _grid_points(side_px: int) -> Points:
     at = (np.arange(PLACES) + 0.5) / PLACES * side_px
-    grid = np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
-    places = transform.inverse()(grid)
-    sides = np.stack([*(places < 0).T, *(places > np.array(size)).T])
-    left, above, right, below = sides.mean(axis=1)
-    return np.array([left, right, above, below, sides.any(axis=0).mean()])
+    return np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
 
 
 def _grid(values: Features, cells: int) -> Features:
