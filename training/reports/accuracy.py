@@ -82,6 +82,7 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
     mcnemar, points = _table_mcnemar(measured), _table_operating_points(measured)
     variants, seeds = _table_variants(measured), _table_seeds(measured)
     analysed = {name: found.errors for name, found in measured.items() if found.errors}
+    elsewhere = {name: found.elsewhere for name, found in measured.items()} | outside.read_elsewhere(folder)
     parts = [
         "# Accuracy",
         INTRODUCTION,
@@ -96,7 +97,7 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
         *(["## Operating points", POINTS, points] if points else []),
         *([f"## Against {BASELINE}", MCNEMAR, mcnemar] if mcnemar else []),
         *(["## Other pictures, and networks with parts left out", variants] if variants else []),
-        *elsewhere_tables.format_elsewhere({name: found.elsewhere for name, found in measured.items()}),
+        *elsewhere_tables.format_elsewhere(elsewhere),
         *(["## Errors by kind of face", error_tables.INTRODUCTION] if analysed else []),
         *(part for name, found in analysed.items() for part in error_tables.format_errors(name, found)),
         *outside.format_parts(folder),

@@ -33,6 +33,17 @@ def format_parts(folder: Path) -> list[str]:
     return ["## Outside data", INTRODUCTION, markdown.table(head, [_row(*each) for each in found])]
 
 
+def read_elsewhere(folder: Path) -> dict[str, Sequence[records.Elsewhere]]:
+    """What `elsewhere` measured of each network, by its folder's name."""
+    return {
+        each.name: [
+            results.read_record(path, records.Elsewhere)
+            for path in sorted(each.glob(f"{results.ELSEWHERE_FOLDER}/*.json"))
+        ]
+        for each in sorted(folder.glob(f"{FOLDER}/*"))
+    }
+
+
 def _row(found: records.Variant, all_pairs: records.AllPairsRates) -> markdown.Row:
     over_people = {metric.name: metric for metric in found.over_people}
     cells = [found.name, markdown.percent(over_people[metrics.ACCURACY_AT_THRESHOLD])]

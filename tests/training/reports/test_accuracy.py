@@ -228,6 +228,10 @@ def test_measurements_on_other_people_are_listed(results: Path) -> None:
     of_held_out = {"calibrations": (refitted,), "held_out": True, "images": "lfw"}
     path.write_text(found.model_copy(update=of_held_out).model_dump_json())
     assert "| lfw, held-out people | 20, all pictures | 1.39% ± " in page(results).partition("also refits scale")[2]
+    theirs = results / outside.FOLDER / "theirs" / ELSEWHERE_FOLDER / "orl.json"
+    theirs.parent.mkdir(parents=True)
+    path.rename(theirs)
+    assert "| theirs | lfw, held-out people | the default | 0.5000 |" in page(results)
 
 
 def test_networks_from_elsewhere_have_a_table_of_their_own(results: Path) -> None:
