@@ -12,6 +12,8 @@ from training.conditions.examples import Examples
 
 # The largest share of unchanged pictures of held-out people that a detector may find a condition in.
 FLAGGED = 0.03
+# Where a limit that misses only this share of the examples is higher, the limit is halfway to it.
+MISSED = 0.02
 # What pictures in other conditions weigh together; those in the condition weigh 1, and so do the unchanged ones.
 OTHERS = 1.0
 # The squared weights times this are added to the mean loss; features have deviation 1.
@@ -40,7 +42,8 @@ def _fit(name: str, examples: Examples, clean: Features) -> ConditionDetector:
     scores = np.sort(clean @ weights)
     flagged = int(FLAGGED * len(scores))
     highest = scores[-1] + 1 if flagged == 0 else scores[-flagged]
-    limit = float(scores[-flagged - 1] + highest) / 2  # between two pictures, so that rounding flags no other
+    lowest = float(scores[-flagged - 1] + highest) / 2  # between two pictures, so that rounding flags no other
+    limit = max(lowest, (lowest + float(np.quantile(values[kinds[0]] @ weights, MISSED))) / 2)
     return ConditionDetector(
         condition=name, weights=tuple(weights.tolist()), bias=-limit, flagged=float((scores > limit).mean())
     )
