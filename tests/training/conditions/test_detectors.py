@@ -54,7 +54,7 @@ def test_detectors_find_their_condition_and_flag_few_clean_pictures() -> None:
         assert flagged[(other.conditions != name) & (other.conditions != ""), number].mean() < 0.2
         on_clean = (found.values(clean)[:, number] > 0).mean()
         assert on_clean == pytest.approx(found.detectors[number].flagged)
-        assert on_clean == 0  # a limit that flags 3% would find no more
+        assert on_clean < detectors.FLAGGED / 2  # a lower limit would find no more
 
 
 def test_limit_of_a_condition_that_is_hard_to_find_flags_as_many_as_allowed() -> None:
