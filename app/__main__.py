@@ -18,6 +18,7 @@ logger = logging.getLogger("facepair")
 PATIENCE = 2
 
 UNSET = {
+    "large_pixels": "64 million a decoder",
     "threads": "half the cores; all for whole pictures and while no image is decoded",
     "decoders": "one a core, at least 2",
     "queue": "5 a core, at least 10",

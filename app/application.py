@@ -14,7 +14,7 @@ from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
 from app.api.problems import Problem, from_domain, respond
 from app.engine.batching import DeadlinePassed
-from app.engine.cpu_budget import queue_of, uploads_of
+from app.engine.cpu_budget import large_pixels_of, queue_of, uploads_of
 from app.engine.inference import Inference
 from app.lifecycle import Drain
 from app.metrics import REFUSALS, Metrics
@@ -50,7 +50,9 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
-    app.state.admission = Admission(uploads_of(settings), queue_of(settings), settings.deadline_s, metrics, drain)
+    app.state.admission = Admission(
+        uploads_of(settings), queue_of(settings), large_pixels_of(settings), settings.deadline_s, metrics, drain
+    )
     app.state.drain = drain
     app.include_router(routes.router)
     app.include_router(health_routes.router)

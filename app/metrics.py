@@ -33,6 +33,9 @@ class Metrics:
         self.images_in_progress = Gauge(
             "facepair_images_in_progress", "Images decoded, waiting or in the network", registry=self.registry
         )
+        self.large_pixels_in_progress = Gauge(
+            "facepair_large_pixels_in_progress", "Work of large images in progress, in pixels", registry=self.registry
+        )
         self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
         for reason in REFUSALS:
             self.refusals.labels(reason)  # shown as 0, since a series that begins with 1 shows no increase

@@ -48,6 +48,9 @@ class Settings(BaseModel):
     max_images: int = Field(default=8, ge=1, le=1024, description="most images, or embeddings, in one request")
     queue: int | None = Field(default=None, ge=2, description="most images worked on; more are refused with 429")
     uploads: int | None = Field(default=None, ge=2, description="most images arriving; more are refused with 429")
+    large_pixels: int | None = Field(
+        default=None, ge=1024, description="most pixels of large images worked on; more are refused with 429"
+    )
     deadline_s: float = Field(
         default=30.0, gt=0, le=DAY_S, description="how long a request may take, its upload included"
     )

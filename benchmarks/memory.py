@@ -24,6 +24,8 @@ from training.commands.options import positive
 MIB = 2**20
 SIZE = (6000, 4167)
 DEADLINE_S = 900
+# So that the queue alone bounds the images in progress.
+LARGE_PIXELS = 10**12
 # A plain JPEG, which is decoded at a reduced size, and the forms that are decoded at full size.
 FORMS = {
     "JPEG": ("RGB", "JPEG", {"quality": 90}),
@@ -81,7 +83,7 @@ async def send_at_once(url: str, data: bytes, count: int) -> Counter[int]:
 def measure_form(weights: Path, form: str, count: int, size: tuple[int, int]) -> Row:
     """The row for one form: a new service under one load."""
     data = drawn_file(form, size)
-    with serving(weights, "cpu", "--deadline-s", str(DEADLINE_S)) as service:
+    with serving(weights, "cpu", "--deadline-s", str(DEADLINE_S), "--large-pixels", str(LARGE_PIXELS)) as service:
         before = resident_now(service.pid)
         ready = before[service.pid] + sum(own_bytes(each) for each in before if each != service.pid)
         statuses = asyncio.run(send_at_once(f"http://{HOST}:{service.port}", data, count))

@@ -57,6 +57,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
             metrics.batch_images,
             metrics.images_arriving,
             metrics.images_in_progress,
+            metrics.large_pixels_in_progress,
             metrics.refusals,
             metrics.model_info,
         )

@@ -1,6 +1,7 @@
 """How many images a replica takes on at a time; it refuses the rest at once, and ends each request at a deadline.
 
-Images whose uploads are under way have slots of their own, so that slow uploads take none from work.
+Images whose uploads are under way have slots of their own, so that slow uploads take none from work. Large images have
+a budget of pixels besides, so that a few of them do not fill the replica.
 """
 
 import time
@@ -16,36 +17,42 @@ from model.errors import MSG_DEVICE_LOST, DeviceLost
 
 
 class Capacity:
-    """A number of slots, one per image.
+    """A number of slots, one per image, or one per pixel of large images.
 
     A request of any number of images is let in while one slot is free, and then takes more than there are, if it must:
     where it needed them all free, requests of one or two images would always come first. The slots are exceeded by at
     most the images of one request less one.
     """
 
-    def __init__(self, slots: int, gauge: Gauge) -> None:
+    def __init__(self, slots: int, gauge: Gauge, of: str = "images") -> None:
         self.taken = 0
         self._slots = slots
+        self._of = of
         self._gauge = gauge
 
     def require(self, held: int = 0) -> None:
         """Raises Problem if other requests than the one that holds `held` slots have taken all."""
         if self.taken - held >= self._slots:
-            raise Problem("queue_full", "the replica has as many images as it takes on; send the request again")
+            raise Problem("queue_full", f"the replica has as many {self._of} as it takes on; send the request again")
 
-    def take(self, images: int) -> None:
-        """Takes slots for `images` more; a negative number gives slots back."""
-        self.taken += images
+    def take(self, slots: int) -> None:
+        """Takes so many slots more; a negative number gives slots back."""
+        self.taken += slots
         self._gauge.set(self.taken)
 
 
 class Admission:
     """The slots of a replica. It belongs to one event loop."""
 
-    def __init__(self, uploads: int, work: int, deadline_s: float, metrics: Metrics, drain: Drain) -> None:
-        """`uploads` and `work` are the most images that may be uploaded and worked on at a time."""
+    def __init__(
+        self, uploads: int, work: int, large_px: int, deadline_s: float, metrics: Metrics, drain: Drain
+    ) -> None:
+        """`uploads` and `work` are the most images that may be uploaded and worked on at a time, `large_px` the most
+        work of large images, in pixels.
+        """
         self.uploads = Capacity(uploads, metrics.images_arriving)
         self.work = Capacity(work, metrics.images_in_progress)
+        self.large_px = Capacity(large_px, metrics.large_pixels_in_progress, "large images")
         self._deadline_s = deadline_s
         self._drain = drain
 
@@ -67,7 +74,7 @@ class Reservation:
         self.deadline = self.started + deadline_s
         """Both are moments of `time.perf_counter`."""
         self._admission = admission
-        self._uploading = self._working = 0
+        self._uploading = self._working = self._large_px = 0
 
     def begin_upload(self, images: int) -> None:
         """Takes upload slots for at least `images` in all.
@@ -90,11 +97,19 @@ class Reservation:
         self._admission.work.take(self._uploading)
         self._uploading, self._working = 0, self._uploading
 
+    def begin_large(self, work_px: int) -> None:
+        """Takes the work of the request's large images from the budget. Raises Problem if others have used it up."""
+        if work_px:
+            self._admission.large_px.require()
+            self._admission.large_px.take(work_px)
+            self._large_px += work_px
+
     def release(self) -> None:
         """Gives all slots back."""
         self._admission.uploads.take(-self._uploading)
         self._admission.work.take(-self._working)
-        self._uploading = self._working = 0
+        self._admission.large_px.take(-self._large_px)
+        self._uploading = self._working = self._large_px = 0
 
     def remaining_s(self) -> float:
         """Seconds until the deadline, negative after it."""

@@ -16,14 +16,12 @@ from pydantic import ValidationError
 
 from app.api.problems import Problem
 from app.api.schemas import CompareRequest, Rule, Side
-from app.settings import Settings
 from model.arrays import Embeddings
 from model.averaging import mean_embedding
 from model.checkpoint import Header
 from model.conditions import shared_conditions
 from model.errors import InferenceError
 from model.imaging.analysis import Choice
-from model.imaging.headers import count_pixels
 from model.networks.configurations import AnyNetworkConfig
 
 CHOICES: dict[bytes, Choice] = {b"largest": "largest", b"center": "center", b"only": "only", b"none": "none"}
@@ -145,18 +143,6 @@ def _number(fields: Fields, name: str) -> float | None:
 def _text(fields: Fields, name: str) -> bytes:
     """A field, blank where it is absent: browsers send inputs that were left blank."""
     return fields.get(name, b"").strip()
-
-
-def require_few_pixels(images: Mapping[str, bytes], settings: Settings) -> None:
-    """Raises Problem if images have too many pixels together, by their headers: before any of them is decoded.
-
-    An image that has too many by itself does not count, so that decoding refuses it by its name.
-    """
-    counts = (count_pixels(image) for image in images.values())
-    pixels = sum(count for count in counts if count <= settings.max_pixels)
-    if pixels > settings.max_request_pixels:
-        most = f"the images of a request may have {settings.max_request_pixels:,} pixels together"
-        raise Problem("too_many_pixels", f"{most}; these have {pixels:,}")
 
 
 def max_json_bytes(dimension: int, embeddings: int) -> int:

@@ -22,14 +22,13 @@ from app.api.inputs import (
     parse_encoding,
     parse_rule,
     require_faces,
-    require_few_pixels,
 )
 from app.api.openapi import COMPARE_BODY, DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
 from app.api.problems import Problem, from_domain
 from app.api.reports import conditions_of_pair, embeddable_crops, report_embeddings, report_images
 from app.api.schemas import Comparison, Detection, EmbeddingList, ModelName, Timing, Verification
 from app.api.upload_route import UploadRequest, UploadRoute
-from app.api.uploads import read_body, read_form
+from app.api.uploads import read_body, read_form, take_on_pixels
 from app.engine.inference import Inference
 from app.settings import Settings
 from model.errors import ImageError
@@ -169,7 +168,7 @@ async def _read_images(
     rules = {**dict.fromkeys(images, image), **dict.fromkeys(fields, PartRule())}
     limits = FormLimits(max_images=settings.max_images, max_bytes=settings.max_request_bytes)
     form = await read_form(request, rules, limits)
-    require_few_pixels(form.images, settings)
+    take_on_pixels(form.images, settings, request.reservation)
     return form
 
 

@@ -15,6 +15,8 @@ MIN_DECODERS = 2
 # Queue slots per core: enough to keep it busy, few enough that the last image waits only a few request times.
 QUEUE_PER_CORE, MIN_QUEUE = 5, 10
 MIN_UPLOADS = 16
+# Work of large images in progress, in pixels: about two seconds for each decoder.
+LARGE_PIXELS_PER_DECODER = 64_000_000
 # Where Linux says how much of the processors a container may use.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -53,6 +55,11 @@ def queue_of(settings: Settings) -> int:
 def uploads_of(settings: Settings) -> int:
     """Slots for images whose uploads are under way."""
     return settings.uploads or max(MIN_UPLOADS, queue_of(settings))
+
+
+def large_pixels_of(settings: Settings) -> int:
+    """The work of large images in progress, in pixels."""
+    return settings.large_pixels or LARGE_PIXELS_PER_DECODER * decoders_of(settings)
 
 
 def _limit(quota: Path) -> float:

@@ -16,6 +16,7 @@ from app.engine.decoder import LENGTH, DecoderConfig, DecodeRequest, DecodeResul
 from app.engine.fork_server import ForkServer
 from model.errors import FacepairError, UndecodableImage
 from model.imaging.analysis import ImageAnalysis
+from model.imaging.headers import LARGE_WORK_PX, count_work
 
 logger = logging.getLogger("facepair")
 
@@ -123,6 +124,8 @@ class Decoders:
         self._count = count
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
+        self._large = asyncio.Semaphore(max(1, count - 1))
+        """Decoders that may have a large image at a time: one is left for small ones, if there are several."""
         self._complete = asyncio.Event()
         self._last_seen = time.perf_counter()
         self._keepers: list[asyncio.Task[None]] = []
@@ -167,29 +170,49 @@ class Decoders:
             raise DeadlinePassed
         try:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
-                decoder = await self._free_decoder()
+                decoder, give_back = await self._free_decoder(count_work(request.image) >= LARGE_WORK_PX)
                 begun = True
                 self._observe("decoder_queue", time.perf_counter() - asked)
-                return await asyncio.shield(self._send(decoder, request))
+                return await asyncio.shield(self._send(decoder, request, give_back))
         except TimeoutError:
             raise DeadlinePassed(MSG_TOO_SLOW if begun else MSG_BUSY) from None
 
-    async def _free_decoder(self) -> DecoderProcess:
+    async def _free_decoder(self, large: bool) -> tuple[DecoderProcess, Callable[[], None]]:
+        """A decoder, and what to call when it has done its image."""
+        if not large:
+            return await self._next_idle(), _nothing
+        await self._large.acquire()
+        try:
+            return await self._next_idle(), self._large.release
+        except BaseException:
+            self._large.release()
+            raise
+
+    async def _next_idle(self) -> DecoderProcess:
         while (decoder := await self._idle.get()).ended.is_set():
             pass
         return decoder
 
-    def _send(self, decoder: DecoderProcess, request: DecodeRequest) -> "asyncio.Future[DecodeResult | None]":
+    def _send(
+        self, decoder: DecoderProcess, request: DecodeRequest, give_back: Callable[[], None]
+    ) -> "asyncio.Future[DecodeResult | None]":
         try:
             awaited = decoder.send(pickle.dumps(request))
         except BaseException:  # such as a lack of memory: it is unknown what the decoder received
+            give_back()
             decoder.abandon()
             raise
-        awaited.add_done_callback(partial(self._finish, decoder))
+        awaited.add_done_callback(partial(self._finish, decoder, give_back))
         return awaited
 
-    def _finish(self, decoder: DecoderProcess, awaited: "asyncio.Future[DecodeResult | None]") -> None:
+    def _finish(
+        self,
+        decoder: DecoderProcess,
+        give_back: Callable[[], None],
+        awaited: "asyncio.Future[DecodeResult | None]",
+    ) -> None:
         """Called when a decoder has a result or has ended, also if its caller has left."""
+        give_back()
         if result := awaited.result():
             self._idle.put_nowait(decoder)
             for stage, seconds in result.seconds.items():
@@ -230,6 +253,10 @@ class Decoders:
         except TimeoutError:
             self._fork_server.kill()
             raise
+
+
+def _nothing() -> None:
+    """What a small image gives back."""
 
 
 def _reason(error: Exception) -> str:

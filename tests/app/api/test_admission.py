@@ -9,7 +9,7 @@ from app.metrics import Metrics
 
 
 def new_admission(uploads: int = 8, work: int = 4, drain: Drain | None = None) -> Admission:
-    return Admission(uploads, work, 30, Metrics(), drain or Drain())
+    return Admission(uploads, work, 100, 30, Metrics(), drain or Drain())
 
 
 def assert_refused(reservation: Reservation, images: int) -> None:
@@ -121,3 +121,17 @@ def test_a_lost_device_refuses_everything() -> None:
     with pytest.raises(Problem) as working:
         waiting.begin_work()
     assert uploading.value.kind.code == working.value.kind.code == "device_lost"
+
+
+def test_large_images_have_a_budget_and_small_ones_need_none() -> None:
+    admission = new_admission()
+    first, second, third = (begin_work(admission, 1) for _ in range(3))
+    first.begin_large(99)
+    second.begin_large(99)
+    with third, pytest.raises(Problem, match="as many large images as it takes on") as caught:
+        third.begin_large(1)
+    assert caught.value.kind.code == "queue_full"
+    begin_work(admission, 1).begin_large(0)
+    first.release()
+    begin_work(admission, 1).begin_large(1)
+    assert admission.large_px.taken == 100

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.cpu_budget import Threads, decoders_of, own_cores, queue_of, threads_of, uploads_of
+from app.engine.cpu_budget import Threads, decoders_of, large_pixels_of, own_cores, queue_of, threads_of, uploads_of
 from app.settings import Settings
 
 
@@ -46,11 +46,12 @@ def test_defaults_for_a_number_of_cores(
     assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
     assert uploads_of(settings) == max(16, queue)
+    assert large_pixels_of(settings) == decoders * 64_000_000
 
 
 def test_settings_override_the_defaults() -> None:
-    settings = Settings(threads=7, decoders=1, queue=3, uploads=5)
-    assert uploads_of(settings) == 5
+    settings = Settings(threads=7, decoders=1, queue=3, uploads=5, large_pixels=2000)
+    assert (uploads_of(settings), large_pixels_of(settings)) == (5, 2000)
     assert (decoders_of(settings), queue_of(settings)) == (1, 3)
     for finds_faces in (True, False):
         assert threads_of(settings, finds_faces) == Threads(beside=7, alone=7)

@@ -5,7 +5,7 @@ import io
 import pytest
 from PIL import Image
 
-from model.imaging.headers import count_pixels
+from model.imaging.headers import LARGE_WORK_PX, count_pixels, count_work, has_too_few_bytes
 from tests.drawing import encode, portrait
 
 SIZE = (321, 123)
@@ -45,3 +45,53 @@ def test_cut_files_count_no_more_than_the_whole(kind: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"\xff\xd8\xff", b"\xff\xd8" + b"\xff\xe0\x00\x02" * 5000])
 def test_what_is_no_image_counts_nothing(data: bytes) -> None:
     assert count_pixels(data) == 0
+
+
+def scans_of(count: int, size: tuple[int, int] = (1600, 1600)) -> bytes:
+    """A progressive JPEG whose last scan stands there again and again."""
+    data = encode(portrait(1, size=size).convert("RGB"), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * (count - data.count(b"\xff\xda") + 1) + data[-2:]
+
+
+def test_work_of_each_form_is_counted_in_pixels_of_a_png() -> None:
+    picture = portrait(1, size=(800, 400)).convert("RGB")
+    assert count_work(encode(picture)) == count_work(encode(picture, "WEBP")) == 320_000
+    assert count_work(encode(picture, "JPEG")) == 40_000
+    progressive = encode(picture, "JPEG", progressive=True)
+    assert count_work(progressive) == 320_000 * (3 + progressive.count(b"\xff\xda")) // 32
+    assert count_work(b"GIF89a") == 0
+
+
+def test_jpeg_of_many_scans_is_large() -> None:
+    pixels = 1600 * 1600
+    assert count_work(scans_of(10)) == pixels * 13 // 32 < LARGE_WORK_PX
+    assert count_work(scans_of(90)) == pixels * 93 // 32 >= LARGE_WORK_PX
+    assert count_work(scans_of(500)) == pixels * 103 // 32  # more are not decoded
+
+
+def test_scans_of_separate_components_are_counted() -> None:
+    data = encode(portrait(1, size=(800, 400)).convert("RGB"), "JPEG")
+    first = data.index(b"\xff\xda")
+    alone = data[: first + 4] + b"\1" + data[first + 5 :]  # the header of a scan of one component of three
+    assert count_work(alone + data[first:] * 6) == 320_000 * (3 + 7) // 32
+    assert count_work(data + data[first:] * 6) == 320_000 * (3 + 1) // 32
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "absurd"),
+    [
+        ("JPEG", {}, False),
+        ("JPEG", {"progressive": True}, False),
+        ("PNG", {}, False),
+        ("WEBP", {}, False),
+        ("WEBP", {"lossless": True}, True),
+    ],
+)
+def test_only_a_flat_lossless_webp_has_too_few_bytes(kind: str, options: dict[str, object], absurd: bool) -> None:
+    data = encode(Image.new("L" if kind != "WEBP" else "RGB", (2000, 1000), 90), kind, **options)
+    assert has_too_few_bytes(data, count_pixels(data)) is absurd
+
+
+def test_small_pictures_never_have_too_few_bytes() -> None:
+    assert not has_too_few_bytes(b"", 1_000_000)
