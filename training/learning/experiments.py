@@ -111,6 +111,9 @@ EXPERIMENT_5_GREY_UNALIGNED = replace(
 EXPERIMENT_6 = replace(
     EXPERIMENT_5,
     name="experiment-6",
+    # Without the mirror image held-out people have 91.8% of pairs right instead of 92.2% (McNemar p = 0.34), an area
+    # under ROC of 0.9745 instead of 0.9749, and half of the arithmetic.
+    network=EXPERIMENT_5.network.model_copy(update={"flip_average": False}),
     preprocessing=EXPERIMENT_5.preprocessing.model_copy(update={"alignment": SMOOTH_ALIGNMENT}),
     nuisances=Nuisances(probability=0.5),
     precision="auto",
