@@ -156,5 +156,6 @@ def test_outputs_that_are_not_finite_are_refused() -> None:
 def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where this package cannot be found."""
     monkeypatch.setattr(trial, "ROOT", Path("/"))
+    monkeypatch.delenv("PYTHONPATH", raising=False)  # pytest-xdist sets it
     with pytest.raises(CheckpointError, match=r"failed with status 1: .*No module named 'model"):
         try_out(tiny_graph(), SIDE_PX)
