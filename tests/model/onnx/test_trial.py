@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,8 +153,12 @@ def test_outputs_that_are_not_finite_are_refused() -> None:
 
 
 def test_a_child_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As where this package cannot be found."""
-    monkeypatch.setattr(trial, "ROOT", Path("/"))
-    monkeypatch.delenv("PYTHONPATH", raising=False)  # pytest-xdist sets it
-    with pytest.raises(CheckpointError, match=r"failed with status 1: .*No module named 'model"):
+    """As where a package is missing."""
+    real = subprocess.run
+
+    def failing(_: list[str], **options: object) -> object:
+        return real([sys.executable, "-c", "import no_such_package"], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", failing)
+    with pytest.raises(CheckpointError, match=r"failed with status 1: .*No module named 'no_such_package"):
         try_out(tiny_graph(), SIDE_PX)
