@@ -24,7 +24,7 @@ RUN mkdir app training && pip install -c constraints.txt -e ".${EXTRAS:+[$EXTRAS
 # Readable for the image's user, whoever may read the checkout's files.
 COPY --chmod=755 model model
 COPY --chmod=755 app app
-COPY --chmod=755 weights/experiment-5.safetensors weights/
+COPY --chmod=755 weights/experiment-6.safetensors weights/
 
 RUN useradd --system --no-create-home --shell /usr/sbin/nologin facepair
 USER facepair

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from model.errors import FacepairError
 
 PREFIX = "FACEPAIR_"
-SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-5.safetensors"
+SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-6.safetensors"
 # Names with the prefix that are not settings, but may be in the same environment.
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
 DAY_S = 24 * 60 * 60
