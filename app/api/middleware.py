@@ -28,7 +28,10 @@ PROBES = {"/health/live", "/health/ready", "/metrics"}
 
 
 class TelemetryMiddleware:
-    """Gives each request an id, counts and logs it, and answers an unexpected exception with an opaque 500."""
+    """Gives each request an id, counts and logs it, and answers an unexpected exception with an opaque 500.
+
+    No answer is stored by caches, or read by browsers as another type than it says.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -47,7 +50,10 @@ class TelemetryMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")  # answers describe faces
             await send(message)
 
         try:

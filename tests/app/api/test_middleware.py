@@ -166,3 +166,10 @@ async def test_nan_from_the_network_is_logged_with_the_request_id(
     errors = [line for line in logged(caplog) if line["level"] == "error"]
     assert [line["request_id"] for line in errors] == [response.json()["request_id"]]
     assert "InferenceError" in errors[0]["exception"]
+
+
+@pytest.mark.parametrize("path", ["/info", "/metrics", "/docs", "/nowhere", "/verify"])
+async def test_no_answer_is_stored_or_sniffed(client: httpx.AsyncClient, path: str) -> None:
+    response = await (client.post(path, files=pair()) if path == "/verify" else client.get(path))
+    assert response.headers["cache-control"] == "no-store"
+    assert response.headers["x-content-type-options"] == "nosniff"
