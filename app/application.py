@@ -18,6 +18,7 @@ from app.engine.cpu_budget import large_pixels_of, queue_of, uploads_of
 from app.engine.inference import Inference
 from app.lifecycle import Drain
 from app.metrics import REFUSALS, Metrics
+from app.page.routes import make_router
 from app.settings import Settings
 from model import __version__
 from model.errors import FacepairError
@@ -56,6 +57,8 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.state.drain = drain
     app.include_router(routes.router)
     app.include_router(health_routes.router)
+    if settings.page == "on":
+        app.include_router(make_router())
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)

@@ -62,6 +62,7 @@ class Settings(BaseModel):
     hung_s: float = Field(
         default=4.0, ge=1, le=DAY_S, description="longest pass of the network, longest time without a decoder"
     )
+    page: Literal["on", "off"] = Field(default="on", description="on or off: the page for people at /")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 
 

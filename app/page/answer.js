@@ -1,0 +1,113 @@
+// The answer in words first, then on a scale, then as the request and the JSON that were sent and received.
+
+import { make } from "./elements.js";
+
+const logit = (p) => Math.log(p / (1 - p));
+const toShare = (x) => 1 / (1 + Math.exp(-x));
+// Where similarities of 0 and 1 are drawn.
+const FARTHEST = 14;
+const place = (similarity) => Math.max(-FARTHEST, Math.min(FARTHEST, logit(similarity)));
+const both = new Intl.ListFormat("en");
+
+/** A rate as people say it: "1 in 12". */
+export function ratio(rate) {
+  if (rate >= 0.995) return "nearly all";
+  if (rate > 0.25) return `${Math.round(rate * 100)} in 100`;
+  return `1 in ${Number((1 / rate).toPrecision(2)).toLocaleString("en")}`;
+}
+
+/** A similarity with as many digits as tell it from 1. */
+export function digits(similarity) {
+  const beside = 1 - similarity;
+  return similarity.toFixed(beside >= 0.01 ? 2 : Math.min(7, 1 - Math.floor(Math.log10(beside || 1e-7))));
+}
+
+/** The decision in a few words. A pair that the loosest operating point accepts is not called different. */
+export function verdict(decision, similarity, points) {
+  if (decision === "same") return "Probably the same person";
+  const near = points.length > 0 && similarity >= Math.min(...points.map((point) => point.threshold));
+  return decision === "undecided" || near ? "Too close to say" : "Probably different people";
+}
+
+const tone = (words) => (words.includes("same") ? "same" : words.includes("different") ? "different" : "undecided");
+
+function alike(answer) {
+  const rate = answer.fmr_at_similarity;
+  const shared = answer.conditions?.length ? ` in such pictures (${spoken(answer.conditions)})` : "";
+  if (rate !== null) return `${ratio(rate)} pairs of strangers${shared} look this alike`;
+  return `how many strangers look this alike${shared} was not measured`;
+}
+
+const spoken = (conditions) => both.format(conditions.map((name) => name.replaceAll("_", " ")));
+
+function reason(answer, point) {
+  const rule = point ? `, which ${ratio(point.max_fmr)} pairs of strangers reach` : "";
+  const measured = `The similarity is ${digits(answer.similarity)}. “Same” needs ${digits(answer.threshold)}${rule}.`;
+  if (answer.decision !== "undecided") return measured;
+  return `${measured} But the pictures of both sides are alike in other ways (${spoken(answer.conditions)}), and with these
+    strangers look more alike. Try another photograph of one of them.`;
+}
+
+/** Fills the section with the answer of /verify or /compare. */
+export function showAnswer(section, answer, info, commands) {
+  const points = info.operating_points;
+  const point = points.find((each) => each.name === answer.operating_point);
+  const words = verdict(answer.decision, answer.similarity, points);
+  const heading = make("h2", { tabIndex: -1, id: "verdict", className: tone(words) }, `${words}: ${alike(answer)}.`);
+  section.replaceChildren(
+    heading,
+    make("p", {}, reason(answer, point)),
+    ...scale(answer, points),
+    make("p", { className: "caution" }, `Rates hold for ${info.rates_hold_for}. People who look alike, such as `,
+      "relatives, are confused more often. Decide nothing about a person by this alone."),
+    ...(answer.warnings ?? []).map((text) => make("p", { className: "caution" }, text)),
+    fold("This request with curl", commands.join("\n\n")),
+    fold("Its answer as JSON", JSON.stringify(answer, null, 2)),
+  );
+  section.hidden = false;
+  heading.focus();
+}
+
+function fold(title, text) {
+  const pre = make("pre", { tabIndex: 0, role: "region", "aria-label": title }, text);
+  return make("details", {}, make("summary", {}, title), pre);
+}
+
+/** The scale of similarities, even in log odds, and a slider on it that moves the threshold. */
+function scale(answer, points) {
+  const here = place(answer.similarity);
+  const places = [here, place(answer.threshold), ...points.map((point) => place(point.threshold))];
+  const low = Math.min(-1, ...places) - 1;
+  const high = Math.max(1, ...places) + 1;
+  const at = (element, x) => {
+    element.style.left = `${(100 * (x - low)) / (high - low)}%`;
+    return element;
+  };
+  const marks = points.map((point) =>
+    at(make("span", { className: "mark" }, ratio(point.max_fmr).replace("1 in ", "1:")), place(point.threshold)));
+  const pair = at(make("span", { className: "pair" }, "this pair"), here);
+  const bar = make("div", { className: "scale", "aria-hidden": "true" }, pair, make("span", { className: "line" }), ...marks);
+  const slider = make("input", { type: "range", id: "threshold", min: low, max: high, step: "any" });
+  slider.value = place(answer.threshold);
+  const output = make("output", { htmlFor: "threshold" });
+  slider.oninput = () => {
+    const threshold = slider.value === String(place(answer.threshold)) ? answer.threshold : toShare(slider.value);
+    const text = `From ${digits(threshold)} on: ${answer.similarity >= threshold ? "same" : "different"}`;
+    output.textContent = `${text}. ${between(threshold, points)}`;
+    slider.setAttribute("aria-valuetext", text);
+  };
+  slider.oninput();
+  const label = make("label", { htmlFor: "threshold" }, "If “same” needed another similarity:");
+  return [bar, label, slider, output];
+}
+
+/** Which operating points are on either side of a threshold. */
+function between(threshold, points) {
+  const looser = points.filter((point) => point.threshold <= threshold).map((point) => point.max_fmr);
+  const stricter = points.filter((point) => point.threshold > threshold).map((point) => point.max_fmr);
+  const bounds = [
+    looser.length ? `at most ${ratio(Math.min(...looser))}` : null,
+    stricter.length ? `more than ${ratio(Math.max(...stricter))}` : null,
+  ].filter(Boolean);
+  return bounds.length ? `Of pairs of strangers ${bounds.join(" and ")} would be called the same.` : "";
+}

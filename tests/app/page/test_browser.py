@@ -1,0 +1,167 @@
+"""The page in a real browser: photographs in, words out."""
+
+import io
+import itertools
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+from playwright.sync_api import Browser
+
+from tests.app.support.browser import ANNA, ANNA_AGAIN, BERTA, BOTH, DROP, NOBODY, PASTE, Visit, visit
+from tests.app.support.requests import pair
+from tests.drawing import encode
+from tests.faces import head_at, scene
+
+
+def ask_api(url: str, left: Image.Image, right: Image.Image) -> dict[str, Any]:
+    """The answer of /verify at the operating point that the page proposes."""
+    response = httpx.post(f"{url}verify", files=pair(encode(left), encode(right)), data={"max_fmr": "0.01"})
+    answer: dict[str, Any] = response.raise_for_status().json()
+    return answer
+
+
+def test_two_photographs_are_compared(opened: Visit, url: str) -> None:
+    assert opened.page.get_by_role("button", name="Compare").is_disabled()
+    opened.give(1, ANNA, name="first.png")
+    opened.give(2, ANNA_AGAIN, name='it\'s "mine".png')
+    words = opened.compare()
+    expected = ask_api(url, ANNA, ANNA_AGAIN)
+    assert expected["decision"] == "same"
+    assert words.startswith("Probably the same person: 1 in ")
+    assert opened.page.evaluate("document.activeElement.id") == "verdict"
+    shown = json.loads(opened.folded("Its answer as JSON"))
+    assert shown["similarity"] == pytest.approx(expected["similarity"])
+    command = opened.folded("This request with curl")
+    assert "-F image1=@first.png" in command
+    assert "-F 'image2=@\"it'\\''s \\\"mine\\\".png\"'" in command
+    assert command.endswith(f"{url}verify")
+    assert opened.messages == []
+    assert all(asked.startswith((url, "data:,")) for asked in opened.asked)
+
+
+def test_the_slider_shows_how_the_decision_would_change(opened: Visit) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, BERTA)
+    opened.compare()
+    assert opened.page.locator(".scale .mark").all_inner_texts() == ["1:10", "1:100", "1:1,000"]
+    slider, output = opened.page.get_by_role("slider"), opened.page.locator("output")
+    slider.focus()
+    slider.press("Home")
+    assert ": same." in output.inner_text()
+    assert "more than 1 in 10 would" in output.inner_text()
+    slider.press("End")
+    assert ": different." in output.inner_text()
+    assert "at most 1 in 1,000 would" in output.inner_text()
+    assert slider.get_attribute("aria-valuetext") == output.inner_text().split(". ")[0]
+
+
+def test_another_photograph_takes_the_answer_away(opened: Visit) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, BERTA)
+    opened.compare()
+    opened.page.get_by_role("button", name="Remove second person").click()
+    assert opened.page.locator("#answer").is_hidden()
+    assert opened.page.inner_text("#status") == "Still missing: a photograph of the second person."
+
+
+@pytest.mark.parametrize("script", [DROP, PASTE], ids=["drop", "paste"])
+def test_pictures_are_dropped_and_pasted(opened: Visit, script: str) -> None:
+    opened.transfer(2, DROP, ANNA)
+    opened.transfer(1, script, ANNA_AGAIN)
+    assert opened.page.locator("#side1 .found").inner_text() == "1 face found"
+    assert opened.compare().startswith("Probably the same person")
+
+
+def test_the_camera_takes_a_photograph(opened: Visit) -> None:
+    opened.give(1, ANNA)
+    opened.page.get_by_role("button", name="Use the camera: second person").click()
+    opened.page.get_by_role("button", name="Take the photograph").click()
+    opened.page.locator("#side2 .photo").wait_for()
+    opened.wait_for_faces()
+    assert opened.compare().startswith("Probably the same person")
+    assert "image2=@camera.jpg" in opened.folded("This request with curl")
+
+
+def test_one_of_several_faces_is_chosen(opened: Visit, url: str) -> None:
+    opened.give(1, BOTH)
+    opened.give(2, BERTA)
+    assert opened.page.locator("#side1 .found").inner_text() == "2 faces found. Compare:"
+    opened.compare()
+    largest = json.loads(opened.folded("Its answer as JSON"))
+    assert largest["similarity"] == pytest.approx(ask_api(url, BOTH, BERTA)["similarity"])
+    opened.page.get_by_role("radio", name="face 2").check()
+    assert opened.page.locator("#answer").is_hidden()
+    assert opened.compare().startswith("Probably the same person")
+    assert f"{url}compare" in opened.folded("This request with curl")
+    canvas = opened.page.locator("#side1 canvas")
+    width = canvas.evaluate("(canvas) => canvas.clientWidth")  # of 640 pixels of the picture
+    canvas.click(position={"x": 180 * width / 640, "y": 240 * width / 640})
+    assert opened.page.get_by_role("radio", name="face 1").is_checked()
+
+
+def test_several_photographs_of_a_person_are_averaged(opened: Visit) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, ANNA_AGAIN, ANNA)
+    opened.compare()
+    images = json.loads(opened.folded("Its answer as JSON"))["images"]
+    assert [image["field"] for image in images] == ["image1", "image2[0]", "image2[1]"]
+
+
+@pytest.mark.parametrize(
+    ("picture", "words"), [(NOBODY, "no face was found"), (b"not an image", "This is not a JPEG, PNG or WebP image")]
+)
+def test_an_error_stands_beside_its_picture(opened: Visit, picture: Image.Image | bytes, words: str) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, ANNA, picture)
+    problem = opened.page.locator("#side2 .photo").nth(1).locator(".problem")
+    assert words.lower() in problem.inner_text().lower()
+    opened.page.get_by_role("button", name="Compare").click()
+    opened.page.get_by_text("No answer: see second person's photograph").wait_for()
+    assert words in problem.inner_text()
+    assert opened.page.locator(".problem:visible").count() == 1
+
+
+def test_a_warning_stands_beside_its_picture(opened: Visit) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, scene(head_at(1, inter_eye_px=18)))
+    assert "the face is small" in opened.page.locator("#side2 .warnings").inner_text()
+    assert opened.page.locator("#side1 .warnings").count() == 0
+
+
+def test_pictures_that_share_a_condition_are_undecided(browser: Browser, url_with_conditions: str) -> None:
+    with visit(browser, url_with_conditions) as opened:
+        opened.give(1, ANNA)
+        opened.give(2, ANNA_AGAIN)
+        words = opened.compare()
+        assert words.startswith("Too close to say: how many strangers look this alike in such pictures (")
+        assert words.endswith("not photograph) was not measured.")
+        assert "Try another photograph" in opened.page.inner_text("#answer")
+        assert "looks like a drawing" in opened.page.locator("#side1 .warnings").inner_text()
+
+
+def test_photographs_of_lfw_get_the_service_s_decision(browser: Browser, url_with_conditions: str, lfw: Path) -> None:
+    with tarfile.open(lfw / "lfw-deepfunneled.tgz", "r|gz") as archive:
+        pictures = (archive.extractfile(member) for member in archive if member.name.endswith(".jpg"))
+        left, right = (Image.open(io.BytesIO(file.read())) for file in itertools.islice(filter(None, pictures), 2))
+    expected = ask_api(url_with_conditions, left, right)
+    with visit(browser, url_with_conditions) as opened:
+        opened.give(1, left)
+        opened.give(2, right)
+        assert ("Probably the same person" in opened.compare()) == expected["verified"]
+        shown = json.loads(opened.folded("Its answer as JSON"))
+    assert [shown[key] for key in ("decision", "conditions")] == [expected[key] for key in ("decision", "conditions")]
+    assert shown["similarity"] == pytest.approx(expected["similarity"])
+
+
+def test_a_service_that_does_not_answer_is_reported(opened: Visit) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, BERTA)
+    opened.page.route("**/verify", lambda route: route.abort())
+    opened.page.get_by_role("button", name="Compare").click()
+    opened.page.get_by_text("the service did not answer").wait_for()
+    assert opened.page.get_by_role("button", name="Compare").is_enabled()
