@@ -1,10 +1,9 @@
 """A decoder: a process that decodes images and finds their faces, one image at a time.
 
 It does not share the interpreter's lock with the network, and an image that ends its process ends no other request.
-Service and decoder exchange pickles over a pair of sockets: the service sends a `DecoderConfig`, the decoder replies
-with its process id when it is ready, and then every `DecodeRequest` gets a `DecodeResult`. The decoder's messages are
-preceded by their length, for a reader that must not block. The decoder ends when the service closes its socket, or
-ends.
+Over a pair of sockets the service sends a `DecoderConfig` and then each `DecodeRequest` as pickles, which a decoder can
+trust. A decoder answers with messages of `app.engine.answers`, first with its process id when it is ready, since the
+service must not trust it. The decoder ends when the service closes its socket, or ends.
 """
 
 import gc
@@ -12,7 +11,6 @@ import os
 import pickle
 import signal
 import socket
-import struct
 import time
 import traceback
 from contextlib import suppress
@@ -23,8 +21,10 @@ from typing import TypeVar, get_args
 
 from PIL import Image
 
+from app.engine.answer_headers import Ready
+from app.engine.answers import DecodeResult, DecoderFault, Expected, pack, pack_refused_start, pack_result
 from model.errors import DetectorError, ImageError
-from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis, analyse
+from model.imaging.analysis import Choice, FaceAllowance, analyse
 from model.imaging.conditions import ConditionDetectors
 from model.imaging.crops import require_detector
 from model.imaging.decoding import Format, ImageLimits, decode
@@ -33,13 +33,6 @@ from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
 
 E = TypeVar("E", bound=Exception)
-
-# Before a decoder's message: its length in bytes.
-LENGTH = struct.Struct("!Q")
-
-
-class DecoderFault(Exception):
-    """An unexpected failure that is not the image's fault; the message is the decoder's traceback."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +55,10 @@ class DecodeRequest:
     choice: Choice
     allowance: FaceAllowance
 
-
-@dataclass(frozen=True, kw_only=True)
-class DecodeResult:
-    """An analysis or the reason why there is none, and the seconds of each stage."""
-
-    outcome: ImageAnalysis | ImageError | DecoderFault
-    seconds: dict[str, float]
+    def expected(self, preprocessing: PreprocessingConfig) -> Expected:
+        """What its answer can be."""
+        choice = "none" if preprocessing.alignment is None else self.choice
+        return Expected(input_shape=preprocessing.input_shape, choice=choice, max_faces=self.allowance.left)
 
 
 def warm_up() -> None:
@@ -89,12 +79,12 @@ def serve(channel: socket.socket) -> None:
         try:
             finder = _open_finder(config)
         except DetectorError as error:
-            _send(channel, error)
+            channel.sendall(pack_refused_start(error))
             return
         gc.freeze()
-        _send(channel, os.getpid())
+        channel.sendall(pack(Ready(pid=os.getpid())))
         while True:
-            _send(channel, _handle_next(stream, config, finder))
+            channel.sendall(_handle_next(stream, config, finder))  # in one piece, since each wakes the service
 
 
 def _open_finder(config: DecoderConfig) -> FaceFinder | None:
@@ -109,13 +99,13 @@ def _open_finder(config: DecoderConfig) -> FaceFinder | None:
     return finder
 
 
-def _handle_next(stream: BufferedReader, config: DecoderConfig, finder: FaceFinder | None) -> DecodeResult:
-    """Waits for a request. A timer of the system ends the process if it takes too long."""
+def _handle_next(stream: BufferedReader, config: DecoderConfig, finder: FaceFinder | None) -> bytes:
+    """Waits for a request and returns the answer. A timer of the system ends the process if it takes too long."""
     request: DecodeRequest = pickle.load(stream)  # noqa: S301 (from the service)
     signal.setitimer(signal.ITIMER_REAL, config.limit_s)
-    result = handle(request, config, finder)
+    answer = pack_result(handle(request, config, finder))
     signal.setitimer(signal.ITIMER_REAL, 0)
-    return result
+    return answer
 
 
 def handle(request: DecodeRequest, config: DecoderConfig, finder: FaceFinder | None) -> DecodeResult:
@@ -149,8 +139,3 @@ def without_traceback(error: E) -> E:
     One of the frames would soon refer to the error, too: a cycle, which Python frees only when it collects garbage.
     """
     return type(error)(*error.args)
-
-
-def _send(channel: socket.socket, message: object) -> None:
-    data = pickle.dumps(message)
-    channel.sendall(LENGTH.pack(len(data)) + data)  # in one piece, since each piece wakes the service

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from math import inf
-from typing import cast
 
+from app.engine.answers import LENGTHS, AnswerError, DecodeResult, unpack_first, unpack_lengths
 from app.engine.batching import MSG_BUSY, DeadlinePassed
-from app.engine.decoder import LENGTH, DecoderConfig, DecodeRequest, DecodeResult, without_traceback
+from app.engine.decoder import DecoderConfig, DecodeRequest, without_traceback
+from app.engine.decoder_process import DecoderProcess
 from app.engine.fork_server import ForkServer
 from model.errors import FacepairError, UndecodableImage
 from model.imaging.analysis import ImageAnalysis
@@ -41,73 +42,10 @@ def try_out(fork_server: ForkServer, config: DecoderConfig) -> None:
             channel.settimeout(STARTING_S)
             channel.sendall(pickle.dumps(config))
             with channel.makefile("rb") as stream:
-                LENGTH.unpack(stream.read(LENGTH.size))
-                reply = pickle.load(stream)  # noqa: S301 (from our own process)
-    except (OSError, struct.error) as error:
+                length, _ = unpack_lengths(stream.read(LENGTHS.size), None)
+                unpack_first(stream.read(length))
+    except (OSError, struct.error, AnswerError) as error:
         raise DecodersError(f"no decoder could be started: {_reason(error)}") from error
-    if isinstance(reply, Exception):
-        raise reply
-
-
-class DecoderProcess(asyncio.Protocol):
-    """A decoder as its service sees it: configured once, then given one request at a time until it ends."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.pid: asyncio.Future[int] = loop.create_future()
-        """The process id, when the decoder is ready; DetectorError or EOFError if it never is."""
-        self.ended = asyncio.Event()
-        self._result: asyncio.Future[DecodeResult | None] | None = None
-        self._received = bytearray()
-        self._transport: asyncio.WriteTransport
-
-    def configure(self, config: DecoderConfig) -> None:
-        """Sends the configuration, which comes before all requests."""
-        self._transport.write(pickle.dumps(config))
-
-    def send(self, request: bytes) -> "asyncio.Future[DecodeResult | None]":
-        """The result of a pickled request, or None if the process ends first."""
-        result: asyncio.Future[DecodeResult | None] = asyncio.get_running_loop().create_future()
-        if self.ended.is_set():
-            result.set_result(None)
-        else:
-            self._transport.write(request)
-            self._result = result
-        return result
-
-    def abandon(self) -> None:
-        """Closes the socket at once, even in the middle of a message."""
-        self._transport.abort()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Called once, before everything else."""
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's types do not say so
-
-    def data_received(self, data: bytes) -> None:
-        """Called with the next part of a message."""
-        self._received += data
-        if len(self._received) < LENGTH.size:
-            return
-        (length,) = LENGTH.unpack_from(self._received)
-        if len(self._received) < LENGTH.size + length:
-            return
-        message = pickle.loads(memoryview(self._received)[LENGTH.size :])  # noqa: S301 (from our own process)
-        self._received = bytearray()
-        awaited, self._result = self._result or self.pid, None
-        if awaited.done():  # the service stopped waiting when it ended
-            return
-        if isinstance(message, Exception):
-            awaited.set_exception(message)
-        else:
-            awaited.set_result(message)
-
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (a protocol's signature)
-        """Called when the process has ended, or the socket was closed here."""
-        self.ended.set()
-        if not self.pid.done():
-            self.pid.set_exception(EOFError())
-        if self._result and not self._result.done():
-            self._result.set_result(None)
 
 
 class Decoders:
@@ -197,10 +135,10 @@ class Decoders:
         self, decoder: DecoderProcess, request: DecodeRequest, give_back: Callable[[], None]
     ) -> "asyncio.Future[DecodeResult | None]":
         try:
-            awaited = decoder.send(pickle.dumps(request))
+            awaited = decoder.send(pickle.dumps(request), request.expected(self._config.preprocessing))
         except BaseException:  # such as a lack of memory: it is unknown what the decoder received
             give_back()
-            decoder.abandon()
+            decoder.end()
             raise
         awaited.add_done_callback(partial(self._finish, decoder, give_back))
         return awaited
@@ -232,7 +170,8 @@ class Decoders:
     async def _run_one(self) -> None:
         """One process, from its start to its end. Raises an exception if it never becomes ready."""
         loop = asyncio.get_running_loop()
-        transport, decoder = await loop.create_connection(DecoderProcess, sock=self._fork_server.fork())
+        started = partial(DecoderProcess, self._config.limit_s)
+        transport, decoder = await loop.create_connection(started, sock=self._fork_server.fork())
         with closing(transport):
             decoder.configure(self._config)
             pid = await self._wait_until_ready(decoder)

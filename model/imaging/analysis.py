@@ -91,6 +91,11 @@ class FaceAllowance:
     def __init__(self, max_faces: int) -> None:
         self._max_faces = self._left = max_faces
 
+    @property
+    def left(self) -> int:
+        """How many faces the next image may have."""
+        return self._left
+
     def require(self, faces: int) -> None:
         """Checks the faces of one image before any work is done on them.
 

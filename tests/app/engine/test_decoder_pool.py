@@ -15,8 +15,9 @@ import numpy as np
 import onnx
 import pytest
 
+from app.engine.answers import DecoderFault
 from app.engine.batching import MSG_BUSY, DeadlinePassed
-from app.engine.decoder import DecoderConfig, DecodeRequest, DecoderFault, handle
+from app.engine.decoder import DecoderConfig, DecodeRequest, handle
 from app.engine.decoder_pool import MSG_CRASHED_DECODER, MSG_TOO_SLOW, Decoders, DecodersError, try_out
 from app.engine.fork_server import ForkServer
 from model.errors import DetectorError, UndecodableImage, UnsupportedImage

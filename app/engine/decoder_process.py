@@ -1,0 +1,152 @@
+"""A decoder as its service sees it, which believes no more of it than `app.engine.answers` can check."""
+
+import asyncio
+import logging
+import os
+import pickle
+import signal
+from contextlib import suppress
+from typing import cast
+
+from app.engine.answers import (
+    LENGTHS,
+    AnswerError,
+    DecodeResult,
+    Expected,
+    unpack_first,
+    unpack_lengths,
+    unpack_result,
+)
+from app.engine.decoder import DecoderConfig
+from model.errors import DetectorError
+
+logger = logging.getLogger("facepair")
+
+# A decoder ends itself by a timer after the limit, unless it is stopped or has switched the timer off.
+LATE_S = 1.0
+
+
+class DecoderProcess(asyncio.Protocol):
+    """A decoder that is configured once and then given one request at a time until it ends."""
+
+    def __init__(self, limit_s: float) -> None:
+        """`limit_s` is the time for one request; a decoder that takes longer is ended."""
+        loop = asyncio.get_running_loop()
+        self.pid: asyncio.Future[int] = loop.create_future()
+        """The process id, when the decoder is ready; DetectorError, AnswerError or EOFError if it never is."""
+        self.ended = asyncio.Event()
+        self._limit_s = limit_s
+        self._expected: Expected | None = None
+        self._result: asyncio.Future[DecodeResult | None] | None = None
+        self._limit: asyncio.TimerHandle | None = None
+        self._received = bytearray()
+        self._handle: int | None = None
+        self._transport: asyncio.WriteTransport
+
+    def configure(self, config: DecoderConfig) -> None:
+        """Sends the configuration, which comes before all requests."""
+        self._transport.write(pickle.dumps(config))
+
+    def send(self, request: bytes, expected: Expected) -> "asyncio.Future[DecodeResult | None]":
+        """The result of a pickled request, or None if the process ends first or says something else."""
+        loop = asyncio.get_running_loop()
+        result: asyncio.Future[DecodeResult | None] = loop.create_future()
+        if self.ended.is_set():
+            result.set_result(None)
+        else:
+            self._transport.write(request)
+            self._result, self._expected = result, expected
+            self._limit = loop.call_later(self._limit_s + LATE_S, self._end_late)
+        return result
+
+    def end(self) -> None:
+        """Ends the process, also one that is stopped, and closes the socket even in the middle of a message."""
+        if self._handle is not None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        self._transport.abort()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called once, before everything else."""
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's types do not say so
+
+    def data_received(self, data: bytes) -> None:
+        """Called with the next part of a message."""
+        self._received += data
+        try:
+            self._take_message()
+        except AnswerError as error:
+            self._received = bytearray()
+            fields = {"pid": self._known_pid(), "reason": str(error)}
+            logger.error("decoder gave an invalid answer", extra={"fields": fields})
+            if not self.pid.done():
+                self.pid.set_exception(error)
+            self.end()
+
+    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (a protocol's signature)
+        """Called when the process has ended, or the socket was closed here or there."""
+        self.ended.set()
+        self._clear_limit()
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
+        if not self.pid.done():
+            self.pid.set_exception(EOFError())
+        if self._result and not self._result.done():
+            self._result.set_result(None)
+
+    def eof_received(self) -> None:
+        """Called when the other end is closed: by the process's end, or by a process that must not go on alone."""
+        self.end()
+
+    def _take_message(self) -> None:
+        """Raises AnswerError."""
+        if self._result is None and self.pid.done():
+            raise AnswerError("an answer that nobody asked for")
+        if len(self._received) < LENGTHS.size:
+            return
+        header, pixels = unpack_lengths(self._received, self._expected)
+        end = LENGTHS.size + header + pixels
+        if len(self._received) < end:
+            return
+        if len(self._received) > end:
+            raise AnswerError("more than one answer")
+        message, self._received = bytes(self._received), bytearray()
+        text = message[LENGTHS.size : LENGTHS.size + header]
+        if self._expected is None:
+            self._become_ready(text)
+        else:
+            self._complete(unpack_result(text, message[LENGTHS.size + header :], self._expected))
+
+    def _become_ready(self, header: bytes) -> None:
+        """The process is still trusted: it has seen no image."""
+        try:
+            ready = unpack_first(header)
+        except DetectorError as error:
+            if not self.pid.done():
+                self.pid.set_exception(error)
+            return
+        if not self.pid.done():  # the service stopped waiting when it ended
+            with suppress(OSError, AttributeError):  # it has ended already, or the system is not Linux
+                self._handle = os.pidfd_open(ready.pid)
+            self.pid.set_result(ready.pid)
+
+    def _complete(self, result: DecodeResult) -> None:
+        self._clear_limit()
+        awaited, self._result = self._result, None
+        if awaited and not awaited.done():
+            awaited.set_result(result)
+
+    def _end_late(self) -> None:
+        """Called when the process has not answered in time, and its own timer has not ended it."""
+        logger.error("decoder was late and is ended", extra={"fields": {"pid": self._known_pid()}})
+        self.end()
+
+    def _clear_limit(self) -> None:
+        if self._limit:
+            self._limit.cancel()
+            self._limit = None
+
+    def _known_pid(self) -> int | None:
+        known = self.pid.done() and not self.pid.cancelled() and self.pid.exception() is None
+        return self.pid.result() if known else None

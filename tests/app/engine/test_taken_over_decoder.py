@@ -1,0 +1,105 @@
+"""What a decoder that runs an attacker's code can do to the service: nothing but lose its place."""
+
+import resource
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing, suppress
+
+import numpy as np
+import pytest
+
+from app.engine import decoder_process
+from app.engine.answers import LENGTHS, DecodeResult, DecoderFault, Expected, pack_result, unpack_lengths, unpack_result
+from app.engine.decoder_pool import Decoders
+from app.engine.fork_server import ForkServer
+from model.errors import UndecodableImage
+from model.imaging.analysis import ImageAnalysis, TooManyTogether
+from model.imaging.analysis import analyse as analyse_photo
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
+from tests.app.engine.test_decoder_pool import analyse, new_config, running, until
+from tests.app.support.crowds import CROWD
+from tests.app.support.stopped_decoders import stopped
+from tests.app.support.taken_over import ATTACKS, TAKE_OVER
+from tests.app.support.waiting import is_alive
+from training.learning.experiments import ALIGNED
+
+pytestmark = pytest.mark.anyio
+
+GROWTH_KIB = 20 * 1024
+
+
+@pytest.fixture
+async def decoders(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Decoders]:
+    monkeypatch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.taken_over"))
+    with closing(ForkServer()) as source:
+        async with running(source=source) as (decoders, _):
+            yield decoders
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+async def test_false_answers_end_the_decoder_and_nothing_else(
+    decoders: Decoders, caplog: pytest.LogCaptureFixture, attack: str
+) -> None:
+    await analyse(decoders)
+    before, memory = set(decoders.pids), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with suppress(UndecodableImage):  # unless the first of two answers came by itself
+        await analyse(decoders, TAKE_OVER + attack.encode())
+    await analyse(decoders)
+    await until(lambda: not any(map(is_alive, before)))
+    assert "decoder gave an invalid answer" in caplog.messages
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < GROWTH_KIB
+
+
+async def test_a_decoder_that_hides_is_ended(decoders: Decoders) -> None:
+    [first] = decoders.pids
+    with pytest.raises(UndecodableImage):
+        await analyse(decoders, TAKE_OVER + b"silence")
+    await analyse(decoders)
+    await until(lambda: not is_alive(first))
+
+
+async def test_a_stopped_decoder_is_ended_and_replaced_after_its_limit(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(decoder_process, "LATE_S", 0.1)
+    async with running(config=new_config(limit_s=2.0)) as (decoders, _):
+        [first] = decoders.pids
+        with stopped(decoders):
+            assert isinstance(await analyse(decoders), ImageAnalysis)  # by its successor
+            assert first not in decoders.pids
+            await until(lambda: not is_alive(first))
+    assert "decoder was late and is ended" in caplog.messages
+
+
+@pytest.mark.parametrize("choice", ["largest", "all", "none"])
+def test_answers_carry_an_analysis_unchanged(finder: FaceFinder, choice: str) -> None:
+    analysis = analyse_photo(decode(CROWD, ALIGNED), choice, ALIGNED, finder)  # type: ignore[arg-type]
+    result = DecodeResult(outcome=analysis, seconds={"decode": 0.25, "face": analysis.face_s})
+    expected = Expected(input_shape=ALIGNED.input_shape, choice=choice, max_faces=3)  # type: ignore[arg-type]
+    data = pack_result(result)
+    header, pixels = unpack_lengths(data, expected)
+    assert len(data) == LENGTHS.size + header + pixels
+    again = unpack_result(data[LENGTHS.size : LENGTHS.size + header], data[LENGTHS.size + header :], expected)
+    assert again.seconds == result.seconds
+    assert isinstance(again.outcome, ImageAnalysis)
+    assert len(again.outcome.faces) == {"largest": 1, "all": 3, "none": 0}[choice]
+    assert repr(again.outcome) == repr(analysis)
+    pairs = [(again.outcome.pixels, analysis.pixels)] + [
+        pair
+        for one, other in zip(again.outcome.faces, analysis.faces, strict=True)
+        for pair in ((one.pixels, other.pixels), (one.face.landmarks, other.face.landmarks))
+    ]
+    for one, other in pairs:
+        assert one.dtype == other.dtype
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("error", [TooManyTogether("send fewer"), DecoderFault("x" * 9000)])
+def test_answers_carry_errors(error: TooManyTogether | DecoderFault) -> None:
+    expected = Expected(input_shape=(1, 8), choice="any", max_faces=0)
+    data = pack_result(DecodeResult(outcome=error, seconds={}))
+    header, _ = unpack_lengths(data, expected)
+    outcome = unpack_result(data[LENGTHS.size :][:header], b"", expected).outcome
+    assert type(outcome) is type(error)
+    assert str(outcome) == str(error)[-4000:]
