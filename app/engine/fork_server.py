@@ -17,7 +17,8 @@ from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from app.lifecycle import describe, run_and_leave
+from app.engine.confinement import be_ended_first, gain_no_privileges
+from app.lifecycle import describe, forbid_core_dumps, run_and_leave
 from app.logs import configure_logging
 from model.errors import FacepairError
 
@@ -105,6 +106,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for each in (signal.SIGTERM, signal.SIGINT):  # systemd sends them to all processes; the service decides
         signal.signal(each, signal.SIG_IGN)
     configure_logging(orders.log_level)
+    forbid_core_dumps()
+    gain_no_privileges()
     from app.engine.decoder import serve, warm_up
 
     warm_up()
@@ -133,6 +136,7 @@ def _run(serve: Callable[[socket.socket], None], channel: socket.socket) -> NoRe
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status = 1
     try:
+        be_ended_first()
         serve(channel)
         status = 0
     except Exception:
