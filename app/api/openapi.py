@@ -26,8 +26,10 @@ def _multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str,
 FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
 FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part, once for each image"}
 FILES_OF_PERSON = FILES | {"description": "the part, once for each image of the person; embeddings are averaged"}
-THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
-MAX_FMR = {
+# Blank is as good as absent. "Try it out" at /docs fills in the first example of a number, and 1 where there is none.
+BLANK = {"examples": [""]}
+THRESHOLD = BLANK | {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
+MAX_FMR = BLANK | {
     "type": "number",
     "minimum": 0,
     "maximum": 1,

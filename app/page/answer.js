@@ -12,7 +12,7 @@ const both = new Intl.ListFormat("en");
 /** A rate as people say it: "1 in 12". */
 export function ratio(rate) {
   if (rate >= 0.995) return "nearly all";
-  if (rate > 0.25) return `${Math.round(rate * 100)} in 100`;
+  if (rate > 0.1) return `${Math.round(rate * 100)} in 100`;
   return `1 in ${Number((1 / rate).toPrecision(2)).toLocaleString("en")}`;
 }
 

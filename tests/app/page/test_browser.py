@@ -158,6 +158,17 @@ def test_photographs_of_lfw_get_the_service_s_decision(browser: Browser, url_wit
     assert shown["similarity"] == pytest.approx(expected["similarity"])
 
 
+def test_the_form_at_docs_sends_no_threshold_by_itself(browser: Browser, url: str) -> None:
+    page = browser.new_page()
+    page.goto(f"{url}docs")
+    page.locator("[id$='-verify']").click()
+    page.get_by_role("button", name="Try it out").click()
+    for field in ("threshold", "max_fmr"):
+        row = page.locator(".table-container tr", has=page.get_by_text(field, exact=True))
+        assert row.locator("input[type=text]").input_value() == ""
+    page.close()
+
+
 def test_a_service_that_does_not_answer_is_reported(opened: Visit) -> None:
     opened.give(1, ANNA)
     opened.give(2, BERTA)
