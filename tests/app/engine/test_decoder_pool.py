@@ -204,6 +204,8 @@ async def test_hung_fork_server_is_replaced(monkeypatch: pytest.MonkeyPatch, cap
     with closing(ForkServer()) as source:
         async with running(source=source) as (decoders, _):
             [first] = decoders.pids
+            # Once it has closed its copy of the decoder's end, its own channel is its only socket.
+            await until(lambda: sockets_of(parent_of(first)) == 1)
             os.kill(parent_of(first), signal.SIGSTOP)
             with monkeypatch.context() as patch:
                 patch.setattr("app.engine.decoder_pool.STARTING_S", 0.1)
@@ -307,3 +309,9 @@ async def test_decoders_have_one_thread_and_no_torch() -> None:
 def parent_of(pid: int) -> int:
     with open(f"/proc/{pid}/stat") as stat:
         return int(stat.read().rpartition(") ")[2].split()[1])
+
+
+def sockets_of(pid: int) -> int:
+    """Those that it has opened or got, besides standard input and output."""
+    files = [each for each in os.listdir(f"/proc/{pid}/fd") if int(each) > 2]
+    return sum("socket:" in os.path.realpath(f"/proc/{pid}/fd/{each}") for each in files)
