@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
 }
 FORK = b"\0"
+# A process that is stopped, or still starting, does not see that the service has closed its end.
+CLOSING_S = 5.0
 
 
 class ForkServerError(FacepairError):
@@ -81,9 +83,12 @@ class ForkServer:
         self._process.wait()
 
     def close(self) -> None:
-        """Ends the process. Decoders that it has forked go on."""
+        """Ends the process, by force if it does not end by itself. Decoders that it has forked go on."""
         self._channel.close()
-        self._process.wait()
+        try:
+            self._process.wait(CLOSING_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
 
     def _start(self) -> None:
         self._channel, theirs = socket.socketpair()

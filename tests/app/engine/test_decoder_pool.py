@@ -315,3 +315,13 @@ def sockets_of(pid: int) -> int:
     """Those that it has opened or got, besides standard input and output."""
     files = [each for each in os.listdir(f"/proc/{pid}/fd") if int(each) > 2]
     return sum("socket:" in os.path.realpath(f"/proc/{pid}/fd/{each}") for each in files)
+
+
+async def test_a_stopped_fork_server_does_not_outlive_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.fork_server.CLOSING_S", 0.05)
+    with closing(ForkServer()) as source:
+        async with running(source=source) as (decoders, _):
+            [first] = decoders.pids
+            server = parent_of(first)
+        os.kill(server, signal.SIGSTOP)
+    assert not Path(f"/proc/{server}").exists()

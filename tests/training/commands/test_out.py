@@ -9,7 +9,10 @@ import pytest
 
 from training.__main__ import _parser, main
 
-FILES = {"evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "calibrate", "gallery", "import"}
+FILES = {
+    "evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "conditions", "calibrate", "gallery",
+    "import",
+}  # fmt: skip
 FOLDERS = {"run", "grid", "view2", "report"}
 
 
