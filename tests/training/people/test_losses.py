@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.people.people_recipe import Classifier, large_margin_cosine, supervised_contrastive
+from training.people.losses import Classifier, large_margin_cosine, supervised_contrastive
 
 
 def embeddings(count: int = 11, dimension: int = 6, seed: int = 0) -> Tensor:

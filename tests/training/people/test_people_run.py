@@ -26,8 +26,9 @@ from training.learning import loop
 from training.learning.experiments import EXPERIMENTS
 from training.learning.history import Epoch, read_metrics
 from training.learning.loop import Trained, run_epoch, take_step, train
+from training.people.losses import large_margin_cosine, supervised_contrastive
 from training.people.people_augmentation import BatchAugmentation
-from training.people.people_recipe import PeopleExperiment, large_margin_cosine, supervised_contrastive
+from training.people.people_recipe import PeopleExperiment
 from training.runs.finish import finish
 from training.scoring import embed_all, raw_scores, score_pairs
 from training.statistics import similar_people
