@@ -55,6 +55,11 @@ def select_device(parsed: argparse.Namespace) -> torch.device:
     return device.select_device(getattr(parsed, "device", "cpu"))
 
 
+def say(text: str) -> None:
+    """Prints a line now, although what follows may take hours."""
+    print(text, flush=True)
+
+
 def data_source(parsed: argparse.Namespace) -> DataSource:
     return DataSource(
         folder=parsed.data,

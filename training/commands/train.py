@@ -20,7 +20,6 @@ from training.data.source import DataSource
 from training.learning import experiments, history, loop, parallel
 from training.learning.experiment import Data, Experiment
 from training.learning.precision import with_precision
-from training.learning.rehearsal import expected_seconds_of_epoch
 from training.pairs import PairExperiment
 from training.people.people_recipe import PeopleExperiment
 from training.reports import literature
@@ -52,10 +51,7 @@ def run(parsed: argparse.Namespace) -> None:
         data, test = _training_data(options.data_source(parsed), experiment, tested=not parsed.no_test)
         if parallel.rank() == 0:
             print(f"{experiment.name}: {data.describe()}, on {device} in {experiment.precision}")
-        hours = expected_seconds_of_epoch(experiment, data, device) * experiment.epochs / 3600
-        if parallel.rank() == 0:
-            print(f"a whole run takes about {hours:.1f} hours: at most {experiment.epochs} epochs", flush=True)
-        trained = loop.train(experiment, data, folder, device, resume=parsed.resume, code=code)
+        trained = loop.train(experiment, data, folder, device, resume=parsed.resume, code=code, say=options.say)
         if parallel.rank() > 0:
             return
     _print_result(finish(experiment, trained, data, test, folder, code), folder)
@@ -88,7 +84,7 @@ def search(parsed: argparse.Namespace) -> None:
 
     def run_one(experiment: PairExperiment, folder: Path) -> None:
         print(f"trajectory {list(trajectories).index(experiment.name) + 1} of {len(trajectories)}: {experiment.name}")
-        kept[experiment.name] = loop.train(experiment, data, folder, device, resume=True, code=code)
+        kept[experiment.name] = loop.train(experiment, data, folder, device, resume=True, code=code, say=options.say)
 
     experiments.run_grid(plan, parsed.out, run_one, parsed.only)
     points = experiments.known_points(plan, parsed.out)
@@ -202,7 +198,7 @@ class FoldRun:
     def train(self, device: torch.device) -> Header:
         """Trains the fold, continuing where it stopped, and tests it."""
         test, code = self.test_pairs(), options.code_version()
-        trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code)
+        trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code, say=options.say)
         return finish(self.experiment, trained, self.data, test, self.folder, code)
 
 

@@ -2,9 +2,10 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from training.learning.experiment import Batch, Data, Experiment, Recipe, requir
 from training.learning.state import RunState
 
 STATE_FILE = "state.safetensors"
+MEASURED_STEPS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +50,14 @@ def train(
     *,
     resume: bool = False,
     code: str = __version__,
+    say: Callable[[str], object] | None = None,
 ) -> Trained:
     """Trains to the end, and saves the state in `folder` after every epoch.
 
     With `resume` the run continues from that state and ends with the same weights as an uninterrupted run. A new run
-    records `code`, the version of the code. Raises TrainingError if the loss is not finite (the last good state is
-    kept), if `folder` already holds a run, or if it cannot be written.
+    records `code`, the version of the code. `say` is told how long the run will take, before it starts. Raises
+    TrainingError if the loss is not finite (the last good state is kept), if `folder` already holds a run, or if it
+    cannot be written.
     """
     if experiment.precision == "auto":
         raise ValueError("a run needs a precision: use training.learning.precision.with_precision first")
@@ -63,6 +67,11 @@ def train(
     best = experiment.keep == "best"
     if not experiment.is_finished(state.history):
         _add_torch_version(folder, state)
+        if say:
+            left = experiment.epochs - len(state.history)
+            hours = left * seconds_of_epoch(experiment, data, device) / 3600
+            if parallel.rank() == 0:
+                say(f"at most {left} epochs, about {hours:.1f} hours")
     while not experiment.is_finished(state.history):
         row = run_epoch(experiment, recipe, len(state.history) + 1, device)
         state.add_epoch(row, recipe.state, recipe.optimizer, keep_best=best)
@@ -78,6 +87,24 @@ def train(
         code_version=state.code_version,
         torch_versions=tuple(state.torch_versions) or (str(torch.__version__),),  # older states have none
     )
+
+
+def seconds_of_epoch(experiment: Experiment[Data], data: Data, device: torch.device) -> float:
+    """How long an epoch takes, from a few steps and one validation of a recipe that is then thrown away.
+
+    A run that follows is not changed: each epoch has its own random numbers. Raises TrainingError as steps do.
+    """
+    recipe = experiment.recipe(data, device)
+    recipe.state.train()
+    times = [time.perf_counter()]
+    for batch in islice(made_ahead(recipe.batches(1)), MEASURED_STEPS):
+        take_step(experiment, recipe, batch, device)
+        times.append(time.perf_counter())
+    steps = [later - earlier for earlier, later in pairwise(times)]
+    typical = min(steps[1:] or steps)  # the first is slower, as libraries prepare themselves
+    started = time.perf_counter()
+    recipe.validate()
+    return typical * recipe.batches_in_epoch + time.perf_counter() - started
 
 
 def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: torch.device) -> history.Epoch:

@@ -60,7 +60,7 @@ def user(people: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
     assert done.returncode == 0, done.stderr
     assert f"serve it with: python -m app --weights {user.checkpoint}" in done.stdout
     assert "10 training and 2 validation pairs" in done.stdout
-    assert "a whole run takes about 0.0 hours: at most 2 epochs" in done.stdout
+    assert "\nat most 2 epochs, about 0.0 hours\n" in done.stdout
     assert "epoch 2/2" in done.stderr
     return user
 

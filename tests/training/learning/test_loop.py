@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from model.errors import TrainingError
-from tests.training.support.small_pairs import NARROW, SMALL, STILL, run
+from tests.training.support.small_pairs import CPU, NARROW, SMALL, STILL, run
 from training.data.datasets import PairData
 from training.learning import history, loop
 from training.learning.experiment import Batch
@@ -225,3 +225,14 @@ def test_no_thread_is_left_when_batches_are_not_used_up() -> None:
     assert set(threading.enumerate()) > before
     cast(Generator[Batch], batches).close()
     assert set(threading.enumerate()) == before
+
+
+def test_a_run_says_how_long_it_takes_and_is_not_changed_by_it(
+    trained: Trained, data: PairData, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    again = loop.train(SMALL, data, tmp_path, CPU, say=said.append)
+    assert same_weights(again, trained)
+    assert said == [f"at most {SMALL.epochs} epochs, about 0.0 hours"]
+    loop.train(SMALL, data, tmp_path, CPU, resume=True, say=said.append)
+    assert len(said) == 1  # nothing is left to do
