@@ -8,7 +8,7 @@ import pytest
 from model.checkpoint import Checkpoint, load
 from model.conditions import decide_for_pair, shared_conditions
 from model.imaging import analysis, decoding, detection
-from tests.training.support.small_conditions import SMALL_FACES, drawn_data, drawn_source
+from tests.training.support.small_conditions import drawn_data, drawn_source, trained_checkpoint
 from tests.training.support.small_pairs import CPU
 from training.__main__ import main
 from training.commands import conditions as command
@@ -17,9 +17,7 @@ from training.data.change import encode, generator_for
 from training.data.changes import CHANGES
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.learning.loop import train
 from training.measuring.shared_changes import least_similarities, measure_shared_changes
-from training.runs.finish import finish
 
 GLASSES, DARK, SKETCH = (
     next(each for each in CHANGES if each.name == name) for name in ("dark glasses", "dark", "sketch")
@@ -38,9 +36,7 @@ def data(source: DataSource) -> PeopleData:
 
 @pytest.fixture(scope="module")
 def plain(source: DataSource, data: PeopleData) -> Path:
-    run = source.folder / "run"
-    finish(SMALL_FACES, train(SMALL_FACES, data, run, CPU), data, None, run, "code")
-    return run / "small-faces.safetensors"
+    return trained_checkpoint(source, data)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.imaging import analysis, decoding, detection
 from model.verifier import Verifier
-from tests.training.support.small_conditions import SMALL_FACES, drawn_data, drawn_source
+from tests.training.support.small_conditions import drawn_data, drawn_source, trained_checkpoint
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import album_of, draw_people
 from training.__main__ import main
@@ -19,9 +19,7 @@ from training.data.change import encode, generator_for
 from training.data.changes import CHANGES, NONE
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.learning.loop import train
 from training.measuring import shared_changes
-from training.runs.finish import finish
 
 GLASSES, DARK = (next(each for each in CHANGES if each.name == name) for name in ("dark glasses", "dark"))
 
@@ -38,9 +36,7 @@ def data(source: DataSource) -> PeopleData:
 
 @pytest.fixture(scope="module")
 def checkpoint(source: DataSource, data: PeopleData) -> Checkpoint:
-    run = source.folder / "run"
-    finish(SMALL_FACES, train(SMALL_FACES, data, run, CPU), data, None, run, "code")
-    return load(run / "small-faces.safetensors")
+    return load(trained_checkpoint(source, data))
 
 
 def test_changed_pictures_are_those_of_the_service(source: DataSource, data: PeopleData) -> None:
