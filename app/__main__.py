@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from app.lifecycle import forbid_core_dumps, run_and_leave
 from app.logs import configure_logging
-from app.server.sockets import require_free
+from app.server.sockets import require_certificate, require_free
 from app.settings import PREFIX, Settings, read_settings
 from model.errors import FacepairError
 
@@ -24,6 +24,10 @@ UNSET = {
     "queue": "5 a core, at least 10",
     "uploads": "`FACEPAIR_QUEUE`, at least 16",
     "detector": "the installed one",
+    "api_keys_file": "none, and no key is needed",
+    "cors_origins": "none",
+    "tls_certificate": "none, and it speaks HTTP",
+    "tls_key": "in the file of the certificate",
 }
 
 
@@ -49,6 +53,7 @@ def _serve(settings: Settings) -> int:
     # ends in order and then raises the signal again, which must not change the exit status.
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: sys.exit(0))
+    require_certificate(settings.tls_certificate, settings.tls_key)
     require_free(settings.host, settings.port)  # fails before loading, which takes long
     from app.application import create_app
     from app.server.replica import configure_server, freeze_heap, open_replica

@@ -13,6 +13,8 @@ from app.api.admission import Admission
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
 from app.api.problems import Problem, from_domain, respond
+from app.doors.keys import ApiKeys
+from app.doors.middleware import KeyMiddleware, cors
 from app.engine.batching import DeadlinePassed
 from app.engine.cpu_budget import large_pixels_of, queue_of, uploads_of
 from app.engine.inference import Inference
@@ -63,6 +65,14 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
+    if settings.api_keys_file:
+        app.add_middleware(
+            KeyMiddleware,
+            keys=ApiKeys(settings.api_keys_file),
+            further_public=["/metrics"] if settings.metrics == "open" else [],
+        )
+    if settings.cors_origins:  # around the keys, since a browser's preflight carries none
+        app.add_middleware(cors, allow_origins=settings.cors_origins)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     app.add_middleware(ClosingMiddleware, drain=drain)
     return app

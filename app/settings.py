@@ -1,11 +1,12 @@
 """Every setting of the service, from a flag or from an environment variable `FACEPAIR_NAME`."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from model.errors import FacepairError
 
@@ -13,11 +14,25 @@ PREFIX = "FACEPAIR_"
 SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-6.safetensors"
 # Names with the prefix that are not settings, but may be in the same environment.
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
+# As browsers send it: no path, no letter in upper case.
+ORIGIN = re.compile(r"https?://[a-z0-9._\[\]:-]+")
 DAY_S = 24 * 60 * 60
 
 
 class SettingsError(FacepairError):
     """A setting that is unknown or malformed."""
+
+
+def _split_origins(text: object) -> object:
+    if not isinstance(text, str):
+        return text
+    origins = tuple(filter(None, (each.strip() for each in text.split(","))))
+    if not all(map(ORIGIN.fullmatch, origins)):
+        raise ValueError("write each origin as https://host or https://host:port, separated by commas")
+    return origins
+
+
+Origins = Annotated[tuple[str, ...], BeforeValidator(_split_origins)]
 
 
 class Settings(BaseModel):
@@ -62,6 +77,17 @@ class Settings(BaseModel):
     hung_s: float = Field(
         default=4.0, ge=1, le=DAY_S, description="longest pass of the network, longest time without a decoder"
     )
+    api_keys_file: Path | None = Field(default=None, description="file of the API keys that requests need, one a line")
+    metrics: Literal["open", "key"] = Field(
+        default="open", description="open or key: whether /metrics needs an API key, if there are any"
+    )
+    cors_origins: Origins = Field(
+        default=(), description="origins whose pages may call the service, separated by commas"
+    )
+    tls_certificate: Path | None = Field(
+        default=None, description="certificate chain, to speak HTTPS; it may hold the private key"
+    )
+    tls_key: Path | None = Field(default=None, description="private key of the certificate")
     page: Literal["on", "off"] = Field(default="on", description="on or off: the page for people at /")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 

@@ -27,10 +27,19 @@ UNMATCHED = "unmatched"
 PROBES = {"/health/live", "/health/ready", "/metrics"}
 
 
+# Of every answer: stored by no cache, since it may describe faces, and shown in no frame of another page.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "X-Content-Type-Options": "nosniff",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+}
+
+
 class TelemetryMiddleware:
     """Gives each request an id, counts and logs it, and answers an unexpected exception with an opaque 500.
 
-    No answer is stored by caches, or read by browsers as another type than it says.
+    Answers have HEADERS, unless they have their own.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -52,8 +61,8 @@ class TelemetryMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                headers["X-Content-Type-Options"] = "nosniff"
-                headers.setdefault("Cache-Control", "no-store")  # answers describe faces
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         try:
@@ -76,6 +85,8 @@ class TelemetryMiddleware:
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
         fields = {"request_id": request_id, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)}
+        if "api_key" in scope["state"]:
+            fields["api_key"] = scope["state"]["api_key"]  # the name that app.doors.keys gave it
         level = logging.DEBUG if route in PROBES and status == HTTPStatus.OK else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
 

@@ -72,8 +72,16 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         "headers": {
             "Retry-After": _header("of 429 and 503: seconds after which the request may be sent again"),
             "Allow": _header("of 405: the methods that there are"),
+            "WWW-Authenticate": _header("of 401: the scheme of the header Authorization"),
         },
     }
+}
+
+
+SECURITY_SCHEME = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "an API key; needed where the operator listed keys in FACEPAIR_API_KEYS_FILE",
 }
 
 
@@ -92,8 +100,13 @@ def complete(app: FastAPI) -> dict[str, Any]:
         for name, schema in defined.items():
             if "examples" in schema:  # from which FastAPI takes every null
                 schema["examples"] = models[name].model_json_schema()["examples"]
-        for operations in document["paths"].values():
+        document["components"]["securitySchemes"] = {"ApiKey": SECURITY_SCHEME}
+        # An empty requirement means that the key may be left out.
+        document["security"] = [{"ApiKey": []}, *([] if app.state.settings.api_keys_file else [{}])]
+        for path, operations in document["paths"].items():
             for operation in operations.values():
+                if "/health/" in path:
+                    operation["security"] = []
                 for response in operation["responses"].values():
                     response["headers"] = REQUEST_ID | response.get("headers", {})
         app.openapi_schema = document

@@ -32,6 +32,7 @@ KINDS = (
     Kind(status=400, code="too_many_embeddings", title="There are more embeddings than one request may have"),
     Kind(status=400, code="invalid_field", title="A field has a value that it cannot have"),
     Kind(status=400, code="malformed_embedding", title="This is not an embedding"),
+    Kind(status=401, code="unauthorized", title="This needs an API key"),
     Kind(status=404, code="not_found", title="There is nothing at this path"),
     Kind(status=405, code="method_not_allowed", title="This path does not take this method"),
     Kind(status=409, code="foreign_embedding", title="Another model made this embedding"),

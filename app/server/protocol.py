@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_WITHIN_S = 10.0
+HEADERS = (b"content-type: text/plain", b"cache-control: no-store", b"x-content-type-options: nosniff")
 TOO_LARGE = b"The request line and headers are larger than 64 KiB."
 TOO_LATE = b"The request line and headers did not arrive in time."
 
@@ -162,6 +163,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: bytes, why: bytes) -> None:
         self.logger.warning(why.decode())
-        lines = [b"HTTP/1.1 %b " % status, b"content-type: text/plain", b"content-length: %d" % len(why)]
+        self._answer(status, why)
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn, which has logged why, when a head cannot be parsed."""
+        self._answer(b"400", msg.encode())
+
+    def _answer(self, status: bytes, why: bytes) -> None:
+        lines = [b"HTTP/1.1 %b " % status, *HEADERS, b"content-length: %d" % len(why)]
         self.transport.write(b"\r\n".join([*lines, b"connection: close", b"", why]))
         self.transport.close()

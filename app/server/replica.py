@@ -106,6 +106,8 @@ def configure_server(settings: Settings, app: FastAPI) -> uvicorn.Config:
         app,
         host=settings.host,
         port=settings.port,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         http=BoundedProtocol,
         ws="none",
         timeout_keep_alive=settings.keep_alive_s,

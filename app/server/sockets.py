@@ -1,6 +1,8 @@
-"""A check that the service can listen on its address."""
+"""Checks that the service can listen on its address, and speak TLS with its certificate."""
 
 import socket
+import ssl
+from pathlib import Path
 
 from model.errors import FacepairError
 
@@ -22,3 +24,19 @@ def require_free(host: str, port: int) -> None:
             raise ListenError(
                 f"cannot listen on {host} port {port}: {why}; choose others with --host and --port"
             ) from error
+
+
+def require_certificate(certificate: Path | None, key: Path | None) -> None:
+    """Raises ListenError unless there is none, or a server can use it: uvicorn would end with a stack trace."""
+    if certificate is None and key is None:
+        return
+    if certificate is None:
+        raise ListenError("there is a private key without a certificate; give --tls-certificate, too")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        why = getattr(error, "reason", None) or getattr(error, "strerror", None) or "it is malformed"
+        raise ListenError(
+            f"the certificate and its key cannot be used: {why}; give PEM files that belong together, the key without "
+            "a password, with --tls-certificate and --tls-key"
+        ) from error

@@ -149,6 +149,17 @@ def test_methods_that_there_are_not_are_refused_before_their_bodies(balancer: Ba
     assert b"allow: GET, HEAD, POST" in answer
 
 
+def test_preflights_of_browsers_reach_the_replicas(balancer: Balancer) -> None:
+    answer = httpx.options(f"{balancer.url}/verify", trust_env=False)
+    assert answer.headers["allow"] == "POST"
+
+
+def test_its_own_answers_are_protected_like_those_of_the_replicas(balancer: Balancer) -> None:
+    for answer in (httpx.get(f"{balancer.url}/metrics", trust_env=False), post(balancer)):
+        assert answer.headers.get_list("cache-control") == ["no-store"]
+        assert answer.headers.get_list("x-content-type-options") == ["nosniff"]
+
+
 def test_connections_carry_one_request_at_a_time(balancer: Balancer) -> None:
     """HTTP/2 would let one of them fill a buffer with each stream."""
     with socket.create_connection((HOST, balancer.port), PATIENCE_S) as eager:

@@ -18,7 +18,7 @@ from app.settings import PREFIX
 ROOT = Path(__file__).parents[3]
 HOST = "127.0.0.1"
 PATIENCE_S = 60
-LISTENING = re.compile(r"http://127\.0\.0\.1:(\d+)")
+LISTENING = re.compile(r"https?://127\.0\.0\.1:(\d+)")
 
 Line = dict[str, Any]
 

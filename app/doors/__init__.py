@@ -1,0 +1,1 @@
+"""Who is let in: API keys, and the sites whose pages may call the service."""
