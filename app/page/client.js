@@ -11,10 +11,18 @@ export class Refusal extends Error {
 /** What the service says of an error; its `detail` says what to do, too. */
 export const explain = (error) => `${error.title ? `${error.title}: ` : ""}${error.message}.`;
 
-async function call(path, options, signal) {
+// The API key, if the service needs one: in this variable alone, and gone with the page.
+let apiKey = null;
+
+export function useKey(key) {
+  apiKey = key;
+}
+
+async function call(path, options = {}, signal) {
+  const headers = { ...options.headers, ...(apiKey && { Authorization: `Bearer ${apiKey}` }) };
   let response;
   try {
-    response = await fetch(path, { ...options, signal });
+    response = await fetch(path, { ...options, headers, signal });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refusal({ detail: "the service did not answer; see whether it still runs, and try again" });
@@ -25,6 +33,7 @@ async function call(path, options, signal) {
   } catch {
     throw new Refusal({ detail: `the service answered ${response.status} without saying why; try again` });
   }
+  if (response.status === 401) document.dispatchEvent(new CustomEvent("keyneeded", { detail: apiKey !== null }));
   if (!response.ok) throw new Refusal(body);
   return body;
 }
@@ -73,14 +82,16 @@ export async function compareChosen(sides, maxFmr, signal) {
   if (maxFmr !== null) body.max_fmr = Number(maxFmr);
   const headers = { "Content-Type": "application/json" };
   const answer = await call("compare", { method: "POST", headers, body: JSON.stringify(body) }, signal);
-  commands.push(`# pair.json has the embeddings of the chosen faces\ncurl -H 'Content-Type: application/json' \\
+  commands.push(`# pair.json has the embeddings of the chosen faces\ncurl${authorization()} -H 'Content-Type: application/json' \\
   -d @pair.json ${new URL("compare", document.baseURI)}`);
   return { answer, commands };
 }
 
+const authorization = () => (apiKey === null ? "" : ` -H "Authorization: Bearer $KEY" \\\n `);
+
 function curl(path, parts) {
   const options = parts.map(([name, value]) => ` -F ${quote(name, value)}`);
-  return `curl${options.join(" \\\n ")} \\\n  ${new URL(path, document.baseURI)}`;
+  return `curl${authorization()}${options.join(" \\\n ")} \\\n  ${new URL(path, document.baseURI)}`;
 }
 
 /** A part as an argument of curl -F in a shell. */

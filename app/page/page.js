@@ -1,7 +1,7 @@
 // The page as a whole: two sides, how strict to be, the question and its answer.
 
 import { showAnswer, ratio } from "./answer.js";
-import { compareChosen, explain, info, verify } from "./client.js";
+import { compareChosen, explain, info, useKey, verify } from "./client.js";
 import { find, make } from "./elements.js";
 import { Side } from "./photos.js";
 
@@ -9,6 +9,7 @@ const strictness = find("#strictness");
 const button = find("#compare");
 const status = find("#status");
 const section = find("#answer");
+const keyForm = find("#key");
 let model = null;
 let running = new AbortController();
 
@@ -55,19 +56,38 @@ function photoOf(field) {
   return side && sides[side - 1].photos[index ?? 0];
 }
 
+/** Shows the form for a key; `wrong` says that one was sent. */
+function askForKey({ detail: wrong }) {
+  model = null;
+  button.disabled = true;
+  keyForm.hidden = false;
+  find(".problem", keyForm).textContent = wrong ? "The service does not know this key. Try another." : "";
+  find("input", keyForm).focus();
+}
+
+function takeKey(event) {
+  event.preventDefault();
+  const input = find("input", keyForm);
+  useKey(input.value);
+  input.value = "";
+  keyForm.hidden = true;
+  start();
+}
+
 async function start() {
   try {
     model = await info();
   } catch (error) {
-    status.textContent = explain(error);
+    status.textContent = error.code === "unauthorized" ? "" : explain(error);
     return;
   }
+  for (const photo of sides.flatMap((side) => side.photos)) photo.search(); // those that came before the key
   const options = model.operating_points.map((point) => {
     const text = `${ratio(point.max_fmr)} pairs of strangers`;
     return make("option", { value: point.max_fmr, selected: point.max_fmr === 0.01 }, text);
   });
   const usual = make("option", { value: "" }, `as many as reach ${model.threshold.value}`);
-  strictness.append(...options, usual);
+  strictness.replaceChildren(...options, usual);
   forget();
 }
 
@@ -82,5 +102,7 @@ document.addEventListener("paste", (event) => {
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 strictness.addEventListener("change", forget);
 find("#ask").addEventListener("submit", ask);
+keyForm.addEventListener("submit", takeKey);
+document.addEventListener("keyneeded", askForKey);
 forget();
 start();

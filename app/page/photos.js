@@ -33,6 +33,11 @@ class Photo {
     } catch {
       this.canvas.hidden = true; // the service may be able to read it all the same
     }
+    await this.search();
+  }
+
+  async search() {
+    this.found.textContent = "Looking for faces…";
     try {
       const [image] = (await detect(this.file, this.leaving.signal)).images;
       this.describe(image);

@@ -95,7 +95,9 @@ class Visit:
 
 
 @contextmanager
-def visit(browser: Browser, url: str, viewport: ViewportSize = DESKTOP, **options: Any) -> Iterator[Visit]:
+def visit(
+    browser: Browser, url: str, viewport: ViewportSize = DESKTOP, *, waits_for_model: bool = True, **options: Any
+) -> Iterator[Visit]:
     """Opens the page in a context of its own; the page may do nothing that its own policy forbids, or that fails."""
     context = browser.new_context(viewport=viewport, **options)
     try:
@@ -105,7 +107,8 @@ def visit(browser: Browser, url: str, viewport: ViewportSize = DESKTOP, **option
         opened.page.on("console", lambda message: opened.messages.append(message.text))
         opened.page.on("pageerror", lambda error: opened.messages.append(str(error)))
         opened.page.goto(url)
-        expect(opened.page.locator("#strictness option")).not_to_have_count(0, timeout=PATIENCE_MS)
+        if waits_for_model:
+            expect(opened.page.locator("#strictness option")).not_to_have_count(0, timeout=PATIENCE_MS)
         yield opened
     finally:
         context.close()
