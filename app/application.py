@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from app.api import health_routes, routes
 from app.api.admission import Admission
+from app.api.bodies.upload_clock import UploadPace
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
 from app.api.problems import Problem, from_domain, respond
@@ -56,6 +57,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.state.admission = Admission(
         uploads_of(settings), queue_of(settings), large_pixels_of(settings), settings.deadline_s, metrics, drain
     )
+    app.state.pace = UploadPace(limit_s=settings.upload_s)
     app.state.drain = drain
     app.include_router(routes.router)
     app.include_router(health_routes.router)

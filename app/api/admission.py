@@ -5,6 +5,7 @@ a budget of pixels besides, so that a few of them do not fill the replica.
 """
 
 import time
+from math import inf
 from types import TracebackType
 from typing import Self
 
@@ -57,7 +58,7 @@ class Admission:
         self._drain = drain
 
     def reserve(self) -> "Reservation":
-        """A reservation without slots so far; the request's time begins now."""
+        """A reservation without slots so far."""
         return Reservation(self, self._deadline_s)
 
     def require_device(self) -> None:
@@ -67,13 +68,16 @@ class Admission:
 
 
 class Reservation:
-    """The slots of one request, and its deadline. As a context it releases them at its end."""
+    """The slots of one request, and its deadline, which is set when its upload has ended. As a context it releases the
+    slots at its end.
+    """
 
     def __init__(self, admission: Admission, deadline_s: float) -> None:
         self.started = time.perf_counter()
-        self.deadline = self.started + deadline_s
+        self.deadline = inf
         """Both are moments of `time.perf_counter`."""
         self._admission = admission
+        self._deadline_s = deadline_s
         self._uploading = self._working = self._large_px = 0
 
     def begin_upload(self, images: int) -> None:
@@ -90,12 +94,13 @@ class Reservation:
             self._uploading = images
 
     def begin_work(self) -> None:
-        """Exchanges upload slots for work slots. Raises Problem if none is free."""
+        """Exchanges upload slots for work slots; the time for the work begins. Raises Problem if none is free."""
         self._admission.require_device()
         self._admission.work.require()
         self._admission.uploads.take(-self._uploading)
         self._admission.work.take(self._uploading)
         self._uploading, self._working = 0, self._uploading
+        self.deadline = time.perf_counter() + self._deadline_s
 
     def begin_large(self, work_px: int) -> None:
         """Takes the work of the request's large images from the budget. Raises Problem if others have used it up."""
@@ -110,10 +115,6 @@ class Reservation:
         self._admission.work.take(-self._working)
         self._admission.large_px.take(-self._large_px)
         self._uploading = self._working = self._large_px = 0
-
-    def remaining_s(self) -> float:
-        """Seconds until the deadline, negative after it."""
-        return self.deadline - time.perf_counter()
 
     def __enter__(self) -> Self:
         return self

@@ -8,10 +8,10 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.dependencies import DrainDep, InferenceDep, MetricsDep, RequestIdDep, SettingsDep
-from app.api.info_schemas import CalibrationReport, Health, Info, Limits
 from app.api.openapi import PROBLEMS
 from app.api.problems import Problem
-from app.api.schemas import ModelName
+from app.api.schemas.decisions import ModelName
+from app.api.schemas.info import CalibrationReport, Health, Info, Limits
 from app.engine.inference import Inference
 from app.settings import Settings
 from model import __version__

@@ -15,7 +15,8 @@ import numpy as np
 from pydantic import ValidationError
 
 from app.api.problems import Problem
-from app.api.schemas import CompareRequest, Rule, Side
+from app.api.schemas.compare_request import CompareRequest, Side
+from app.api.schemas.decisions import Rule
 from model.arrays import Embeddings
 from model.averaging import mean_embedding
 from model.checkpoint import Header

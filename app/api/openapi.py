@@ -7,25 +7,27 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.api import info_schemas, schemas
 from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
-from app.api.schemas import CompareRequest, ProblemDetail
+from app.api.schemas import answers, compare_request, decisions, images, info, problem
+from app.api.schemas.compare_request import CompareRequest
+from app.api.schemas.problem import ProblemDetail
 
 
-def _multipart(required: Sequence[str], properties: dict[str, Any]) -> dict[str, Any]:
-    """A multipart/form-data body with these parts."""
-    schema = {
-        "type": "object",
-        "required": list(required),
-        "properties": properties,
-        "additionalProperties": False,
-    }
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+def _body(images: Sequence[str], description: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """A body of multipart/form-data or JSON with these parts."""
+    content = {}
+    for kind, image in (("multipart/form-data", FILE), ("application/json", TEXT)):
+        several = {"type": "array", "items": image, "minItems": 1, "description": description}
+        properties = dict.fromkeys(images, several) | fields
+        schema = {"type": "object", "required": list(images), "properties": properties, "additionalProperties": False}
+        content[kind] = {"schema": schema}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
-FILES = {"type": "array", "items": FILE, "minItems": 1, "description": "the part, once for each image"}
-FILES_OF_PERSON = FILES | {"description": "the part, once for each image of the person; embeddings are averaged"}
+TEXT = {"type": "string", "format": "byte", "description": "JPEG, PNG or WebP in base64, or as a data URI"}
+IMAGES = "one or more images"
+IMAGES_OF_PERSON = "one or more images of the person; embeddings are averaged"
 # Blank is as good as absent. "Try it out" at /docs fills in the first example of a number, and 1 where there is none.
 BLANK = {"examples": [""]}
 THRESHOLD = BLANK | {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
@@ -45,6 +47,7 @@ FACE_OF_EMBED = FACE | {"enum": list(CHOICES_OF_EMBED.values())}
 ENCODING = {"type": "string", "enum": list(dict.fromkeys(ENCODINGS.values())), "default": "float"}
 # Schemas that FastAPI does not find by itself.
 SCHEMAS: tuple[type[BaseModel], ...] = (CompareRequest, ProblemDetail)
+MODULES = (answers, compare_request, decisions, images, info, problem)
 
 
 def _reference(model: type[BaseModel]) -> dict[str, Any]:
@@ -58,12 +61,9 @@ def _header(description: str) -> dict[str, Any]:
 REQUEST_ID = {
     "X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in a body that has it")
 }
-VERIFY_BODY = _multipart(
-    ["image1", "image2"],
-    {"image1": FILES_OF_PERSON, "image2": FILES_OF_PERSON, "threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE},
-)
-EMBED_BODY = _multipart(["image"], {"image": FILES, "encoding_format": ENCODING, "face": FACE_OF_EMBED})
-DETECT_BODY = _multipart(["image"], {"image": FILES})
+VERIFY_BODY = _body(["image1", "image2"], IMAGES_OF_PERSON, {"threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE})
+EMBED_BODY = _body(["image"], IMAGES, {"encoding_format": ENCODING, "face": FACE_OF_EMBED})
+DETECT_BODY = _body(["image"], IMAGES, {})
 COMPARE_BODY = {"requestBody": {"required": True, "content": {"application/json": _reference(CompareRequest)}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {
@@ -85,6 +85,11 @@ SECURITY_SCHEME = {
 }
 
 
+def _models() -> dict[str, Any]:
+    """What the modules of schemas define, by its name."""
+    return {name: value for module in MODULES for name, value in vars(module).items()}
+
+
 def name_operation(route: APIRoute) -> str:
     """The id of an operation, the name of its method in generated clients: the name of its function."""
     return route.name
@@ -94,7 +99,7 @@ def complete(app: FastAPI) -> dict[str, Any]:
     """The application's OpenAPI document, with additions to what FastAPI makes."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
-        defined, models = document["components"]["schemas"], vars(schemas) | vars(info_schemas)
+        defined, models = document["components"]["schemas"], _models()
         for model in SCHEMAS:
             defined[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in defined.items():

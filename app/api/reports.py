@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from app.api.inputs import encode_base64
-from app.api.schemas import Box, Embedding, FaceReport, ImageReport, QualityReport
+from app.api.schemas.answers import Embedding
+from app.api.schemas.images import Box, FaceReport, ImageReport, QualityReport
 from model.arrays import Embeddings, Pixels
 from model.conditions import shared_conditions
 from model.imaging.analysis import AnalysedFace, ImageAnalysis

@@ -7,8 +7,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
+from app.api.bodies.form import Form, FormLimits, PartRule
+from app.api.bodies.pixels import take_on_pixels
+from app.api.bodies.reading import read_form, read_json
 from app.api.dependencies import InferenceDep, RequestIdDep, ReservationDep, SettingsDep
-from app.api.forms import Form, FormLimits, PartRule
 from app.api.inputs import (
     CHOICES,
     CHOICES_OF_EMBED,
@@ -26,9 +28,10 @@ from app.api.inputs import (
 from app.api.openapi import COMPARE_BODY, DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
 from app.api.problems import Problem, from_domain
 from app.api.reports import conditions_of_pair, embeddable_crops, report_embeddings, report_images
-from app.api.schemas import Comparison, Detection, EmbeddingList, ModelName, Timing, Verification
+from app.api.schemas.answers import Comparison, Detection, EmbeddingList, Verification
+from app.api.schemas.decisions import ModelName
+from app.api.schemas.images import Timing
 from app.api.upload_route import UploadRequest, UploadRoute
-from app.api.uploads import read_body, read_form, take_on_pixels
 from app.engine.inference import Inference
 from app.settings import Settings
 from model.errors import ImageError
@@ -135,7 +138,7 @@ async def detect(
 async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbeddingPair:
     most = max(2, settings.max_images)
     limit = max_json_bytes(inference.header.network.dimension, most)
-    body = await read_body(request, limit, "application/json")
+    body = await read_json(request, limit)
     return parse_embedding_pair(body, inference.header, most)
 
 

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.types import Receive, Scope
 
 from app.api.admission import Admission, Reservation
+from app.api.bodies.upload_clock import UploadPace
 from app.api.problems import Problem
 
 # nginx's status for a client that left. It is only logged and counted.
@@ -19,11 +20,12 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UploadRequest(Request):
-    """A request with a reservation, which knows how far its body has come."""
+    """A request with a reservation and the pace that its body must keep, which knows how far the body has come."""
 
-    def __init__(self, scope: Scope, receive: Receive, reservation: Reservation) -> None:
+    def __init__(self, scope: Scope, receive: Receive, reservation: Reservation, pace: UploadPace) -> None:
         super().__init__(scope, receive)
         self.reservation = reservation
+        self.pace = pace
         self.body_read = asyncio.Event()
         """Set when the last chunk has been read."""
 
@@ -54,7 +56,7 @@ class UploadRoute(APIRoute):
                 raise Problem("unexpected_query", "send options as parts or fields of the body")
             admission: Admission = request.app.state.admission
             with admission.reserve() as reservation:
-                upload = UploadRequest(request.scope, request.receive, reservation)
+                upload = UploadRequest(request.scope, request.receive, reservation, request.app.state.pace)
                 return await _handle_while_connected(handle, upload)
 
         return handle_upload

@@ -130,7 +130,7 @@ def test_the_image_of_compose_is_built_once_and_never_pulled() -> None:
 def test_a_pod_that_leaves_has_the_time() -> None:
     settings, probe = settings_of_pod(), CONTAINER["readinessProbe"]
     assert settings.drain_s > probe["periodSeconds"] * probe["failureThreshold"]
-    assert settings.grace_s > settings.deadline_s
+    assert settings.grace_s > settings.upload_s + settings.deadline_s
     assert POD["spec"]["terminationGracePeriodSeconds"] > settings.drain_s + settings.grace_s
 
 
@@ -139,7 +139,7 @@ def test_a_replica_of_compose_that_leaves_has_the_time() -> None:
     for name in REPLICA_NAMES:
         settings = settings_of_compose(name)
         assert settings.drain_s >= 2 * every
-        assert settings.grace_s > settings.deadline_s
+        assert settings.grace_s > settings.upload_s + settings.deadline_s
         assert seconds(COMPOSE["services"][name]["stop_grace_period"]) > settings.drain_s + settings.grace_s
 
 
@@ -147,6 +147,8 @@ def test_the_balancer_s_limits_fit_the_replicas() -> None:
     settings = settings_of_compose(REPLICA_NAMES[0])
     assert int(configured(r"BALANCER_EACH-(\d+)\}")) * 2 == settings.queue
     assert seconds(configured(r"timeout server (\S+)")) > settings.deadline_s
+    assert seconds(configured(r"BALANCER_BODY_WITHIN-(\w+)\}")) >= settings.upload_s
+    assert seconds(configured(r"hard-stop-after (\S+)")) > settings.upload_s + settings.deadline_s
     assert seconds(configured(r"timeout http-keep-alive (\S+)")) < settings.keep_alive_s
     assert int(configured(r"req.body_size gt (\d+)")) > 2 * settings.max_image_bytes
 

@@ -1,5 +1,8 @@
 """What is let in, what is worked on, and what is given back: the counts alone, without a server."""
 
+import time
+from math import inf
+
 import pytest
 
 from app.api.admission import Admission, Reservation
@@ -108,6 +111,15 @@ def test_a_request_may_exceed_the_slots() -> None:
     assert_refused(admission.reserve(), 1)
     alone.begin_work()
     assert_refused(admission.reserve(), 1)
+
+
+def test_the_deadline_is_that_of_the_work_without_the_upload() -> None:
+    reservation = new_admission().reserve()
+    reservation.begin_upload(1)
+    assert reservation.deadline == inf
+    before = time.perf_counter()
+    reservation.begin_work()
+    assert before + 30 <= reservation.deadline <= time.perf_counter() + 30
 
 
 def test_a_lost_device_refuses_everything() -> None:

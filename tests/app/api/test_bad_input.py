@@ -32,7 +32,8 @@ LIMITS = {"max_image_bytes": 20_000, "max_pixels": 250_000, "min_side_px": 40, "
 TOO_MANY_BYTES = ANNA + bytes(20_000)
 NOT_THRESHOLDS = (SECRET, "nan", "-nan", "inf", "-0.001", "1.001", "1e400", "0,5", "0x1", "0_1", "\0", "½")
 # Rows that no single request causes; other tests have them.
-NOT_OF_ONE_REQUEST = {"out_of_memory", "device_lost", "internal_error", "not_ready", "queue_full", "deadline_passed"}
+NOT_OF_ONE_REQUEST = {"out_of_memory", "device_lost", "internal_error", "not_ready", "queue_full", "deadline_passed",
+                      "unauthorized"}  # fmt: skip
 # Rows of faces: test_faces_bad_input.py has those of a model that finds them, test_whole_pictures.py that of one that
 # does not.
 OF_FACES = {"no_face", "several_faces", "too_many_faces", "face_too_small", "whole_pictures"}
@@ -115,7 +116,7 @@ CASES = [
     body("no body", 415, "unsupported_content_type", b""),
     body("raw bytes", 415, "unsupported_content_type", ANNA, Content_Type="image/png"),
     body("bytes without a type", 415, "unsupported_content_type", ANNA),
-    body("JSON", 415, "unsupported_content_type", b"{}", Content_Type="application/json"),
+    Case("JSON without images", 400, "missing_part", "image1", request={"json": {}}),
     body("a form without files", 415, "unsupported_content_type", b"image1=x",
          Content_Type="application/x-www-form-urlencoded"),
     body("no boundary", 400, "malformed_multipart", multipart(), Content_Type="multipart/form-data"),

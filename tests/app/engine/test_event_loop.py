@@ -8,7 +8,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from app.api.schemas import CompareRequest
+from app.api.schemas.compare_request import CompareRequest
 from app.settings import Settings
 from model.verifier import Verifier
 from tests.app.support.modified_verifier import PATIENCE_S, Gate, modified_verifier

@@ -157,8 +157,8 @@ def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Cl
         assert 'facepair_refusals_total{reason="queue_full"}' in client.get("/metrics").text
 
 
-def test_upload_past_its_deadline_is_answered_and_releases_its_slots(checkpoint_path: Path) -> None:
-    with serving(checkpoint_path, "--deadline-s", "0.5") as service, stalled(service, "/verify") as connection:
+def test_upload_that_takes_too_long_is_answered_and_releases_its_slots(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, "--upload-s", "0.5") as service, stalled(service, "/verify") as connection:
         connection.settimeout(PATIENCE_S)
         answer = b""
         while not answer.endswith(b"}"):

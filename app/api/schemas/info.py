@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from app.api import examples
-from app.api.schemas import ModelName
+from app.api.schemas import examples
+from app.api.schemas.decisions import ModelName
 from model.checkpoint import Header, Provenance
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import AnyNetworkConfig

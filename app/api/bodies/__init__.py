@@ -1,0 +1,1 @@
+"""How the body of a request is read: in memory, within limits that hold for each of its forms alike."""

@@ -1,0 +1,115 @@
+"""Request bodies in memory, under limits that hold while the bytes stream in. Nothing touches a disk."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+from python_multipart.multipart import parse_options_header
+
+from app.api.bodies.form import Form, FormLimits, FormParser, PartRule, Parts
+from app.api.bodies.json_form import JsonForm
+from app.api.bodies.multipart import MultipartForm
+from app.api.bodies.upload_clock import Chunks, in_pace
+from app.api.problems import Problem
+from app.api.upload_route import UploadRequest, awaits_continue
+
+JSON = "application/json"
+# Boundaries and part headers, or the names of JSON; they count towards the body but not towards a part.
+OVERHEAD_BYTES = 64 * 1024
+# Base64 has 4 bytes for 3, and some clients write a few of its characters with six bytes.
+JSON_BYTES_PER_BYTE = 2
+
+
+async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], limits: FormLimits) -> Form:
+    """The parts of a body of multipart/form-data or JSON. Raises Problem.
+
+    Slots are taken for the required images before the body is read and for further ones as they begin to arrive; at
+    the end all are exchanged for work slots. Before a Problem is raised the slots are released, and the rest of a body
+    of legal size is read and dropped, so that the client finds an answer and not a closed connection.
+    """
+    reservation = request.reservation
+    kind, options = parse_options_header(request.headers.get("content-type"))
+    required = sum(rule.required and rule.image for rule in rules.values())
+    max_images = max(limits.max_images, required)
+    images_bytes = max_images * max(rule.max_bytes for rule in rules.values() if rule.image)
+    fields_bytes = sum(rule.max_bytes for rule in rules.values() if not rule.image)
+    per_byte = JSON_BYTES_PER_BYTE if kind == JSON.encode() else 1
+    limit = min(limits.max_bytes, per_byte * (images_bytes + fields_bytes) + OVERHEAD_BYTES)
+    async with _body(request, limit) as chunks:
+        reservation.begin_upload(required)
+        parser = _parser_of(kind, options, Parts(rules, max_images, reservation))
+        taken = 0
+        async for chunk in chunks:
+            taken += len(chunk)
+            if taken > limit:
+                raise Problem("too_many_bytes", f"the whole body may have {limit:,} bytes")
+            parser.feed(chunk)
+        form = await parser.finish()
+        reservation.begin_work()
+    return form
+
+
+def _parser_of(kind: bytes, options: Mapping[bytes, bytes], parts: Parts) -> FormParser:
+    """The parser for a content type. Raises Problem."""
+    if kind == b"multipart/form-data":
+        return MultipartForm(parts, options.get(b"boundary", b""))
+    if kind == JSON.encode():
+        return JsonForm(parts)
+    takes = f"send multipart/form-data, as curl -F does, or {JSON} with the images in base64"
+    raise Problem("unsupported_content_type", takes)
+
+
+async def read_json(request: UploadRequest, limit_bytes: int) -> bytes:
+    """A whole body of JSON, which takes the slot of one image. Raises Problem."""
+    async with _body(request, limit_bytes) as chunks:
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            raise Problem("unsupported_content_type", f"send {JSON}")
+        request.reservation.begin_upload(1)
+        body = await _collect(chunks, limit_bytes)
+        request.reservation.begin_work()
+    return body
+
+
+@asynccontextmanager
+async def _body(request: UploadRequest, limit_bytes: int) -> AsyncIterator[Chunks]:
+    """The chunks of a body. After a Problem the slots are released and the rest of the body is dropped, unless the
+    client still waits to be asked for it.
+    """
+    chunks = _read_chunks(request)
+    try:
+        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+            raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
+        if awaits_continue(request) and int(request.headers.get("content-length", 0)) > limit_bytes:
+            raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
+        yield chunks
+    except Problem:
+        request.reservation.release()
+        if not awaits_continue(request):
+            await _discard(chunks, limit_bytes)
+        raise
+
+
+async def _read_chunks(request: UploadRequest) -> Chunks:
+    """The chunks of a body. Raises Problem when they come too slowly."""
+    request.ask_for_body()
+    async for chunk in in_pace(request.stream(), request.pace):
+        yield chunk
+    request.body_read.set()
+
+
+async def _collect(chunks: Chunks, limit_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in chunks:
+        if len(body) + len(chunk) > limit_bytes:
+            raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
+        body += chunk
+    return bytes(body)
+
+
+async def _discard(chunks: Chunks, limit_bytes: int) -> None:
+    """Drops the rest of a body, as far as it is of legal size and comes in time."""
+    dropped = 0
+    with suppress(Problem):
+        async for chunk in chunks:
+            dropped += len(chunk)
+            if dropped > limit_bytes:
+                return

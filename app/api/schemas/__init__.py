@@ -1,0 +1,1 @@
+"""The bodies of requests and answers, and an example of each."""

@@ -1,0 +1,72 @@
+"""What answers say of a pair: the model, the rule and the decision."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.schemas import examples
+from model.checkpoint import Header
+from model.conditions import decide_for_pair, rate_of_pair
+from model.similarity import Decision
+
+Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
+Rate = Annotated[
+    float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
+]
+Conditions = Annotated[list[str], Field(description="what a picture is in, such as blurred or covered_eyes")]
+
+
+class ModelName(BaseModel):
+    """Which model answered; embeddings can be compared only under one digest."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.MODEL]})
+
+    name: str
+    embedding_sha256: str
+
+    @classmethod
+    def of(cls, header: Header) -> Self:
+        """The model of a checkpoint."""
+        return cls(name=header.name, embedding_sha256=header.embedding_sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """From which similarity the decision is "same", and the operating point's name and rate if one was asked for."""
+
+    threshold: float
+    operating_point: str | None = None
+    max_fmr: float | None = None
+
+
+class DecisionReport(BaseModel):
+    """What /verify and /compare both say of a similarity.
+
+    `conditions` are those that both sides share, null if they are not known. `fmr_at_similarity` is that of pairs that
+    share them, null if it was not measured. "undecided" is only said with max_fmr.
+    """
+
+    decision: Decision
+    verified: bool
+    similarity: Similarity
+    threshold: Similarity
+    operating_point: str | None
+    fmr_at_similarity: Rate | None
+    conditions: Conditions | None
+
+    @classmethod
+    def of(cls, similarity: float, rule: Rule, header: Header, shared: list[str] | None, **answer: Any) -> Self:
+        """The decision of a rule for a pair that shares these conditions, with the further fields of the answer."""
+        rates, known = header.condition_rates, shared or []
+        decision = decide_for_pair(similarity, rule.threshold, rule.max_fmr, rates, known)
+        return cls(
+            decision=decision,
+            verified=decision == "same",
+            similarity=similarity,
+            threshold=rule.threshold,
+            operating_point=rule.operating_point,
+            fmr_at_similarity=rate_of_pair(similarity, header.false_match_curve, rates, known),
+            conditions=shared,
+            **answer,
+        )

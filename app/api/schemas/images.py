@@ -1,0 +1,74 @@
+"""What answers say of an image and its faces."""
+
+from pydantic import BaseModel
+
+from app.api.schemas.decisions import Conditions
+from model.imaging.decoding import Format
+
+
+class Box(BaseModel):
+    """Left and upper edge and size, in upright pixels of the image; it may reach beyond the image's edges."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+class QualityReport(BaseModel):
+    """What was measured of a face. Sharpness (variance of the Laplacian) and brightness (0 to 255) are of what the
+    network sees, in grey. Roll and yaw are estimated from the landmarks, in degrees: roll is positive clockwise, yaw to
+    the picture's right.
+    """
+
+    inter_eye_px: float
+    sharpness: float
+    brightness: float
+    roll_deg: float
+    yaw_deg: float
+
+
+Point = tuple[float, float]
+
+
+class FaceReport(BaseModel):
+    """A face: `index` 0 is the largest of its image; landmarks are (x, y) in pixels, right and left the person's own;
+    `score` is how sure the detector is, 0 to 1; `conditions` are null for models that know none.
+    """
+
+    index: int
+    box: Box
+    landmarks: dict[str, Point]
+    score: float
+    quality: QualityReport
+    conditions: Conditions | None
+    warnings: list[str]
+
+
+class ImageReport(BaseModel):
+    """What was found in one uploaded image, after its orientation was applied.
+
+    `face` is the one that was taken; `faces` has all of them where all were asked for; `warnings` are of the image and
+    the taken face. With a model of whole pictures, and with face=none, no face was looked for.
+    """
+
+    field: str
+    width: int
+    height: int
+    format: Format
+    faces_found: int | None
+    face: FaceReport | None
+    faces: list[FaceReport] | None
+    warnings: list[str]
+
+
+class Timing(BaseModel):
+    """Milliseconds: until all images are decoded and their faces straightened, with the wait for a free decoder; of it
+    for the faces, in the image that took longest; waiting for the network; the network; the whole request.
+    """
+
+    decode: float
+    face: float
+    queue: float
+    inference: float
+    total: float
