@@ -53,6 +53,8 @@ ROOMS = {
         " training.statistics training.scoring training.learning training.fitting",
         "training.learning.experiments": "model model.imaging model.networks.configurations training.learning"
         " training.pairs training.people",
+        "training.learning.grid": "training.learning training.pairs training.learning.experiments",
+        "training.landmarks": "model model.imaging training.data training.people",
         "training.runs": "model model.imaging model.checkpoint model.networks training training.data"
         " training.statistics training.scoring training.learning training.fitting",
         "training.measuring": "model model.imaging model.networks.configurations model.checkpoint model.networks"
@@ -64,8 +66,9 @@ ROOMS = {
         "training.reports": "model model.imaging model.checkpoint training training.data training.runs",
         "training.commands": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
         " model.networks training training.data"
-        " training.learning training.pairs training.people training.learning.experiments"
-        " training.runs training.conditions training.measuring training.importing training.reports",
+        " training.learning training.pairs training.people training.landmarks training.learning.experiments"
+        " training.learning.grid training.runs training.conditions training.measuring training.importing"
+        " training.reports",
         "training.__main__": "model training.commands",
     }.items()
 }

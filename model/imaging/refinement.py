@@ -1,4 +1,6 @@
-"""Refines the landmarks of a face: the detector sees the face again, aligned by the landmarks found so far.
+"""Refines the landmarks of a face: a network sees the face again, aligned by the landmarks found so far.
+
+"learned" asks the landmark network, "smooth" and "settled" the detector, as older checkpoints do.
 
 H W pixels, A places that the detector scores
 """
@@ -13,6 +15,8 @@ from model.imaging.detection import MIRRORED, Face, FaceFinder
 from model.imaging.preprocessing import Alignment
 from model.imaging.warping import sample, warp
 
+# The landmark network sees a face so often.
+LOOKS = 2
 # The side of the data set's frame when the detector sees a face again.
 REFINE_PX = 160
 # Settled refinement sees the whole frame, at most this many times.
@@ -37,8 +41,20 @@ def refine_landmarks(photo: Photo, face: Face, alignment: Alignment, finder: Fac
 
     A face thus gets the same landmarks for every position, size and tilt in the photo.
     """
+    if alignment.refinement == "learned":
+        return _locate(photo, face, finder)
     refine = {"settled": _settle, "smooth": _refine_smoothly}[alignment.refinement]
     return refine(photo, face, alignment, finder)
+
+
+def _locate(photo: Photo, face: Face, finder: FaceFinder) -> Points:
+    """What the landmark network finds at its last look. Each look before aligns the face for the next."""
+    landmarks, network = face.landmarks, finder.landmarks
+    for _ in range(LOOKS):
+        transform = fit_similarity(landmarks, network.template)
+        [found] = network.locate(sample(photo.grey, transform, network.side_px)[None])
+        landmarks = transform.inverse()(found.astype(np.float64))
+    return landmarks
 
 
 def _settle(photo: Photo, face: Face, alignment: Alignment, finder: FaceFinder) -> Points:

@@ -7,7 +7,7 @@ from model.checkpoint import load
 from model.errors import DataError
 from model.files import replacing
 from training.commands import options
-from training.learning import experiments
+from training.learning import experiments, grid
 from training.learning.history import draw_curves
 from training.reports import accuracy, gallery, literature, markdown, plots, reproduction
 from training.runs import card, results
@@ -35,7 +35,7 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     `reproduction.md` has the reference's experiments, `accuracy.md` all others and Experiment 2 again. Leaves out runs
     that are not finished or not tested. Raises DataError or TrainingError if a run cannot be read or there is none.
     """
-    best_of_grid = folder.glob(f"{experiments.GRID_FOLDER}/{experiments.BEST_FOLDER}/{results.SCORES_FILE}")
+    best_of_grid = folder.glob(f"{grid.GRID_FOLDER}/{experiments.BEST_FOLDER}/{results.SCORES_FILE}")
     scores = [*sorted(folder.glob(f"*/{results.SCORES_FILE}")), *best_of_grid]
     tested = [path.parent for path in scores if (path.parent / results.RESULT_FILE).exists()]
     if not tested:
@@ -49,9 +49,9 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     pages = {}
     try:
         if repeated:
-            points = experiments.known_points(experiments.Grid(), folder / experiments.GRID_FOLDER)
+            points = grid.known_points(grid.Grid(), folder / grid.GRID_FOLDER)
             plots.draw_roc(out / "roc.png", list(repeated.values()))
-            table = markdown.table(experiments.GRID_HEADINGS, [point.cells() for point in points])
+            table = markdown.table(grid.GRID_HEADINGS, [point.cells() for point in points])
             pages[out / "reproduction.md"] = reproduction.format_page(
                 repeated, _read_text(folder / FINDINGS_FILE), table
             )

@@ -17,7 +17,7 @@ from training.data import lists
 from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.learning import experiments, history, loop, parallel
+from training.learning import experiments, grid, history, loop, parallel
 from training.learning.experiment import Data, Experiment
 from training.learning.precision import with_precision
 from training.pairs import PairExperiment
@@ -71,11 +71,7 @@ def add_grid(commands: options.Subcommands) -> None:
 def search(parsed: argparse.Namespace) -> None:
     """Runs the trajectories, continuing where the last call stopped. Tests the best point, except with `--only`."""
     parallel.require_lone_process()
-    code, device, plan = (
-        options.code_version(),
-        options.select_device(parsed),
-        experiments.Grid(),
-    )
+    code, device, plan = options.code_version(), options.select_device(parsed), grid.Grid()
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(parsed.only) - set(trajectories):
         raise TrainingError(f"unknown trajectory {min(unknown)!r}; use one of {', '.join(trajectories)}")
@@ -86,9 +82,9 @@ def search(parsed: argparse.Namespace) -> None:
         print(f"trajectory {list(trajectories).index(experiment.name) + 1} of {len(trajectories)}: {experiment.name}")
         kept[experiment.name] = loop.train(experiment, data, folder, device, resume=True, code=code, say=options.say)
 
-    experiments.run_grid(plan, parsed.out, run_one, parsed.only)
-    points = experiments.known_points(plan, parsed.out)
-    best = experiments.winner(points)
+    grid.run_grid(plan, parsed.out, run_one, parsed.only)
+    points = grid.known_points(plan, parsed.out)
+    best = grid.winner(points)
     count = sum(len(plan.points(trajectory)) for trajectory in trajectories.values())
     print(f"{len(points)} of {count} points are known; the best by validation loss is {best.experiment.name}")
     if parsed.only:

@@ -24,7 +24,7 @@ from model.imaging.quality import MIN_INTER_EYE_PX, Quality
 from tests.drawing import encode, portrait
 from tests.faces import head_at, scene, too_small
 from tests.model.support.pictures import prepare
-from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
+from training.learning.experiments import ALIGNED, LEARNED_ALIGNMENT, LFW_ALIGNMENT
 
 WHOLE = PreprocessingConfig()
 
@@ -105,6 +105,13 @@ def test_other_detectors_are_refused(finder: FaceFinder) -> None:
     assert "\n" not in message
     assert finder.sha256[:12] in message
     assert "0" * 12 in message
+
+
+def test_other_landmark_networks_are_refused(finder: FaceFinder) -> None:
+    require_detector(ALIGNED.model_copy(update={"alignment": LEARNED_ALIGNMENT}), finder)
+    foreign = LEARNED_ALIGNMENT.model_copy(update={"landmarks_sha256": "0" * 64})
+    with pytest.raises(DetectorError, match=f"digest {finder.landmarks.sha256[:12]}, but the .* with 000000000000"):
+        require_detector(ALIGNED.model_copy(update={"alignment": foreign}), finder)
 
 
 def test_small_face_is_refused(finder: FaceFinder) -> None:

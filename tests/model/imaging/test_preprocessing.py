@@ -7,6 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from pydantic import ValidationError
 
 from model.imaging.crops import resize
 from model.imaging.decoding import decode
@@ -14,7 +15,7 @@ from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.embedder import normalise, to_unit
 from tests.drawing import encode, portrait
 from tests.model.support.pictures import deep_png, difference, grey_values, prepare, several
-from training.learning.experiments import LFW_ALIGNMENT
+from training.learning.experiments import LEARNED_ALIGNMENT, LFW_ALIGNMENT, SMOOTH_ALIGNMENT
 
 CONFIG = PreprocessingConfig()
 IN_COLOUR = PreprocessingConfig(colour="rgb")
@@ -165,5 +166,11 @@ def test_later_fields_are_omitted_at_their_defaults() -> None:
 
 def test_settled_refinement_is_omitted() -> None:
     assert "refinement" not in LFW_ALIGNMENT.model_dump()
-    smooth = LFW_ALIGNMENT.model_copy(update={"refinement": "smooth"})
-    assert Alignment.model_validate_json(smooth.model_dump_json()) == smooth
+    for other in (SMOOTH_ALIGNMENT, LEARNED_ALIGNMENT):
+        assert Alignment.model_validate_json(other.model_dump_json()) == other
+
+
+@pytest.mark.parametrize("changed", [{"refinement": "learned"}, {"landmarks_sha256": "0" * 64}])
+def test_learned_refinement_and_a_landmark_network_go_together(changed: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="landmarks_sha256"):
+        Alignment.model_validate(LFW_ALIGNMENT.model_dump() | changed)

@@ -13,7 +13,7 @@ from model.imaging.refinement import REFINE_PX, refine_landmarks
 from tests.drawing import encode
 from tests.faces import Placed, head_at, scene
 from tests.model.support.pictures import difference, prepare
-from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
+from training.learning.experiments import ALIGNED, LEARNED_ALIGNMENT, LFW_ALIGNMENT, SMOOTH_ALIGNMENT
 
 # The largest error of a landmark, and its largest change between placements, in distances between the eyes; and the
 # largest mean difference of the crops, in grey levels.
@@ -31,8 +31,8 @@ ELSEWHERE = {
 
 
 REFINEMENTS = {
-    kind: ALIGNED.model_copy(update={"alignment": LFW_ALIGNMENT.model_copy(update={"refinement": kind})})
-    for kind in ("settled", "smooth")
+    alignment.refinement: ALIGNED.model_copy(update={"alignment": alignment})
+    for alignment in (LFW_ALIGNMENT, SMOOTH_ALIGNMENT, LEARNED_ALIGNMENT)
 }
 TEMPLATE = LFW_ALIGNMENT.points(REFINE_PX)
 INTER_EYE_PX = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))

@@ -22,7 +22,8 @@ from tests.training.support.small_people import PICTURES
 from training.__main__ import _parser, _with_default, main
 from training.commands import train as commands
 from training.learning import experiments
-from training.learning.experiments import BEST_FOLDER, GRID_BASE, known_points, winner
+from training.learning.experiments import BEST_FOLDER, GRID_BASE
+from training.learning.grid import known_points, winner
 
 ROOT = Path(__file__).parents[3]
 PATIENCE_S = 600

@@ -8,19 +8,8 @@ import torch
 
 from tests.training.support.small_pairs import SMALL, run
 from training.data.datasets import PairData
-from training.learning.experiments import (
-    BEST_FOLDER,
-    EXPERIMENT_4,
-    GRID_BASE,
-    GRID_BEST,
-    GRID_FOLDER,
-    Grid,
-    Point,
-    derive,
-    known_points,
-    run_grid,
-    winner,
-)
+from training.learning.experiments import BEST_FOLDER, EXPERIMENT_4, GRID_BASE, GRID_BEST
+from training.learning.grid import GRID_FOLDER, Grid, Point, derive, known_points, run_grid, winner
 from training.learning.history import METRICS_FILE, Epoch, read_metrics, write_metrics
 from training.learning.loop import Trained
 from training.pairs import PairExperiment

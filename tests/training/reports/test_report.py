@@ -14,7 +14,8 @@ from training.commands.report import FINDINGS_FILE, write_report
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.lists import read_pairs, resolve
-from training.learning.experiments import BEST_FOLDER, GRID_BASE, GRID_FOLDER, Grid
+from training.learning.experiments import BEST_FOLDER, GRID_BASE
+from training.learning.grid import GRID_FOLDER, Grid
 from training.learning.history import METRICS_FILE, write_metrics
 from training.reports.gallery import asymmetry, probable_causes, write_gallery
 from training.reports.literature import REFERENCES
