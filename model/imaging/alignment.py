@@ -25,20 +25,21 @@ class SimilarityTransform(NamedTuple):
         return points @ self.matrix.T + self.shift
 
     def inverse(self) -> "SimilarityTransform":
-        matrix: Points = np.linalg.inv(self.matrix).astype(np.float64)
+        matrix: Points = self.matrix.T / (self.matrix[0] @ self.matrix[0])
         return SimilarityTransform(matrix, -matrix @ self.shift)
 
 
 def fit_similarity(source: Points, target: Points) -> SimilarityTransform:
     """The least-squares similarity transform from source (N, 2) to target (N, 2), without reflection.
 
-    Umeyama, "Least-squares estimation of transformation parameters between two point patterns" (1991).
+    With points as complex numbers it is p -> m p + s, so it is a linear regression (Umeyama, "Least-squares estimation
+    of transformation parameters between two point patterns" (1991), has the form for any dimension).
     """
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    count = len(source)
+    source_mean, target_mean = source.sum(axis=0) / count, target.sum(axis=0) / count
     centred, wanted = source - source_mean, target - target_mean
-    left, singular, right = np.linalg.svd(wanted.T @ centred / len(source))
-    sign = np.array([1.0, np.sign(np.linalg.det(left) * np.linalg.det(right))])  # -1 turns a reflection into a rotation
-    scale = float((singular * sign).sum() / (centred**2).sum(axis=1).mean())
-    matrix: Points = scale * (left * sign) @ right
+    (xx, xy), (yx, yy) = (centred.T @ wanted / (centred * centred).sum()).tolist()
+    along, across = xx + yy, xy - yx
+    matrix = np.array([[along, -across], [across, along]])
     shift: Points = target_mean - matrix @ source_mean
     return SimilarityTransform(matrix, shift)

@@ -110,7 +110,7 @@ def align(photo: Photo, face: Face, config: PreprocessingConfig, finder: FaceFin
     side = config.side_px
     transform = fit_similarity(landmarks, config.alignment.points(side, config.crop))
     pixels = warp(photo.picture, transform, side)
-    grey = warp(photo.grey, transform, side) if config.colour == "rgb" else pixels
+    grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8) if config.colour == "rgb" else pixels
     x, y, width, height = face.box
     (left, top), (right, bottom) = photo.in_image(np.array([[x, y], [x + width, y + height]])).tolist()
     box = (left, top, right - left, bottom - top)
