@@ -1,9 +1,9 @@
 """`python -m benchmarks.steadiness`: how much a similarity moves when a photo, or the detector, changes a little.
 
 The pairs are of people whom Experiment 5 held out, never of test people. The first picture of each pair is changed; the
-second stays. The rows compare both kinds of refinement: the change of the similarity, and how far the corners of the
+second stays. The rows compare the kinds of refinement: the change of the similarity, and how far the corners of the
 face (the middle of the crop) are from where they should be, in distances between the eyes. Random changes are the same
-for both kinds.
+for all kinds.
 
 P pairs; points are (x, y)
 """
@@ -44,7 +44,7 @@ from training.statistics.rates import accuracy
 
 # A relative change of each output of the detector, as another processor or library might make.
 NOISE = 1e-6
-REFINEMENTS: tuple[Literal["settled", "smooth"], ...] = ("settled", "smooth")
+REFINEMENTS: tuple[Literal["settled", "smooth", "learned"], ...] = ("settled", "smooth", "learned")
 CANVAS = (600, 450)
 # How Pillow, whose angles are anticlockwise, turns a picture clockwise.
 TRANSPOSES = {90: Transpose.ROTATE_270, 180: Transpose.ROTATE_180, 270: Transpose.ROTATE_90}

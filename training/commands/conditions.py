@@ -56,6 +56,9 @@ def add_shared_changes(commands: options.Subcommands) -> None:
     command = commands.add_parser("shared-changes", help="error rates if all pictures have a blur, light or cover")
     command.add_argument("checkpoint", type=Path)
     options.add_out_file(command, "file for the figures, such as RUN/shared-changes.json")
+    command.add_argument(
+        "--calibrate", type=options.positive, metavar="N", help="also set the threshold for 1%% on N changed people"
+    )
     options.add_data(command)
     options.add_device(command)
     command.set_defaults(command=measure_shared_changes)
@@ -63,6 +66,8 @@ def add_shared_changes(commands: options.Subcommands) -> None:
 
 def measure_shared_changes(parsed: argparse.Namespace) -> None:
     on = options.Opened.of(parsed)
-    found = shared_changes.measure_shared_changes(on.checkpoint, on.source, on.album, on.device)
+    found = shared_changes.measure_shared_changes(
+        on.checkpoint, on.source, on.album, on.device, calibrate=parsed.calibrate
+    )
     print(shared_changes.format_shared_changes(found))
     options.write_json(parsed.out, found)

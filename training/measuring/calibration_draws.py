@@ -97,7 +97,7 @@ def measure_draws(header: Header, network: FaceNetwork, photographs: Photographs
     for _ in range(rule.draws):
         drawn = draws.permutation(people)[: rule.people]
         inside = np.isin(photographs.owner, drawn)
-        used = np.flatnonzero(inside) if rule.every_picture else _one_each(photographs.owner, drawn, draws)
+        used = np.flatnonzero(inside) if rule.every_picture else one_each(photographs.owner, drawn, draws)
         here, others = photographs[used].as_sample(), photographs[~inside]
         supported += _is_supported(here.score(network, Calibration()))
         for kind, figures in _measure(header, network, here, others):
@@ -117,7 +117,8 @@ def measure_draws(header: Header, network: FaceNetwork, photographs: Photographs
     )
 
 
-def _one_each(owner: Numbers, people: Numbers, draws: np.random.Generator) -> Numbers:
+def one_each(owner: Numbers, people: Numbers, draws: np.random.Generator) -> Numbers:
+    """The place of a random picture of each of these people."""
     return np.array([draws.choice(np.flatnonzero(owner == person)) for person in people])
 
 
@@ -142,7 +143,12 @@ def _measure(
 
 
 def _threshold(scored: samples.Scored) -> float:
-    threshold = operating_points.lowest_threshold(similarity(scored.impostor), operating_points.WANTED[WANTED])
+    return calibrated_threshold(similarity(scored.impostor))
+
+
+def calibrated_threshold(similarities: rates.Scores) -> float:
+    """The lowest threshold that keeps the wanted rate on these impostor pairs, (P,); 1 if none does."""
+    threshold = operating_points.lowest_threshold(similarities, operating_points.WANTED[WANTED])
     return 1.0 if threshold is None else threshold
 
 
@@ -166,9 +172,10 @@ def _score(network: FaceNetwork, fitted: Calibration, others: Photographs) -> Si
 def _outcome(found: list[Figures]) -> Outcome:
     fmr, fnmr, area = (np.array([getattr(each, name) for each in found]) for name in ("fmr", "fnmr", "area"))
     genuine = not np.isnan(fnmr).any()
-    return Outcome(fmr=_spread(fmr), fnmr=_spread(fnmr) if genuine else None, area=_spread(area) if genuine else None)
+    return Outcome(fmr=spread(fmr), fnmr=spread(fnmr) if genuine else None, area=spread(area) if genuine else None)
 
 
-def _spread(values: NDArray[np.float64]) -> Spread:
+def spread(values: NDArray[np.float64]) -> Spread:
+    """Over the draws, (N,)."""
     low, high = np.percentile(values, [5, 95])
     return Spread(mean=float(values.mean()), deviation=float(values.std()), low=float(low), high=float(high))

@@ -4,6 +4,7 @@ K held-out pictures, P validation pairs
 """
 
 from collections.abc import Sequence
+from itertools import chain
 from math import inf
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, Header
+from model.errors import DataError
 from model.networks.calibrated import restore_calibrated
 from training.conditions.held_out import HeldOutPictures, Scored
 from training.data.album import Album
@@ -20,11 +22,14 @@ from training.data.datasets import PeopleData
 from training.data.lists import read_people
 from training.data.source import DataSource
 from training.data.unfitted_changes import UNFITTED_CHANGES
+from training.measuring.calibration_draws import calibrated_threshold, one_each, spread
 from training.measuring.variants import held_out_rule, require_people
-from training.runs.records import Measurement, Record
+from training.runs.records import Measurement, Record, Spread
 from training.statistics import operating_points, rates
 
 MEASURED = (*CHANGES, *UNFITTED_CHANGES)
+# Draws of people to calibrate on.
+CALIBRATIONS = 30
 
 
 class PointUnderChange(Record):
@@ -42,6 +47,17 @@ class PointUnderChange(Record):
     fmr_decided: float
     undecided: float
     undecided_of_all: float
+
+
+class CalibratedRates(Record):
+    """The FMR on other people's pictures of the threshold that keeps 1% on `people` people, one picture each.
+
+    All pictures have the change. Over `draws` draws of people.
+    """
+
+    people: int
+    draws: int
+    fmr: Spread
 
 
 class ChangeRates(Record):
@@ -66,6 +82,7 @@ class ChangeRates(Record):
     points: tuple[PointUnderChange, ...]
     accuracy_of_one: float
     accuracy_interval: tuple[float, float]
+    calibrated: CalibratedRates | None = None
 
 
 class SharedChanges(Measurement):
@@ -83,17 +100,20 @@ def measure_shared_changes(
     album: Album,
     device: torch.device,
     changes: Sequence[Change] | None = None,
+    calibrate: int | None = None,
 ) -> SharedChanges:
     """The rates over the held-out people of a checkpoint's run: unchanged, then under each change, by default all.
 
-    Raises DataError for other people than the run's.
+    With `calibrate`, a threshold is also set on so many of them, and measured on the others. Raises DataError for other
+    people than the run's, or if there are too few to calibrate.
     """
     header, path = checkpoint.header, source.folder / source.train_people
     data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
     require_people(header, data)
     pictures = HeldOutPictures(restore_calibrated(checkpoint).to(device), source, data)
-    found = [_rates(header, pictures, pictures.unchanged())]
-    found += [_rates(header, pictures, pictures.after(change)) for change in (MEASURED if changes is None else changes)]
+    wanted = MEASURED if changes is None else changes
+    scored = chain([pictures.unchanged()], map(pictures.after, wanted))
+    found = [_rates(header, pictures, each, calibrate) for each in scored]
     return SharedChanges(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
@@ -104,7 +124,7 @@ def measure_shared_changes(
     )
 
 
-def _rates(header: Header, pictures: HeldOutPictures, scored: Scored) -> ChangeRates:
+def _rates(header: Header, pictures: HeldOutPictures, scored: Scored, calibrate: int | None) -> ChangeRates:
     there, left, right = scored.there, pictures.left, pictures.right
     both = there[left] & there[right]
     scores, same = scored.table[left, right].astype(np.float64)[both], pictures.same[both]
@@ -127,7 +147,25 @@ def _rates(header: Header, pictures: HeldOutPictures, scored: Scored) -> ChangeR
         points=tuple(_point(name, *point, header, pictures, scored, conditions) for name, point in points.items()),
         accuracy_of_one=correct.value,
         accuracy_interval=(correct.low, correct.high),
+        calibrated=_calibrate(pictures, scored, calibrate) if calibrate else None,
     )
+
+
+def _calibrate(pictures: HeldOutPictures, scored: Scored, people: int) -> CalibratedRates:
+    known = np.where(scored.there, pictures.owner, -1)
+    names = np.unique(known[scored.there])
+    if len(names) < people + 2:
+        raise DataError(f"{scored.change}: {len(names)} people have a face; {people + 2} are needed for --calibrate")
+    one, other = pictures.impostor_pairs(scored.there)
+    draws, found = np.random.default_rng(0), []
+    for _ in range(CALIBRATIONS):
+        drawn = draws.permutation(names)[:people]
+        chosen = one_each(known, drawn, draws)
+        pairs = scored.table[np.ix_(chosen, chosen)][np.triu_indices(people, 1)]
+        outside = ~np.isin(known, drawn)
+        others = outside[one] & outside[other]
+        found.append((scored.table[one[others], other[others]] >= calibrated_threshold(pairs)).mean())
+    return CalibratedRates(people=people, draws=CALIBRATIONS, fmr=spread(np.array(found)))
 
 
 def _point(
@@ -196,8 +234,15 @@ def format_shared_changes(found: SharedChanges) -> str:
         name = each.change if each.fitted else f"{each.change} *"
         first = f"{name:<22} {each.found / each.pictures:>6.1%} {noticed:>7} {each.area:>6.4f}"
         first += f" {each.accuracy_of_one:>11.1%}"
-        lines.append(first + "".join(_format_point(point) for point in each.points))
+        lines.append(first + "".join(_format_point(point) for point in each.points) + _format_calibrated(each))
     return "\n".join(lines)
+
+
+def _format_calibrated(change: ChangeRates) -> str:
+    if change.calibrated is None:
+        return ""
+    fmr = change.calibrated.fmr
+    return f"  calibrated for 1%: {fmr.mean:.2%} (95% of draws below {fmr.high:.2%})"
 
 
 def _format_point(point: PointUnderChange) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -127,3 +128,31 @@ def test_network_of_whole_pictures_is_refused(tmp_path: Path, source: DataSource
     folder = draw_people(tmp_path)
     with pytest.raises(DataError, match="aligned faces"):
         changed.prepare_unchanged(source, album_of(folder, folder / "cache"), [])
+
+
+def test_calibration_on_changed_people_holds_on_the_others(
+    source: DataSource, data: PeopleData, checkpoint: Checkpoint
+) -> None:
+    def measure(people: int) -> shared_changes.SharedChanges:
+        return shared_changes.measure_shared_changes(checkpoint, source, data.album, CPU, [DARK], calibrate=people)
+
+    found = measure(2)
+    for each in found.changes:
+        assert each.calibrated
+        assert (each.calibrated.people, each.calibrated.draws) == (2, shared_changes.CALIBRATIONS)
+        assert 0 <= each.calibrated.fmr.low <= each.calibrated.fmr.mean <= each.calibrated.fmr.high <= 1
+    assert "calibrated for 1%" in shared_changes.format_shared_changes(found)
+    assert found == measure(2)
+    with pytest.raises(DataError, match="are needed for --calibrate"):
+        measure(1000)
+
+
+def test_calibrated_rate_is_that_of_other_people() -> None:
+    """Four people with one picture each: the threshold of two is 0.5, and the pair of the others decides."""
+    table = np.full((4, 4), 0.5, np.float32)
+    pictures = SimpleNamespace(owner=np.arange(4), impostor_pairs=lambda _: np.triu_indices(4, 1))
+    scored = SimpleNamespace(change="dark", there=np.ones(4, bool), table=table)
+    assert shared_changes._calibrate(pictures, scored, 2).fmr.mean == 0  # type: ignore[arg-type]
+    table[0, 1] = table[1, 0] = 0.9  # either sets the threshold and lets nobody pass, or passes
+    fmr = shared_changes._calibrate(pictures, scored, 2).fmr  # type: ignore[arg-type]
+    assert 0 < fmr.mean < 0.5
