@@ -96,5 +96,6 @@ def _moved(landmarks: Points, draws: np.random.Generator) -> Points:
     tilt, scale = draws.normal(0, TILT), np.exp(draws.normal(0, SCALE))
     cosine, sine = scale * np.cos(tilt), scale * np.sin(tilt)
     middle, inter_eye = landmarks.mean(axis=0), float(np.hypot(*(landmarks[1] - landmarks[0])))
-    turned: Points = (landmarks - middle) @ np.array([[cosine, -sine], [sine, cosine]]).T
-    return turned + middle + draws.normal(0, SHIFT, 2) * inter_eye
+    turned = (landmarks - middle) @ np.array([[cosine, -sine], [sine, cosine]]).T
+    moved: Points = turned + middle + draws.normal(0, SHIFT, 2) * inter_eye
+    return moved

@@ -123,7 +123,7 @@ def train(
             errors = views.errors(network(seen.contiguous(memory_format=torch.channels_last)), landmarks)
             loss = functional.smooth_l1_loss(errors, torch.zeros_like(errors), beta=HUBER)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             update_average(average, network, experiment.average, step)
             total, step = total + float(loss.detach()), step + 1
@@ -164,7 +164,8 @@ def _corners_of(template: Tensor) -> Tensor:
     """(8, 10): from landmarks (5, 2), flat, to the corners (4, 2), flat, that the similarity fitted to them gives."""
     half = CORNERS_SHARE / 2
     square = torch.tensor([[x, y] for x in (-half, half) for y in (-half, half)])
-    return _similarities(square) @ torch.linalg.pinv(_similarities(template))
+    fit: Tensor = torch.linalg.pinv(_similarities(template))
+    return _similarities(square) @ fit
 
 
 def _similarities(points: Tensor) -> Tensor:

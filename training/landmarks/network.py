@@ -58,7 +58,8 @@ class LandmarkModel(nn.Module):
         images = functional.relu(self.halve[0](images))
         for halve, block in zip(self.halve[1:], self.blocks, strict=True):
             images = block(functional.relu(halve(images)))
-        return self.template + self.inter_eye * self.last(images.flatten(1)).view(-1, 5, 2)
+        moved: Tensor = self.last(images.flatten(1)).view(-1, 5, 2)
+        return self.template + self.inter_eye * moved
 
 
 def convolution(before: int, after: int, stride: int = 1) -> nn.Sequential:
@@ -75,6 +76,7 @@ def to_onnx(model: LandmarkModel) -> bytes:
     images = graph.add("Div", centred, deviation)
     images = graph.add("Relu", graph.convolve(images, model.halve[0]))
     for halve, block in zip(model.halve[1:], model.blocks, strict=True):
+        assert isinstance(block, Block)
         images = graph.add("Relu", graph.convolve(images, halve))
         inner = graph.add("Relu", graph.convolve(images, block.first))
         images = graph.add("Relu", graph.add("Add", images, graph.convolve(inner, block.second)))

@@ -161,7 +161,7 @@ def _calibrate(pictures: HeldOutPictures, scored: Scored, people: int) -> Calibr
     for _ in range(CALIBRATIONS):
         drawn = draws.permutation(names)[:people]
         chosen = one_each(known, drawn, draws)
-        pairs = scored.table[np.ix_(chosen, chosen)][np.triu_indices(people, 1)]
+        pairs = scored.table[np.ix_(chosen, chosen)][np.triu_indices(people, 1)].astype(np.float64)
         outside = ~np.isin(known, drawn)
         others = outside[one] & outside[other]
         found.append((scored.table[one[others], other[others]] >= calibrated_threshold(pairs)).mean())

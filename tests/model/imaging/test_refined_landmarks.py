@@ -30,7 +30,7 @@ ELSEWHERE = {
 }
 
 
-REFINEMENTS = {
+REFINEMENTS: dict[str, PreprocessingConfig] = {
     alignment.refinement: ALIGNED.model_copy(update={"alignment": alignment})
     for alignment in (LFW_ALIGNMENT, SMOOTH_ALIGNMENT, LEARNED_ALIGNMENT)
 }
