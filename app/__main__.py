@@ -27,6 +27,7 @@ UNSET = {
     "api_keys_file": "none, and no key is needed",
     "cors_origins": "none",
     "tls_certificate": "none, and it speaks HTTP",
+    "traces_url": "none, and nothing is traced",
     "tls_key": "in the file of the certificate",
 }
 

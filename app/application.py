@@ -20,9 +20,10 @@ from app.engine.batching import DeadlinePassed
 from app.engine.cpu_budget import large_pixels_of, queue_of, uploads_of
 from app.engine.inference import Inference
 from app.lifecycle import Drain
-from app.metrics import REFUSALS, Metrics
+from app.metrics import Metrics
 from app.page.routes import make_router
 from app.settings import Settings
+from app.traces import OFF, Traces
 from model import __version__
 from model.errors import FacepairError
 
@@ -33,12 +34,18 @@ ABOUT = "Are these two photographs of the same person?"
 
 
 def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain: Drain) -> FastAPI:
-    """The application, whose lifespan is the context of `inference`."""
+    """The application, whose lifespan is the context of `inference`. Raises FacepairError."""
+
+    traces = Traces.to(settings.traces_url) if settings.traces_url else None
+    if traces:
+        metrics.trace_stages = traces.record_stages
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         async with inference:
             yield
+        if traces:
+            traces.close()
 
     app = FastAPIOffline(  # its /docs takes everything from here and nothing from a CDN
         redoc_url=None,
@@ -47,6 +54,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         version=__version__,
         description=ABOUT,
         lifespan=lifespan,
+        telemetry=traces.configure({route.path for route in routes.router.routes}) if traces else OFF,
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
@@ -82,8 +90,6 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    if error.kind.code in REFUSALS:
-        request.app.state.metrics.refusals.labels(error.kind.code).inc()
     return respond(error, request.state.request_id)
 
 

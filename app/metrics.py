@@ -1,11 +1,10 @@
 """Prometheus metrics of the service."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 90, 180)
-
-# The problems that are counted as refusals.
-REFUSALS = ("queue_full", "out_of_memory", "device_lost", "deadline_passed")
 
 
 class Metrics:
@@ -13,6 +12,9 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.trace_stages: Callable[[Mapping[str, float]], None] | None = None
+        """Also told of stages, if requests are traced."""
+        ProcessCollector(registry=self.registry)  # of the service's own process, without its decoders
         self.requests = Counter("facepair_requests", "Requests answered", ["route", "status"], registry=self.registry)
         self.request_seconds = Histogram(
             "facepair_request_seconds", "From first byte to last", ["route"], buckets=SECONDS, registry=self.registry
@@ -36,9 +38,9 @@ class Metrics:
         self.large_pixels_in_progress = Gauge(
             "facepair_large_pixels_in_progress", "Work of large images in progress, in pixels", registry=self.registry
         )
-        self.refusals = Counter("facepair_refusals", "Requests refused or given up", ["reason"], registry=self.registry)
-        for reason in REFUSALS:
-            self.refusals.labels(reason)  # shown as 0, since a series that begins with 1 shows no increase
+        self.problems = Counter(
+            "facepair_problems", "Requests answered with an error", ["code"], registry=self.registry
+        )
         self.model_info = Gauge(
             "facepair_model_info",
             "Always 1; the labels name the model that is served",
@@ -46,9 +48,12 @@ class Metrics:
             registry=self.registry,
         )
 
-    def observe_stage(self, stage: str, seconds: float) -> None:
-        """Counts one stage of one image or request."""
-        self.stage_seconds.labels(stage).observe(seconds)
+    def observe_stages(self, seconds: Mapping[str, float]) -> None:
+        """Counts stages of one image or request, which came one after the other and have just ended."""
+        for stage, each in seconds.items():
+            self.stage_seconds.labels(stage).observe(each)
+        if self.trace_stages:
+            self.trace_stages(seconds)
 
     def show(self) -> bytes:
         """All of them as Prometheus reads them."""

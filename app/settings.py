@@ -88,6 +88,9 @@ class Settings(BaseModel):
     )
     tls_key: Path | None = Field(default=None, description="private key of the certificate")
     page: Literal["on", "off"] = Field(default="on", description="on or off: the page for people at /")
+    traces_url: str | None = Field(
+        default=None, pattern="^https?://", description="OpenTelemetry collector that traces go to, by OTLP over HTTP"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
 
 

@@ -10,6 +10,7 @@ import time
 import uuid
 from http import HTTPStatus
 
+from opentelemetry import trace
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,6 +19,7 @@ from app.api.problems import Problem, respond
 from app.api.upload_route import awaits_continue
 from app.lifecycle import Drain
 from app.metrics import Metrics
+from app.traces import current_trace_id
 
 logger = logging.getLogger("facepair")
 
@@ -61,6 +63,7 @@ class TelemetryMiddleware:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
+                _describe_span(scope)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
@@ -84,9 +87,13 @@ class TelemetryMiddleware:
         route = getattr(scope.get("route"), "path", UNMATCHED)
         self._metrics.requests.labels(route, status).inc()
         self._metrics.request_seconds.labels(route).observe(seconds)
+        code = scope["state"].get("problem_code")
+        if code:
+            self._metrics.problems.labels(code).inc()
         fields = {"request_id": request_id, "route": route, "status": status, "duration_ms": round(seconds * 1000, 2)}
-        if "api_key" in scope["state"]:
-            fields["api_key"] = scope["state"]["api_key"]  # the name that app.doors.keys gave it
+        # The error's code, and the name that app.doors.keys gave to the API key.
+        further = {"code": code, "api_key": scope["state"].get("api_key"), "trace_id": current_trace_id()}
+        fields |= {name: value for name, value in further.items() if value}
         level = logging.DEBUG if route in PROBES and status == HTTPStatus.OK else logging.INFO
         logger.log(level, "request", extra={"fields": fields})
 
@@ -115,6 +122,12 @@ class ClosingMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_and_close)
+
+
+def _describe_span(scope: Scope) -> None:
+    """Adds what the log line has to the span of the request, if it is traced."""
+    attributes = {"facepair.request_id": scope["state"]["request_id"], "error.type": scope["state"].get("problem_code")}
+    trace.get_current_span().set_attributes({name: value for name, value in attributes.items() if value})
 
 
 def _request_id(offered: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastapi.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
 
 from model import errors
 
@@ -86,11 +87,23 @@ def from_domain(error: errors.FacepairError, field: str | None = None) -> Proble
     return Problem(kind.code, str(error), field)
 
 
-def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+class ProblemResponse(JSONResponse):
+    """The answer of a problem; when it is sent, the telemetry learns its code."""
+
+    media_type = "application/problem+json"
+    code: str
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Called with the connection."""
+        scope["state"]["problem_code"] = self.code
+        await super().__call__(scope, receive, send)
+
+
+def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """The answer of a problem."""
     kind = problem.kind
     further = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
-    return JSONResponse(
+    response = ProblemResponse(
         {
             "type": f"urn:facepair:problem:{kind.code}",
             "title": kind.title,
@@ -102,5 +115,6 @@ def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None
         },
         status_code=kind.status,
         headers={**further, **(headers or {})},
-        media_type="application/problem+json",
     )
+    response.code = kind.code
+    return response

@@ -5,7 +5,7 @@ import logging
 import pickle
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
 from math import inf
@@ -52,9 +52,9 @@ class Decoders:
     """A fixed number of decoders. They belong to one event loop."""
 
     def __init__(
-        self, fork_server: ForkServer, config: DecoderConfig, count: int, observe: Callable[[str, float], None]
+        self, fork_server: ForkServer, config: DecoderConfig, count: int, observe: Callable[[Mapping[str, float]], None]
     ) -> None:
-        """`observe` is called with each stage of an image and its seconds, also for callers who have left."""
+        """`observe` is called with the stages of an image and their seconds, also for callers who have left."""
         self.pids: set[int] = set()
         """The processes that are ready or busy."""
         self._fork_server = fork_server
@@ -110,7 +110,7 @@ class Decoders:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
                 decoder, give_back = await self._free_decoder(count_work(request.image) >= LARGE_WORK_PX)
                 begun = True
-                self._observe("decoder_queue", time.perf_counter() - asked)
+                self._observe({"decoder_queue": time.perf_counter() - asked})
                 return await asyncio.shield(self._send(decoder, request, give_back))
         except TimeoutError:
             raise DeadlinePassed(MSG_TOO_SLOW if begun else MSG_BUSY) from None
@@ -153,8 +153,7 @@ class Decoders:
         give_back()
         if result := awaited.result():
             self._idle.put_nowait(decoder)
-            for stage, seconds in result.seconds.items():
-                self._observe(stage, seconds)
+            self._observe(result.seconds)
 
     async def _keep(self) -> None:
         """Runs one process after the other, also after unexpected failures."""

@@ -147,8 +147,7 @@ class Inference:
         """What `finish` makes of the crops' embeddings, timed in the metrics unless it is a `probe`."""
         result = await self._network.run(_Job(crops=crops, finish=finish), size=len(crops), deadline=deadline)
         if not probe:
-            self._metrics.observe_stage("network_queue", result.queue_s)
-            self._metrics.observe_stage("inference", result.work_s)
+            self._metrics.observe_stages({"network_queue": result.queue_s, "inference": result.work_s})
         if isinstance(result.value, Exception):
             raise result.value
         return cast("Timed[T]", result)

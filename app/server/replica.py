@@ -55,7 +55,7 @@ def build_replica(settings: Settings, verifier: Verifier, fork_server: ForkServe
     metrics, drain = Metrics(), Drain()
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, verifier.embedder.device).set(1)
-    decoders = Decoders(fork_server, decoder_config(settings, header), decoders_of(settings), metrics.observe_stage)
+    decoders = Decoders(fork_server, decoder_config(settings, header), decoders_of(settings), metrics.observe_stages)
     threads = _threads(settings, header)
     inference = Inference(verifier, decoders, metrics, threads=threads, max_batch=settings.max_batch, drain=drain)
     return Replica(inference=inference, metrics=metrics, drain=drain)

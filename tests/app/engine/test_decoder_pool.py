@@ -56,7 +56,7 @@ async def running(
 ) -> AsyncIterator[tuple[Decoders, list[str]]]:
     """Decoders that are there, and the stages that they were observed in."""
     stages: list[str] = []
-    decoders = Decoders(source or fork_server(), config or new_config(), count, lambda stage, _: stages.append(stage))
+    decoders = Decoders(source or fork_server(), config or new_config(), count, stages.extend)
     try:
         await decoders.start()
         yield decoders, stages

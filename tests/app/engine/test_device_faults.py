@@ -47,7 +47,7 @@ async def test_out_of_memory_fails_only_the_request_that_needs_it(settings: Sett
     check_problem(answers[1], 503, "out_of_memory")
     assert answers[1].headers["retry-after"] == "1"
     assert ready.status_code == 200
-    assert 'facepair_refusals_total{reason="out_of_memory"} 2.0' in metrics
+    assert 'facepair_problems_total{code="out_of_memory"} 2.0' in metrics
 
 
 @pytest.mark.anyio

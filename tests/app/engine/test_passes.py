@@ -71,7 +71,7 @@ async def test_request_past_its_deadline_is_answered_and_not_computed(settings: 
         assert (await first).status_code == 200
         shown = (await client.get("/metrics")).text
     assert held.passes == [2]
-    assert 'facepair_refusals_total{reason="deadline_passed"} 1.0' in shown
+    assert 'facepair_problems_total{code="deadline_passed"} 1.0' in shown
 
 
 async def test_image_past_its_deadline_is_not_decoded(settings: Settings, verifier: Verifier) -> None:

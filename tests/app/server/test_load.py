@@ -154,7 +154,7 @@ def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Cl
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 200
         client.post("/verify", files=pair())
-        assert 'facepair_refusals_total{reason="queue_full"}' in client.get("/metrics").text
+        assert 'facepair_problems_total{code="queue_full"}' in client.get("/metrics").text
 
 
 def test_upload_that_takes_too_long_is_answered_and_releases_its_slots(checkpoint_path: Path) -> None:
