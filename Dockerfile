@@ -5,6 +5,10 @@
 # It computes on a CPU. For `docker run --gpus all` add PyTorch, which carries CUDA and takes several gigabytes:
 #
 #   docker build -t facepair --build-arg EXTRAS=gpu .
+#
+# EXTRAS=traces adds what FACEPAIR_TRACES_URL needs, EXTRAS=gpu,traces both. Who builds it for others says which version this is, and from where:
+#
+#   docker build -t facepair --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --build-arg SOURCE=URL .
 FROM python:3.11-slim
 
 ARG EXTRAS=""
@@ -26,8 +30,8 @@ COPY --chmod=755 model model
 COPY --chmod=755 app app
 COPY --chmod=755 weights/experiment-6.safetensors weights/
 
-RUN useradd --system --no-create-home --shell /usr/sbin/nologin facepair
-USER facepair
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin facepair
+USER 10001
 
 ENV FACEPAIR_HOST=0.0.0.0 FACEPAIR_PORT=8000
 EXPOSE 8000
@@ -35,3 +39,15 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
     CMD ["python", "-m", "app.health"]
 CMD ["python", "-m", "app"]
+
+# Last, since what differs from build to build would make all that follows anew.
+ARG VERSION=""
+ARG REVISION=""
+ARG SOURCE=""
+
+LABEL org.opencontainers.image.title="facepair" \
+      org.opencontainers.image.description="Are these two photographs of the same person? Face verification over HTTP." \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.source="$SOURCE" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"

@@ -198,6 +198,7 @@ def test_imports_of_serving_are_declared_dependencies(package: str) -> None:
     needed = project["dependencies"] + (project["optional-dependencies"]["gpu"] if package == "model" else [])
     declared = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in needed}
     renamed = {"PIL": "pillow", "cv2": "opencv-python-headless", "python_multipart": "python-multipart"}
+    renamed["opentelemetry"] = "opentelemetry-api"
     for path in files(package):
         for name in imported(path) - PACKAGES - set(sys.stdlib_module_names) - {"starlette"}:
             wanted = renamed.get(name, name.replace("_", "-"))

@@ -1,7 +1,9 @@
 """The files of deploy/ name settings, routes, metrics and ports that exist, and their times fit together."""
 
 import re
+import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +15,25 @@ from app.api.health_routes import router
 from app.api.problems import BY_CODE
 from app.engine.cpu_budget import QUEUE_PER_CORE
 from app.metrics import Metrics
-from app.settings import PREFIX, Settings, SettingsError, read_settings
+from app.settings import PREFIX, SHIPPED, Settings, SettingsError, read_settings
 from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
 
 DEPLOY = CONFIGURATION.parent
 ROOT = DEPLOY.parent
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
-KINDS = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget"}
+KINDS = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"}
+KUSTOMIZATION: dict[str, Any] = yaml.safe_load((DEPLOY / "kubernetes" / "kustomization.yaml").read_text())
 MANIFESTS: dict[str, Any] = {
     manifest["kind"]: manifest
     for path in (DEPLOY / "kubernetes").glob("*.yaml")
+    if path.name != "kustomization.yaml"
     for manifest in yaml.safe_load_all(path.read_text())
 }
 POD: dict[str, Any] = MANIFESTS["Deployment"]["spec"]["template"]
 CONTAINER: dict[str, Any] = POD["spec"]["containers"][0]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
 SCHEMAS = kubernetes_validate.latest_version()
+HADOLINT = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
 REPLICA_NAMES = [f"replica{number}" for number in range(1, REPLICAS + 1)]
 
 
@@ -61,11 +66,14 @@ def configured(pattern: str) -> str:
 
 def test_there_is_one_manifest_of_each_kind_and_each_finds_the_pods() -> None:
     assert set(MANIFESTS) == KINDS
-    assert len(list((DEPLOY / "kubernetes").iterdir())) == len(KINDS)
+    files = {path.name for path in (DEPLOY / "kubernetes").glob("*.yaml")} - {"kustomization.yaml"}
+    assert sorted(KUSTOMIZATION["resources"]) == sorted(files)
+    assert [image["name"] for image in KUSTOMIZATION["images"]] == [CONTAINER["image"]]
     labels = POD["metadata"]["labels"]
     assert MANIFESTS["Deployment"]["spec"]["selector"]["matchLabels"] == labels
     assert MANIFESTS["Service"]["spec"]["selector"] == labels
     assert MANIFESTS["PodDisruptionBudget"]["spec"]["selector"]["matchLabels"] == labels
+    assert MANIFESTS["NetworkPolicy"]["spec"]["podSelector"]["matchLabels"] == labels
     target = MANIFESTS["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
     assert (target["kind"], target["name"]) == ("Deployment", MANIFESTS["Deployment"]["metadata"]["name"])
 
@@ -82,6 +90,8 @@ def test_ports_are_the_service_s() -> None:
     assert port["containerPort"] == settings_of_pod().port == int(POD["metadata"]["annotations"]["prometheus.io/port"])
     assert MANIFESTS["Service"]["spec"]["ports"][0]["targetPort"] == port["name"]
     assert {CONTAINER[probe]["httpGet"]["port"] for probe in PROBES} == {port["name"]}
+    [rule] = MANIFESTS["NetworkPolicy"]["spec"]["ingress"]
+    assert [each["port"] for each in rule["ports"]] == [port["name"]]
     variables = COMPOSE["services"]["balancer"]["environment"]
     image = read_settings({}, variables_of_image())
     assert [variables[name.upper()] for name in REPLICA_NAMES] == [f"{name}:{image.port}" for name in REPLICA_NAMES]
@@ -191,6 +201,30 @@ def test_the_balancer_s_memory_and_times_fit_what_is_around_it() -> None:
     for option in ("http-server-close", "abortonclose", "redispatch 1", "disable-h2-upgrade"):
         assert f"    option {option}\n" in text
     assert "    retry-on conn-failure empty-response junk-response 503\n" in text
+
+
+def test_pods_call_nobody() -> None:
+    policy = MANIFESTS["NetworkPolicy"]["spec"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert policy["egress"] == []
+
+
+def test_the_image_has_the_weights_that_it_serves_and_no_others() -> None:
+    copied = re.findall(r"^COPY .*?(\S+\.safetensors)", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert copied == [str(SHIPPED.relative_to(ROOT))]
+    assert "COPY --chmod=755 weights " not in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_s_user_is_the_pod_s() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    users = re.findall(r"^USER (\d+)$|--uid (\d+)", text, re.MULTILINE)
+    assert {int(one or other) for one, other in users} == {POD["spec"]["securityContext"]["runAsUser"]}
+
+
+@pytest.mark.skipif(HADOLINT is None, reason="hadolint is not installed: make setup")
+def test_hadolint_finds_no_fault() -> None:
+    checked = subprocess.run([str(HADOLINT), "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 def test_nothing_in_a_container_is_written() -> None:
