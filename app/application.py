@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
@@ -54,7 +55,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         version=__version__,
         description=ABOUT,
         lifespan=lifespan,
-        telemetry=traces.configure({route.path for route in routes.router.routes}) if traces else OFF,
+        telemetry=traces.configure(_paths(routes.router)) if traces else OFF,
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
@@ -88,6 +89,10 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     app.add_middleware(ClosingMiddleware, drain=drain)
     return app
+
+
+def _paths(router: APIRouter) -> set[str]:
+    return {route.path for route in router.routes if isinstance(route, APIRoute)}
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

@@ -1,8 +1,11 @@
 """Prometheus metrics of the service."""
 
 from collections.abc import Callable, Mapping
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from model.similarity import Decision
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 90, 180)
 
@@ -41,6 +44,9 @@ class Metrics:
         self.problems = Counter(
             "facepair_problems", "Requests answered with an error", ["code"], registry=self.registry
         )
+        self.decisions = Counter("facepair_decisions", "Pairs decided", ["decision"], registry=self.registry)
+        for decision in get_args(Decision):
+            self.decisions.labels(decision)  # shown as 0, since a series that begins with 1 shows no increase
         self.model_info = Gauge(
             "facepair_model_info",
             "Always 1; the labels name the model that is served",

@@ -59,6 +59,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
             metrics.images_in_progress,
             metrics.large_pixels_in_progress,
             metrics.problems,
+            metrics.decisions,
             metrics.model_info,
         )
     }

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends
 from app.api.bodies.form import Form, FormLimits, PartRule
 from app.api.bodies.pixels import take_on_pixels
 from app.api.bodies.reading import read_form, read_json
-from app.api.dependencies import InferenceDep, RequestIdDep, ReservationDep, SettingsDep
+from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
 from app.api.inputs import (
     CHOICES,
     CHOICES_OF_EMBED,
@@ -57,6 +57,7 @@ async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: I
 async def verify(
     upload: Annotated[PairUpload, Depends(_read_pair)],
     inference: InferenceDep,
+    metrics: MetricsDep,
     reservation: ReservationDep,
     request_id: RequestIdDep,
 ) -> Verification:
@@ -66,7 +67,7 @@ async def verify(
     analysed = time.perf_counter()
     crops = [analysis.pixels for analysis in analyses]
     result = await inference.verify(crops[: upload.left], crops[upload.left :], reservation.deadline)
-    return Verification.of(
+    report = Verification.of(
         result.value,
         upload.rule,
         inference.header,
@@ -82,6 +83,8 @@ async def verify(
         ),
         request_id=request_id,
     )
+    metrics.decisions.labels(report.decision).inc()
+    return report
 
 
 async def _read_images_to_embed(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbedUpload:
@@ -146,13 +149,14 @@ async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, in
 async def compare(
     pair: Annotated[EmbeddingPair, Depends(_read_embedding_pair)],
     inference: InferenceDep,
+    metrics: MetricsDep,
     reservation: ReservationDep,
     request_id: RequestIdDep,
 ) -> Comparison:
     """The decision of /verify for stored embeddings, one or several of each side."""
     result = await inference.compare(pair.left, pair.right, reservation.deadline)
     unknown = pair.shared is None and inference.header.condition_rates
-    return Comparison.of(
+    report = Comparison.of(
         result.value,
         pair.rule,
         inference.header,
@@ -161,6 +165,8 @@ async def compare(
         model=ModelName.of(inference.header),
         request_id=request_id,
     )
+    metrics.decisions.labels(report.decision).inc()
+    return report
 
 
 async def _read_images(

@@ -29,7 +29,7 @@ SCRAPED = {"job", "instance"}
 def exposed() -> dict[str, set[str]]:
     """The series of /metrics, with the labels that they can have."""
     metrics = Metrics()
-    series = {}
+    series: dict[str, set[str]] = {}
     for metric in vars(metrics).values():
         if not hasattr(metric, "describe"):
             continue

@@ -28,6 +28,15 @@ async def test_decision_equals_that_of_verify(client: httpx.AsyncClient, encodin
     ]
 
 
+async def test_decisions_are_counted(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    await client.post("/compare", json=known | {"threshold": 0})
+    await client.post("/compare", json=known | {"threshold": 1})
+    await verify(client, threshold="0")
+    shown = (await client.get("/metrics")).text
+    for decision, count in (("same", 2), ("different", 1), ("undecided", 0)):
+        assert f'facepair_decisions_total{{decision="{decision}"}} {count:.1f}' in shown
+
+
 async def test_is_symmetric(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
     turned = known | {"embedding1": known["embedding2"], "embedding2": known["embedding1"]}
     answers = [(await client.post("/compare", json=body)).json() for body in (known, turned)]
