@@ -21,6 +21,7 @@ UNSET = {
     "large_pixels": "64 million a decoder",
     "threads": "half the cores; all for whole pictures and while no image is decoded",
     "decoders": "one a core, at least 2",
+    "decoder_memory_bytes": "what the largest image needs; less if a container has little",
     "queue": "5 a core, at least 10",
     "uploads": "`FACEPAIR_QUEUE`, at least 16",
     "detector": "the installed one",

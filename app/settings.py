@@ -48,6 +48,13 @@ class Settings(BaseModel):
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="processes that decode images and find faces in them"
     )
+    decoder_images: int = Field(default=64, ge=1, description="images after which a decoder is replaced by a new one")
+    decoder_memory_bytes: int | None = Field(
+        default=None, ge=64 * 2**20, le=2**40, description="most memory that one image may take in a decoder"
+    )
+    sandbox: Literal["required", "on", "off"] = Field(
+        default="on", description="required, on or off: decoders may only do what decoding needs"
+    )
     max_batch: int = Field(default=16, ge=1, le=256, description="most images in one pass of the network")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
     max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")

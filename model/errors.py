@@ -7,6 +7,7 @@ FacepairError
 │   ├── UndecodableImage
 │   ├── ImageTooLarge
 │   ├── ImageTooSmall
+│   ├── ImageTooDemanding
 │   └── FaceError
 │       ├── NoFace
 │       ├── SeveralFaces
@@ -56,6 +57,10 @@ class ImageTooLarge(ImageError):
 
 class ImageTooSmall(ImageError):
     """A side of the image is shorter than allowed."""
+
+
+class ImageTooDemanding(ImageError):
+    """Decoding the image takes more memory than allowed."""
 
 
 class FaceError(ImageError):

@@ -46,6 +46,7 @@ async def info(inference: InferenceDep, settings: SettingsDep) -> Info:
         metrics=header.metrics,
         provenance=header.provenance,
         limits=Limits.model_validate(settings, from_attributes=True),
+        sandbox=inference.decoders.sandbox,
     )
 
 

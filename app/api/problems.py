@@ -50,6 +50,9 @@ KINDS = (
     ),
     Kind(status=422, code="too_many_pixels", title="The image has too many pixels", error=errors.ImageTooLarge),
     Kind(status=422, code="image_too_small", title="The image is too small", error=errors.ImageTooSmall),
+    Kind(
+        status=422, code="too_much_memory", title="The image takes too much memory", error=errors.ImageTooDemanding
+    ),
     Kind(status=422, code="no_face", title="There is no face in the image", error=errors.NoFace),
     Kind(status=422, code="several_faces", title="There are several faces in the image", error=errors.SeveralFaces),
     Kind(status=422, code="too_many_faces", title="There are too many faces", error=errors.TooManyFaces),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from app.engine.sandbox.confinement import Sandbox
 from model.arrays import Pixels
 from model.imaging.analysis import AnalysedFace
 from model.imaging.decoding import Format
@@ -105,10 +106,12 @@ class Ready(_Header):
 
     kind: Literal["ready"] = "ready"
     pid: Annotated[int, Field(gt=0, lt=2**31)]
+    sandbox: Sandbox
 
 
 class NotReady(_Header):
     """The first message of a decoder that cannot become ready."""
 
     kind: Literal["not_ready"] = "not_ready"
+    error: Literal["DetectorError", "SandboxError"]
     message: Text

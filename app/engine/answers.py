@@ -6,7 +6,7 @@ everything that it can know: the number of crops and their shape, the numbers' r
 
 import struct
 from dataclasses import dataclass
-from typing import Annotated, assert_never
+from typing import Annotated, Literal, assert_never
 
 import numpy as np
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
@@ -20,6 +20,7 @@ from app.engine.answer_headers import (
     Ready,
     RefusalHeader,
 )
+from app.engine.sandbox.confinement import SandboxError
 from model import errors
 from model.arrays import Pixels
 from model.errors import DetectorError, FacepairError, ImageError
@@ -33,8 +34,8 @@ ERRORS: dict[str, type[ImageError]] = {
     each.__name__: each
     for each in (
         errors.EmptyImage, errors.UnsupportedImage, errors.UndecodableImage, errors.ImageTooLarge,
-        errors.ImageTooSmall, errors.NoFace, errors.SeveralFaces, errors.TooManyFaces, errors.FaceTooSmall,
-        TooManyTogether,
+        errors.ImageTooSmall, errors.ImageTooDemanding, errors.NoFace, errors.SeveralFaces, errors.TooManyFaces,
+        errors.FaceTooSmall, TooManyTogether,
     )
 }  # fmt: skip
 
@@ -96,9 +97,12 @@ def pack(header: BaseModel, *crops: Pixels) -> bytes:
     return b"".join([LENGTHS.pack(len(text), sum(map(len, pixels))), text, *pixels])
 
 
-def pack_refused_start(error: DetectorError) -> bytes:
+def pack_refused_start(error: DetectorError | SandboxError) -> bytes:
     """The message of a decoder that cannot become ready."""
-    return pack(NotReady(message=str(error)[:1000]))
+    name: Literal["DetectorError", "SandboxError"] = (
+        "DetectorError" if isinstance(error, DetectorError) else "SandboxError"
+    )
+    return pack(NotReady(error=name, message=str(error)[:1000]))
 
 
 def pack_result(result: DecodeResult) -> bytes:
@@ -135,13 +139,15 @@ def unpack_lengths(data: bytes | bytearray, expected: Expected | None) -> tuple[
 
 
 def unpack_first(header: bytes) -> Ready:
-    """The header of the first message. Raises AnswerError, or DetectorError if the decoder cannot become ready."""
+    """The header of the first message. Raises AnswerError, or DetectorError or SandboxError if the decoder cannot
+    become ready.
+    """
     try:
         message = _FIRST.validate_json(header)
     except ValidationError as error:
         raise AnswerError("no first message") from error
     if isinstance(message, NotReady):
-        raise DetectorError(message.message)
+        raise (DetectorError if message.error == "DetectorError" else SandboxError)(message.message)
     return message
 
 

@@ -1,9 +1,10 @@
 """A decoder: a process that decodes images and finds their faces, one image at a time.
 
 It does not share the interpreter's lock with the network, and an image that ends its process ends no other request.
-Over a pair of sockets the service sends a `DecoderConfig` and then each `DecodeRequest` as pickles, which a decoder can
-trust. A decoder answers with messages of `app.engine.answers`, first with its process id when it is ready, since the
-service must not trust it. The decoder ends when the service closes its socket, or ends.
+It is forked with everything loaded, gives up what decoding does not need (`app.engine.sandbox`), and says so. Over a
+pair of sockets the service then sends each `DecodeRequest` as a pickle, which a decoder can trust. A decoder answers
+with messages of `app.engine.answers`, since the service must not trust it. The decoder ends when the service closes its
+socket, or ends.
 """
 
 import gc
@@ -23,21 +24,30 @@ from PIL import Image
 
 from app.engine.answer_headers import Ready
 from app.engine.answers import DecodeResult, DecoderFault, Expected, pack, pack_refused_start, pack_result
-from model.errors import DetectorError, ImageError
+from app.engine.sandbox.confinement import SandboxError, SandboxSetting, confine
+from model.errors import DetectorError, ImageError, ImageTooDemanding, UndecodableImage
 from model.imaging.analysis import Choice, FaceAllowance, analyse
 from model.imaging.conditions import ConditionDetectors
 from model.imaging.crops import require_detector
-from model.imaging.decoding import Format, ImageLimits, decode
+from model.imaging.decoding import MSG_TOO_DEMANDING, Format, ImageLimits, decode
 from model.imaging.detection import FaceFinder
+from model.imaging.headers import count_pixels
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
 
 E = TypeVar("E", bound=Exception)
 
+# The most that decoding takes for each pixel of a file: lossless WebP with transparency.
+BYTES_PER_PIXEL = 18
+
 
 @dataclass(frozen=True, kw_only=True)
 class DecoderConfig:
-    """How the checkpoint wants its images, which images are refused, and the seconds that one image may take."""
+    """How the checkpoint wants its images, which images are refused, and what decoders may do.
+
+    `limit_s` is the time that one image may take, and `memory_bytes` how much memory, None without a limit. A decoder
+    is replaced after so many `images`.
+    """
 
     preprocessing: PreprocessingConfig
     trained_on: QualityRanges | None
@@ -45,6 +55,18 @@ class DecoderConfig:
     detector: Path | None
     limits: ImageLimits
     limit_s: float
+    sandbox: SandboxSetting = "on"
+    memory_bytes: int | None = None
+    images: int = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What decoders of a configuration are forked with. `finder` is None if faces are not looked for."""
+
+    config: DecoderConfig
+    finder: FaceFinder | None
+    refused: DetectorError | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,20 +93,34 @@ def warm_up() -> None:
         decode(file.getvalue(), PreprocessingConfig())
 
 
-def serve(channel: socket.socket) -> None:
+def prepare(pickled: bytes) -> Prepared:
+    """Loads what decoders of a pickled configuration need, once for all that are forked afterwards."""
+    config: DecoderConfig = pickle.loads(pickled)  # noqa: S301 (from the service)
+    finder, refused = None, None
+    try:
+        finder = _open_finder(config)
+    except DetectorError as error:
+        refused = without_traceback(error)
+    gc.collect()
+    gc.freeze()
+    return Prepared(config=config, finder=finder, refused=refused)
+
+
+def serve(channel: socket.socket, prepared: Prepared) -> None:
     """Replies until the service closes its end. If setup fails, the error is the only reply."""
-    stream = channel.makefile("rb")
+    config = prepared.config
     with suppress(EOFError, ConnectionError, pickle.UnpicklingError):  # the service has ended, or is ending
-        config: DecoderConfig = pickle.load(stream)  # noqa: S301 (from the service)
         try:
-            finder = _open_finder(config)
-        except DetectorError as error:
+            if prepared.refused:
+                raise prepared.refused
+            sandbox = confine(config.sandbox, config.memory_bytes)
+        except (DetectorError, SandboxError) as error:
             channel.sendall(pack_refused_start(error))
             return
-        gc.freeze()
-        channel.sendall(pack(Ready(pid=os.getpid())))
+        stream = channel.makefile("rb")
+        channel.sendall(pack(Ready(pid=os.getpid(), sandbox=sandbox)))
         while True:
-            channel.sendall(_handle_next(stream, config, finder))  # in one piece, since each wakes the service
+            channel.sendall(_handle_next(stream, config, prepared.finder))  # in one piece, since each wakes the service
 
 
 def _open_finder(config: DecoderConfig) -> FaceFinder | None:
@@ -124,13 +160,22 @@ def handle(request: DecodeRequest, config: DecoderConfig, finder: FaceFinder | N
             conditions=config.conditions,
             allowance=request.allowance,
         )
+    except MemoryError:
+        return DecodeResult(outcome=ImageTooDemanding(MSG_TOO_DEMANDING), seconds=seconds)
     except ImageError as error:
+        if isinstance(error, UndecodableImage) and _may_lack_memory(request.image, config.memory_bytes):
+            error = ImageTooDemanding(MSG_TOO_DEMANDING)
         return DecodeResult(outcome=without_traceback(error), seconds=seconds)
     except Exception:
         return DecodeResult(outcome=DecoderFault(traceback.format_exc()), seconds=seconds)
     if preprocessing.alignment:
         seconds["face"] = analysis.face_s
     return DecodeResult(outcome=analysis, seconds=seconds)
+
+
+def _may_lack_memory(image: bytes, memory_bytes: int | None) -> bool:
+    """Whether an image may be intact although it could not be decoded: libraries name no reason if memory lacks."""
+    return memory_bytes is not None and count_pixels(image) * BYTES_PER_PIXEL > memory_bytes
 
 
 def without_traceback(error: E) -> E:

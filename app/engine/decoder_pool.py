@@ -10,11 +10,13 @@ from contextlib import closing
 from functools import partial
 from math import inf
 
+from app.engine.answer_headers import Ready
 from app.engine.answers import LENGTHS, AnswerError, DecodeResult, unpack_first, unpack_lengths
 from app.engine.batching import MSG_BUSY, DeadlinePassed
 from app.engine.decoder import DecoderConfig, DecodeRequest, without_traceback
 from app.engine.decoder_process import DecoderProcess
 from app.engine.fork_server import ForkServer
+from app.engine.sandbox.confinement import Sandbox
 from model.errors import FacepairError, UndecodableImage
 from model.imaging.analysis import ImageAnalysis
 from model.imaging.headers import LARGE_WORK_PX, count_work
@@ -35,15 +37,17 @@ class DecodersError(FacepairError):
     """No decoder could be started."""
 
 
-def try_out(fork_server: ForkServer, config: DecoderConfig) -> None:
-    """Starts a decoder and lets it end, before there is an event loop. Raises DetectorError or DecodersError."""
+def try_out(fork_server: ForkServer, config: DecoderConfig) -> Sandbox:
+    """Starts a decoder and lets it end, before there is an event loop.
+
+    Raises DetectorError, SandboxError or DecodersError.
+    """
     try:
-        with fork_server.fork() as channel:
+        with fork_server.fork(pickle.dumps(config)) as channel:
             channel.settimeout(STARTING_S)
-            channel.sendall(pickle.dumps(config))
             with channel.makefile("rb") as stream:
                 length, _ = unpack_lengths(stream.read(LENGTHS.size), None)
-                unpack_first(stream.read(length))
+                return unpack_first(stream.read(length)).sandbox
     except (OSError, struct.error, AnswerError) as error:
         raise DecodersError(f"no decoder could be started: {_reason(error)}") from error
 
@@ -57,8 +61,10 @@ class Decoders:
         """`observe` is called with the stages of an image and their seconds, also for callers who have left."""
         self.pids: set[int] = set()
         """The processes that are ready or busy."""
+        self._sandbox: Sandbox | None = None
         self._fork_server = fork_server
         self._config = config
+        self._pickled = pickle.dumps(config)
         self._count = count
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
@@ -82,6 +88,13 @@ class Decoders:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    @property
+    def sandbox(self) -> Sandbox:
+        """What the decoders cannot do. They must have been started."""
+        if self._sandbox is None:
+            raise DecodersError("no decoder has been ready")
+        return self._sandbox
 
     @property
     def missing_s(self) -> float:
@@ -152,7 +165,10 @@ class Decoders:
         """Called when a decoder has a result or has ended, also if its caller has left."""
         give_back()
         if result := awaited.result():
-            self._idle.put_nowait(decoder)
+            if decoder.images < self._config.images:
+                self._idle.put_nowait(decoder)
+            else:
+                decoder.dismiss()
             self._observe(result.seconds)
 
     async def _keep(self) -> None:
@@ -170,10 +186,10 @@ class Decoders:
         """One process, from its start to its end. Raises an exception if it never becomes ready."""
         loop = asyncio.get_running_loop()
         started = partial(DecoderProcess, self._config.limit_s)
-        transport, decoder = await loop.create_connection(started, sock=self._fork_server.fork())
+        transport, decoder = await loop.create_connection(started, sock=self._fork_server.fork(self._pickled))
         with closing(transport):
-            decoder.configure(self._config)
-            pid = await self._wait_until_ready(decoder)
+            ready = await self._wait_until_ready(decoder)
+            pid, self._sandbox = ready.pid, ready.sandbox
             self.pids.add(pid)
             if len(self.pids) == self._count:
                 self._complete.set()
@@ -184,10 +200,11 @@ class Decoders:
                 self.pids.discard(pid)
                 self._last_seen = time.perf_counter()
 
-    async def _wait_until_ready(self, decoder: DecoderProcess) -> int:
-        """Its process id. If it is not ready in time, the fork server is replaced, too: it may hang."""
+    async def _wait_until_ready(self, decoder: DecoderProcess) -> Ready:
+        """Its first message. If it is not ready in time, the fork server is replaced, too: it may hang."""
         try:
-            return await asyncio.wait_for(decoder.pid, STARTING_S)
+            async with asyncio.timeout(STARTING_S):  # wait_for would lose a cancellation at that moment
+                return await decoder.ready
         except TimeoutError:
             self._fork_server.kill()
             raise

@@ -3,11 +3,11 @@
 import asyncio
 import logging
 import os
-import pickle
 import signal
 from contextlib import suppress
 from typing import cast
 
+from app.engine.answer_headers import Ready
 from app.engine.answers import (
     LENGTHS,
     AnswerError,
@@ -17,24 +17,28 @@ from app.engine.answers import (
     unpack_lengths,
     unpack_result,
 )
-from app.engine.decoder import DecoderConfig
+from app.engine.sandbox.confinement import SandboxError
 from model.errors import DetectorError
 
 logger = logging.getLogger("facepair")
 
 # A decoder ends itself by a timer after the limit, unless it is stopped or has switched the timer off.
 LATE_S = 1.0
+# The system closes the socket of a decoder that has ended, unless a stopped fork server still has its end, too.
+UNCLOSED_S = 0.2
 
 
 class DecoderProcess(asyncio.Protocol):
-    """A decoder that is configured once and then given one request at a time until it ends."""
+    """A decoder that is given one request at a time until it ends."""
 
     def __init__(self, limit_s: float) -> None:
         """`limit_s` is the time for one request; a decoder that takes longer is ended."""
         loop = asyncio.get_running_loop()
-        self.pid: asyncio.Future[int] = loop.create_future()
-        """The process id, when the decoder is ready; DetectorError, AnswerError or EOFError if it never is."""
+        self.ready: asyncio.Future[Ready] = loop.create_future()
+        """Its first message; DetectorError, SandboxError, AnswerError or EOFError if it never is ready."""
         self.ended = asyncio.Event()
+        self.images = 0
+        """How many it was given."""
         self._limit_s = limit_s
         self._expected: Expected | None = None
         self._result: asyncio.Future[DecodeResult | None] | None = None
@@ -42,10 +46,6 @@ class DecoderProcess(asyncio.Protocol):
         self._received = bytearray()
         self._handle: int | None = None
         self._transport: asyncio.WriteTransport
-
-    def configure(self, config: DecoderConfig) -> None:
-        """Sends the configuration, which comes before all requests."""
-        self._transport.write(pickle.dumps(config))
 
     def send(self, request: bytes, expected: Expected) -> "asyncio.Future[DecodeResult | None]":
         """The result of a pickled request, or None if the process ends first or says something else."""
@@ -55,6 +55,7 @@ class DecoderProcess(asyncio.Protocol):
             result.set_result(None)
         else:
             self._transport.write(request)
+            self.images += 1
             self._result, self._expected = result, expected
             self._limit = loop.call_later(self._limit_s + LATE_S, self._end_late)
         return result
@@ -65,6 +66,11 @@ class DecoderProcess(asyncio.Protocol):
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         self._transport.abort()
+
+    def dismiss(self) -> None:
+        """Lets an idle process end by itself."""
+        self.ended.set()
+        self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once, before everything else."""
@@ -79,8 +85,8 @@ class DecoderProcess(asyncio.Protocol):
             self._received = bytearray()
             fields = {"pid": self._known_pid(), "reason": str(error)}
             logger.error("decoder gave an invalid answer", extra={"fields": fields})
-            if not self.pid.done():
-                self.pid.set_exception(error)
+            if not self.ready.done():
+                self.ready.set_exception(error)
             self.end()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (a protocol's signature)
@@ -88,10 +94,11 @@ class DecoderProcess(asyncio.Protocol):
         self.ended.set()
         self._clear_limit()
         if self._handle is not None:
+            asyncio.get_running_loop().remove_reader(self._handle)
             os.close(self._handle)
             self._handle = None
-        if not self.pid.done():
-            self.pid.set_exception(EOFError())
+        if not self.ready.done():
+            self.ready.set_exception(EOFError())
         if self._result and not self._result.done():
             self._result.set_result(None)
 
@@ -101,7 +108,7 @@ class DecoderProcess(asyncio.Protocol):
 
     def _take_message(self) -> None:
         """Raises AnswerError."""
-        if self._result is None and self.pid.done():
+        if self._result is None and self.ready.done():
             raise AnswerError("an answer that nobody asked for")
         if len(self._received) < LENGTHS.size:
             return
@@ -122,14 +129,21 @@ class DecoderProcess(asyncio.Protocol):
         """The process is still trusted: it has seen no image."""
         try:
             ready = unpack_first(header)
-        except DetectorError as error:
-            if not self.pid.done():
-                self.pid.set_exception(error)
+        except (DetectorError, SandboxError) as error:
+            if not self.ready.done():
+                self.ready.set_exception(error)
             return
-        if not self.pid.done():  # the service stopped waiting when it ended
+        if not self.ready.done():  # the service stopped waiting when it ended
             with suppress(OSError, AttributeError):  # it has ended already, or the system is not Linux
                 self._handle = os.pidfd_open(ready.pid)
-            self.pid.set_result(ready.pid)
+                asyncio.get_running_loop().add_reader(self._handle, self._note_end, self._handle)
+            self.ready.set_result(ready)
+
+    def _note_end(self, handle: int) -> None:
+        """Called when the process has ended."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(handle)
+        loop.call_later(UNCLOSED_S, self.end)
 
     def _complete(self, result: DecodeResult) -> None:
         self._clear_limit()
@@ -148,5 +162,5 @@ class DecoderProcess(asyncio.Protocol):
             self._limit = None
 
     def _known_pid(self) -> int | None:
-        known = self.pid.done() and not self.pid.cancelled() and self.pid.exception() is None
-        return self.pid.result() if known else None
+        known = self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None
+        return self.ready.result().pid if known else None

@@ -1,23 +1,24 @@
 """`python -m app.engine.fork_server ORDERS`: the process that decoders are forked from, and the service's end of it.
 
-It has loaded what a decoder needs and runs one thread: a new decoder is ready within some hundredths of
+It has loaded what a decoder needs and runs one thread: a new decoder is ready within some thousandths of
 a second and shares most of its memory. If the fork server ends, the service starts another; if the service ends, the
 fork server ends, too.
 """
 
-import gc
 import logging
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict
 
-from app.engine.confinement import be_ended_first, gain_no_privileges
+from app.engine.sandbox.confinement import be_ended_first, gain_no_privileges
 from app.lifecycle import describe, forbid_core_dumps, run_and_leave
 from app.logs import configure_logging
 from model.errors import FacepairError
@@ -33,7 +34,8 @@ ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": str(4 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(32 * 2**20),
 }
-FORK = b"\0"
+# Comes with a decoder's end of its channel: the length of the configuration that follows, 0 for the same as before.
+FORK = struct.Struct("!I")
 # A process that is stopped, or still starting, does not see that the service has closed its end.
 CLOSING_S = 5.0
 
@@ -59,10 +61,10 @@ class ForkServer:
         self._log_level = log_level
         self._start()
 
-    def fork(self) -> socket.socket:
-        """The service's end of a new decoder's channel. The other end is closed when the decoder ends.
+    def fork(self, config: bytes) -> socket.socket:
+        """The service's end of the channel of a new decoder with this pickled `DecoderConfig`.
 
-        Raises ForkServerError or OSError.
+        The other end is closed when the decoder ends. Raises ForkServerError or OSError.
         """
         if (status := self._process.poll()) is not None:
             logger.error("fork server ended", extra={"fields": {"reason": describe(status)}})
@@ -71,10 +73,13 @@ class ForkServer:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                socket.send_fds(self._channel, [FORK], [theirs.fileno()])
+                news = b"" if config == self._config else config
+                socket.send_fds(self._channel, [FORK.pack(len(news))], [theirs.fileno()])
+                self._channel.sendall(news)
             except OSError:
                 ours.close()
                 raise
+        self._config = config
         return ours
 
     def kill(self) -> None:
@@ -91,6 +96,7 @@ class ForkServer:
             self.kill()
 
     def _start(self) -> None:
+        self._config = b""
         self._channel, theirs = socket.socketpair()
         with theirs:
             orders = Orders(channel=theirs.fileno(), log_level=self._log_level)
@@ -113,18 +119,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configure_logging(orders.log_level)
     forbid_core_dumps()
     gain_no_privileges()
-    from app.engine.decoder import serve, warm_up
+    from app.engine.decoder import prepare, serve, warm_up
 
     warm_up()
-    gc.freeze()
     signal.signal(signal.SIGCHLD, _reap)
     with socket.socket(fileno=orders.channel) as channel:
-        while descriptors := socket.recv_fds(channel, len(FORK), 1)[1]:
-            with socket.socket(fileno=descriptors[0]) as theirs:
+        while received := _receive(channel):
+            descriptor, config = received
+            with socket.socket(fileno=descriptor) as theirs:
+                if config:
+                    prepared = prepare(config)
                 if _fork() == 0:
                     channel.close()
-                    _run(serve, theirs)
+                    _run(partial(serve, theirs, prepared))
     return 0
+
+
+def _receive(channel: socket.socket) -> tuple[int, bytes] | None:
+    """A decoder's end of its channel, and its configuration if it is new; None when the service has closed its end."""
+    message, descriptors, _, _ = socket.recv_fds(channel, FORK.size, 1)
+    if not descriptors:
+        return None
+    [missing] = FORK.unpack(message)
+    config = bytearray()
+    while missing and (part := channel.recv(missing)):
+        config += part
+        missing -= len(part)
+    return descriptors[0], bytes(config)
 
 
 def _fork() -> int | None:
@@ -136,13 +157,13 @@ def _fork() -> int | None:
         return None
 
 
-def _run(serve: Callable[[socket.socket], None], channel: socket.socket) -> NoReturn:
+def _run(serve: Callable[[], None]) -> NoReturn:
     """The forked process, to its end."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     status = 1
     try:
         be_ended_first()
-        serve(channel)
+        serve()
         status = 0
     except Exception:
         logger.exception("decoder failed")

@@ -15,6 +15,8 @@ from app.engine.decoder import DecoderConfig
 from app.engine.decoder_pool import Decoders, try_out
 from app.engine.fork_server import ForkServer
 from app.engine.inference import Inference
+from app.engine.memory_budget import decoder_memory_of
+from app.engine.sandbox.confinement import Sandbox
 from app.lifecycle import Drain
 from app.metrics import Metrics
 from app.server.protocol import BoundedProtocol
@@ -42,7 +44,7 @@ def open_replica(settings: Settings) -> Replica:
     """
     fork_server = ForkServer(settings.log_level)
     verifier = open_verifier(settings)
-    try_out(fork_server, decoder_config(settings, verifier.header))
+    _report(try_out(fork_server, decoder_config(settings, verifier.header)))
     replica = build_replica(settings, verifier, fork_server)
     header = verifier.header
     fields = {"model": header.name, "embedding_sha256": header.embedding_sha256, "device": verifier.embedder.device}
@@ -97,7 +99,18 @@ def decoder_config(settings: Settings, header: Header) -> DecoderConfig:
         detector=settings.detector,
         limits=ImageLimits(max_pixels=settings.max_pixels, min_side_px=settings.min_side_px),
         limit_s=settings.deadline_s,
+        sandbox=settings.sandbox,
+        memory_bytes=decoder_memory_of(settings),
+        images=settings.decoder_images,
     )
+
+
+def _report(sandbox: Sandbox) -> None:
+    """Logs what decoders can still do although the settings do not want it."""
+    if sandbox.system_calls == "refused":
+        logger.warning("decoders have no filter of system calls: the kernel refuses it")
+    if sandbox.memory_bytes is None:
+        logger.warning("decoders have no limit of memory: the system refuses it")
 
 
 def configure_server(settings: Settings, app: FastAPI) -> uvicorn.Config:

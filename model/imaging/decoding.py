@@ -14,7 +14,14 @@ from PIL import Image
 from PIL.Image import Transpose
 
 from model.arrays import Points
-from model.errors import EmptyImage, ImageTooLarge, ImageTooSmall, UndecodableImage, UnsupportedImage
+from model.errors import (
+    EmptyImage,
+    ImageTooDemanding,
+    ImageTooLarge,
+    ImageTooSmall,
+    UndecodableImage,
+    UnsupportedImage,
+)
 from model.imaging.preprocessing import PreprocessingConfig
 
 Format = Literal["JPEG", "PNG", "WEBP"]
@@ -36,6 +43,8 @@ MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 MAX_SCANS = 100
 # Segments, chunks and stray bytes: a photo has a few dozen, and Pillow handles each of them in Python.
 MAX_PARTS = 20_000
+
+MSG_TOO_DEMANDING = "the image takes more memory than decoding may; send a smaller one, or as JPEG"
 
 MARKER = re.compile(rb"\xff[^\x00\xff]")
 # A scan's data contains stuffed zeros and restart markers; any other marker ends it.
@@ -83,7 +92,7 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
     """The bytes of a JPEG, PNG or WebP file -> a photo.
 
     EXIF orientation is applied, transparency becomes white, 16 bits become 8, and an animation gives its first frame.
-    Raises EmptyImage, UnsupportedImage, UndecodableImage, ImageTooLarge or ImageTooSmall.
+    Raises EmptyImage, UnsupportedImage, UndecodableImage, ImageTooLarge, ImageTooSmall or ImageTooDemanding.
     """
     kind = sniff(data)
     limits = limits or ImageLimits()
@@ -95,6 +104,8 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         image: Image.Image = Image.open(io.BytesIO(data), formats=[kind])
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(_too_large(limits)) from error
+    except MemoryError as error:
+        raise ImageTooDemanding(MSG_TOO_DEMANDING) from error
     except Exception as error:  # damaged bytes make Pillow's parsers raise many types of exceptions
         raise UndecodableImage(f"the {kind} header is damaged") from error
     width, height = image.size
@@ -107,7 +118,9 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         image = _flatten(image, "RGB" if config.colour == "rgb" else "L")  # also frees the file's decoder
         picture = _upright(image, orientation)
         grey = picture if picture.mode == "L" else picture.convert("L")
-    except Exception as error:  # as above: OSError, ValueError, SyntaxError, OverflowError, MemoryError, struct.error
+    except MemoryError as error:
+        raise ImageTooDemanding(MSG_TOO_DEMANDING) from error
+    except Exception as error:  # as above: OSError, ValueError, SyntaxError, OverflowError, struct.error
         raise UndecodableImage(f"the {kind} data is truncated or damaged") from error
     if orientation in SIDEWAYS:
         width, height = height, width

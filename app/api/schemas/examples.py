@@ -139,6 +139,7 @@ INFO: JsonDict = {
         "max_request_pixels": 128000000,
         "max_faces": 64,
     },
+    "sandbox": {"system_calls": "filtered", "landlock": 7, "memory_bytes": 1252321536},
 }
 HEALTH: JsonDict = {"status": "ready"}
 PROBLEM: JsonDict = {

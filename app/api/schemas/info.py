@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict
 
 from app.api.schemas import examples
 from app.api.schemas.decisions import ModelName
+from app.engine.sandbox.confinement import Sandbox
 from model.checkpoint import Header, Provenance
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import AnyNetworkConfig
@@ -42,8 +43,8 @@ class CalibrationReport(BaseModel):
 
 
 class Info(BaseModel):
-    """The answer of /info: the model that is served, what it scores and for which photographs its rates hold, and the
-    limits of a request.
+    """The answer of /info: the model that is served, what it scores and for which photographs its rates hold, the
+    limits of a request, and what the processes that decode images cannot do.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.INFO]})
@@ -62,6 +63,7 @@ class Info(BaseModel):
     metrics: tuple[Metric, ...]
     provenance: Provenance
     limits: Limits
+    sandbox: Sandbox
 
 
 class Health(BaseModel):

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,36 @@ async def test_idle_decoders_that_end_are_replaced() -> None:
         assert len(stages) == 8  # none was tried again
 
 
+async def test_decoders_are_replaced_after_their_images(capfd: pytest.CaptureFixture[str]) -> None:
+    forked = 0
+
+    class Counting(ForkServer):
+        def fork(self, config: bytes) -> socket.socket:
+            nonlocal forked
+            forked += 1
+            return super().fork(config)
+
+    with closing(Counting()) as source:
+        async with running(2, replace(new_config(), images=3), source) as (decoders, stages):
+            first = set(decoders.pids)
+            for _ in range(6):
+                await asyncio.gather(*(analyse(decoders) for _ in range(4)))
+            await until(lambda: len(decoders.pids) == 2 and not any(map(is_alive, first)))
+            assert forked == 10  # 24 images are those of eight decoders, which two follow
+            assert len(stages) == 48  # none was tried again
+    assert "decoder ended" not in capfd.readouterr().err
+
+
+async def test_a_decoder_s_end_is_seen_even_if_its_socket_stays_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.leaking_fork"))
+    with closing(ForkServer()) as source:
+        async with running(source=source) as (decoders, _):
+            [first] = decoders.pids
+            os.kill(first, signal.SIGKILL)
+            await until(lambda: decoders.pids and first not in decoders.pids)
+            await analyse(decoders)
+
+
 async def test_decoders_outlive_their_fork_server() -> None:
     with closing(ForkServer()) as source:
         async with running(source=source) as (decoders, _):
@@ -220,11 +251,11 @@ class Failing(ForkServer):
 
     failed = False
 
-    def fork(self) -> socket.socket:
+    def fork(self, config: bytes) -> socket.socket:
         if not self.failed:
             self.failed = True
             raise MemoryError
-        return super().fork()
+        return super().fork(config)
 
 
 async def test_unexpected_start_failure_is_retried_and_logged(
@@ -261,10 +292,12 @@ async def test_decoder_with_another_detector_is_refused(tmp_path: Path, caplog: 
         other = onnx.load_model_from_string(detector)
         other.doc_string = "another"
         path.write_bytes(other.SerializeToString())
+        os.kill(parent_of(pid), signal.SIGKILL)  # it has loaded the detector for all its decoders
         os.kill(pid, signal.SIGKILL)
-        await until(lambda: caplog.records)
+        await until(lambda: "decoder could not be started" in caplog.messages)
         assert not decoders.pids
-        assert "the face detector has digest" in vars(caplog.records[0])["fields"]["reason"]
+        [line] = [each for each in caplog.records if each.getMessage() == "decoder could not be started"]
+        assert "the face detector has digest" in vars(line)["fields"]["reason"]
         with pytest.raises(DetectorError, match="the face detector has digest"):
             try_out(fork_server(), config)
 

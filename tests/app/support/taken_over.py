@@ -15,6 +15,7 @@ from io import BufferedReader
 from app.engine import answers, decoder
 from app.engine.answers import LENGTHS
 from app.engine.fork_server import main
+from tests.app.support.escapes import ESCAPES, HARMLESS, call, try_all
 
 TAKE_OVER = b"TAKE OVER "
 PIXELS = 105 * 105
@@ -50,7 +51,9 @@ ATTACKS: dict[str, bytes] = {
     "part of a crop": message(ANALYSIS, bytes(PIXELS - 1)),
     "endless number": message(ANALYSIS.replace(b'"face_s":0.0', b'"face_s":1e999'), bytes(PIXELS)),
     "found faces in a whole picture": message(ANALYSIS.replace(b"null", b"5"), bytes(PIXELS)),
-    "ready again": message(b'{"kind":"ready","pid":1}'),
+    "ready again": message(
+        b'{"kind":"ready","pid":1,"sandbox":{"system_calls":"off","landlock":0,"memory_bytes":null}}'
+    ),
 }
 
 
@@ -59,6 +62,12 @@ def handle_next(stream: BufferedReader, config: decoder.DecoderConfig, finder: N
     request = pickle.load(stream)
     if request.image.startswith(TAKE_OVER):
         name = request.image.removeprefix(TAKE_OVER).decode()
+        if name.startswith(("escape ", "unconfined ")):
+            kind, pid = name.split()
+            fault = answers.DecoderFault(try_all(int(pid), ESCAPES if kind == "escape" else HARMLESS))
+            return answers.pack_result(answers.DecodeResult(outcome=fault, seconds={}))
+        if name == "foreign call":
+            call(0x40000000 + 39)
         if name == "silence":
             close_and_live_on()
         return ATTACKS[name]

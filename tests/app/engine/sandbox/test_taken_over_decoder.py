@@ -1,9 +1,12 @@
 """What a decoder that runs an attacker's code can do to the service: nothing but lose its place."""
 
+import json
+import os
 import resource
 import sys
 from collections.abc import AsyncIterator
 from contextlib import closing, suppress
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from app.engine import decoder_process
 from app.engine.answers import LENGTHS, DecodeResult, DecoderFault, Expected, pack_result, unpack_lengths, unpack_result
 from app.engine.decoder_pool import Decoders
 from app.engine.fork_server import ForkServer
+from app.engine.sandbox.system_calls import X86_64, own_architecture
 from model.errors import UndecodableImage
 from model.imaging.analysis import ImageAnalysis, TooManyTogether
 from model.imaging.analysis import analyse as analyse_photo
@@ -19,6 +23,7 @@ from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from tests.app.engine.test_decoder_pool import analyse, new_config, running, until
 from tests.app.support.crowds import CROWD
+from tests.app.support.escapes import ESCAPES, HARMLESS
 from tests.app.support.stopped_decoders import stopped
 from tests.app.support.taken_over import ATTACKS, TAKE_OVER
 from tests.app.support.waiting import is_alive
@@ -49,6 +54,37 @@ async def test_false_answers_end_the_decoder_and_nothing_else(
     await until(lambda: not any(map(is_alive, before)))
     assert "decoder gave an invalid answer" in caplog.messages
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < GROWTH_KIB
+
+
+async def test_code_in_a_decoder_reaches_nothing(decoders: Decoders, capfd: pytest.CaptureFixture[str]) -> None:
+    before = set(decoders.pids)
+    with pytest.raises(DecoderFault) as found:
+        await analyse(decoders, TAKE_OVER + f"escape {os.getpid()}".encode())
+    assert json.loads(str(found.value)) == {**dict.fromkeys(ESCAPES, "EPERM"), "start a thread": "done"}
+    await analyse(decoders)
+    assert decoders.pids == before
+    assert "forged" not in capfd.readouterr().err
+    assert not os.path.exists("taken-over")
+
+
+async def test_code_without_a_sandbox_reaches_what_its_user_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So the refusals of the test above are the sandbox's."""
+    monkeypatch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.taken_over"))
+    with closing(ForkServer()) as source:
+        async with running(config=replace(new_config(), sandbox="off"), source=source) as (decoders, _):
+            with pytest.raises(DecoderFault) as found:
+                await analyse(decoders, TAKE_OVER + f"unconfined {os.getpid()}".encode())
+    assert json.loads(str(found.value)) == dict.fromkeys([*HARMLESS, "start a thread"], "done")
+
+
+@pytest.mark.skipif(own_architecture() is not X86_64, reason="only x86-64 has a second architecture")
+async def test_a_call_of_another_architecture_ends_the_decoder(
+    decoders: Decoders, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(UndecodableImage):
+        await analyse(decoders, TAKE_OVER + b"foreign call")
+    await analyse(decoders)
+    await until(lambda: "signal SIGSYS ended it" in capfd.readouterr().err)
 
 
 async def test_a_decoder_that_hides_is_ended(decoders: Decoders) -> None:

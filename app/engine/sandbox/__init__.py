@@ -1,0 +1,1 @@
+"""What decoders give up before they see an image."""

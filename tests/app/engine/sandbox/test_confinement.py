@@ -1,0 +1,133 @@
+"""What decoders have given up, as the system sees it."""
+
+import os
+import signal
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.engine.decoder import DecodeRequest, handle
+from app.engine.decoder_pool import try_out
+from app.engine.fork_server import ForkServer
+from app.engine.sandbox import confinement
+from app.engine.sandbox.confinement import (
+    MSG_FILTER_REQUIRED,
+    Sandbox,
+    SandboxError,
+    be_ended_first,
+    gain_no_privileges,
+)
+from app.engine.sandbox.landlock import find_version
+from model.errors import ImageTooDemanding
+from model.imaging.analysis import FaceAllowance, ImageAnalysis
+from model.imaging.detection import FaceFinder
+from tests.app.engine.test_decoder_pool import analyse, new_config, parent_of, running, until
+from tests.app.support.service import serving, start_in_vain
+from tests.drawing import encode
+from tests.faces import head_at, scene
+from training.learning.experiments import ALIGNED
+
+MIB = 2**20
+
+pytestmark = pytest.mark.anyio
+
+
+def core_limit(pid: int) -> list[str]:
+    """The soft and the hard limit of a process's core dumps."""
+    [line] = [line for line in Path(f"/proc/{pid}/limits").read_text().splitlines() if "core file" in line]
+    return line.split()[4:6]
+
+
+async def test_decoders_leave_no_core_gain_no_privileges_and_are_ended_first() -> None:
+    async with running() as (decoders, _):
+        await analyse(decoders)
+        [first] = decoders.pids
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: decoders.pids and first not in decoders.pids)
+        [pid] = decoders.pids
+        for each in (pid, parent_of(pid)):
+            assert core_limit(each) == ["0", "0"]
+            assert "NoNewPrivs:\t1\n" in Path(f"/proc/{each}/status").read_text()
+        assert Path(f"/proc/{pid}/oom_score_adj").read_text() == "1000\n"
+        assert Path(f"/proc/{parent_of(pid)}/oom_score_adj").read_text() != "1000\n"
+
+
+async def test_decoders_have_one_socket_and_no_other_file() -> None:
+    async with running() as (decoders, _):
+        [pid] = decoders.pids
+        descriptors = {number: os.readlink(f"/proc/{pid}/fd/{number}") for number in os.listdir(f"/proc/{pid}/fd")}
+        assert [descriptors.pop(stream) for stream in "012"] == [os.devnull] * 3
+        [channel] = descriptors.values()
+        assert channel.startswith("socket:")
+        status = Path(f"/proc/{pid}/status").read_text()
+        assert "Seccomp:\t2\n" in status
+        assert decoders.sandbox == Sandbox(system_calls="filtered", landlock=find_version(), memory_bytes=None)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+async def test_confined_decoders_see_the_same(kind: str, finder: FaceFinder) -> None:
+    config = new_config(ALIGNED)
+    data = encode(scene(head_at(0)), kind)
+    request = DecodeRequest(image=data, choice="largest", allowance=FaceAllowance(0))
+    expected = handle(request, config, finder).outcome
+    async with running(config=config) as (decoders, _):
+        found = await decoders.analyse(request)
+    assert isinstance(expected, ImageAnalysis)
+    assert np.array_equal(found.faces[0].pixels, expected.faces[0].pixels)
+
+
+async def test_an_image_that_takes_too_much_memory_is_refused_by_itself() -> None:
+    async with running(config=replace(new_config(), memory_bytes=64 * MIB)) as (decoders, _):
+        before = set(decoders.pids)
+        for kind in ("PNG", "WEBP"):
+            with pytest.raises(ImageTooDemanding, match="more memory than decoding may"):
+                await analyse(decoders, encode(Image.new("RGBA", (6000, 5000)), kind))
+            await analyse(decoders)
+        assert decoders.pids == before
+        assert decoders.sandbox
+        assert decoders.sandbox.memory_bytes == 64 * MIB
+
+
+async def test_a_kernel_without_filters_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.refusing_kernel"))
+    with closing(ForkServer()) as source:
+        expected = Sandbox(system_calls="refused", landlock=0, memory_bytes=None)
+        assert try_out(source, new_config()) == expected
+        with pytest.raises(SandboxError, match=MSG_FILTER_REQUIRED):
+            try_out(source, replace(new_config(), sandbox="required"))
+        assert try_out(source, replace(new_config(), sandbox="off")).system_calls == "off"
+
+
+def test_the_service_needs_the_filter_that_is_required(checkpoint_path: Path) -> None:
+    flags = ("--port", "0", "--device", "cpu", "--weights", str(checkpoint_path), "--sandbox", "required")
+    ended = start_in_vain(*flags, module="tests.app.support.refusing_kernel")
+    assert ended.returncode == 1
+    assert ended.stderr == f"error: {MSG_FILTER_REQUIRED}\n"
+
+
+def test_the_service_says_that_it_has_no_filter(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path, module="tests.app.support.refusing_kernel") as service:
+        assert any("decoders have no filter of system calls" in line for line in service.log)
+        sandbox = httpx.get(f"{service.url}/info").json()["sandbox"]
+        assert (sandbox["system_calls"], sandbox["landlock"]) == ("refused", 0)
+
+
+def test_the_service_leaves_no_core(checkpoint_path: Path) -> None:
+    with serving(checkpoint_path) as service:
+        assert core_limit(service.process.pid) == ["0", "0"]
+
+
+def test_refusals_of_the_system_are_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(confinement, "PR_SET_NO_NEW_PRIVS", -1)
+    gain_no_privileges()
+    be_ended_first(tmp_path)
+    assert "the system refuses no_new_privs" in caplog.messages[0]
+    assert "before a decoder if memory is short" in caplog.messages[1]
