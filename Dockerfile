@@ -2,6 +2,10 @@
 #
 #   docker build -t facepair .
 #
+# The digest pins the base; without it the tag means another image every few weeks:
+#
+#   docker build -t facepair --build-arg BASE=python:3.11-slim@sha256:... .
+#
 # It computes on a CPU. For `docker run --gpus all` add PyTorch, which carries CUDA and takes several gigabytes:
 #
 #   docker build -t facepair --build-arg EXTRAS=gpu .
@@ -9,19 +13,20 @@
 # EXTRAS=traces adds what FACEPAIR_TRACES_URL needs, EXTRAS=gpu,traces both. Who builds it for others says which version this is, and from where:
 #
 #   docker build -t facepair --build-arg VERSION=0.1.0 --build-arg REVISION=$(git rev-parse HEAD) --build-arg SOURCE=URL .
-FROM python:3.11-slim
+ARG BASE=docker.io/library/python:3.11-slim
+FROM ${BASE}
 
 ARG EXTRAS=""
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /srv/facepair
 
-COPY --chmod=755 pyproject.toml constraints.txt README.md ./
-# An editable install needs each folder that pyproject.toml lists, and model/__init__.py for the version. The code itself
-# is copied later, so that changing it does not install everything again.
-COPY --chmod=755 model/__init__.py model/
+# Exact versions with their digests, but for PyTorch, whose files differ from machine to machine.
+COPY --chmod=755 requirements.txt requirements-traces.txt constraints.txt ./
 # What serving never loads goes: OpenVINO's parts for other devices and file formats (85 MB), packages' tests (35 MB).
-RUN mkdir app training && pip install -c constraints.txt -e ".${EXTRAS:+[$EXTRAS]}" && rmdir training \
+RUN pip install --require-hashes -r requirements.txt \
+    && case ",$EXTRAS," in *,traces,*) pip install --require-hashes -r requirements-traces.txt ;; esac \
+    && case ",$EXTRAS," in *,gpu,*) pip install -c constraints.txt torch ;; esac \
     && find /usr -path "*/openvino/libs/*" \( -name "*_[gn]pu_plugin.so" -o -name cache.json -o -name "*_frontend.so*" \) -delete \
     && find /usr -path "*-packages/*" \( -path "*/numpy/*/tests" -o -path "*/onnx/backend/test" \) -prune -exec rm -r {} +
 
@@ -41,6 +46,7 @@ HEALTHCHECK --interval=10s --timeout=6s --start-period=30s --retries=3 \
 CMD ["python", "-m", "app"]
 
 # Last, since what differs from build to build would make all that follows anew.
+ARG BASE
 ARG VERSION=""
 ARG REVISION=""
 ARG SOURCE=""
@@ -50,4 +56,4 @@ LABEL org.opencontainers.image.title="facepair" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.source="$SOURCE" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"
+      org.opencontainers.image.base.name="$BASE"

@@ -5,6 +5,9 @@
 # make coverage  runs the tests, lists the lines and branches that they miss, and fails if they are too many
 # make setup     sets up the rest, which training needs too
 # make gpu       sets up what serving needs on a GPU, before make serve
+# make lock      writes requirements.txt and requirements-traces.txt, which the Dockerfile installs, after a change of
+#                pyproject.toml or constraints.txt
+# make sbom      writes sbom.json, the parts of the image in CycloneDX's form
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +19,7 @@ TEST_PROCESSES ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 INPUTS := pyproject.toml constraints.txt
 
-.PHONY: serve test lint format coverage setup gpu clean
+.PHONY: serve test lint format coverage setup gpu lock sbom clean
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/serving.done
@@ -44,8 +47,18 @@ setup: $(VENV)/all.done
 
 gpu: $(VENV)/gpu.done
 
+LOCK := $(VENV)/bin/uv pip compile pyproject.toml -c constraints.txt --universal --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate --no-emit-index-url --quiet
+
+lock: $(VENV)/release.done
+	$(LOCK) --output-file requirements.txt
+	$(LOCK) --extra traces --output-file requirements-traces.txt
+
+sbom: $(VENV)/release.done
+	$(VENV)/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --output-reproducible -o sbom.json
+
 clean:
-	rm -rf $(VENV) *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
+	rm -rf $(VENV) sbom.json *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage .coverage.*
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -56,6 +69,10 @@ $(VENV)/serving.done: $(INPUTS) | $(VENV)/bin/python
 
 $(VENV)/all.done: $(VENV)/serving.done
 	$(PIP) -e ".[training,test]"
+	touch $@
+
+$(VENV)/release.done: $(INPUTS) | $(VENV)/bin/python
+	$(PIP) uv cyclonedx-bom
 	touch $@
 
 $(VENV)/gpu.done: $(VENV)/serving.done

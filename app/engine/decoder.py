@@ -84,8 +84,10 @@ class DecodeRequest:
 
 
 def warm_up() -> None:
-    """Loads what would be loaded late: the detector's runtime, and Pillow's plugins at the first image of a format."""
-    import model.imaging.yunet  # noqa: F401
+    """Loads what would be loaded late: a confined decoder can open no file, and so import nothing."""
+    import numpy.ma  # noqa: F401 (by the first median)
+
+    import model.imaging.yunet  # noqa: F401 (by the detector)
 
     for form in get_args(Format):
         file = BytesIO()
@@ -113,7 +115,7 @@ def serve(channel: socket.socket, prepared: Prepared) -> None:
         try:
             if prepared.refused:
                 raise prepared.refused
-            sandbox = confine(config.sandbox, config.memory_bytes)
+            sandbox = confine(config.sandbox, config.memory_bytes, channel.fileno())
         except (DetectorError, SandboxError) as error:
             channel.sendall(pack_refused_start(error))
             return

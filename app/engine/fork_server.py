@@ -59,6 +59,9 @@ class ForkServer:
     def __init__(self, log_level: str = "info") -> None:
         """Starts the process and does not wait until it is ready. Raises ForkServerError."""
         self._log_level = log_level
+        self._process: subprocess.Popen[bytes]
+        self._channel: socket.socket
+        self._config: bytes
         self._start()
 
     def fork(self, config: bytes) -> socket.socket:

@@ -4,6 +4,7 @@ import ctypes
 import logging
 import os
 import resource
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ PR_SET_NO_NEW_PRIVS = 38
 # The highest: the system ends a decoder before the service.
 OOM_SCORE = 1000
 OOM_SCORE_FILE = Path("/proc/self/oom_score_adj")
+DESCRIPTORS = Path("/proc/self/fd")
 PAGE_BYTES = resource.getpagesize()
 
 MSG_FILTER_REQUIRED = "the kernel refuses to filter the decoders' system calls, as FACEPAIR_SANDBOX=required wants"
@@ -62,16 +64,16 @@ def be_ended_first(file: Path = OOM_SCORE_FILE) -> None:
         logger.warning("the system may end the service before a decoder if memory is short", extra={"fields": fields})
 
 
-def confine(setting: SandboxSetting, memory_bytes: int | None) -> Sandbox:
+def confine(setting: SandboxSetting, memory_bytes: int | None, channel: int) -> Sandbox:
     """Limits this process's memory to what it has and `memory_bytes`, and its system calls to those of decoding.
 
-    It cannot log afterwards: its standard streams lead nowhere. Raises
-    SandboxError if a filter is required but refused.
+    Of its descriptors it keeps `channel`, so it cannot log afterwards. Raises SandboxError if a filter is required but
+    refused.
     """
     landlock, filtered = 0, False
     limited = _limit_memory(memory_bytes)
     if setting != "off":
-        _redirect_streams()
+        _close_others(channel)
         landlock = _forbid_files()
         filtered = _filter_calls()
         if setting == "required" and not filtered:
@@ -99,12 +101,15 @@ def _limit_memory(further_bytes: int | None, statm: Path = Path("/proc/self/stat
     return True
 
 
-def _redirect_streams() -> None:
-    """The log is the service's: what a library prints is lost, and nobody forges a line of it."""
+def _close_others(channel: int) -> None:
+    """Standard streams lead nowhere: the log is the service's, and nobody forges a line of it."""
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    os.close(nowhere)
+    for descriptor in map(int, os.listdir(DESCRIPTORS) if DESCRIPTORS.exists() else []):
+        if descriptor > 2 and descriptor != channel:
+            with suppress(OSError):  # that of the folder itself
+                os.close(descriptor)
 
 
 def _forbid_files() -> int:

@@ -33,7 +33,7 @@ TOO_MANY_BYTES = ANNA + bytes(20_000)
 NOT_THRESHOLDS = (SECRET, "nan", "-nan", "inf", "-0.001", "1.001", "1e400", "0,5", "0x1", "0_1", "\0", "½")
 # Rows that no single request causes; other tests have them.
 NOT_OF_ONE_REQUEST = {"out_of_memory", "device_lost", "internal_error", "not_ready", "queue_full", "deadline_passed",
-                      "unauthorized"}  # fmt: skip
+                      "unauthorized", "too_much_memory"}  # fmt: skip
 # Rows of faces: test_faces_bad_input.py has those of a model that finds them, test_whole_pictures.py that of one that
 # does not.
 OF_FACES = {"no_face", "several_faces", "too_many_faces", "face_too_small", "whole_pictures"}

@@ -80,3 +80,15 @@ async def test_large_images_leave_a_decoder_to_small_ones(
         for each in (small, large[0], large[2]):
             assert (await each).status_code == 200
         assert app.state.admission.large_px.taken == 0
+
+
+async def test_an_image_that_takes_too_much_memory_costs_its_own_request(
+    aligned_settings: Settings, aligned_verifier: Verifier
+) -> None:
+    limits = {"decoder_memory_bytes": 64 * 2**20, "decoders": 1}
+    async with app_of(aligned_settings.model_copy(update=limits), aligned_verifier) as (app, client):
+        before = set(app.state.inference.decoders.pids)
+        answer = await client.post("/detect", files=files(("image", padded(flat_webp(5000)))))
+        check_problem(answer, 422, "too_much_memory", "image[0]")
+        assert (await client.post("/verify", files=files(*GOOD))).status_code == 200
+        assert app.state.inference.decoders.pids == before

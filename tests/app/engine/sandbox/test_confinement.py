@@ -3,16 +3,18 @@
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
 from PIL import Image
+from PIL.ImageCms import ImageCmsProfile, createProfile
 
-from app.engine.decoder import DecodeRequest, handle
+from app.engine.decoder import DecoderConfig, DecodeRequest, handle
 from app.engine.decoder_pool import try_out
 from app.engine.fork_server import ForkServer
 from app.engine.sandbox import confinement
@@ -24,14 +26,18 @@ from app.engine.sandbox.confinement import (
     gain_no_privileges,
 )
 from app.engine.sandbox.landlock import find_version
-from model.errors import ImageTooDemanding
+from app.settings import SHIPPED
+from benchmarks.hostile import hostile_files
+from model.checkpoint import load
+from model.errors import ImageError, ImageTooDemanding
 from model.imaging.analysis import FaceAllowance, ImageAnalysis
+from model.imaging.decoding import ImageLimits
 from model.imaging.detection import FaceFinder
 from tests.app.engine.test_decoder_pool import analyse, new_config, parent_of, running, until
 from tests.app.support.service import serving, start_in_vain
-from tests.drawing import encode
+from tests.drawing import encode, encode_oriented
 from tests.faces import head_at, scene
-from training.learning.experiments import ALIGNED
+from tests.model.support.pictures import several
 
 MIB = 2**20
 
@@ -70,16 +76,45 @@ async def test_decoders_have_one_socket_and_no_other_file() -> None:
         assert decoders.sandbox == Sandbox(system_calls="filtered", landlock=find_version(), memory_bytes=None)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-async def test_confined_decoders_see_the_same(kind: str, finder: FaceFinder) -> None:
-    config = new_config(ALIGNED)
-    data = encode(scene(head_at(0)), kind)
-    request = DecodeRequest(image=data, choice="largest", allowance=FaceAllowance(0))
-    expected = handle(request, config, finder).outcome
+def pictures() -> Iterator[bytes]:
+    """Files that need different parts of the libraries."""
+    face = scene(head_at(0))
+    profile = ImageCmsProfile(createProfile("sRGB")).tobytes()
+    for kind in ("JPEG", "PNG", "WEBP"):
+        yield encode(face, kind)
+        yield encode_oriented(face, 6, kind, icc_profile=profile)
+        yield encode(face.rotate(180), kind)
+        yield encode(scene(), kind)
+    yield encode(face.convert("CMYK"), "JPEG", progressive=True)
+    yield encode(face.quantize(64), "PNG", transparency=0)
+    yield encode(face.convert("L").convert("I;16"), "PNG")
+    yield several("MPO", face, face)
+    yield several("WEBP", face, face)
+    yield from islice(hostile_files(), 100)
+
+
+def essence(outcome: object) -> object:
+    """An image's error, or what was seen of it."""
+    if isinstance(outcome, ImageAnalysis):
+        return [(face.pixels.tobytes(), face.face.box, face.conditions, face.warnings) for face in outcome.faces]
+    return type(outcome), str(outcome)
+
+
+async def test_confined_decoders_see_the_same() -> None:
+    """With the shipped checkpoint, which looks for everything that there is to find."""
+    header = load(SHIPPED).header
+    about = {"trained_on": header.trained_on, "conditions": header.conditions, "detector": None}
+    config = DecoderConfig(preprocessing=header.preprocessing, limits=ImageLimits(), limit_s=60, **about)
+    finder = FaceFinder()
     async with running(config=config) as (decoders, _):
-        found = await decoders.analyse(request)
-    assert isinstance(expected, ImageAnalysis)
-    assert np.array_equal(found.faces[0].pixels, expected.faces[0].pixels)
+        for data in pictures():
+            for choice in ("largest", "all"):
+                request = DecodeRequest(image=data, choice=choice, allowance=FaceAllowance(8))  # type: ignore[arg-type]
+                try:
+                    found: object = await decoders.analyse(request)
+                except ImageError as error:
+                    found = error
+                assert essence(found) == essence(handle(request, config, finder).outcome)
 
 
 async def test_an_image_that_takes_too_much_memory_is_refused_by_itself() -> None:

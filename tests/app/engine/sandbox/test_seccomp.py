@@ -16,7 +16,7 @@ FORK = 0x01200011  # glibc's flags
 NEW_NAMESPACES = 0x7E020000
 
 
-def decide(architecture: Architecture, number: int, *arguments: int, audit: int | None = None) -> str | int:
+def decide(architecture: Architecture, number: int, *arguments: int, audit: int | None = None) -> object:
     """Runs the filter of `PID` on a call (linux/filter.h)."""
     padded = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("=iIQ6Q", number, architecture.audit if audit is None else audit, 0, *padded)

@@ -56,7 +56,7 @@ async def test_false_answers_end_the_decoder_and_nothing_else(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < GROWTH_KIB
 
 
-async def test_code_in_a_decoder_reaches_nothing(decoders: Decoders, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_code_in_a_decoder_reaches_nothing(capfd: pytest.CaptureFixture[str], decoders: Decoders) -> None:
     before = set(decoders.pids)
     with pytest.raises(DecoderFault) as found:
         await analyse(decoders, TAKE_OVER + f"escape {os.getpid()}".encode())
@@ -79,7 +79,7 @@ async def test_code_without_a_sandbox_reaches_what_its_user_may(monkeypatch: pyt
 
 @pytest.mark.skipif(own_architecture() is not X86_64, reason="only x86-64 has a second architecture")
 async def test_a_call_of_another_architecture_ends_the_decoder(
-    decoders: Decoders, capfd: pytest.CaptureFixture[str]
+    capfd: pytest.CaptureFixture[str], decoders: Decoders
 ) -> None:
     with pytest.raises(UndecodableImage):
         await analyse(decoders, TAKE_OVER + b"foreign call")
