@@ -30,16 +30,17 @@ from app.settings import SHIPPED
 from benchmarks.hostile import hostile_files
 from model.checkpoint import load
 from model.errors import ImageError, ImageTooDemanding
-from model.imaging.analysis import FaceAllowance, ImageAnalysis
+from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
 from model.imaging.decoding import ImageLimits
 from model.imaging.detection import FaceFinder
-from tests.app.engine.test_decoder_pool import analyse, new_config, parent_of, running, until
+from tests.app.engine.test_decoder_pool import LONG_S, analyse, new_config, parent_of, running, until
 from tests.app.support.service import serving, start_in_vain
 from tests.drawing import encode, encode_oriented
 from tests.faces import head_at, scene
 from tests.model.support.pictures import several
 
 MIB = 2**20
+CHOICES: tuple[Choice, ...] = ("largest", "all")
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +91,7 @@ def pictures() -> Iterator[bytes]:
     yield encode(face.convert("L").convert("I;16"), "PNG")
     yield several("MPO", face, face)
     yield several("WEBP", face, face)
-    yield from islice(hostile_files(), 100)
+    yield from islice(hostile_files(), 60)
 
 
 def essence(outcome: object) -> object:
@@ -103,13 +104,19 @@ def essence(outcome: object) -> object:
 async def test_confined_decoders_see_the_same() -> None:
     """With the shipped checkpoint, which looks for everything that there is to find."""
     header = load(SHIPPED).header
-    about = {"trained_on": header.trained_on, "conditions": header.conditions, "detector": None}
-    config = DecoderConfig(preprocessing=header.preprocessing, limits=ImageLimits(), limit_s=60, **about)
+    config = DecoderConfig(
+        preprocessing=header.preprocessing,
+        trained_on=header.trained_on,
+        conditions=header.conditions,
+        detector=None,
+        limits=ImageLimits(),
+        limit_s=LONG_S,
+    )
     finder = FaceFinder()
     async with running(config=config) as (decoders, _):
         for data in pictures():
-            for choice in ("largest", "all"):
-                request = DecodeRequest(image=data, choice=choice, allowance=FaceAllowance(8))  # type: ignore[arg-type]
+            for choice in CHOICES:
+                request = DecodeRequest(image=data, choice=choice, allowance=FaceAllowance(8))
                 try:
                     found: object = await decoders.analyse(request)
                 except ImageError as error:
