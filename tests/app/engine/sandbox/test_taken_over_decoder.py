@@ -5,7 +5,7 @@ import os
 import resource
 import sys
 from collections.abc import AsyncIterator
-from contextlib import closing, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ import pytest
 
 from app.engine import decoder_process
 from app.engine.answers import LENGTHS, DecodeResult, DecoderFault, Expected, pack_result, unpack_lengths, unpack_result
+from app.engine.decoder import DecoderConfig
 from app.engine.decoder_pool import Decoders
 from app.engine.fork_server import ForkServer
 from app.engine.sandbox.system_calls import X86_64, own_architecture
@@ -34,12 +35,20 @@ pytestmark = pytest.mark.anyio
 GROWTH_KIB = 20 * 1024
 
 
+@asynccontextmanager
+async def taken_over(config: DecoderConfig | None = None) -> AsyncIterator[Decoders]:
+    """Decoders that some images take over."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.taken_over"))
+        with closing(ForkServer()) as source:
+            async with running(config=config, source=source) as (decoders, _):
+                yield decoders
+
+
 @pytest.fixture
-async def decoders(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Decoders]:
-    monkeypatch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.taken_over"))
-    with closing(ForkServer()) as source:
-        async with running(source=source) as (decoders, _):
-            yield decoders
+async def decoders() -> AsyncIterator[Decoders]:
+    async with taken_over() as decoders:
+        yield decoders
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -56,35 +65,33 @@ async def test_false_answers_end_the_decoder_and_nothing_else(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < GROWTH_KIB
 
 
-async def test_code_in_a_decoder_reaches_nothing(capfd: pytest.CaptureFixture[str], decoders: Decoders) -> None:
-    before = set(decoders.pids)
-    with pytest.raises(DecoderFault) as found:
-        await analyse(decoders, TAKE_OVER + f"escape {os.getpid()}".encode())
-    assert json.loads(str(found.value)) == {**dict.fromkeys(ESCAPES, "EPERM"), "start a thread": "done"}
-    await analyse(decoders)
-    assert decoders.pids == before
+async def test_code_in_a_decoder_reaches_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    async with taken_over() as decoders:
+        before = set(decoders.pids)
+        with pytest.raises(DecoderFault) as found:
+            await analyse(decoders, TAKE_OVER + f"escape {os.getpid()}".encode())
+        assert json.loads(str(found.value)) == {**dict.fromkeys(ESCAPES, "EPERM"), "start a thread": "done"}
+        await analyse(decoders)
+        assert decoders.pids == before
     assert "forged" not in capfd.readouterr().err
     assert not os.path.exists("taken-over")
 
 
-async def test_code_without_a_sandbox_reaches_what_its_user_may(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_code_without_a_sandbox_reaches_what_its_user_may() -> None:
     """So the refusals of the test above are the sandbox's."""
-    monkeypatch.setattr("app.engine.fork_server.COMMAND", (sys.executable, "-m", "tests.app.support.taken_over"))
-    with closing(ForkServer()) as source:
-        async with running(config=replace(new_config(), sandbox="off"), source=source) as (decoders, _):
-            with pytest.raises(DecoderFault) as found:
-                await analyse(decoders, TAKE_OVER + f"unconfined {os.getpid()}".encode())
+    async with taken_over(replace(new_config(), sandbox="off")) as decoders:
+        with pytest.raises(DecoderFault) as found:
+            await analyse(decoders, TAKE_OVER + f"unconfined {os.getpid()}".encode())
     assert json.loads(str(found.value)) == dict.fromkeys([*HARMLESS, "start a thread"], "done")
 
 
 @pytest.mark.skipif(own_architecture() is not X86_64, reason="only x86-64 has a second architecture")
-async def test_a_call_of_another_architecture_ends_the_decoder(
-    capfd: pytest.CaptureFixture[str], decoders: Decoders
-) -> None:
-    with pytest.raises(UndecodableImage):
-        await analyse(decoders, TAKE_OVER + b"foreign call")
-    await analyse(decoders)
-    await until(lambda: "signal SIGSYS ended it" in capfd.readouterr().err)
+async def test_a_call_of_another_architecture_ends_the_decoder(capfd: pytest.CaptureFixture[str]) -> None:
+    async with taken_over() as decoders:
+        with pytest.raises(UndecodableImage):
+            await analyse(decoders, TAKE_OVER + b"foreign call")
+        await analyse(decoders)
+        await until(lambda: "signal SIGSYS ended it" in capfd.readouterr().err)
 
 
 async def test_a_decoder_that_hides_is_ended(decoders: Decoders) -> None:
