@@ -1,4 +1,5 @@
 # make serve     sets up what serving needs and starts the service on http://127.0.0.1:8000
+#                (FLAGS="--port 9000" gives it flags)
 # make test      sets up the rest and runs the tests
 # make lint      sets up the rest and checks style and types
 # make format    corrects the style where ruff can
@@ -10,10 +11,16 @@
 # make sbom      writes sbom.json, the parts of the image in CycloneDX's form
 
 PYTHON ?= python3
+FLAGS ?=
 VENV := .venv
-# Options for pip, such as the index of torch's CPU build: make setup PIP_ARGS="--extra-index-url URL"
+# Which build of PyTorch: make setup TORCH=cpu saves several gigabytes without a GPU, TORCH=auto asks the GPU's driver.
+# Without it, pip takes the build for CUDA on Linux.
+TORCH ?=
+# Further options for pip.
 PIP_ARGS ?=
-PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+# CI needs no progress bars.
+PIP := $(VENV)/bin/pip install $(if $(CI),--quiet) --disable-pip-version-check $(PIP_ARGS) -c constraints.txt
+PIP_TORCH := $(if $(TORCH),$(VENV)/bin/uv pip install --python $(VENV)/bin/python --torch-backend $(TORCH) -c constraints.txt,$(PIP))
 # Processes that share the tests out, file by file. One more than two cores, since tests wait for services and timers.
 TEST_PROCESSES ?= 3
 PYTEST := $(VENV)/bin/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
@@ -23,7 +30,8 @@ INPUTS := pyproject.toml constraints.txt
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/serving.done
-	$(VENV)/bin/python -m app
+	@echo "Starting facepair; it listens in a few seconds. Then open http://127.0.0.1:8000/ in a browser. Ctrl-C ends it."
+	$(VENV)/bin/python -m app $(FLAGS)
 
 # Every service that the tests start would compile all modules again.
 test coverage: export PYTHONDONTWRITEBYTECODE =
@@ -64,11 +72,14 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/serving.done: $(INPUTS) | $(VENV)/bin/python
+	@echo "Installing what serving needs into $(VENV): about 200 MB to fetch, 0.6 GB on disk."
 	$(PIP) -e .
 	touch $@
 
 $(VENV)/all.done: $(VENV)/serving.done
-	$(PIP) -e ".[training,test]"
+	@echo "Installing PyTorch and what training and the tests need: several gigabytes to fetch unless TORCH=cpu."
+	$(if $(TORCH),$(PIP) uv)
+	$(PIP_TORCH) -e ".[training,test]"
 	touch $@
 
 $(VENV)/release.done: $(INPUTS) | $(VENV)/bin/python
@@ -76,5 +87,7 @@ $(VENV)/release.done: $(INPUTS) | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/gpu.done: $(VENV)/serving.done
-	$(PIP) -e ".[gpu]"
+	@echo "Installing PyTorch with CUDA: several gigabytes to fetch."
+	$(if $(TORCH),$(PIP) uv)
+	$(PIP_TORCH) -e ".[gpu]"
 	touch $@

@@ -55,6 +55,16 @@ def test_examples_are_short_and_tested() -> None:
         assert f'"{path.name}"' in source, path
 
 
+def test_the_readme_s_example_prints_the_decision(service: Service, photographs: tuple[str, str]) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    for name, path in zip(("first.jpg", "second.jpg"), photographs, strict=True):
+        code = code.replace(f'"{name}"', repr(path))
+    code = code.replace("http://127.0.0.1:8000", service.url)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"(same|different) [01]\.\d+\n", done.stdout)
+
+
 def test_verify_prints_the_decision(service: Service, photographs: tuple[str, str]) -> None:
     done = run("verify.py", photographs[0], photographs[0], url=service.url)
     assert (done.returncode, done.stderr) == (0, "")

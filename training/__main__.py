@@ -5,17 +5,24 @@ import sys
 from collections.abc import Sequence
 
 from model.errors import FacepairError
-from training.commands import (
-    calibrate,
-    conditions,
-    evaluate,
-    import_network,
-    landmarks,
-    options,
-    prepare,
-    report,
-    train,
-)
+
+try:
+    from training.commands import (
+        calibrate,
+        conditions,
+        evaluate,
+        import_network,
+        landmarks,
+        options,
+        prepare,
+        report,
+        train,
+    )
+except ModuleNotFoundError as error:
+    ours = (error.name or "").partition(".")[0] in ("model", "training")
+    if ours or __name__ != "__main__":
+        raise
+    sys.exit(f"error: {error.name} is not installed, which training needs and serving does not; run: make setup")
 
 # In the order of the help.
 COMMANDS = (
