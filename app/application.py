@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -12,13 +13,13 @@ from starlette.exceptions import HTTPException
 from app.api import health_routes, routes
 from app.api.admission import Admission
 from app.api.bodies.upload_clock import UploadPace
+from app.api.limits.middleware import RefusingMiddleware
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
 from app.api.problems import KINDS, Problem, from_domain, respond
 from app.doors.keys import ApiKeys
 from app.doors.middleware import KeyMiddleware, cors
 from app.engine.batching import DeadlinePassed
-from app.engine.cpu_budget import large_pixels_of, queue_of, uploads_of
 from app.engine.inference import Inference
 from app.lifecycle import Drain
 from app.metrics import Metrics
@@ -63,9 +64,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.state.settings = settings
     app.state.inference = inference
     app.state.metrics = metrics
-    app.state.admission = Admission(
-        uploads_of(settings), queue_of(settings), large_pixels_of(settings), settings.deadline_s, metrics, drain
-    )
+    admission = app.state.admission = Admission(settings, metrics, drain)
     app.state.pace = UploadPace(limit_s=settings.upload_s)
     app.state.drain = drain
     for kind in KINDS:
@@ -78,6 +77,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
+    app.add_middleware(RefusingMiddleware, admission=admission, metrics=metrics, routes=routes.router.routes)
     if settings.api_keys_file:
         app.add_middleware(
             KeyMiddleware,
@@ -97,6 +97,8 @@ def _paths(router: APIRouter) -> set[str]:
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
+    if error.kind.status == HTTPStatus.TOO_MANY_REQUESTS:
+        await request.app.state.admission.refusals.hold()
     return respond(error, request.state.request_id)
 
 

@@ -7,6 +7,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from model.similarity import Decision
 
+from app.logs import dropped_lines
+
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 90, 180)
 
 
@@ -38,6 +40,11 @@ class Metrics:
         self.images_in_progress = Gauge(
             "facepair_images_in_progress", "Images decoded, waiting or in the network", registry=self.registry
         )
+        self.bytes_held = Gauge(
+            "facepair_bytes_held",
+            "Bytes of uploads in memory, until their answer",
+            registry=self.registry,
+        )
         self.large_pixels_in_progress = Gauge(
             "facepair_large_pixels_in_progress", "Work of large images in progress, in pixels", registry=self.registry
         )
@@ -47,6 +54,10 @@ class Metrics:
         self.decisions = Counter("facepair_decisions", "Pairs decided", ["decision"], registry=self.registry)
         for decision in get_args(Decision):
             self.decisions.labels(decision)  # shown as 0, since a series that begins with 1 shows no increase
+        self.log_lines_dropped = Gauge(
+            "facepair_log_lines_dropped", "Log lines that nobody read in time", registry=self.registry
+        )
+        self.log_lines_dropped.set_function(dropped_lines)
         self.model_info = Gauge(
             "facepair_model_info",
             "Always 1; the labels name the model that is served",

@@ -68,8 +68,18 @@ class Settings(BaseModel):
     )
     detector: Path | None = Field(default=None, description="face detector file, if not the installed one")
     max_images: int = Field(default=8, ge=1, le=1024, description="most images, or embeddings, in one request")
-    queue: int | None = Field(default=None, ge=2, description="most images worked on; more are refused with 429")
-    uploads: int | None = Field(default=None, ge=2, description="most images arriving; more are refused with 429")
+    max_wait_s: float = Field(
+        default=1.0,
+        gt=0,
+        le=DAY_S,
+        description="longest expected wait for other images; 429 beyond it",
+    )
+    queue: int | None = Field(default=None, ge=2, description="most images worked on, however short the wait")
+    held_bytes: int = Field(
+        default=512 * 1024 * 1024,
+        ge=1024,
+        description="most bytes of uploads in memory",
+    )
     large_pixels: int | None = Field(
         default=None, ge=1024, description="most pixels of large images worked on; more are refused with 429"
     )

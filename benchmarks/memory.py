@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from app.engine.cpu_budget import decoders_of, queue_of, uploads_of
+from app.engine.cpu_budget import decoders_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.processes import family, own_bytes, resident_bytes
@@ -46,10 +46,9 @@ BESIDE_BYTES = 256 * MIB
 def most_growth_bytes(settings: Settings) -> float:
     """How much a service may grow above its memory when it becomes ready, as docs/operations.md states it."""
     copies = 2 * decoders_of(settings)  # in a decoder, and on the way to it
-    # Uploads and queue can each have one image less than their slots and then one request more. One more image,
-    # because an image is held twice while its part of the body is put together.
-    images = (uploads_of(settings) - 1) + (queue_of(settings) - 1) + copies + 1
-    uploads = (images * settings.max_image_bytes + 2 * settings.max_request_bytes) * BYTES_PER_BYTE
+    held = max(settings.held_bytes, settings.max_request_bytes)
+    # One more image, because an image is held twice while its part of the body is put together.
+    uploads = (held + (copies + 1) * settings.max_image_bytes) * BYTES_PER_BYTE
     return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
 
 

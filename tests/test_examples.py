@@ -2,12 +2,9 @@
 
 import json
 import re
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,18 +12,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.app.support.service import HOST, PATIENCE_S, ROOT, Service, serving
+from tests.app.support.full_queue import full_queue
+from tests.app.support.service import PATIENCE_S, ROOT, Service, serving
 from tests.drawing import encode, encode_oriented, portrait
 from tests.faces import head_at, scene
 
 EXAMPLES = ROOT / "examples"
-UPLOADS = 2
 
 
 @pytest.fixture(scope="module")
 def service(aligned_checkpoint_path: Path) -> Iterator[Service]:
-    """A service that one upload of two images keeps busy."""
-    with serving(aligned_checkpoint_path, "--uploads", str(UPLOADS)) as service:
+    """A service that one verification keeps busy."""
+    with serving(aligned_checkpoint_path, "--queue", "2") as service:
         yield service
 
 
@@ -115,22 +112,9 @@ def test_embeddings_are_stored_and_compared(service: Service, photographs: tuple
     assert done.stdout == f"{verified['decision']}: similarity {verified['similarity']:.3f}\n"
 
 
-@contextmanager
-def endless_upload(service: Service) -> Iterator[None]:
-    """An upload of two images that lasts as long as the block; yields when the service has counted it."""
-    head = f"POST /verify HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
-    with socket.create_connection((HOST, service.port)) as connection:
-        connection.sendall(f"{head}Content-Length: 100\r\n\r\n--edge\r\n".encode())
-        deadline = time.monotonic() + PATIENCE_S
-        while f"facepair_images_arriving {UPLOADS}.0" not in httpx.get(f"{service.url}/metrics").text:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        yield
-
-
 def test_busy_service_is_retried(service: Service, photographs: tuple[str, str]) -> None:
     line = command("retries.py", *photographs, url=service.url)
-    with endless_upload(service):
+    with full_queue(service):
         process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "queue_full: trying again in 1 s\n"

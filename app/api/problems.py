@@ -69,17 +69,18 @@ KINDS = (
 )  # fmt: skip
 BY_CODE = {kind.code: kind for kind in KINDS}
 BY_ERROR = {kind.error: kind for kind in KINDS if kind.error}
-RETRY_AFTER_S = 1
 
 
 class Problem(Exception):
     """Ends a request with the answer `code`; `detail` says what the client can do."""
 
-    def __init__(self, code: str, detail: str, field: str | None = None) -> None:
+    def __init__(self, code: str, detail: str, field: str | None = None, retry_after_s: int = 1) -> None:
+        """`retry_after_s` is the Retry-After of 429 and 503."""
         super().__init__(detail)
         self.kind = BY_CODE[code]
         self.detail = detail
         self.field = field
+        self.retry_after_s = retry_after_s
 
 
 def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
@@ -105,7 +106,7 @@ class ProblemResponse(JSONResponse):
 def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """The answer of a problem."""
     kind = problem.kind
-    further = {"Retry-After": str(RETRY_AFTER_S)} if kind.status in (429, 503) else {}
+    further = {"Retry-After": str(problem.retry_after_s)} if kind.status in (429, 503) else {}
     response = ProblemResponse(
         {
             "type": f"urn:facepair:problem:{kind.code}",

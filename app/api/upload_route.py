@@ -15,6 +15,7 @@ from app.api.problems import Problem
 
 # nginx's status for a client that left. It is only logged and counted.
 CLIENT_CLOSED_REQUEST = 499
+MSG_SLOWEST = "the replica needed the room for other uploads, and this one was the slowest; send the request again"
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -64,7 +65,8 @@ class UploadRoute(APIRoute):
 
 async def _handle_while_connected(handle: Handler, request: UploadRequest) -> Response:
     try:
-        async with asyncio.timeout(None) as work:  # it never ends by itself, only when the client leaves
+        async with asyncio.timeout(None) as work:  # it ends when the client leaves, or must make room for others
+            request.reservation.ends_with(work)
             watch = asyncio.create_task(_end_when_client_leaves(request, work))
             try:
                 return await handle(request)
@@ -75,6 +77,8 @@ async def _handle_while_connected(handle: Handler, request: UploadRequest) -> Re
     except TimeoutError:
         if not work.expired():
             raise
+        if request.reservation.left:
+            raise Problem("queue_full", MSG_SLOWEST) from None
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 

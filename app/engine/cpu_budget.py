@@ -12,9 +12,10 @@ from app.settings import Settings
 
 # The two images of a request are decoded at the same time.
 MIN_DECODERS = 2
-# Queue slots per core: enough to keep it busy, few enough that the last image waits only a few request times.
-QUEUE_PER_CORE, MIN_QUEUE = 5, 10
-MIN_UPLOADS = 16
+# Queue slots before the replica knows how fast it is, and the fewest at any time: enough to keep every core busy.
+FIRST_PER_CORE, MIN_FIRST = 5, 10
+# The most slots, for a burst of large or slow images after small ones.
+QUEUE_PER_CORE, MIN_QUEUE = 128, 256
 # Work of large images in progress, in pixels: about two seconds for each decoder.
 LARGE_PIXELS_PER_DECODER = 64_000_000
 # Where Linux says how much of the processors a container may use.
@@ -47,14 +48,14 @@ def decoders_of(settings: Settings) -> int:
     return settings.decoders or max(MIN_DECODERS, own_cores())
 
 
+def first_slots() -> int:
+    """Queue slots that there are however slow the replica is."""
+    return max(MIN_FIRST, FIRST_PER_CORE * own_cores())
+
+
 def queue_of(settings: Settings) -> int:
-    """Slots for images in progress."""
+    """The most slots for images in progress."""
     return settings.queue or max(MIN_QUEUE, QUEUE_PER_CORE * own_cores())
-
-
-def uploads_of(settings: Settings) -> int:
-    """Slots for images whose uploads are under way."""
-    return settings.uploads or max(MIN_UPLOADS, queue_of(settings))
 
 
 def large_pixels_of(settings: Settings) -> int:

@@ -119,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     orders = Orders.model_validate_json((sys.argv[1:] if arguments is None else arguments)[0])
     for each in (signal.SIGTERM, signal.SIGINT):  # systemd sends them to all processes; the service decides
         signal.signal(each, signal.SIG_IGN)
-    configure_logging(orders.log_level)
+    configure_logging(orders.log_level, threads=False)
     forbid_core_dumps()
     gain_no_privileges()
     from app.engine.decoder import prepare, serve, warm_up

@@ -1,7 +1,7 @@
 """Request bodies in memory, under limits that hold while the bytes stream in. Nothing touches a disk."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager
 
 from python_multipart.multipart import parse_options_header
 
@@ -22,9 +22,8 @@ JSON_BYTES_PER_BYTE = 2
 async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], limits: FormLimits) -> Form:
     """The parts of a body of multipart/form-data or JSON. Raises Problem.
 
-    Slots are taken for the required images before the body is read and for further ones as they begin to arrive; at
-    the end all are exchanged for work slots. Before a Problem is raised the slots are released, and the rest of a body
-    of legal size is read and dropped, so that the client finds an answer and not a closed connection.
+    Its bytes are counted as they arrive, and at the end each image takes a slot in the queue. After a Problem the
+    server drops the rest of the body, so that the client finds an answer and not a closed connection.
     """
     reservation = request.reservation
     kind, options = parse_options_header(request.headers.get("content-type"))
@@ -71,27 +70,20 @@ async def read_json(request: UploadRequest, limit_bytes: int) -> bytes:
 
 @asynccontextmanager
 async def _body(request: UploadRequest, limit_bytes: int) -> AsyncIterator[Chunks]:
-    """The chunks of a body. After a Problem the slots are released and the rest of the body is dropped, unless the
-    client still waits to be asked for it.
-    """
-    chunks = _read_chunks(request)
-    try:
-        if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-            raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
-        if awaits_continue(request) and int(request.headers.get("content-length", 0)) > limit_bytes:
-            raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
+    """The chunks of a body. Raises Problem if the head says that it cannot be taken."""
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
+    if awaits_continue(request) and int(request.headers.get("content-length", 0)) > limit_bytes:
+        raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
+    async with aclosing(_read_chunks(request)) as chunks:
         yield chunks
-    except Problem:
-        request.reservation.release()
-        if not awaits_continue(request):
-            await _discard(chunks, limit_bytes)
-        raise
 
 
 async def _read_chunks(request: UploadRequest) -> Chunks:
-    """The chunks of a body. Raises Problem when they come too slowly."""
+    """The chunks of a body. Raises Problem when they come too slowly, or find no room."""
     request.ask_for_body()
     async for chunk in in_pace(request.stream(), request.pace):
+        request.reservation.receive(len(chunk))
         yield chunk
     request.body_read.set()
 
@@ -103,13 +95,3 @@ async def _collect(chunks: Chunks, limit_bytes: int) -> bytes:
             raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
         body += chunk
     return bytes(body)
-
-
-async def _discard(chunks: Chunks, limit_bytes: int) -> None:
-    """Drops the rest of a body, as far as it is of legal size and comes in time."""
-    dropped = 0
-    with suppress(Problem):
-        async for chunk in chunks:
-            dropped += len(chunk)
-            if dropped > limit_bytes:
-                return

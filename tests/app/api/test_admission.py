@@ -2,6 +2,7 @@
 
 import time
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -9,10 +10,11 @@ from app.api.admission import Admission, Reservation
 from app.api.problems import Problem
 from app.lifecycle import Drain
 from app.metrics import Metrics
+from app.settings import Settings
 
 
-def new_admission(uploads: int = 8, work: int = 4, drain: Drain | None = None) -> Admission:
-    return Admission(uploads, work, 100, 30, Metrics(), drain or Drain())
+def new_admission(drain: Drain | None = None, **settings: Any) -> Admission:
+    return Admission(Settings(**{"queue": 4, "large_pixels": 1024, **settings}), Metrics(), drain or Drain())
 
 
 def assert_refused(reservation: Reservation, images: int) -> None:
@@ -30,12 +32,8 @@ def begin_work(admission: Admission, images: int) -> Reservation:
 
 def test_uploads_take_no_work_slots() -> None:
     admission = new_admission()
-    for _ in range(4):
+    for _ in range(100):
         admission.reserve().begin_upload(2)
-    with pytest.raises(Problem):
-        admission.reserve().begin_upload(1)
-    admission = new_admission()
-    admission.reserve().begin_upload(4)
     begin_work(admission, 4)
 
 
@@ -70,27 +68,21 @@ def test_further_images_of_an_upload_need_no_work_slot_before_its_end() -> None:
     many.begin_upload(8)
     busy.release()
     many.begin_work()
-    assert (admission.uploads.taken, admission.work.taken) == (0, 8)
+    assert admission.work.taken == 8
 
 
-def test_an_upload_that_grows_is_refused_where_others_have_every_slot() -> None:
-    admission = new_admission()
-    growing = admission.reserve()
-    growing.begin_upload(1)
-    for _ in range(4):
-        admission.reserve().begin_upload(2)
-    assert_refused(growing, 2)
-
-
-def test_work_without_free_slots_is_refused_and_upload_slots_are_released() -> None:
-    admission = new_admission()
+def test_work_without_free_slots_is_refused_and_everything_is_given_back() -> None:
+    metrics = Metrics()
+    admission = Admission(Settings(queue=4), metrics, Drain())
     with admission.reserve() as late:
         late.begin_upload(2)
+        late.receive(1000)
         begin_work(admission, 4)
+        assert "facepair_images_arriving 2.0" in metrics.show().decode()
         with pytest.raises(Problem):
             late.begin_work()
-    assert admission.uploads.taken == 0
-    assert admission.work.taken == 4
+    assert "facepair_images_arriving 0.0" in metrics.show().decode()
+    assert (admission.work.taken, admission.held.total) == (4, 0)
 
 
 def test_repeated_upload_counts_take_the_largest() -> None:
@@ -98,19 +90,8 @@ def test_repeated_upload_counts_take_the_largest() -> None:
     reservation = admission.reserve()
     for count in (2, 2, 3, 1):
         reservation.begin_upload(count)
-    assert admission.uploads.taken == 3
     reservation.begin_work()
-    assert (admission.uploads.taken, admission.work.taken) == (0, 3)
-
-
-def test_a_request_may_exceed_the_slots() -> None:
-    admission = new_admission()
-    alone = admission.reserve()
-    for count in range(1, 13):
-        alone.begin_upload(count)
-    assert_refused(admission.reserve(), 1)
-    alone.begin_work()
-    assert_refused(admission.reserve(), 1)
+    assert admission.work.taken == 3
 
 
 def test_the_deadline_is_that_of_the_work_without_the_upload() -> None:
@@ -138,12 +119,38 @@ def test_a_lost_device_refuses_everything() -> None:
 def test_large_images_have_a_budget_and_small_ones_need_none() -> None:
     admission = new_admission()
     first, second, third = (begin_work(admission, 1) for _ in range(3))
-    first.begin_large(99)
-    second.begin_large(99)
+    first.begin_large(1023)
+    second.begin_large(1023)
     with third, pytest.raises(Problem, match="as many large images as it takes on") as caught:
         third.begin_large(1)
     assert caught.value.kind.code == "queue_full"
     begin_work(admission, 1).begin_large(0)
     first.release()
     begin_work(admission, 1).begin_large(1)
-    assert admission.large_px.taken == 100
+    assert admission.large_px.taken == 1024
+
+
+def test_bytes_are_held_until_the_end_of_the_request() -> None:
+    admission = new_admission(held_bytes=1024, max_request_bytes=1024)
+    done = admission.reserve()
+    done.begin_upload(1)
+    done.receive(1024)
+    done.begin_work()
+    late = admission.reserve()
+    late.begin_upload(1)
+    with pytest.raises(Problem, match="as many bytes of uploads"):
+        late.receive(1)
+    done.release()
+    late.receive(1024)
+    assert admission.held.total == 1024
+
+
+def test_an_upload_that_left_takes_no_more_bytes() -> None:
+    admission = new_admission(held_bytes=1024, max_request_bytes=1024)
+    slow, fast = admission.reserve(), admission.reserve()
+    slow.receive(1000)
+    slow.started -= 10
+    fast.receive(1000)
+    assert (slow.left, fast.left, admission.held.total) == (True, False, 1000)
+    with pytest.raises(Problem):
+        slow.receive(1)

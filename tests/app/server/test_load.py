@@ -13,8 +13,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.api.limits.refusals import HOLD_S
+from app.api.upload_route import MSG_SLOWEST
+from tests.app.support.full_queue import full_queue
 from tests.app.support.requests import ANNA, BERTA, JSON, MULTIPART, check_problem, files, multipart, pair
 from tests.app.support.service import HOST, PATIENCE_S, Service, serving
+from tests.app.support.waiting import wait_until
 
 BODY = multipart(("image1", ANNA), ("image2", BERTA))
 PAIRS = 150
@@ -23,7 +27,7 @@ PAIRS = 150
 @pytest.fixture(scope="module")
 def service(checkpoint_path: Path) -> Iterator[Service]:
     """A service that lets in requests while it has fewer than two images."""
-    flags = ("--max-images", "3", "--uploads", "2", "--queue", "2", "--deadline-s", "300")
+    flags = ("--max-images", "3", "--queue", "2", "--deadline-s", "300")
     with serving(checkpoint_path, *flags) as service:
         yield service
 
@@ -35,9 +39,9 @@ def client(service: Service) -> Iterator[httpx.Client]:
 
 
 @contextlib.contextmanager
-def uploading(service: Service, images: int, beside: int = 0) -> Iterator[socket.socket]:
-    """A stalled request, from when so many images arrive, `beside` of others included."""
-    with stalled(service, "/verify" if images - beside == 2 else "/embed") as connection:
+def uploading(service: Service, images: int) -> Iterator[socket.socket]:
+    """A stalled request of one or two images, from when they arrive."""
+    with stalled(service, "/verify" if images == 2 else "/embed") as connection:
         _wait_until(service, images)
         yield connection
 
@@ -64,27 +68,28 @@ def _wait_until(service: Service, images: int) -> None:
 @pytest.mark.parametrize("path", ["/verify", "/embed"])
 def test_a_full_replica_refuses_images(service: Service, client: httpx.Client, path: str) -> None:
     sent = pair() if path == "/verify" else files(("image", ANNA))
-    with uploading(service, 2):
+    with full_queue(service):
         answer = client.post(path, files=sent)
         check_problem(answer, 429, "queue_full")
-        assert answer.headers["retry-after"] == "1"
-    _wait_until(service, 0)
+        assert 1 <= int(answer.headers["retry-after"]) <= 30
     assert client.post(path, files=sent).status_code == 200
 
 
 def test_a_full_replica_refuses_comparisons(service: Service, client: httpx.Client) -> None:
-    with uploading(service, 2):
+    with full_queue(service):
         check_problem(client.post("/compare", content=b"{}", headers=JSON), 429, "queue_full")
 
 
-def test_one_free_slot_lets_in_a_request_of_any_size(service: Service, client: httpx.Client) -> None:
-    images = files(*[("image", ANNA)] * 3)
-    with uploading(service, 1):
-        assert client.post("/verify", files=pair()).status_code == 200
-        assert len(client.post("/embed", files=images).json()["data"]) == 3
-    with uploading(service, 2):
-        check_problem(client.post("/embed", files=images), 429, "queue_full")
-    _wait_until(service, 0)
+def test_refusals_are_held_once_they_outnumber_answers(service: Service, client: httpx.Client) -> None:
+    def refused_within_s() -> float:
+        started = time.perf_counter()
+        check_problem(client.post("/verify", files=pair()), 429, "queue_full")
+        return time.perf_counter() - started
+
+    with full_queue(service), ThreadPoolExecutor(40) as clients:
+        alone = refused_within_s()
+        crowd = [each.result() for each in [clients.submit(refused_within_s) for _ in range(40)]]
+    assert alone < HOLD_S <= max(crowd)
 
 
 def test_a_request_of_eight_images_gets_its_turn_among_pairs(checkpoint_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_a_request_of_eight_images_gets_its_turn_among_pairs(checkpoint_path: Pa
     statuses: Counter[int] = Counter()
     tries: Counter[int] = Counter()
     ended = threading.Event()
-    with serving(checkpoint_path, "--uploads", "16", "--queue", "10") as busy, ThreadPoolExecutor(8) as senders:
+    with serving(checkpoint_path, "--queue", "10") as busy, ThreadPoolExecutor(8) as senders:
 
         def send_pairs() -> None:
             with httpx.Client(base_url=busy.url, headers=MULTIPART, timeout=PATIENCE_S, trust_env=False) as client:
@@ -117,40 +122,56 @@ def test_a_request_of_eight_images_gets_its_turn_among_pairs(checkpoint_path: Pa
     assert tries[200] / tries.total() > statuses[200] / statuses.total() / 4, (tries, statuses)
 
 
-def test_slow_uploads_block_nobody(checkpoint_path: Path) -> None:
-    with (
-        serving(checkpoint_path, "--uploads", "6", "--queue", "2") as slowed,
-        uploading(slowed, 2),
-        uploading(slowed, 4, beside=2),
-    ):
+def test_slow_uploads_block_nobody(service: Service, client: httpx.Client) -> None:
+    with contextlib.ExitStack() as uploads:
+        for _ in range(64):
+            uploads.enter_context(stalled(service, "/verify"))
+        _wait_until(service, 128)
         for _ in range(3):
-            assert httpx.post(f"{slowed.url}/verify", files=pair(), timeout=PATIENCE_S).status_code == 200
+            assert client.post("/verify", files=pair()).status_code == 200
+    _wait_until(service, 0)
+
+
+def test_the_slowest_large_upload_leaves_for_others(checkpoint_path: Path) -> None:
+    held = len(BODY) + 100_000
+    flags = ("--held-bytes", str(held), "--max-request-bytes", str(held), "--max-image-bytes", "1000000")
+    with serving(checkpoint_path, *flags) as service, httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
+        head = f"POST /verify HTTP/1.1\r\nHost: test\r\nContent-Length: {held}\r\nContent-Type: "
+        part = b'--edge\r\nContent-Disposition: form-data; name="image1"; filename="x"\r\n\r\n' + bytes(99_000)
+        with socket.create_connection((HOST, service.port), PATIENCE_S) as slow:
+            slow.sendall(f"{head}{MULTIPART['Content-Type']}\r\n\r\n".encode() + part)
+            wait_until(lambda: f"facepair_bytes_held {float(len(part))}" in client.get("/metrics").text)
+            assert client.post("/verify", files=pair()).status_code == 200
+            wide = client.post("/verify", files=pair(ANNA, BERTA + bytes(80_000)))
+            assert wide.status_code == 200
+            answer = slow.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 429 ")
+    assert MSG_SLOWEST.encode() in answer
 
 
 def test_a_full_replica_refuses_before_it_reads(service: Service) -> None:
-    with uploading(service, 2), socket.create_connection((HOST, service.port), PATIENCE_S) as other:
-        other.sendall(b"POST /verify HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
+    with full_queue(service), socket.create_connection((HOST, service.port), PATIENCE_S) as other:
+        other.sendall(b"POST /verify HTTP/1.1\r\nHost: test\r\nContent-Type: text/plain\r\nContent-Length: 9\r\n\r\n")
         assert other.recv(65536).startswith(b"HTTP/1.1 429 ")
 
 
 def test_large_upload_is_refused_with_an_answer_and_no_reset(service: Service, client: httpx.Client) -> None:
-    with uploading(service, 2):
+    with full_queue(service):
         for _ in range(5):
             check_problem(client.post("/verify", files=pair(bytes(5_000_000), bytes(5_000_000))), 429, "queue_full")
 
 
-def test_refused_upload_holds_no_slots_while_its_rest_is_dropped(service: Service, client: httpx.Client) -> None:
-    with socket.create_connection((HOST, service.port), PATIENCE_S) as refused:
-        fields = b"Host: test\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\nX-Request-ID: refused\r\n"
-        refused.sendall(b"POST /verify HTTP/1.1\r\n" + fields + b"\r\n")
-        for _ in range(3):
-            assert client.post("/verify", files=pair()).status_code == 200
-        refused.sendall(bytes(1000))
-        assert refused.recv(65536).startswith(b"HTTP/1.1 415 ")
+def test_an_early_answer_leaves_the_connection_for_the_next_request(service: Service) -> None:
+    with socket.create_connection((HOST, service.port), PATIENCE_S) as connection:
+        fields = b"Host: test\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n"
+        for _ in range(2):
+            connection.sendall(b"POST /verify HTTP/1.1\r\n" + fields + b"\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 415 ")
+            connection.sendall(bytes(1000))
 
 
 def test_health_and_metrics_are_never_refused(service: Service, client: httpx.Client) -> None:
-    with uploading(service, 2):
+    with full_queue(service):
         assert client.get("/health/live").status_code == 200
         assert client.get("/health/ready").status_code == 200
         client.post("/verify", files=pair())

@@ -13,6 +13,7 @@ SIZE = (3000, 2400)
 UPLOADS = 24
 # Decoded all together, so many pictures would take twice the ceiling.
 SMALL = {"queue": 16, "max_pixels": SIZE[0] * SIZE[1], "max_image_bytes": 8 * 2**20, "decoders": 2}
+SMALL["held_bytes"] = 16 * SMALL["max_image_bytes"]
 SMALL["max_request_bytes"] = SMALL["max_image_bytes"]  # each request has one image
 
 
