@@ -64,7 +64,7 @@ def _serve(settings: Settings) -> int:
     app = create_app(settings, replica.inference, replica.metrics, replica.drain)
     freeze_heap()
     server = Server(
-        configure_server(settings, app),
+        configure_server(settings, app, replica.metrics),
         replica.drain,
         settings.drain_s,
         health_problem=lambda: replica.inference.health_problem(settings.hung_s),

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from http import HTTPStatus
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.routing import APIRoute
@@ -13,7 +12,7 @@ from starlette.exceptions import HTTPException
 from app.api import health_routes, routes
 from app.api.admission import Admission
 from app.api.bodies.upload_clock import UploadPace
-from app.api.limits.middleware import RefusingMiddleware
+from app.api.limits.middleware import PaceMiddleware, ReadyMiddleware, RefusingMiddleware
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
 from app.api.problems import KINDS, Problem, from_domain, respond
@@ -32,6 +31,8 @@ from model.errors import FacepairError
 DOCS_FILES = "/docs/files"
 # Starlette's answer for static files names no methods.
 ALLOWED_OF_FILES = "GET, HEAD"
+# What these answer is known once the checkpoint is loaded.
+READY = ("/info", "/openapi.json")
 ABOUT = "Are these two photographs of the same person?"
 
 
@@ -77,6 +78,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
+    app.add_middleware(ReadyMiddleware, paths=READY)
     app.add_middleware(RefusingMiddleware, admission=admission, metrics=metrics, routes=routes.router.routes)
     if settings.api_keys_file:
         app.add_middleware(
@@ -86,6 +88,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         )
     if settings.cors_origins:  # around the keys, since a browser's preflight carries none
         app.add_middleware(cors, allow_origins=settings.cors_origins)
+    app.add_middleware(PaceMiddleware, pace=admission.pace)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     app.add_middleware(ClosingMiddleware, drain=drain)
     return app
@@ -97,8 +100,6 @@ def _paths(router: APIRouter) -> set[str]:
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    if error.kind.status == HTTPStatus.TOO_MANY_REQUESTS:
-        await request.app.state.admission.refusals.hold()
     return respond(error, request.state.request_id)
 
 

@@ -54,6 +54,10 @@ class Metrics:
         self.decisions = Counter("facepair_decisions", "Pairs decided", ["decision"], registry=self.registry)
         for decision in get_args(Decision):
             self.decisions.labels(decision)  # shown as 0, since a series that begins with 1 shows no increase
+        self.connections = Gauge("facepair_connections", "Connections of clients", registry=self.registry)
+        self.connections_closed = Counter(
+            "facepair_connections_closed", "Connections closed to let another one in", registry=self.registry
+        )
         self.log_lines_dropped = Gauge(
             "facepair_log_lines_dropped", "Log lines that nobody read in time", registry=self.registry
         )

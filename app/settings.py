@@ -83,6 +83,7 @@ class Settings(BaseModel):
     large_pixels: int | None = Field(
         default=None, ge=1024, description="most pixels of large images worked on; more are refused with 429"
     )
+    connections: int = Field(default=512, ge=1, le=65536, description="most connections at a time")
     upload_s: float = Field(default=180.0, gt=0, le=DAY_S, description="how long an upload may take")
     deadline_s: float = Field(default=30.0, gt=0, le=DAY_S, description="how long a request may take after its upload")
     keep_alive_s: int = Field(default=75, ge=1, le=DAY_S, description="how long an idle connection stays open")

@@ -41,6 +41,8 @@ BYTES_PER_PIXEL = 18
 BYTES_PER_BYTE = 9 / 8
 # The working memory of threads, detector and network, and what the allocator keeps.
 BESIDE_BYTES = 256 * MIB
+# What was read of a request and not looked at yet: 64 KiB and a read of the event loop, 256 KiB.
+BYTES_PER_CONNECTION = 0.4 * MIB
 
 
 def most_growth_bytes(settings: Settings) -> float:
@@ -49,7 +51,8 @@ def most_growth_bytes(settings: Settings) -> float:
     held = max(settings.held_bytes, settings.max_request_bytes)
     # One more image, because an image is held twice while its part of the body is put together.
     uploads = (held + (copies + 1) * settings.max_image_bytes) * BYTES_PER_BYTE
-    return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES
+    connections = settings.connections * BYTES_PER_CONNECTION
+    return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES + connections
 
 
 def resident_now(pid: int) -> dict[int, int]:

@@ -57,9 +57,13 @@ def test_every_metric_is_documented_with_its_labels() -> None:
             metrics.batch_images,
             metrics.images_arriving,
             metrics.images_in_progress,
+            metrics.bytes_held,
             metrics.large_pixels_in_progress,
             metrics.problems,
             metrics.decisions,
+            metrics.connections,
+            metrics.connections_closed,
+            metrics.log_lines_dropped,
             metrics.model_info,
         )
     }

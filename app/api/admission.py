@@ -13,8 +13,8 @@ from typing import Self
 from prometheus_client import Gauge
 
 from app.api.limits.held import MSG_FULL, HeldBytes
+from app.api.limits.pace import Pace
 from app.api.limits.queue import Queue
-from app.api.limits.refusals import Refusals
 from app.api.problems import Problem, from_domain
 from app.engine.cpu_budget import first_slots, large_pixels_of, queue_of
 from app.lifecycle import Drain
@@ -51,7 +51,7 @@ class Admission:
         self.held = HeldBytes(max(settings.held_bytes, settings.max_request_bytes), metrics.bytes_held)
         self.large_px = Capacity(large_pixels_of(settings), metrics.large_pixels_in_progress)
         self.arriving = metrics.images_arriving
-        self.refusals = Refusals()
+        self.pace = Pace()
         self._deadline_s = settings.deadline_s
         self._drain = drain
 
@@ -78,6 +78,8 @@ class Reservation:
         self.held_bytes = 0
         self.left = False
         """Whether the upload was ended to make room for others."""
+        self.worked = False
+        """Whether its images have been worked on."""
         self._admission = admission
         self._deadline_s = deadline_s
         self._uploading = self._working = self._large_px = 0
@@ -120,6 +122,7 @@ class Reservation:
         self._admission.arriving.dec(self._uploading)
         self._uploading, self._working = 0, self._uploading
         self.deadline = time.perf_counter() + self._deadline_s
+        self.worked = True
 
     def begin_large(self, work_px: int) -> None:
         """Takes the work of the request's large images from the budget. Raises Problem if others have used it up."""
@@ -133,7 +136,6 @@ class Reservation:
         self._admission.arriving.dec(self._uploading)
         if self._working:
             self._admission.work.give_back(self._working)
-            self._admission.refusals.note_answer()
         self._admission.held.free(self)
         self._admission.large_px.take(-self._large_px)
         self._uploading = self._working = self._large_px = 0

@@ -58,7 +58,10 @@ class UploadRoute(APIRoute):
             admission: Admission = request.app.state.admission
             with admission.reserve() as reservation:
                 upload = UploadRequest(request.scope, request.receive, reservation, request.app.state.pace)
-                return await _handle_while_connected(handle, upload)
+                try:
+                    return await _handle_while_connected(handle, upload)
+                finally:
+                    request.state.worked = reservation.worked  # for app.api.limits.pace
 
         return handle_upload
 

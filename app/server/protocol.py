@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol with limits on the size and duration of a request's head, and responses in one piece.
+"""uvicorn's HTTP protocol with limits on a request's head, on what follows an early answer, and on connections.
 
-Without the limits a connection could fill the memory with headers, or never send them and stay open.
+Without the limits a connection could fill the memory with headers, or stay open for ever.
 """
 
 import asyncio
@@ -10,43 +10,17 @@ from typing import Any, cast
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from app.server.connections import Connections
+from app.server.transport import SteadyTransport
+
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_WITHIN_S = 10.0
 HEADERS = (b"content-type: text/plain", b"cache-control: no-store", b"x-content-type-options: nosniff")
+# What still arrives of a body after its answer is dropped for so long in all, without a byte, and up to so many bytes.
+LINGER_S, LINGER_IDLE_S = 30.0, 5.0
+LINGER_BYTES = 128 * 1024 * 1024
 TOO_LARGE = b"The request line and headers are larger than 64 KiB."
 TOO_LATE = b"The request line and headers did not arrive in time."
-
-
-class JoiningTransport:
-    """A transport that sends all that is written in one turn of the event loop in one piece.
-
-    uvicorn writes the head and the body of a response one after the other. If the process were killed between the two,
-    the balancer would have passed the head on and could not send the request to another replica.
-    """
-
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._pieces: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Sends the data when the present turn of the event loop has ended, or at `close`."""
-        if not self._pieces:
-            self._loop.call_soon(self._flush)
-        self._pieces.append(data)
-
-    def close(self) -> None:
-        """Sends what was written, then closes the connection."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        if self._pieces and not self._transport.is_closing():
-            self._transport.write(b"".join(self._pieces))
-        self._pieces.clear()
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -58,6 +32,9 @@ class BoundedProtocol(HttpToolsProtocol):
     An offer to speak another protocol (`Upgrade`, RFC 9110 section 7.8), as Java's client makes by default, is ignored:
     the parser would stop at such a head and lose the body, so a new one reads the request without the offer.
 
+    What is left of a body after its answer is read and dropped, so that the client reads the answer and finds no broken
+    connection, but only for as long as LINGER_S and the other limits allow.
+
     uvicorn has no setting or hook for these limits in its httptools protocol, hence the overridden methods.
     """
 
@@ -65,16 +42,34 @@ class BoundedProtocol(HttpToolsProtocol):
     """Received so far of a head or trailers."""
     _head_timer: asyncio.TimerHandle | None = None
     _received = _again = b""
+    _body_arrives = False
+    _linger_timer: asyncio.TimerHandle | None = None
+    _linger_until = _last_byte_s = 0.0
+    _lingered_bytes = 0
+
+    def __init__(self, connections: Connections, *arguments: Any, **named: Any) -> None:
+        """The further arguments are those of uvicorn's protocol."""
+        super().__init__(*arguments, **named)
+        self._all = connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Called when the connection was made."""
-        super().connection_made(cast("asyncio.Transport", JoiningTransport(transport, self.loop)))
+        steady = SteadyTransport(transport, self.loop, self._must_linger)
+        super().connection_made(cast("asyncio.Transport", steady))
         self._start_head_timer()
+        self._all.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the connection has ended."""
+        self._all.remove(self)
         self._stop_head_timer()
+        self._stop_lingering()
+        cast("SteadyTransport", self.transport).lost()
         super().connection_lost(exc)
+
+    def give_way(self) -> None:
+        """Called when another connection takes this one's place."""
+        self.transport.abort()
 
     def on_message_begin(self) -> None:
         """Called at the first byte of a head."""
@@ -83,6 +78,10 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Called with a part of a request, or with stray bytes after it, which leave the connection idle."""
+        self._last_byte_s = self.loop.time()
+        self._lingered_bytes += len(data)
+        if self.transport.is_closing():  # it lingers
+            return
         self._unfinished_bytes += len(data)
         idle_until = self.timeout_keep_alive_task.when() if self.timeout_keep_alive_task else None
         while data and not self.transport.is_closing():
@@ -103,6 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._unfinished_bytes = 0
         self._stop_head_timer()
+        self._body_arrives = True
+        self._all.send(self)
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -115,7 +116,50 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_offer():
             return
         self._unfinished_bytes = 0
+        self._body_arrives = False
+        self._stop_lingering()
+        if self._is_answered():
+            self._all.wait(self)
+        else:
+            self._all.work(self)
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Called when a response was written."""
+        super().on_response_complete()
+        if not self._is_answered():  # an earlier one of several requests
+            return
+        if self._must_linger():
+            self._start_lingering()
+        else:
+            self._all.wait(self)
+
+    def _is_answered(self) -> bool:
+        """Whether the last request was answered."""
+        return self.cycle is not None and self.cycle.response_complete
+
+    def _must_linger(self) -> bool:
+        """Whether the body of a request that was answered is still arriving."""
+        return self._body_arrives and self._is_answered()
+
+    def _start_lingering(self) -> None:
+        self.flow.resume_reading()
+        self._linger_until = self.loop.time() + LINGER_S
+        self._last_byte_s, self._lingered_bytes = self.loop.time(), 0
+        self._linger_timer = self.loop.call_later(LINGER_IDLE_S, self._check_lingering)
+
+    def _stop_lingering(self) -> None:
+        if self._linger_timer:
+            self._linger_timer.cancel()
+            self._linger_timer = None
+
+    def _check_lingering(self) -> None:
+        now = self.loop.time()
+        idle = now - self._last_byte_s >= LINGER_IDLE_S
+        if idle or now >= self._linger_until or self._lingered_bytes > LINGER_BYTES:
+            self.transport.abort()
+        else:
+            self._linger_timer = self.loop.call_later(LINGER_IDLE_S, self._check_lingering)
 
     def _is_offer(self) -> bool:
         """Whether the head offers to speak another protocol."""
@@ -140,7 +184,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _is_idle(self) -> bool:
         """Whether the last request was answered and no other head has begun."""
-        return self.cycle is not None and self.cycle.response_complete and self._head_timer is None
+        return self._is_answered() and self._head_timer is None
 
     def _start_head_timer(self) -> None:
         self._stop_head_timer()

@@ -5,6 +5,7 @@ import ctypes
 import gc
 import logging
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import uvicorn
@@ -19,6 +20,7 @@ from app.engine.memory_budget import decoder_memory_of
 from app.engine.sandbox.confinement import Sandbox
 from app.lifecycle import Drain
 from app.metrics import Metrics
+from app.server.connections import Connections, connections_for
 from app.server.protocol import BoundedProtocol
 from app.settings import Settings
 from model.checkpoint import Header, load
@@ -113,15 +115,16 @@ def _report(sandbox: Sandbox) -> None:
         logger.warning("decoders have no limit of memory: the system refuses it")
 
 
-def configure_server(settings: Settings, app: FastAPI) -> uvicorn.Config:
+def configure_server(settings: Settings, app: FastAPI, metrics: Metrics) -> uvicorn.Config:
     """uvicorn's configuration for the application."""
+    connections = Connections(connections_for(settings.connections), metrics)
     return uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_key,
-        http=BoundedProtocol,
+        http=partial(BoundedProtocol, connections),  # type: ignore[arg-type]  # uvicorn calls it like a class
         ws="none",
         timeout_keep_alive=settings.keep_alive_s,
         timeout_graceful_shutdown=settings.grace_s,

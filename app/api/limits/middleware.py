@@ -1,14 +1,39 @@
-"""Refuses requests with a body before anything else is done for them, while the replica has no room."""
+"""What is answered without routing: refusals while there is no room, and routes whose answers never change."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.admission import Admission
+from app.api.limits.pace import Pace
 from app.api.problems import Problem, respond
 from app.api.upload_route import UploadRoute
 from app.metrics import Metrics
+
+
+class PaceMiddleware:
+    """Holds answers without work when there are too many of them."""
+
+    def __init__(self, app: ASGIApp, pace: Pace) -> None:
+        self._app = app
+        self._pace = pace
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_in_pace(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if scope["state"].get("worked"):
+                    self._pace.note_work()
+                else:
+                    await self._pace.hold()
+            await send(message)
+
+        await self._app(scope, receive, send_in_pace)
 
 
 class RefusingMiddleware:
@@ -27,7 +52,52 @@ class RefusingMiddleware:
             except Problem as problem:
                 scope["route"] = route  # for the metrics
                 self._metrics.refusals.labels(problem.kind.code).inc()
-                await self._admission.refusals.hold()
                 await respond(problem, scope["state"]["request_id"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+@dataclass
+class _Recorded:
+    """An answer, and the route that gave it."""
+
+    route: object
+    start: Message
+    body: bytearray = field(default_factory=bytearray)
+
+
+class ReadyMiddleware:
+    """Repeats the first answer to GET of paths whose answers never change while the process runs."""
+
+    def __init__(self, app: ASGIApp, paths: Sequence[str]) -> None:
+        self._app = app
+        self._recorded: dict[str, _Recorded | None] = dict.fromkeys(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if path not in self._recorded or scope["type"] != "http" or scope["method"] not in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        if recorded := self._recorded[path]:
+            scope["route"] = recorded.route
+            await send({**recorded.start, "headers": list(recorded.start["headers"])})
+            body = bytes(recorded.body) if scope["method"] == "GET" else b""
+            await send({"type": "http.response.body", "body": body})
+            return
+        await self._app(scope, receive, self._recording(scope, send) if scope["method"] == "GET" else send)
+
+    def _recording(self, scope: Scope, send: Send) -> Send:
+        """Sends an answer, and keeps it once it is complete."""
+        answer: list[_Recorded] = []
+
+        async def record(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start = {**message, "headers": list(message["headers"])}
+                answer.append(_Recorded(scope.get("route"), start))
+            else:
+                answer[0].body += message.get("body", b"")
+                if not message.get("more_body") and answer[0].start["status"] == 200:
+                    self._recorded[scope["path"]] = answer[0]
+            await send(message)
+
+        return record
