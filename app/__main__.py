@@ -26,6 +26,8 @@ UNSET = {
     "detector": "the installed one",
     "api_keys_file": "none, and no key is needed",
     "cors_origins": "none",
+    "allowed_hosts": "any",
+    "metrics_port": "none",
     "tls_certificate": "none, and it speaks HTTP",
     "traces_url": "none, and nothing is traced",
     "tls_key": "in the file of the certificate",
@@ -56,12 +58,16 @@ def _serve(settings: Settings) -> int:
         signal.signal(each, lambda *_: sys.exit(0))
     require_certificate(settings.tls_certificate, settings.tls_key)
     require_free(settings.host, settings.port)  # fails before loading, which takes long
+    if settings.metrics_port is not None:
+        require_free(settings.host, settings.metrics_port)
     from app.application import create_app
     from app.server.replica import configure_server, freeze_heap, open_replica
     from app.server.shutdown import Server
 
     replica = open_replica(settings)
     app = create_app(settings, replica.inference, replica.metrics, replica.drain)
+    if settings.metrics_port is not None:
+        replica.metrics.listen(settings.host, settings.metrics_port)
     freeze_heap()
     server = Server(
         configure_server(settings, app, replica.metrics),

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from app.api import health_routes, routes
 from app.api.admission import Admission
 from app.api.bodies.upload_clock import UploadPace
+from app.api.heads import HeadMiddleware
 from app.api.limits.middleware import PaceMiddleware, ReadyMiddleware, RefusingMiddleware
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
@@ -72,6 +73,8 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         metrics.problems.labels(kind.code)  # shown as 0, since a series that begins with 1 shows no increase
     app.include_router(routes.router)
     app.include_router(health_routes.router)
+    if settings.metrics_port is None:
+        app.include_router(health_routes.metrics_router)
     if settings.page == "on":
         app.include_router(make_router())
     app.add_exception_handler(Problem, _answer_problem)
@@ -88,6 +91,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         )
     if settings.cors_origins:  # around the keys, since a browser's preflight carries none
         app.add_middleware(cors, allow_origins=settings.cors_origins)
+    app.add_middleware(HeadMiddleware, hosts=settings.allowed_hosts)
     app.add_middleware(PaceMiddleware, pace=admission.pace)
     app.add_middleware(TelemetryMiddleware, metrics=metrics)
     app.add_middleware(ClosingMiddleware, drain=drain)

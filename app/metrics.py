@@ -3,14 +3,17 @@
 from collections.abc import Callable, Mapping
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest, start_http_server
 
 from model.similarity import Decision
 
 from app.logs import dropped_lines
+from app.token_bucket import TokenBucket
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 90, 180)
 
+# Making them takes a millisecond or two of the event loop.
+SHOWN_PER_S = 10
 
 class Metrics:
     """The metrics of one application, in a registry of its own."""
@@ -20,6 +23,8 @@ class Metrics:
         self.trace_stages: Callable[[Mapping[str, float]], None] | None = None
         """Also told of stages, if requests are traced."""
         ProcessCollector(registry=self.registry)  # of the service's own process, without its decoders
+        self._fresh = TokenBucket(SHOWN_PER_S)
+        self._shown = b""
         self.requests = Counter("facepair_requests", "Requests answered", ["route", "status"], registry=self.registry)
         self.request_seconds = Histogram(
             "facepair_request_seconds", "From first byte to last", ["route"], buckets=SECONDS, registry=self.registry
@@ -76,6 +81,12 @@ class Metrics:
         if self.trace_stages:
             self.trace_stages(seconds)
 
+    def listen(self, host: str, port: int) -> None:
+        """Shows them on a port of their own, from threads."""
+        start_http_server(port, host, self.registry)
+
     def show(self) -> bytes:
-        """All of them as Prometheus reads them."""
-        return generate_latest(self.registry)
+        """All of them as Prometheus reads them; made anew at most SHOWN_PER_S times a second."""
+        if self._fresh.try_take():
+            self._shown = generate_latest(self.registry)
+        return self._shown

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-6.safetensors"
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
 # As browsers send it: no path, no letter in upper case.
 ORIGIN = re.compile(r"https?://[a-z0-9._\[\]:-]+")
+HOST = re.compile(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]")
 DAY_S = 24 * 60 * 60
 
 
@@ -23,16 +25,21 @@ class SettingsError(FacepairError):
     """A setting that is unknown or malformed."""
 
 
-def _split_origins(text: object) -> object:
+def _split(form: re.Pattern[str], advice: str, text: object) -> object:
     if not isinstance(text, str):
         return text
-    origins = tuple(filter(None, (each.strip() for each in text.split(","))))
-    if not all(map(ORIGIN.fullmatch, origins)):
-        raise ValueError("write each origin as https://host or https://host:port, separated by commas")
-    return origins
+    values = tuple(filter(None, (each.strip() for each in text.split(","))))
+    if not all(map(form.fullmatch, values)):
+        raise ValueError(f"{advice}, separated by commas")
+    return values
 
 
-Origins = Annotated[tuple[str, ...], BeforeValidator(_split_origins)]
+Origins = Annotated[
+    tuple[str, ...], BeforeValidator(partial(_split, ORIGIN, "write each origin as https://host or https://host:port"))
+]
+Hosts = Annotated[
+    tuple[str, ...], BeforeValidator(partial(_split, HOST, "write each host as in a URL, without its port"))
+]
 
 
 class Settings(BaseModel):
@@ -93,6 +100,12 @@ class Settings(BaseModel):
     grace_s: int = Field(default=7, ge=1, le=DAY_S, description="how long SIGTERM lets requests in progress go on")
     hung_s: float = Field(
         default=4.0, ge=1, le=DAY_S, description="longest pass of the network, longest time without a decoder"
+    )
+    allowed_hosts: Hosts = Field(
+        default=(), description="names of the service that a request's Host may have, separated by commas"
+    )
+    metrics_port: int | None = Field(
+        default=None, ge=1, le=65535, description="port for /metrics alone; not on the other port then"
     )
     api_keys_file: Path | None = Field(default=None, description="file of the API keys that requests need, one a line")
     metrics: Literal["open", "key"] = Field(

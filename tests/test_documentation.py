@@ -74,7 +74,7 @@ def test_every_metric_is_documented_with_its_labels() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    for route in (*status.router.routes, *routes.router.routes):
+    for route in (*status.router.routes, *status.metrics_router.routes, *routes.router.routes):
         assert getattr(route, "path") in HTTP_API  # noqa: B009 (BaseRoute declares no path)
 
 

@@ -22,6 +22,7 @@ logger = logging.getLogger("facepair")
 READINESS_TIMEOUT_S = 5.0
 
 router = APIRouter(responses=PROBLEMS)
+metrics_router = APIRouter(responses=PROBLEMS)
 
 
 # The lower decorator of each pair registers both methods, the upper one describes the route in /openapi.json, where an
@@ -75,8 +76,10 @@ async def ready(inference: InferenceDep, settings: SettingsDep, drain: DrainDep,
     return Health(status="ready")
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
-@router.api_route("/metrics", methods=["GET", "HEAD"], include_in_schema=False, response_class=PlainTextResponse)
+@metrics_router.get("/metrics", response_class=PlainTextResponse)
+@metrics_router.api_route(
+    "/metrics", methods=["GET", "HEAD"], include_in_schema=False, response_class=PlainTextResponse
+)
 async def metrics(metrics: MetricsDep) -> Response:
     """Prometheus metrics."""
     return Response(metrics.show(), media_type=CONTENT_TYPE_LATEST)

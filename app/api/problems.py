@@ -23,6 +23,7 @@ class Kind:
 
 
 KINDS = (
+    Kind(status=400, code="invalid_host", title="The Host header is not one of this service"),
     Kind(status=400, code="malformed_multipart", title="The body is not well-formed multipart/form-data"),
     Kind(status=400, code="malformed_json", title="The body is not the JSON that this route takes"),
     Kind(status=400, code="missing_part", title="A required part is missing"),
@@ -59,6 +60,7 @@ KINDS = (
     Kind(status=422, code="face_too_small", title="The face is too small", error=errors.FaceTooSmall),
     Kind(status=429, code="queue_full", title="The replica is as busy as it may be"),
     Kind(status=500, code="internal_error", title="The service failed"),
+    Kind(status=501, code="unsupported_transfer_encoding", title="The body is in a coding that is not supported"),
     Kind(status=503, code="not_ready", title="The service is not ready"),
     Kind(
         status=503, code="out_of_memory", title="The device has too little memory at this moment",

@@ -18,6 +18,7 @@ from app.engine.decoder import DecodeRequest
 from app.engine.decoder_pool import Decoders
 from app.lifecycle import Drain
 from app.metrics import Metrics
+from app.token_bucket import TokenBucket
 from model.arrays import Embeddings, Pixels
 from model.averaging import mean_embedding
 from model.errors import MSG_DEVICE_LOST, DeviceExhausted, DeviceLost
@@ -27,6 +28,9 @@ from model.verifier import Verifier
 logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
+
+# Passes of the canary pair for readiness.
+CHECKS_PER_S = 10
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,7 @@ class Inference:
         self._drain = drain
         self._threads = threads
         self._analysing = 0
+        self._canary_checks = TokenBucket(CHECKS_PER_S)
         self._canary_check: asyncio.Future[Timed[None]] | None = None
         self._network: Batcher[_Job, object] = Batcher(self._work, max_size=max_batch, name="network")
 
@@ -120,14 +125,19 @@ class Inference:
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score.
 
-        Callers share a check that waits or runs, so any number of concurrent probes costs one pass.
+        Callers share a check that waits or runs, and beyond CHECKS_PER_S the last one, so any number of probes costs
+        few passes.
         """
-        if self._canary_check is None or self._canary_check.done():
+        if self._canary_check is None or (self._canary_check.done() and self._may_check(self._canary_check)):
             check = self._on_network([], lambda _: self._verifier.check_canary(), inf, probe=True)
             self._canary_check = asyncio.ensure_future(check)
             # Reads the exception even if all callers have left: asyncio would log it otherwise.
             self._canary_check.add_done_callback(lambda done: done.cancelled() or done.exception())
         await asyncio.shield(self._canary_check)
+
+    def _may_check(self, last: "asyncio.Future[Timed[None]]") -> bool:
+        failed = last.cancelled() or last.exception() is not None
+        return failed or self._canary_checks.try_take()
 
     def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, if anything: the network's thread has ended, a pass has taken longer

@@ -22,8 +22,6 @@ HAPROXY = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:/usr/sbin"
 REPLICAS = 3
 # Twice the interval between the balancer's probes.
 DRAIN_S = 1.0
-# As Compose has it: twice the balancer's BALANCER_EACH.
-QUEUE = 10
 UP = re.compile(r'haproxy_server_status\{[^}]*state="UP"\} 1')
 
 
@@ -46,7 +44,7 @@ class Fleet:
 
     def start(self, number: int) -> None:
         """Returns when it listens. From then on a write to a file would end it."""
-        flags = ("--port", str(self.ports[number]), "--threads", "1", "--drain-s", str(DRAIN_S), "--queue", str(QUEUE))
+        flags = ("--port", str(self.ports[number]), "--threads", "1", "--drain-s", str(DRAIN_S))
         stack = ExitStack()
         service = stack.enter_context(serving(self._weights, *flags))
         resource.prlimit(service.process.pid, resource.RLIMIT_FSIZE, (0, 0))

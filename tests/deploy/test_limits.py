@@ -183,3 +183,19 @@ def test_the_metrics_of_some_replica_are_not_shown(balancer: Balancer, path: str
 def test_a_request_keeps_its_id(balancer: Balancer) -> None:
     assert post(balancer, headers={"X-Request-ID": "mine-1"}).headers["x-request-id"] == "mine-1"
     assert re.fullmatch(r"[0-9a-f-]{36}", post(balancer, headers={"X-Request-ID": "not mine"}).headers["x-request-id"])
+
+
+def test_a_source_with_many_connections_is_refused_and_others_are_served(fleet: Fleet) -> None:
+    with balancing(fleet.ports, BALANCER_SOURCE="3", BALANCER_SOURCE_CONNECTIONS="5") as found, ExitStack() as stack:
+        found.wait_until(REPLICAS)
+        for _ in range(3):
+            stack.enter_context(socket.create_connection((HOST, found.port), PATIENCE_S))
+        answer = post(found)
+        check_problem(answer, 429, "queue_full")
+        for _ in range(2):
+            stack.enter_context(socket.create_connection((HOST, found.port), PATIENCE_S))
+        with pytest.raises(httpx.TransportError):
+            post(found)
+        transport = httpx.HTTPTransport(local_address="127.0.0.2")
+        with httpx.Client(base_url=found.url, transport=transport, timeout=PATIENCE_S) as other:
+            assert other.post("/verify", content=SMALL, headers=MULTIPART).status_code == 200

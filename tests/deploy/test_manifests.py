@@ -13,7 +13,7 @@ import yaml
 
 from app.api.health_routes import router
 from app.api.problems import BY_CODE
-from app.engine.cpu_budget import QUEUE_PER_CORE
+from app.engine.cpu_budget import FIRST_PER_CORE
 from app.metrics import Metrics
 from app.settings import PREFIX, SHIPPED, Settings, SettingsError, read_settings
 from tests.deploy.fleet import CONFIGURATION, HAPROXY, REPLICAS
@@ -128,7 +128,6 @@ def test_a_replica_of_compose_has_the_cores_that_its_limits_are_for() -> None:
     for name in REPLICA_NAMES:
         service = COMPOSE["services"][name]
         assert (str(service["cpus"]), service["mem_limit"]) == (pod["cpu"], pod["memory"].lower().removesuffix("i"))
-        assert settings_of_compose(name).queue == settings_of_pod().queue == QUEUE_PER_CORE * service["cpus"]
 
 
 def test_the_image_of_compose_is_built_once_and_never_pulled() -> None:
@@ -155,7 +154,8 @@ def test_a_replica_of_compose_that_leaves_has_the_time() -> None:
 
 def test_the_balancer_s_limits_fit_the_replicas() -> None:
     settings = settings_of_compose(REPLICA_NAMES[0])
-    assert int(configured(r"BALANCER_EACH-(\d+)\}")) * 2 == settings.queue
+    assert int(configured(r"BALANCER_EACH-(\d+)\}")) * 2 == FIRST_PER_CORE * COMPOSE["services"]["replica1"]["cpus"]
+    assert settings.queue is None
     assert seconds(configured(r"timeout server (\S+)")) > settings.deadline_s
     assert seconds(configured(r"BALANCER_BODY_WITHIN-(\w+)\}")) >= settings.upload_s
     assert seconds(configured(r"hard-stop-after (\S+)")) > settings.upload_s + settings.deadline_s

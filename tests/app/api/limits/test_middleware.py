@@ -1,0 +1,68 @@
+"""What is answered without routing, and what is held."""
+
+import httpx
+import pytest
+
+from app.api.limits import pace
+from app.engine.inference import CHECKS_PER_S
+from app.metrics import SHOWN_PER_S
+from app.settings import Settings
+from model.verifier import Verifier
+from tests.app.support.requests import verify
+from tests.conftest import app_of
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("path", ["/info", "/openapi.json"])
+async def test_ready_answers_equal_the_first(client: httpx.AsyncClient, path: str) -> None:
+    without_body = await client.head(path)
+    first, again = await client.get(path), await client.get(path)
+    assert (first.status_code, first.content) == (200, again.content)
+    assert first.headers["x-request-id"] != again.headers["x-request-id"]
+    ready = await client.head(path)
+    for answer in (again, ready, without_body):
+        assert {**answer.headers, "x-request-id": ""} == {**first.headers, "x-request-id": ""}
+    assert ready.content == without_body.content == b""
+    text = (await client.get("/metrics")).text
+    assert f'facepair_requests_total{{route="{path}",status="200"}} ' in text
+    assert (await client.post(path)).status_code == 405
+
+
+async def test_answers_without_work_are_held_and_those_with_work_are_not(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+
+    async def note(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(pace.asyncio, "sleep", note)
+    for _ in range(2 * round(pace.FREE_PER_S)):
+        await client.get("/nowhere")
+    assert waits
+    before = len(waits)
+    await verify(client)
+    assert len(waits) == before
+
+
+async def test_metrics_are_made_anew_only_some_times_a_second(client: httpx.AsyncClient) -> None:
+    texts = {(await client.get("/metrics")).text for _ in range(3 * SHOWN_PER_S)}
+    assert SHOWN_PER_S <= len(texts) < 3 * SHOWN_PER_S
+
+
+async def test_readiness_runs_the_network_only_some_times_a_second(settings: Settings, verifier: Verifier) -> None:
+    async with app_of(settings, verifier) as (_, client):
+        passes = 0
+        check = verifier.check_canary
+
+        def count() -> None:
+            nonlocal passes
+            passes += 1
+            check()
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(verifier, "check_canary", count)
+            for _ in range(3 * CHECKS_PER_S):
+                assert (await client.get("/health/ready")).status_code == 200
+    assert CHECKS_PER_S <= passes < 3 * CHECKS_PER_S
