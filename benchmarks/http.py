@@ -32,6 +32,8 @@ IMAGES = 2
 PEOPLE = 8
 WARM_UP = 4
 BARE_ROUNDS = 10
+# Nothing is refused, once the service knows how fast it is.
+ENDLESS_QUEUE = ("--max-wait-s", "600", "--queue", "4096", "--connections", "1024")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,8 +101,7 @@ async def measure_service(weights: Path, device: str, bounds: Bounds) -> Measure
         loop_cpu_s={connections: [] for connections in bounds.connections},
     )
     processes = ProcessPoolExecutor(1, mp_context=get_context("spawn"))
-    queue = str(IMAGES * max(bounds.connections))  # slots for all connections, so that nothing is refused
-    with serving(weights, device, "--queue", queue) as service, processes:
+    with serving(weights, device, *ENDLESS_QUEUE) as service, processes:
         await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
         for _ in range(bounds.rounds):
             bare = processes.submit(measure_pairs, weights, device, bounds.bare_rounds)

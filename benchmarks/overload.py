@@ -1,25 +1,24 @@
-"""`python -m benchmarks.overload`: requests at two and ten times the service's peak rate."""
+"""`python -m benchmarks.overload`: requests at two, five and ten times the service's peak rate."""
 
 import argparse
 import asyncio
 import sys
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import uvloop
 
-from app.engine.cpu_budget import queue_of
-from app.settings import Settings
 from benchmarks.client import load
 from benchmarks.command import add_weights, new_parser, run_benchmark
-from benchmarks.http import IMAGES, WARM_UP, drawn_requests
+from benchmarks.http import WARM_UP, drawn_requests
 from benchmarks.open_loop import NO_ANSWER, Answer, OpenLoop
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
 from model.checkpoint import load as load_checkpoint
-from training.commands.options import positive
 
 HEALTH = f"GET /health/live HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode()
 HEALTH_PER_S = 5.0
@@ -39,16 +38,19 @@ class Bounds:
     peak_connections: int = 16
     unloaded_s: float = 20.0
     after_s: float = 10.0
-    times: tuple[tuple[float, float], ...] = ((2.0, 60.0), (10.0, 10.0))
+    times: tuple[tuple[float, float], ...] = ((2.0, 20.0), (5.0, 10.0), (10.0, 10.0))
 
 
 @dataclass(kw_only=True)
 class Overloaded:
-    """One overload: its multiple of the peak rate, its length, its responses, and those of the time after it."""
+    """One overload: its multiple of the peak rate, its length, its responses, the client's processor time, and the
+    responses of the time after it.
+    """
 
     times: float
     seconds: float
     answers: list[Answer]
+    client_cpu_s: float
     after: list[Answer]
 
 
@@ -57,6 +59,7 @@ class Measured:
     """The peak in pairs per second, before and after; the responses without load, under overload, and of health."""
 
     peaks: list[float] = field(default_factory=list)
+    peak_client_cores: list[float] = field(default_factory=list)
     unloaded: list[Answer] = field(default_factory=list)
     overloads: list[Overloaded] = field(default_factory=list)
     health: list[Answer] = field(default_factory=list)
@@ -66,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status."""
     parser = new_parser("overload", "benchmarks.overload", "Sends /verify more than it can do.", rounds=None)
     add_weights(parser)
-    parser.add_argument("--queue", type=positive, help="images in progress, if not the service's default")
+    parser.add_argument("--max-wait-s", type=float, help="longest expected wait, if not the service's default")
     return run_benchmark(parser, arguments, _measure)
 
 
@@ -79,23 +82,27 @@ async def measure_overload(weights: Path, device: str, bounds: Bounds, *flags: s
         await load(port, requests, connections=1, most=WARM_UP, seconds=bounds.peak_s)
         stop = asyncio.Event()
         watching = asyncio.create_task(_watch(port, stop))
-        measured.peaks.append(await _peak(port, requests, bounds))
+        await _measure_peak(measured, port, requests, bounds)
         client = OpenLoop(port)
         measured.unloaded = await client.send(requests, UNLOADED * measured.peaks[0], bounds.unloaded_s)
         for times, seconds in bounds.times:
+            cpu_before = time.process_time()
             answers = await client.send(requests, times * measured.peaks[0], seconds)
+            cpu_s = time.process_time() - cpu_before
             after = await client.send(requests, AFTER * measured.peaks[0], bounds.after_s)
-            measured.overloads.append(Overloaded(times=times, seconds=seconds, answers=answers, after=after))
-        measured.peaks.append(await _peak(port, requests, bounds))
+            one = Overloaded(times=times, seconds=seconds, answers=answers, client_cpu_s=cpu_s, after=after)
+            measured.overloads.append(one)
+        await _measure_peak(measured, port, requests, bounds)
         stop.set()
         measured.health = await watching
         client.close()
     return measured
 
 
-async def _peak(port: int, requests: Sequence[bytes], bounds: Bounds) -> float:
+async def _measure_peak(measured: Measured, port: int, requests: Sequence[bytes], bounds: Bounds) -> None:
     found = await load(port, requests, bounds.peak_connections, sys.maxsize, bounds.peak_s)
-    return len(found.latencies_s) / found.elapsed_s
+    measured.peaks.append(len(found.latencies_s) / found.elapsed_s)
+    measured.peak_client_cores.append(found.client_cpu_s / found.elapsed_s)
 
 
 async def _watch(port: int, stop: asyncio.Event) -> list[Answer]:
@@ -116,6 +123,7 @@ def overload_figures(measured: Measured) -> Figures:
         summary={
             "peak_pairs_per_s": measured.peaks[0],
             "peak_after_pairs_per_s": measured.peaks[-1],
+            "peak_client_cores": max(measured.peak_client_cores),
             "unloaded_p50_ms": float(np.percentile(unloaded, 50)),
             "unloaded_p99_ms": float(np.percentile(unloaded, 99)),
             "health_asked": len(measured.health),
@@ -140,8 +148,9 @@ def _row(one: Overloaded, measured: Measured) -> Row:
         "refused": len(refused),
         "no_answer": statuses[NO_ANSWER],
         "others": len(one.answers) - len(accepted) - len(refused) - statuses[NO_ANSWER],
-        "no_retry_after": sum(not answer.retry_after for answer in refused),
+        "no_retry_after": sum(answer.retry_after_s is None for answer in refused),
         "goodput_to_peak": in_time / one.seconds / (sum(measured.peaks) / len(measured.peaks)),
+        "client_cores": one.client_cpu_s / one.seconds,
         "accepted_p50_ms": _percentile(accepted, 50),
         "accepted_p99_ms": accepted_p99,
         "accepted_p99_to_unloaded": accepted_p99 and accepted_p99 / float(np.percentile(unloaded, 99)),
@@ -172,10 +181,8 @@ def _percentile(answers: Sequence[Answer], share: float) -> float | None:
 
 def _measure(options: argparse.Namespace) -> Figures:
     header = load_checkpoint(options.weights).header
-    queue = queue_of(Settings(queue=options.queue))
-    flags = ("--queue", str(queue))
-    bounds = Bounds(peak_connections=min(Bounds.peak_connections, queue // IMAGES))
-    figures = overload_figures(asyncio.run(measure_overload(options.weights, options.device, bounds, *flags)))
+    flags = ("--max-wait-s", str(options.max_wait_s)) if options.max_wait_s else ()
+    figures = overload_figures(uvloop.run(measure_overload(options.weights, options.device, Bounds(), *flags)))
     model: Row = {"model": header.name, "embedding_sha256": header.embedding_sha256, "flags": " ".join(flags)}
     return Figures(summary={**model, **figures.summary}, table=figures.table)
 

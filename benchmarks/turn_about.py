@@ -15,7 +15,7 @@ from statistics import median
 
 from benchmarks.client import load
 from benchmarks.command import add_weights, new_parser, run_benchmark
-from benchmarks.http import IMAGES, WARM_UP, drawn_requests
+from benchmarks.http import ENDLESS_QUEUE, IMAGES, WARM_UP, drawn_requests
 from benchmarks.open_loop import OpenLoop
 from benchmarks.record import Figures, Row
 from benchmarks.service import Serving, serving
@@ -77,9 +77,12 @@ async def measure_turn_about(weights: Sequence[Path], device: str, other: Path, 
     """
     served = list(zip(weights, (None, other), strict=True))
     requests, measured = drawn_requests(), Measured(turns={count: [] for count in bounds.connections})
-    long_queue = ("--queue", str(IMAGES * max(bounds.connections)))
+    long_queue = ("--queue", str(IMAGES * max(bounds.connections)))  # older checkouts bound their queue by it alone
     with ExitStack() as stack:
-        pair = [stack.enter_context(serving(path, device, *long_queue, root=root)) for path, root in served]
+        pair = [
+            stack.enter_context(serving(path, device, *(long_queue if root else ENDLESS_QUEUE), root=root))
+            for path, root in served
+        ]
         for service in pair:
             await load(service.port, requests, connections=1, most=WARM_UP, seconds=bounds.seconds)
         for number in range(bounds.rounds):

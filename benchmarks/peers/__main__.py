@@ -17,7 +17,7 @@ from statistics import median
 
 from benchmarks.client import exchange, load
 from benchmarks.command import add_weights, new_parser, run_benchmark
-from benchmarks.http import IMAGES, WARM_UP, drawn_requests
+from benchmarks.http import ENDLESS_QUEUE, WARM_UP, drawn_requests
 from benchmarks.peers.installing import NAMES, ROOT, install, installed
 from benchmarks.processes import resume, stop
 from benchmarks.record import Figures, Row
@@ -162,8 +162,7 @@ def _measure(options: argparse.Namespace) -> Figures:
         install(folder)
     commands = installed(folder, weights, options.mobilefacenet and options.mobilefacenet.resolve())
     taken = [name for name in options.peers if name in commands]
-    queue = str(IMAGES * max(options.connections))  # slots for all connections, so that nothing is refused
-    starts: dict[str, Start] = {OURS: partial(serving, weights, "cpu", "--queue", queue)}
+    starts: dict[str, Start] = {OURS: partial(serving, weights, "cpu", *ENDLESS_QUEUE)}
     starts |= {name: partial(starting, commands[name]) for name in taken}
     bounds = Bounds(connections=options.connections, rounds=options.rounds, seconds=options.seconds)
     figures = peers_figures(measure_peers(starts, bounds))

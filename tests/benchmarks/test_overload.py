@@ -16,7 +16,7 @@ REQUEST = b"GET / HTTP/1.1\r\n\r\n"
 
 
 def answer(at_s: float, latency_s: float, status: int = 200) -> Answer:
-    return Answer(at_s=at_s, latency_s=latency_s, status=status, retry_after=status == 429)
+    return Answer(at_s=at_s, latency_s=latency_s, status=status, retry_after_s=1 if status == 429 else None)
 
 
 async def send_to(respond: Respond, count: int, per_s: float) -> list[Answer]:
@@ -44,7 +44,7 @@ def test_requests_arrive_whether_or_not_the_earlier_ones_were_answered() -> None
 
     answers = asyncio.run(send_to(respond, 5, 100))
     assert len(waiting) == 5, "a client that waited would never have sent the fifth"
-    assert [(each.status, each.retry_after) for each in answers] == [(429, True)] * 5
+    assert [(each.status, each.retry_after_s) for each in answers] == [(429, 1)] * 5
     assert [each.at_s for each in answers] == pytest.approx([0, 0.01, 0.02, 0.03, 0.04])
     assert answers[0].latency_s >= answers[-1].latency_s
 
@@ -99,12 +99,13 @@ def test_overload_figures_from_known_answers() -> None:
     sent += [
         answer(1.9, 60, NO_ANSWER),
         answer(1.9, 0.1, 500),
-        Answer(at_s=1, latency_s=1, status=429, retry_after=False),
+        Answer(at_s=1, latency_s=1, status=429, retry_after_s=None),
     ]
     measured = Measured(
         peaks=[1, 3],
+        peak_client_cores=[0.1, 0.3],
         unloaded=[answer(0, 0.01), answer(1, 0.03)],
-        overloads=[Overloaded(times=2, seconds=2, answers=sent, after=[answer(0, 0.03)])],
+        overloads=[Overloaded(times=2, seconds=2, answers=sent, client_cpu_s=0.4, after=[answer(0, 0.03)])],
         health=[answer(0, 0.001), answer(1, 0.2, 503)],
     )
     figures = overload_figures(measured)
@@ -117,14 +118,16 @@ def test_overload_figures_from_known_answers() -> None:
     assert row["accepted_p50_ms"] == pytest.approx(40)
     assert row["goodput_to_peak"] == pytest.approx(0.5), "two of the accepted came within the two seconds"
     assert row["normal_after_s"] == 0.5
+    assert (figures.summary["peak_client_cores"], row["client_cores"]) == (0.3, pytest.approx(0.2))
 
 
 def test_an_overload_in_which_nothing_was_accepted_has_no_latencies() -> None:
     refused = [answer(0, 0.01, 429), answer(1, 0.01, 429)]
     measured = Measured(
         peaks=[1, 1],
+        peak_client_cores=[0.1],
         unloaded=[answer(0, 0.01)],
-        overloads=[Overloaded(times=2, seconds=2, answers=refused, after=refused)],
+        overloads=[Overloaded(times=2, seconds=2, answers=refused, client_cpu_s=0.4, after=refused)],
         health=[answer(0, 0.001)],
     )
     [row] = overload_figures(measured).table

@@ -1,15 +1,15 @@
 """What is answered without routing, and what is held."""
 
+import time
+
 import httpx
 import pytest
 
 from app.api.limits import pace
 from app.engine.inference import CHECKS_PER_S
 from app.metrics import SHOWN_PER_S
-from app.settings import Settings
 from model.verifier import Verifier
 from tests.app.support.requests import verify
-from tests.conftest import app_of
 
 pytestmark = pytest.mark.anyio
 
@@ -46,23 +46,30 @@ async def test_answers_without_work_are_held_and_those_with_work_are_not(
     assert len(waits) == before
 
 
+def most(per_s: float, started: float) -> float:
+    """How often something may have happened since then that happens so often a second, with a burst of a second."""
+    return per_s * (1 + time.perf_counter() - started) + 1
+
+
 async def test_metrics_are_made_anew_only_some_times_a_second(client: httpx.AsyncClient) -> None:
-    texts = {(await client.get("/metrics")).text for _ in range(3 * SHOWN_PER_S)}
-    assert SHOWN_PER_S <= len(texts) < 3 * SHOWN_PER_S
+    started = time.perf_counter()
+    texts = {(await client.get("/metrics")).text for _ in range(5 * SHOWN_PER_S)}
+    assert SHOWN_PER_S <= len(texts) <= most(SHOWN_PER_S, started)
 
 
-async def test_readiness_runs_the_network_only_some_times_a_second(settings: Settings, verifier: Verifier) -> None:
-    async with app_of(settings, verifier) as (_, client):
-        passes = 0
-        check = verifier.check_canary
+async def test_readiness_runs_the_network_only_some_times_a_second(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = 0
+    check = Verifier.check_canary
 
-        def count() -> None:
-            nonlocal passes
-            passes += 1
-            check()
+    def count(verifier: Verifier) -> None:
+        nonlocal passes
+        passes += 1
+        check(verifier)
 
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(verifier, "check_canary", count)
-            for _ in range(3 * CHECKS_PER_S):
-                assert (await client.get("/health/ready")).status_code == 200
-    assert CHECKS_PER_S <= passes < 3 * CHECKS_PER_S
+    monkeypatch.setattr(Verifier, "check_canary", count)
+    started = time.perf_counter()
+    for _ in range(5 * CHECKS_PER_S):
+        assert (await client.get("/health/ready")).status_code == 200
+    assert CHECKS_PER_S <= passes <= most(CHECKS_PER_S, started)
