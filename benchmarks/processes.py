@@ -25,6 +25,12 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
+def state_of(pid: int) -> str:
+    """The letter of a process's state, empty if there is no such process."""
+    fields = _stat(pid)
+    return fields[0] if fields else ""
+
+
 def resident_bytes(pid: int | str, field: str = "VmHWM") -> int:
     """A process's resident memory: its peak, or its present value with `VmRSS`."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()

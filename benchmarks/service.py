@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from app.health import is_ready
-from benchmarks.processes import cpu_s, family, own_bytes
+from benchmarks.processes import cpu_s, family, own_bytes, state_of
 from model.errors import FacepairError
 
 HOST = "127.0.0.1"
@@ -36,6 +36,10 @@ class Serving:
     start_s: float
     """Seconds from the process's start until it was ready."""
 
+    def is_running(self) -> bool:
+        """Whether its process has not ended."""
+        return state_of(self.pid) not in ("", "Z", "X")
+
     def cpu_s(self) -> float:
         """The CPU time so far of all its threads and decoders."""
         return sum(map(cpu_s, family(self.pid)))
@@ -51,16 +55,22 @@ class Serving:
 
 @contextmanager
 def serving(
-    weights: Path, device: str, *flags: str, root: Path | None = None, variables: Mapping[str, str] | None = None
+    weights: Path,
+    device: str,
+    *flags: str,
+    root: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+    log_to: int | None = None,
 ) -> Iterator[Serving]:
     """Yields a ready service with the code of this checkout or of `root`; `variables` are added to its environment.
 
+    `log_to` is a descriptor for its log, which is dropped otherwise.
     Raises ServiceError with the last line of its log if it does not become ready.
     """
     port = free_port()
     command = [sys.executable, "-m", "app", "--host", HOST, "--port", str(port)]
     command += ["--weights", str(weights), "--device", device, *flags]
-    with running(command, port, lambda: is_ready(HOST, port), root=root, variables=variables) as service:
+    with running(command, port, lambda: is_ready(HOST, port), root=root, variables=variables, log_to=log_to) as service:
         yield service
 
 
@@ -72,6 +82,7 @@ def running(
     *,
     root: Path | None = None,
     variables: Mapping[str, str] | None = None,
+    log_to: int | None = None,
 ) -> Iterator[Serving]:
     """Starts a service that listens on the port, and yields it once `ready` is true.
 
@@ -79,7 +90,9 @@ def running(
     """
     environment = os.environ | dict(variables or {})
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=root, env=environment)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log if log_to is None else log_to, cwd=root, env=environment
+        )
         try:
             started = time.monotonic()
             _wait_until_ready(process, ready, log)
