@@ -49,10 +49,16 @@ def end_within(seconds: float) -> None:
 
 def end(why: str) -> None:
     """Ends the process with status 1, and logs why, unless the log blocks because its reader has gone."""
-    last_line = threading.Thread(target=logger.error, args=[why], daemon=True)
+    last_line = threading.Thread(target=_write_last_line, args=[why], daemon=True)
     last_line.start()
     last_line.join(LAST_LINE_S)
     os._exit(1)
+
+
+def _write_last_line(why: str) -> None:
+    logger.error(why)
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 def run_and_leave(main: Callable[[], int]) -> NoReturn:

@@ -6,6 +6,7 @@ Large images have a budget of pixels besides, so that a few of them do not fill 
 
 import asyncio
 import time
+from contextlib import suppress
 from math import inf
 from types import TracebackType
 from typing import Self
@@ -112,7 +113,8 @@ class Reservation:
         self.left = True
         self.release()
         if self._work:
-            self._work.reschedule(asyncio.get_running_loop().time())
+            with suppress(RuntimeError):  # the client has just left, and the request is ending already
+                self._work.reschedule(asyncio.get_running_loop().time())
 
     def begin_work(self) -> None:
         """Takes a slot in the queue for each image; the time for the work begins. Raises Problem if none is free."""

@@ -134,6 +134,13 @@ class BoundedProtocol(HttpToolsProtocol):
         else:
             self._all.wait(self)
 
+    def shutdown(self) -> None:
+        """Called when the service ends in order."""
+        if self._linger_timer:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
     def _is_answered(self) -> bool:
         """Whether the last request was answered."""
         return self.cycle is not None and self.cycle.response_complete

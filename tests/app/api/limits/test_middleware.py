@@ -37,7 +37,7 @@ async def test_answers_without_work_are_held_and_those_with_work_are_not(
     async def note(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(pace.asyncio, "sleep", note)
+    monkeypatch.setattr("app.api.limits.pace.asyncio.sleep", note)
     for _ in range(2 * round(pace.FREE_PER_S)):
         await client.get("/nowhere")
     assert waits
