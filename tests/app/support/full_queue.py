@@ -16,7 +16,7 @@ from tests.app.support.waiting import wait_until
 def full_queue(service: Service, requests: int = 1) -> Iterator[None]:
     """So many verifications are in progress, and none goes on, since the decoders are stopped meanwhile."""
     decoders = family(service.process.pid)[1:]
-    with ThreadPoolExecutor(requests) as senders, httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
+    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client, ThreadPoolExecutor(requests) as senders:
         for each in decoders:
             stop(each)
         try:
