@@ -14,7 +14,7 @@ from app.metrics import Metrics
 from app.server.connections import OTHER_DESCRIPTORS, Connections, connections_for
 from tests.app.support.requests import pair
 from tests.app.support.service import HOST, PATIENCE_S, Service, serving
-from tests.app.support.short_limits import LINGER_S
+from tests.app.support.short_limits import LINGER_IDLE_S
 from tests.app.support.waiting import wait_until
 
 LIMIT = 8
@@ -151,7 +151,7 @@ def test_a_body_after_its_answer_ends_within_a_bound(service: Service, keeps: by
             while time.monotonic() - started < PATIENCE_S:
                 connection.sendall(b"1")  # a byte now and then keeps it from being idle
                 time.sleep(0.05)
-        assert LINGER_S / 2 < time.monotonic() - started < PATIENCE_S
+        assert LINGER_IDLE_S < time.monotonic() - started < PATIENCE_S
 
 
 def test_a_client_that_sends_on_reads_its_answer_before_the_end(service: Service) -> None:

@@ -6,8 +6,8 @@ import app.server.protocol
 import app.server.transport
 from app.__main__ import main
 
-LINGER_S = 2.0
-LINGER_IDLE_S = 0.4
+LINGER_S = 3.0
+LINGER_IDLE_S = 1.5
 READ_CHECK_S = 0.5
 
 if __name__ == "__main__":
