@@ -82,7 +82,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
     app.add_middleware(ReadyMiddleware, paths=READY)
-    app.add_middleware(RefusingMiddleware, admission=admission, metrics=metrics, routes=routes.router.routes)
+    app.add_middleware(RefusingMiddleware, admission=admission, routes=routes.router.routes)
     if settings.api_keys_file:
         app.add_middleware(
             KeyMiddleware,

@@ -3,17 +3,25 @@
 from collections.abc import Callable, Mapping
 from typing import get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest, start_http_server
-
-from model.similarity import Decision
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+    start_http_server,
+)
 
 from app.logs import dropped_lines
 from app.token_bucket import TokenBucket
+from model.similarity import Decision
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 45, 90, 180)
 
 # Making them takes a millisecond or two of the event loop.
 SHOWN_PER_S = 10
+
 
 class Metrics:
     """The metrics of one application, in a registry of its own."""

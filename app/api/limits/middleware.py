@@ -10,7 +10,6 @@ from app.api.admission import Admission
 from app.api.limits.pace import Pace
 from app.api.problems import Problem, respond
 from app.api.upload_route import UploadRoute
-from app.metrics import Metrics
 
 
 class PaceMiddleware:
@@ -39,10 +38,9 @@ class PaceMiddleware:
 class RefusingMiddleware:
     """Answers 429 or 503 without reading a request's body. Routing it would cost several times as much."""
 
-    def __init__(self, app: ASGIApp, admission: Admission, metrics: Metrics, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, routes: Sequence[BaseRoute]) -> None:
         self._app = app
         self._admission = admission
-        self._metrics = metrics
         self._routes = {route.path: route for route in routes if isinstance(route, UploadRoute)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +49,6 @@ class RefusingMiddleware:
                 self._admission.require_room()
             except Problem as problem:
                 scope["route"] = route  # for the metrics
-                self._metrics.refusals.labels(problem.kind.code).inc()
                 await respond(problem, scope["state"]["request_id"])(scope, receive, send)
                 return
         await self._app(scope, receive, send)
