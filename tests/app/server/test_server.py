@@ -173,7 +173,8 @@ def test_endless_head_or_trailers_are_refused(service: Service, client: httpx.Cl
         "one endless header": (b"GET /info HTTP/1.1\r\nX: ", b"x" * 1024),
         "endless headers": (b"GET /info HTTP/1.1\r\n", b"X: " + b"x" * 100 + b"\r\n"),
         "endless trailers": (
-            b"POST /verify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+            b"POST /verify HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=edge\r\n"
+            b"Transfer-Encoding: chunked\r\n\r\n0\r\n",
             b"X: " + b"x" * 100 + b"\r\n",
         ),
         "an endless path": (b"GET /", b"x" * 1024),
