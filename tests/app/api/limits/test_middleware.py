@@ -5,17 +5,18 @@ import time
 import httpx
 import pytest
 
-from app.api.limits import pace
 from app.engine.inference import CHECKS_PER_S
 from app.metrics import SHOWN_PER_S
+from app.settings import Settings
 from model.verifier import Verifier
 from tests.app.support.requests import verify
+from tests.conftest import app_of
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.mark.parametrize("path", ["/info", "/openapi.json"])
-async def test_ready_answers_equal_the_first(client: httpx.AsyncClient, path: str) -> None:
+@pytest.mark.parametrize(("path", "route"), [("/info", "/info"), ("/openapi.json", "unmatched")])
+async def test_ready_answers_equal_the_first(client: httpx.AsyncClient, path: str, route: str) -> None:
     without_body = await client.head(path)
     first, again = await client.get(path), await client.get(path)
     assert (first.status_code, first.content) == (200, again.content)
@@ -25,25 +26,26 @@ async def test_ready_answers_equal_the_first(client: httpx.AsyncClient, path: st
         assert {**answer.headers, "x-request-id": ""} == {**first.headers, "x-request-id": ""}
     assert ready.content == without_body.content == b""
     text = (await client.get("/metrics")).text
-    assert f'facepair_requests_total{{route="{path}",status="200"}} ' in text
+    assert f'facepair_requests_total{{route="{route}",status="200"}} 4.0' in text
     assert (await client.post(path)).status_code == 405
 
 
 async def test_answers_without_work_are_held_and_those_with_work_are_not(
-    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, verifier: Verifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
 
     async def note(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("app.api.limits.pace.asyncio.sleep", note)
-    for _ in range(2 * round(pace.FREE_PER_S)):
+    async with app_of(settings, verifier) as (app, client):
+        for _ in range(1000):
+            app.state.admission.pace.take()
+        monkeypatch.setattr("app.api.limits.pace.asyncio.sleep", note)
         await client.get("/nowhere")
-    assert waits
-    before = len(waits)
-    await verify(client)
-    assert len(waits) == before
+        assert len(waits) == 1
+        await verify(client)
+        assert len(waits) == 1
 
 
 def most(per_s: float, started: float) -> float:
