@@ -87,7 +87,7 @@ async def test_similarity_at_the_threshold_is_same(client: httpx.AsyncClient) ->
 async def test_concurrent_requests_get_the_same_answer(settings: Settings, verifier: Verifier) -> None:
     images = [encode(portrait(person)) for person in range(17)]
     pairs = [(images[i], images[i + 1]) for i in range(16)]
-    async with client_of(settings.model_copy(update={"queue": 32}), verifier) as client:
+    async with client_of(settings.model_copy(update={"queue": 32, "max_wait_s": 600.0}), verifier) as client:
         alone = [(await verify(client, *pair))["similarity"] for pair in pairs]
         together = await asyncio.gather(*(verify(client, *pair) for pair in pairs))
     assert [answer["similarity"] for answer in together] == pytest.approx(alone, abs=1e-5)

@@ -9,7 +9,7 @@ from tests.app.support.requests import MULTIPART
 
 async def post_and_leave(app: FastAPI, path: str, body: bytes, leave: Callable[[], Awaitable[object]]) -> int:
     """The status of the answer that nobody receives; the client leaves when `leave` returns."""
-    headers = [(name.lower().encode(), value.encode()) for name, value in MULTIPART.items()]
+    headers = [(name.lower().encode(), value.encode()) for name, value in {"Host": "test", **MULTIPART}.items()]
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
              "headers": headers, "http_version": "1.1", "scheme": "http", "server": ("test", 80)}  # fmt: skip
     messages = [{"type": "http.request", "body": body, "more_body": False}]
