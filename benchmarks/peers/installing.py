@@ -23,8 +23,8 @@ PYTHON_PACKAGES = {
 NODE_PACKAGES = [
     "@vladmandic/face-api@1.7.15", "@tensorflow/tfjs@4.22.0", "@tensorflow/tfjs-backend-wasm@4.22.0", "sharp@0.35.5",
 ]  # fmt: skip
-FACE_API, MOBILEFACENET = "face-api", "mobilefacenet"
-NAMES = (*PYTHON_PACKAGES, FACE_API, MOBILEFACENET)
+FASTAPI, FACE_API, MOBILEFACENET = "fastapi", "face-api", "mobilefacenet"
+NAMES = (FASTAPI, *PYTHON_PACKAGES, FACE_API, MOBILEFACENET)
 
 
 def install(folder: Path) -> None:
@@ -50,7 +50,8 @@ def install(folder: Path) -> None:
 
 def installed(folder: Path, weights: Path, mobilefacenet: Path | None) -> dict[str, list[str]]:
     """The command of each peer that is installed. It still lacks the port."""
-    found = {
+    found = {FASTAPI: [sys.executable, "-m", "benchmarks.peers.fastapi_server", str(weights)]}
+    found |= {
         name: [_python(folder, name), "-m", f"benchmarks.peers.{name}_server", str(weights)]
         for name in PYTHON_PACKAGES
         if _mark(folder, name).exists()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.arrays import Pixels
+from model.arrays import Embeddings, Pixels
 from model.checkpoint import load
 from model.imaging.analysis import analyse
 from model.imaging.decoding import decode
@@ -24,7 +24,7 @@ class SameVerifier:
         checkpoint = load(Path(weights))
         self._preprocessing = checkpoint.header.preprocessing
         self._finder = FaceFinder() if self._preprocessing.alignment else None
-        self._threshold = checkpoint.header.threshold.value
+        self.threshold = checkpoint.header.threshold.value
         self._verifier = Verifier.of(checkpoint, "cpu")
         self._verifier.embedder.use_threads(1)
 
@@ -33,9 +33,18 @@ class SameVerifier:
         photo = decode(image, self._preprocessing)
         return analyse(photo, "largest", self._preprocessing, self._finder).pixels
 
+    def describe(self, image: bytes) -> Embeddings:
+        """The embedding (D,) of the largest face of an image file. Any number of threads may call. Raises ImageError."""
+        embedding: Embeddings = self._verifier.embed(self.crop(image)[None])[0]
+        return embedding
+
+    def similarity(self, left: Embeddings, right: Embeddings) -> float:
+        """Of two embeddings (D,)."""
+        return float(self._verifier.compare(left[None], right[None])[0])
+
     def answer(self, pairs: Sequence[CropPair]) -> list[Answer]:
         """The answers to several requests, from one pass of the network."""
         lefts, rights = zip(*pairs, strict=True)
         embeddings = self._verifier.embed(np.stack([*lefts, *rights]))
         similarities = self._verifier.compare(embeddings[: len(pairs)], embeddings[len(pairs) :]).tolist()
-        return [{"similarity": each, "decision": decide(each, self._threshold)} for each in similarities]
+        return [{"similarity": each, "decision": decide(each, self.threshold)} for each in similarities]

@@ -105,12 +105,12 @@ def is_stopped(pid: int) -> bool:
 
 def test_only_peers_that_are_installed_are_compared(tmp_path: Path) -> None:
     weights = tmp_path / "weights"
-    assert installed(tmp_path, weights, None) == {}
+    assert list(installed(tmp_path, weights, None)) == ["fastapi"]
     for name in ("litserve", "face-api"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "installed").touch()
     found = installed(tmp_path, weights, tmp_path / "network.onnx")
-    assert list(found) == ["litserve", "face-api", "mobilefacenet"]
+    assert list(found) == ["fastapi", "litserve", "face-api", "mobilefacenet"]
     assert found["litserve"][1:] == ["-m", "benchmarks.peers.litserve_server", str(weights)]
     assert all(str(tmp_path) in " ".join(command) for command in found.values())
 
