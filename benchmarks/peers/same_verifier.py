@@ -34,7 +34,7 @@ class SameVerifier:
         return analyse(photo, "largest", self._preprocessing, self._finder).pixels
 
     def describe(self, image: bytes) -> Embeddings:
-        """The embedding (D,) of the largest face of an image file. Any number of threads may call. Raises ImageError."""
+        """The embedding (D,) of the largest face of an image file, for any number of threads. Raises ImageError."""
         embedding: Embeddings = self._verifier.embed(self.crop(image)[None])[0]
         return embedding
 

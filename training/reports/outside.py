@@ -6,9 +6,11 @@ from pathlib import Path
 from training import metrics
 from training.reports import markdown
 from training.runs import records, results
+from training.runs.changed import PointUnderChange, SharedChanges
 
 FOLDER = "outside"
 EVALUATION_FILE = "evaluation.json"
+CHANGES_FILE = "shared-changes.json"
 
 INTRODUCTION = """\
 Trained elsewhere, on photographs of many other people, and made into checkpoints by `import` with scale, bias, the
@@ -17,8 +19,16 @@ labeled outside data", so they are in no table above; their training data may ha
 facepair does not ship them. The metrics are those of the tables above, with intervals over people."""
 
 
+CHANGES = """\
+The same change in all pictures of LFW's held-out people, as [photographs.md](photographs.md) says, at `max_fmr=0.01`.
+Strangers are accepted by the threshold alone; "as decided" counts only `same`, since the checkpoint finds the condition
+that both pictures are in. Nothing is fitted on changes with a star. The last columns are accuracies at the default
+threshold, if only one picture of each pair is changed."""
+POINT = "fmr_1e-2"
+
+
 def format_parts(folder: Path) -> list[str]:
-    """The title, an introduction and a table; nothing if no such network was measured. Raises DataError."""
+    """The title, an introduction and tables; nothing if no such network was measured. Raises DataError."""
     found = [
         (
             results.read_record(path, records.Variant),
@@ -30,7 +40,39 @@ def format_parts(folder: Path) -> list[str]:
         return []
     head = ["network", "accuracy", metrics.AREA, metrics.EER, metrics.FNMR_AT_1, "n"]
     head += ["FNMR at FMR 0.1%, all pairs", "each person alike"]
-    return ["## Outside data", INTRODUCTION, markdown.table(head, [_row(*each) for each in found])]
+    return ["## Outside data", INTRODUCTION, markdown.table(head, [_row(*each) for each in found]), *_changes(folder)]
+
+
+def _changes(folder: Path) -> list[str]:
+    """What shared changes do to networks from elsewhere, beside our own; nothing if that was not measured."""
+    ours, theirs = (
+        [results.read_record(path, SharedChanges) for path in sorted(folder.glob(f"{where}/{CHANGES_FILE}"))]
+        for where in ("*", f"{FOLDER}/*")
+    )
+    if not theirs:
+        return []
+    every = [*ours, *theirs]
+    head = ["change", *(f"strangers accepted: {each.name}" for each in every)]
+    for each in theirs:
+        head += [f"{each.name}: as decided", "genuine pairs rejected", "undecided"]
+    head += [f"right if one picture is changed: {each.name}" for each in every]
+    rows = [_changes_row(number, every, theirs) for number in range(len(theirs[0].changes))]
+    return ["### Pictures that share a condition", CHANGES, markdown.table(head, rows)]
+
+
+def _changes_row(number: int, every: Sequence[SharedChanges], theirs: Sequence[SharedChanges]) -> markdown.Row:
+    change = theirs[0].changes[number]
+    cells = [change.change if change.fitted else f"{change.change} *"]
+    cells += [f"{_point(each, change.change).fmr:.1%}" for each in every]
+    for each in theirs:
+        point = _point(each, change.change)
+        cells += [f"{share:.1%}" for share in (point.fmr_decided, point.fnmr, point.undecided)]
+    return cells + [f"{each.of(change.change).accuracy_of_one:.1%}" for each in every]
+
+
+def _point(found: SharedChanges, change: str) -> PointUnderChange:
+    [point] = [each for each in found.of(change).points if each.name == POINT]
+    return point
 
 
 def read_elsewhere(folder: Path) -> dict[str, Sequence[records.Elsewhere]]:

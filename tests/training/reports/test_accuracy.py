@@ -17,6 +17,7 @@ from training.commands.report import LOG_FILE, write_report
 from training.learning.experiments import ALIGNED
 from training.reports import outside
 from training.reports.literature import PUBLISHED, category
+from training.runs.changed import ChangeRates, PointUnderChange, SharedChanges
 from training.runs.records import (
     AllPairsRates,
     Bin,
@@ -252,9 +253,35 @@ def test_networks_from_elsewhere_have_a_table_of_their_own(results: Path) -> Non
     [line] = [line for line in text.splitlines() if line.startswith("| theirs |")]
     assert line.startswith(f"| theirs | {run.over_people('accuracy at threshold').value:.2%} (")
     assert line.endswith("| 1.23% (1.0% to 2.0%) | 4.56% (4.0% to 5.0%) |")
+    assert "Pictures that share a condition" not in text
+    write_changes(folder, "theirs", ("as they are", "dark"))
+    write_changes(results / "experiment-5", "experiment-5", ("dark", "as they are", "grey"))
+    section = page(results).partition("### Pictures that share a condition")[2].partition("\n## ")[0]
+    assert "| dark * | 2.0% | 2.0% | 1.0% | 30.0% | 7.0% | 90.0% | 90.0% |" in section
+    assert "| as they are |" in section
+    write_changes(results / "experiment-5", "experiment-5", ("dark",))
+    with pytest.raises(DataError, match="experiment-5: the change 'as they are' was not measured"):
+        page(results)
     (folder / ALL_PAIRS_FILE).unlink()
     with pytest.raises(DataError, match=r"all-pairs\.json: cannot be read"):
         page(results)
+
+
+def write_changes(folder: Path, name: str, changes: tuple[str, ...]) -> None:
+    """What `shared-changes` measured; nothing is fitted on "dark"."""
+    point = PointUnderChange(
+        name="fmr_1e-2", threshold=0.9, fmr=0.02, interval=(0.01, 0.03), fnmr=0.3, fmr_decided=0.01, undecided=0.07,
+        undecided_of_all=0.05,
+    )  # fmt: skip
+    found = [
+        ChangeRates(
+            change=change, condition="", fitted=change != "dark", pictures=9, found=9, noticed=None, impostor=20,
+            genuine=10, area=0.9, points=(point,), accuracy_of_one=0.9, accuracy_interval=(0.8, 0.95),
+        )
+        for change in changes
+    ]  # fmt: skip
+    record = SharedChanges(name=name, checkpoint_sha256="1", data_sha256="2", people=4, pairs=20, changes=tuple(found))
+    (folder / outside.CHANGES_FILE).write_text(record.model_dump_json())
 
 
 def test_error_analyses_are_listed(results: Path) -> None:
