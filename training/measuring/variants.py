@@ -57,10 +57,13 @@ def measure_variant(
 
 
 def held_out_rule(header: Header) -> datasets.HoldOut:
-    """The rule by which the checkpoint's run held people out. Raises DataError if it learned from pairs."""
+    """The rule by which people were held out for the checkpoint. Raises DataError if none were."""
     rule = json.loads(header.provenance.experiment).get("held_out")
     if rule is None:
-        raise DataError(f"{header.name}: learned from pairs; take a network that learned from people and held some out")
+        raise DataError(
+            f"{header.name}: no people were held out, as for networks that learned from pairs; take one that learned "
+            "from people, or that was imported with enough of them"
+        )
     return datasets.HoldOut(**rule)
 
 
@@ -86,6 +89,8 @@ def leave_out(
     Raises DataError if the network has no such part.
     """
     require_own_people(checkpoint.header, data)
+    if checkpoint.header.network.runtime != "own":
+        raise DataError(f"{checkpoint.header.name}: parts of a network from elsewhere cannot be left out")
     before = checkpoint.header.network.model_dump()
     changes = {name: value for part in parts for name, value in WITHOUT[part][0].items()}
     for name, value in changes.items():

@@ -133,7 +133,7 @@ def test_network_that_learned_from_pairs_has_rates_without_a_length(folder: Path
     found = measured(tmp_path / "siamese.safetensors", folder)
     assert found.length is None
     assert [each.name for each in found.rates] == ["default"]
-    with pytest.raises(DataError, match="learned from pairs; take a network that learned from people"):
+    with pytest.raises(DataError, match="no people were held out, as for networks that learned from pairs"):
         measured(tmp_path / "siamese.safetensors", folder, held_out=True)
 
 

@@ -142,7 +142,7 @@ def test_leaving_out_a_missing_part_is_refused(
 ) -> None:
     assert main(arguments(folder, checkpoint_path, "--no-flip")) == 1
     line = capsys.readouterr().err.splitlines()[-1]
-    assert line.startswith("error: tiny: learned from pairs")
+    assert line.startswith("error: tiny: no people were held out")
     network = checkpoint.header.network.model_copy(update={"head": "cosine"})
     header = checkpoint.header.model_copy(update={"network": network})
     with pytest.raises(DataError, match="already has head cosine"):
