@@ -23,11 +23,12 @@ WORKDIR /srv/facepair
 
 # Exact versions with their digests, but for PyTorch, whose files differ from machine to machine.
 COPY --chmod=755 requirements.txt requirements-traces.txt constraints.txt ./
-# What serving never loads goes: OpenVINO's parts for other devices and file formats (85 MB), packages' tests (35 MB).
+# What serving never loads goes: OpenVINO's parts for other devices and file formats (78 MB), packages' tests (35 MB).
 RUN pip install --require-hashes -r requirements.txt \
     && case ",$EXTRAS," in *,traces,*) pip install --require-hashes -r requirements-traces.txt ;; esac \
     && case ",$EXTRAS," in *,gpu,*) pip install -c constraints.txt torch ;; esac \
-    && find /usr -path "*/openvino/libs/*" \( -name "*_[gn]pu_plugin.so" -o -name cache.json -o -name "*_frontend.so*" \) -delete \
+    && find /usr -path "*/openvino/libs/*" \( -name "*_[gn]pu_plugin.so" -o -name cache.json \
+    -o \( -name "*_frontend.so*" ! -name "*_onnx_frontend.so*" \) \) -delete \
     && find /usr -path "*-packages/*" \( -path "*/numpy/*/tests" -o -path "*/onnx/backend/test" \) -prune -exec rm -r {} +
 
 # Readable for the image's user, whoever may read the checkout's files.

@@ -27,7 +27,7 @@ ROOMS = {
         "model.networks.configurations": "model.imaging",
         "model.checkpoint": "model model.imaging model.networks.configurations",
         "model.cpu": "model model.imaging model.networks.configurations model.checkpoint",
-        "model.onnx": "model model.device model.imaging model.networks.configurations model.checkpoint",
+        "model.onnx": "model model.device model.imaging model.networks.configurations model.checkpoint model.cpu",
         "model.networks": "model model.device model.imaging model.networks.configurations model.checkpoint model.onnx",
         "model.embedder": "model model.device model.checkpoint model.cpu model.onnx model.networks",
         "model.verifier": "model model.imaging model.checkpoint model.embedder",

@@ -5,10 +5,8 @@ B batch, H W pixels, D embedding
 
 import re
 import threading
-from contextlib import ExitStack
 
 import numpy as np
-import openvino as ov
 from numpy.typing import NDArray
 
 from model.arrays import Embeddings, Pixels
@@ -16,6 +14,7 @@ from model.canary import canary_pair
 from model.checkpoint import Checkpoint
 from model.cpu.graph import build_graph
 from model.cpu.heads import comparison_of
+from model.cpu.requests import Requests
 from model.device_faults import translating
 from model.errors import MSG_DEVICE_EXHAUSTED, DeviceExhausted
 
@@ -42,17 +41,8 @@ class CpuEmbedder:
     def __init__(self, checkpoint: Checkpoint, threads: int = 1) -> None:
         """`threads` is how many threads embed at the same time, each a part of the batch."""
         header = checkpoint.header
-        options = {
-            # OpenVINO would compute in bfloat16 where the processor can.
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
-            # Decoders and other replicas use the same cores.
-            "ENABLE_CPU_PINNING": False,
-        }
-        network = ov.Core().compile_model(build_graph(checkpoint), "CPU", options)
-        self._requests = [network.create_infer_request() for _ in range(threads)]
-        self.threads = threads
+        self._requests = Requests(build_graph(checkpoint), threads)
+        self.threads = self._most_threads = threads
         self._turn = threading.Lock()
         self.compare_logits = comparison_of(checkpoint.tensors)
         self.canary: Embeddings = self.embed(canary_pair(header.preprocessing.input_shape))
@@ -62,12 +52,7 @@ class CpuEmbedder:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
         parts = np.array_split(pixels, min(self.threads, len(pixels)))
         with self._turn:
-            used = self._requests[: len(parts)]
-            with ExitStack() as running:
-                for request, part in zip(used, parts, strict=True):
-                    request.start_async([part], share_inputs=True)
-                    running.callback(request.wait)  # for all of them, even if one fails
-            return np.concatenate([request.get_output_tensor().data for request in used])
+            return np.concatenate(self._requests.run(parts))
 
     @translate_faults
     def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
@@ -76,7 +61,7 @@ class CpuEmbedder:
 
     def use_threads(self, count: int) -> None:
         """Sets among how many threads later calls divide their batch, at most those that it was opened with."""
-        self.threads = min(count, len(self._requests))
+        self.threads = min(count, self._most_threads)
 
     def release_memory(self) -> None:
         """Nothing: memory for later calls is bounded by the largest batch."""

@@ -18,6 +18,8 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 Dimension = Annotated[int, Field(ge=1, le=65536)]
 # Whether facepair knows a network's layers, or runs its graph.
 Runtime: TypeAlias = Literal["own", "onnx"]
+# What runs a graph. OpenVINO is faster on a CPU, and ONNX Runtime can use a GPU.
+GraphRuntime: TypeAlias = Literal["openvino", "onnxruntime"]
 
 
 class NetworkConfig(BaseModel):
@@ -158,7 +160,8 @@ class OnnxConfig(BaseModel):
 
     The graph takes crops as the preprocessing normalises them, in that layout and order of channels: one at a time, or
     with `batch` "any" several. With `flip_average` its output is averaged over the crop and its mirror image. With
-    `unit_length` the embedding is scaled to length 1, otherwise its length is kept. The head is the cosine.
+    `unit_length` the embedding is scaled to length 1, otherwise its length is kept. The head is the cosine. On a CPU
+    `cpu_runtime` computes: ONNX Runtime if OpenVINO would give other embeddings.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -172,6 +175,7 @@ class OnnxConfig(BaseModel):
     layout: Literal["nchw", "nhwc"] = "nchw"
     channel_order: Literal["rgb", "bgr"] = "rgb"
     batch: Literal["one", "any"] = "any"
+    cpu_runtime: GraphRuntime = Field(default="openvino", exclude_if=lambda runtime: runtime == "openvino")
     output: Name
     dimension: Dimension
     flip_average: bool = False
@@ -182,6 +186,14 @@ class OnnxConfig(BaseModel):
     def input_shape(self) -> tuple[int, int]:
         """Channels and side of the crops."""
         return self.input_channels, self.side_px
+
+    @property
+    def graph_shape(self) -> tuple[int, int, int, int]:
+        """The shape of the graph's input; -1 for any number of crops."""
+        batch, side = 1 if self.batch == "one" else -1, self.side_px
+        if self.layout == "nchw":
+            return batch, self.input_channels, side, side
+        return batch, side, side, self.input_channels
 
     def tensor_shapes(self) -> Shapes:
         """The shape of the only tensor, by its name in a checkpoint."""

@@ -1,6 +1,6 @@
 """A network from elsewhere among those of PyTorch, so that it is measured and calibrated like them.
 
-ONNX Runtime computes its embeddings, and only when they are asked for: the graph is checked and tried out then.
+OpenVINO or ONNX Runtime computes its embeddings, and only when they are asked for: the graph is tried out then.
 
 A B batches, C channels, H W pixels, D embedding
 """
@@ -12,7 +12,7 @@ from torch.nn import functional
 from model.networks.configurations import OnnxConfig
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import IDENTICAL_COSINE
-from model.onnx.embedder import open_runner, require_safe
+from model.onnx.embedder import open_runner, require_safe, runtime_on
 from model.onnx.session import GraphRunner
 
 
@@ -34,9 +34,10 @@ class OnnxNetwork(FaceNetwork):
     def embed(self, images: Tensor) -> Tensor:
         """Normalised images float32 (B, C, H, W) -> float32 (B, D). Raises CheckpointError for an unsafe graph."""
         if self._runner is None:
-            graph = self.graph.cpu().numpy().tobytes()
-            require_safe(self.config, graph)
-            self._runner = open_runner(self.config, graph, str(images.device), torch.get_num_threads())
+            graph, device = self.graph.cpu().numpy().tobytes(), str(images.device)
+            runtime = runtime_on(device, self.config)
+            require_safe(self.config, graph, runtime)
+            self._runner = open_runner(self.config, graph, runtime, device, torch.get_num_threads())
         return torch.from_numpy(self._runner.embed(images.cpu().numpy())).to(images.device)
 
     def compare(self, left: Tensor, right: Tensor) -> Tensor:

@@ -2,8 +2,6 @@
 
 import logging
 
-import onnxruntime
-
 from model.device import has_gpu_files, require_known
 from model.errors import DeviceError
 
@@ -22,6 +20,8 @@ def select_device(name: str) -> str:
     require_known(name)
     if name == "cpu" or (name == "auto" and not has_gpu_files()):
         return "cpu"
+    import onnxruntime  # here, so that a process on a CPU does not load it
+
     if CUDA in onnxruntime.get_available_providers():
         return f"cuda:{name.partition(':')[2] or 0}"
     if name != "auto":

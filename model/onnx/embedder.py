@@ -21,19 +21,18 @@ from model.errors import (
     DeviceLost,
 )
 from model.imaging.preprocessing import MIN_DEVIATION, PreprocessingConfig
-from model.networks.configurations import GRAPH, OnnxConfig
-from model.onnx.device import CUDA, HOW_TO_INSTALL, select_device
-from model.onnx.graph import input_of, read_graph
-from model.onnx.session import GraphRunner, Images, unit_rows
-from model.onnx.trial import try_out
+from model.networks.configurations import GRAPH, GraphRuntime, OnnxConfig
+from model.onnx.device import HOW_TO_INSTALL, select_device
+from model.onnx.session import GraphRunner, Images, open_session, unit_rows
+from model.onnx.trial import Question, try_out
 
-# How ONNX Runtime and CUDA say that memory is short, and that a GPU failed.
-MEMORY_MESSAGE = re.compile("bad_alloc|failed to allocate|out of memory|ALLOC_FAILED", re.IGNORECASE)
+# How OpenVINO, ONNX Runtime and CUDA say that memory is short, and that a GPU failed.
+MEMORY_MESSAGE = re.compile("bad_alloc|failed to allocate|could not allocate|out of memory|ALLOC_FAILED", re.IGNORECASE)
 CUDA_MESSAGE = re.compile("CUDA failure|CUDNN failure|CUBLAS failure|CUDA error")
 
 
 def fault_of(error: RuntimeError | MemoryError) -> DeviceExhausted | DeviceLost | None:
-    """The device's fault that an error of ONNX Runtime stands for, or None if it has another cause."""
+    """The device's fault that an error of a runtime stands for, or None if it has another cause."""
     if isinstance(error, MemoryError) or MEMORY_MESSAGE.search(str(error)):
         return DeviceExhausted(MSG_DEVICE_EXHAUSTED)
     return DeviceLost(MSG_DEVICE_LOST) if CUDA_MESSAGE.search(str(error)) else None
@@ -51,14 +50,14 @@ class OnnxEmbedder:
         config, self._preprocessing = checkpoint.header.network, checkpoint.header.preprocessing
         assert isinstance(config, OnnxConfig)
         self.device = select_device(device)
-        graph = checkpoint.tensors[GRAPH].tobytes()
-        require_safe(config, graph)
-        self._runner = open_runner(config, graph, threads=threads)
+        graph, runtime = checkpoint.tensors[GRAPH].tobytes(), runtime_on(self.device, config)
+        require_safe(config, graph, runtime)
+        self._runner = open_runner(config, graph, runtime, threads=threads)
         self._most_threads = threads
         pair = canary_pair(self._preprocessing.input_shape)
         self.canary: Embeddings = self._runner.embed(normalise(pair, self._preprocessing))
         if self.device != "cpu":
-            self._runner = open_runner(config, graph, self.device)
+            self._runner = open_runner(config, graph, runtime, self.device)
 
     @translate_faults
     def embed(self, pixels: Pixels) -> Embeddings:
@@ -79,34 +78,39 @@ class OnnxEmbedder:
         """Nothing: memory for later calls is bounded by the largest pass."""
 
 
-def require_safe(config: OnnxConfig, graph: bytes) -> None:
-    """Checks a checkpoint's graph, and tries it out in a child process.
+def runtime_on(device: str, config: OnnxConfig) -> GraphRuntime:
+    """What computes on a device, `cpu` or `cuda:N`."""
+    return config.cpu_runtime if device == "cpu" else "onnxruntime"
+
+
+def require_safe(config: OnnxConfig, graph: bytes, runtime: GraphRuntime) -> None:
+    """Has a checkpoint's graph checked and tried out in a child process, by the runtime that will compute.
 
     Raises CheckpointError if a part of the graph is not allowed or not as the configuration says.
     """
-    entry = input_of(read_graph(graph))
-    sides = (None, config.side_px)
-    if (entry.channels, entry.layout) != (config.input_channels, config.layout) or entry.side_px not in sides:
+    trial = try_out(graph, Question(side_px=config.side_px, output=config.output, runtimes=(runtime,)))
+    taken = trial.input.channels, trial.input.layout, trial.side_px
+    if taken != (config.input_channels, config.layout, config.side_px):
         raise CheckpointError("the graph's input is not as the checkpoint says; import the network again")
-    trial = try_out(graph, config.side_px, config.output)
     if trial.dimension != config.dimension or (config.batch == "any" and trial.batch == "one"):
         raise CheckpointError("the graph's output is not as the checkpoint says; import the network again")
 
 
-def open_runner(config: OnnxConfig, graph: bytes, device: str = "cpu", threads: int = 1) -> GraphRunner:
-    """A graph that `require_safe` has passed, on a device. On a GPU `threads` is not used.
+def open_runner(
+    config: OnnxConfig, graph: bytes, runtime: GraphRuntime, device: str = "cpu", threads: int = 1
+) -> GraphRunner:
+    """A graph that `require_safe` has passed, on a device. On a GPU one pass is computed at a time.
 
     Raises DeviceError if ONNX Runtime would compute on the CPU instead of the GPU.
     """
-    if device == "cpu":
-        return GraphRunner(config, graph, threads=threads)
-    runner = GraphRunner(config, graph, device)
-    if CUDA not in runner.session.get_providers():
+    threads = threads if device == "cpu" else 1
+    session = open_session(graph, config.output, config.graph_shape, runtime, device, threads)
+    if not session.computes_on(device):
         raise DeviceError(
             f"device {device} is not available to ONNX Runtime: install the CUDA and cuDNN that onnxruntime-gpu needs, "
             f"or {HOW_TO_INSTALL}; --device cpu needs neither"
         )
-    return runner
+    return GraphRunner(config, session, threads)
 
 
 def normalise(pixels: Pixels, config: PreprocessingConfig) -> Images:

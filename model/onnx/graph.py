@@ -5,7 +5,6 @@ Nothing here reads a file or runs an operator: the graph is only parsed.
 B batch, C channels, H W pixels
 """
 
-from dataclasses import dataclass
 from typing import Literal
 
 from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
@@ -13,6 +12,7 @@ from onnx import AttributeProto, ModelProto, NodeProto, TensorProto
 from model.errors import CheckpointError
 from model.imaging.preprocessing import MAX_SIDE_PX
 from model.networks.configurations import MAX_GRAPH_BYTES
+from model.onnx.trial import GraphInput
 
 # Operators of feed-forward networks, with those of exported quantisation. None has a subgraph, reads a file, draws
 # random numbers or keeps a state.
@@ -32,21 +32,9 @@ PLAIN_ATTRIBUTES = {
     AttributeProto.FLOATS, AttributeProto.INTS, AttributeProto.STRINGS,
 }  # fmt: skip
 MAX_NODES = 10_000
+# Stored tensors that say sizes, such as a Reshape's, are smaller.
+MAX_SIZES_BYTES = 4096
 MSG_TRAINING = "the graph was exported for training; export it in evaluation mode"
-
-
-@dataclass(frozen=True, kw_only=True)
-class GraphInput:
-    """The only input of a graph: crops float32 (B, C, H, W), or (B, H, W, C) with the layout nhwc.
-
-    `batch` is "one" if B is fixed at 1. `side_px` is None if the graph does not say its side.
-    """
-
-    name: str
-    layout: Literal["nchw", "nhwc"]
-    channels: Literal[1, 3]
-    side_px: int | None
-    batch: Literal["one", "any"]
 
 
 def read_graph(data: bytes) -> ModelProto:
@@ -145,10 +133,20 @@ def input_of(model: ModelProto) -> GraphInput:
 
 
 def fixed_at(model: ModelProto, entry: GraphInput, batch: int, side_px: int) -> ModelProto:
-    """A copy whose input has this size, without the file's own claims about the sizes of other values."""
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    del copy.graph.value_info[:]
+    """A copy for finding the sizes of values, whose input has this size.
+
+    It lacks the file's own claims about the sizes of other values, and the large weights, so that it takes no memory.
+    """
+    copy = ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    copy.graph.name = model.graph.name or "graph"
+    copy.graph.node.extend(model.graph.node)
+    copy.graph.input.extend(model.graph.input)
+    copy.graph.output.extend(model.graph.output)
+    for tensor in model.graph.initializer:
+        if tensor.ByteSize() <= MAX_SIZES_BYTES:
+            copy.graph.initializer.append(tensor)
+        else:
+            copy.graph.initializer.add(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
     for output in copy.graph.output:
         output.type.tensor_type.ClearField("shape")
     [found] = [each for each in copy.graph.input if each.name == entry.name]

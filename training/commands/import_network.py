@@ -3,7 +3,8 @@
 import argparse
 import hashlib
 import json
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,17 +15,19 @@ from model.errors import CheckpointError, DataError
 from model.networks import embedder
 from model.networks.configurations import MAX_GRAPH_BYTES, OnnxConfig
 from model.networks.onnx_network import OnnxNetwork
-from model.onnx.embedder import open_runner
-from model.onnx.graph import GraphInput, input_of, read_graph, starts_with_normalisation
+from model.onnx.embedder import open_runner, runtime_on
 from model.onnx.session import GraphRunner
-from model.onnx.trial import try_out
+from model.onnx.trial import GraphInput, Question, Trial, try_out
 from training import metrics
 from training.commands import options
 from training.data import lists
 from training.data.album import Album, People
+from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
 from training.importing import dlib_format, families, fitting, self_test
 from training.importing.families import CUSTOM, FAMILIES, MAY_NORMALISE, VALUES, Declaration
+
+HELD_OUT = HoldOut()
 
 
 def add_import(commands: options.Subcommands) -> None:
@@ -56,21 +59,20 @@ def import_network(parsed: argparse.Namespace) -> None:
     graph = _read(parsed.network)
     if parsed.family == "dlib" and parsed.network.suffix == ".dat":
         graph = dlib_format.to_onnx(graph)
-    model = read_graph(graph)
-    entry = input_of(model)
-    declared = declaration_of(parsed, entry, normalises=starts_with_normalisation(model))
-    config = declared.network(entry, try_out(graph, declared.side_px, parsed.output), len(graph))
+    trial = _try_out(graph, parsed)
+    entry, declared = trial.input, declaration_of(parsed, trial)
+    config = declared.network(trial, len(graph))
     _print_declared(parsed.network, declared, config)
     album = options.open_album(source, declared.preprocessing(entry))
-    people = lists.pictures_at_hand(lists.read_people(source.folder / source.train_people), album)
-    rows: list[self_test.Row] = []
-    if not parsed.trust_me:
-        runner = open_runner(config, graph, str(device), torch.get_num_threads())
-        rows = _test(declared, entry, runner, source, album, people)
+    listed = lists.read_people(source.folder / source.train_people)
+    people = lists.pictures_at_hand(listed, album)
+    runner = open_runner(config, graph, runtime_on(str(device), config), str(device), torch.get_num_threads())
+    rows = _test(declared, entry, runner, source, album, people, insist=parsed.trust_me)
     network = OnnxNetwork(config, graph).to(device)
     split = f"people of {source.train_people}"
     fitted = fitting.fit(network, album, people, split)
-    provenance = _provenance(parsed, graph, declared, rows, album)
+    held_out = _hold_out(source, album, listed)
+    provenance = _provenance(parsed, graph, declared, rows, album, held_out)
     embedder.save(parsed.out, network, fitted.describe(parsed.name or parsed.out.stem, config, album, provenance))
     _print_fitted(fitted, split)
     print("what photographs it was trained on is unknown, so there are no warnings of blurred, dark or turned faces")
@@ -78,12 +80,18 @@ def import_network(parsed: argparse.Namespace) -> None:
     print(f"measure it with: python -m training evaluate {parsed.out} --data {source.folder} --images {source.images}")
 
 
-def declaration_of(parsed: argparse.Namespace, entry: GraphInput, *, normalises: bool) -> Declaration:
-    """The family's values, changed by options. Raises DataError if an option is missing or impossible."""
+def _try_out(graph: bytes, parsed: argparse.Namespace) -> Trial:
+    """What a child process finds out about the graph. ONNX Runtime is the reference for OpenVINO."""
     known = FAMILIES.get(parsed.family)
-    side = entry.side_px or parsed.side or (known.side_px if known else None)
-    if side is None or parsed.side not in (None, side):
-        raise DataError(f"the graph's crops have {side or 'any number of'} pixels; give another --side")
+    side_px = parsed.side or (known.side_px if known else None)
+    return try_out(graph, Question(side_px=side_px, output=parsed.output, runtimes=("onnxruntime", "openvino")))
+
+
+def declaration_of(parsed: argparse.Namespace, trial: Trial) -> Declaration:
+    """The family's values, changed by options. Raises DataError if an option is missing or impossible."""
+    known, side = FAMILIES.get(parsed.family), trial.side_px
+    if parsed.side not in (None, side):
+        raise DataError(f"the graph's crops have {side} pixels; give another --side")
     if known is None:
         if parsed.order is None or parsed.values is None or parsed.template is None:
             raise DataError(f"--family {CUSTOM} needs --order, --values and --template")
@@ -93,7 +101,7 @@ def declaration_of(parsed: argparse.Namespace, entry: GraphInput, *, normalises:
         )
     if parsed.values:
         values = families.values_of(parsed.values)
-    elif normalises and known.family in MAY_NORMALISE:
+    elif trial.normalises and known.family in MAY_NORMALISE:
         print("the graph subtracts and multiplies first, so it is taken to normalise the crops itself")
         values = VALUES["levels"]
     else:
@@ -120,34 +128,70 @@ def _read(path: Path) -> bytes:
 
 
 def _test(
-    declared: Declaration, entry: GraphInput, runner: GraphRunner, source: DataSource, album: Album, people: People
+    declared: Declaration,
+    entry: GraphInput,
+    runner: GraphRunner,
+    source: DataSource,
+    album: Album,
+    people: People,
+    *,
+    insist: bool,
 ) -> list[self_test.Row]:
-    """Tries other ways to feed the network, and prints them. Raises DataError if one is surely better."""
-    places = self_test.draw_people(people)
+    """Tries other ways to feed the network, and prints them. Raises DataError if one is surely better.
+
+    With `insist` it only prints that, or that there are too few people for the test.
+    """
+    try:
+        places = self_test.draw_people(people)
+    except DataError as error:
+        if not insist:
+            raise
+        print(f"the declaration was not tested: {error}")
+        return []
     rows = self_test.run_self_test(declared, entry, runner, self_test.DrawnCrops(source, album, places, entry))
     print(self_test.format_rows(rows, len(places)))
     if better := self_test.better_than_declared(rows):
-        raise DataError(
+        found = (
             f"the network is better as {better.name} than as declared ({rows[0].name}): d' {better.d_prime:.2f} and "
-            f"{rows[0].d_prime:.2f}; declare that by --order, --values and --zoom, or insist by --trust-me"
+            f"{rows[0].d_prime:.2f}"
         )
+        if not insist:
+            raise DataError(f"{found}; declare that by --order, --values and --zoom, or insist by --trust-me")
+        print(f"{found}; kept as declared, by --trust-me")
     return rows
 
 
+def _hold_out(source: DataSource, album: Album, listed: Mapping[str, int]) -> PeopleData | None:
+    """The people on whom `conditions` is fitted and measured, divided as for our own networks; None if too few."""
+    try:
+        return PeopleData.of(album, source.folder / source.train_people, listed, HELD_OUT)
+    except DataError as error:
+        print(f"`conditions` and `shared-changes` will not work with this checkpoint: {error}")
+        return None
+
+
 def _provenance(
-    parsed: argparse.Namespace, graph: bytes, declared: Declaration, rows: list[self_test.Row], album: Album
+    parsed: argparse.Namespace,
+    graph: bytes,
+    declared: Declaration,
+    rows: list[self_test.Row],
+    album: Album,
+    held_out: PeopleData | None,
 ) -> Provenance:
-    experiment = {
+    experiment: dict[str, object] = {
         "imported": parsed.network.name,
         "sha256": hashlib.sha256(graph).hexdigest(),
         "values_from": declared.source,
-        "self_test": [f"{row.name}: d' {row.d_prime:.2f}" for row in rows] or "left out",
+        "self_test": [f"{row.name}: d' {row.d_prime:.2f}" for row in rows] or "too few people",
     }
+    if held_out:
+        experiment["held_out"] = asdict(HELD_OUT)
     return Provenance(
         experiment=json.dumps(experiment),
         seed=0,
         epochs=0,
         data_sha256=album.sha256,
+        pairs_sha256=held_out.pairs_sha256 if held_out else "",
         code_version=options.code_version(),
         torch_version=str(torch.__version__),
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -162,6 +206,8 @@ def _print_declared(path: Path, declared: Declaration, config: OnnxConfig) -> No
     print(f"{declared.family}: {declared.source}")
     if config.batch == "one":
         print("crops pass one at a time: the graph takes one, or its output depends on the batch")
+    if config.cpu_runtime == "onnxruntime":
+        print("ONNX Runtime computes, also on a CPU: OpenVINO gives other embeddings, or cannot run the graph")
 
 
 def _print_fitted(fitted: fitting.Fitted, split: str) -> None:

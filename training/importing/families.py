@@ -9,8 +9,7 @@ import numpy as np
 from model.errors import DataError
 from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.configurations import OnnxConfig
-from model.onnx.graph import GraphInput
-from model.onnx.trial import Trial
+from model.onnx.trial import GraphInput, Trial
 from training.learning.experiments import LFW_ALIGNMENT
 
 Template = tuple[tuple[float, float], ...]
@@ -84,15 +83,16 @@ class Declaration:
             alignment=Alignment(template=placed, detector_sha256=LFW_ALIGNMENT.detector_sha256, refinement="smooth"),
         )
 
-    def network(self, entry: GraphInput, trial: Trial, graph_bytes: int) -> OnnxConfig:
+    def network(self, trial: Trial, graph_bytes: int) -> OnnxConfig:
         """The configuration of the checkpoint's network."""
         return OnnxConfig(
             family=self.family,
             side_px=self.side_px,
-            input_channels=entry.channels,
-            layout=entry.layout,
+            input_channels=trial.input.channels,
+            layout=trial.input.layout,
             channel_order=self.order,
             batch=trial.batch,
+            cpu_runtime=trial.runtime,
             output=trial.output,
             dimension=trial.dimension,
             flip_average=self.flip_average,

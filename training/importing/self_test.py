@@ -20,8 +20,8 @@ from model.imaging import analysis, decoding
 from model.imaging.detection import FaceFinder
 from model.imaging.preprocessing import PreprocessingConfig
 from model.onnx.embedder import normalise
-from model.onnx.graph import GraphInput
 from model.onnx.session import GraphRunner, unit_rows
+from model.onnx.trial import GraphInput
 from training.data.album import Album, People
 from training.data.source import DataSource
 from training.importing.families import VALUES, Declaration, describe_values
@@ -126,7 +126,7 @@ def draw_people(people: People, count: int = PEOPLE, seed: int = 0) -> list[tupl
     if len(several) < MIN_PEOPLE:
         raise DataError(
             f"the test of the declaration needs {MIN_PEOPLE} people with several pictures; there are {len(several)}; "
-            "name more with --train-people, or leave the test out with --trust-me"
+            "name more with --train-people, or insist by --trust-me"
         )
     order = torch.randperm(len(several), generator=torch.Generator().manual_seed(seed)).tolist()
     return [(several[number][0], several[number][1]) for number in order[:count]]

@@ -8,7 +8,8 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from model.errors import CheckpointError
 from model.onnx import graph
-from model.onnx.graph import GraphInput, input_of, read_graph, starts_with_normalisation
+from model.onnx.graph import input_of, read_graph, starts_with_normalisation
+from model.onnx.trial import GraphInput
 from tests.model.support.onnx_graphs import SIDE_PX, edited, tiny_graph
 
 

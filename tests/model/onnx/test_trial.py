@@ -1,5 +1,6 @@
 """The first passes of a graph, in a child process with limits."""
 
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,10 +10,15 @@ import pytest
 from onnx import NodeProto, helper
 
 from model.errors import CheckpointError
+from model.networks.configurations import GraphRuntime
 from model.onnx import trial
 from model.onnx.graph import read_graph
-from model.onnx.trial import try_out
+from model.onnx.trial import Question, Trial
 from tests.model.support.onnx_graphs import CHANNELS, DIMENSION, SIDE_PX, model_bytes, tiny_graph
+
+
+def try_out(data: bytes, side_px: int | None = SIDE_PX, output: str = "", *runtimes: GraphRuntime) -> Trial:
+    return trial.try_out(data, Question(side_px=side_px, output=output, runtimes=runtimes or ("openvino",)))
 
 
 def constant(name: str, values: Sequence[int]) -> NodeProto:
@@ -27,13 +33,61 @@ def test_a_trial_says_what_the_graph_gives() -> None:
     assert found.activation_bytes == 4 * values
 
 
+def in_child(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """Has the child process change one of its constants first."""
+    real = subprocess.run
+
+    def changed(command: list[str], **options: object) -> object:
+        program = f"import sys, model.onnx.first_passes as first; first.{change}; first.main(sys.argv[1])"
+        return real([sys.executable, "-c", program, command[-1]], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(subprocess, "run", changed)
+
+
+def test_openvino_is_taken_if_it_gives_the_embeddings_of_onnx_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert try_out(tiny_graph(), SIDE_PX, "", "onnxruntime", "openvino").runtime == "openvino"
+    in_child(monkeypatch, "RUNTIME_AGREEMENT = -1")
+    assert try_out(tiny_graph(), SIDE_PX, "", "onnxruntime", "openvino").runtime == "onnxruntime"
+
+
+def test_onnx_runtime_is_taken_if_openvino_cannot_run_the_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_child(monkeypatch, "_Candidate.attempt = lambda self, runtime: None")
+    assert try_out(tiny_graph(), SIDE_PX, "", "onnxruntime", "openvino").runtime == "onnxruntime"
+
+
+def test_a_side_that_the_graph_does_not_name_is_asked_for() -> None:
+    assert try_out(tiny_graph(side="S"), 48).side_px == 48
+    with pytest.raises(CheckpointError, match="takes crops of any side; name one by --side"):
+        try_out(tiny_graph(side="S"), None)
+
+
+def test_a_file_of_many_parts_costs_this_process_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operator without a name takes two bytes of a file, and a hundred in memory: only the child parses it."""
+    data = b"\x0a\x00" * 4_000_000
+    graph = b"\x3a" + varint(len(data)) + data
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match="the graph has 4,000,000 operators; at most 10,000 are allowed"):
+        try_out(graph)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
+    in_child(monkeypatch, "MEMORY_BYTES = 2**29")
+    with pytest.raises(CheckpointError, match=r"GiB|not an ONNX file"):  # the parser does not say why it failed
+        try_out(graph)
+
+
+def varint(number: int) -> bytes:
+    """A length as protobuf writes it: seven bits a byte, the smallest first."""
+    rest, low = divmod(number, 128)
+    return bytes([low | 128]) + varint(rest) if rest else bytes([low])
+
+
 @pytest.mark.parametrize(
     "data",
     [tiny_graph(batch=1, flatten=(1, CHANNELS)), tiny_graph(batch="N", flatten=(1, CHANNELS))],
     ids=["fixed", "fixed by a Reshape alone"],
 )
 def test_graphs_for_one_crop_take_one(data: bytes) -> None:
-    assert try_out(data, SIDE_PX).batch == "one"
+    """OpenVINO drops the Reshape, so that it takes any number, but ONNX Runtime does not."""
+    assert try_out(data, SIDE_PX, "", "onnxruntime", "openvino").batch == "one"
 
 
 def test_a_graph_whose_rows_depend_on_the_batch_takes_one() -> None:
@@ -127,13 +181,7 @@ def test_the_child_keeps_its_limits(monkeypatch: pytest.MonkeyPatch, change: str
         last = f"v{number}"
     nodes.append(helper.make_node("GlobalAveragePool", [last], ["embedding"]))
     data = model_bytes(nodes, weights, {"input.1": ["N", 3, side, side]}, {"embedding": ["N", 3, 1, 1]})
-    real = subprocess.run
-
-    def limited(_: list[str], **options: object) -> object:
-        program = f"import model.onnx.trial as t; t.{change}; t.main('{side}', '')"
-        return real([sys.executable, "-c", program], **options)  # type: ignore[call-overload]
-
-    monkeypatch.setattr(subprocess, "run", limited)
+    in_child(monkeypatch, change)
     with pytest.raises(CheckpointError, match=message):
         try_out(data, side)
 
@@ -141,7 +189,7 @@ def test_the_child_keeps_its_limits(monkeypatch: pytest.MonkeyPatch, change: str
 def test_damaged_weights_are_refused_in_one_line() -> None:
     model = read_graph(tiny_graph())
     model.graph.initializer[0].raw_data = b"short"
-    with pytest.raises(CheckpointError, match="cannot run the graph") as caught:
+    with pytest.raises(CheckpointError, match="the graph cannot be run") as caught:
         try_out(model.SerializeToString(), SIDE_PX)
     assert "\n" not in str(caught.value)
 

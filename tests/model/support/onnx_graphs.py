@@ -1,6 +1,7 @@
 """Tiny ONNX networks of every shape that is imported or refused."""
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,11 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from model.checkpoint import Checkpoint, Header
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import GRAPH, OnnxConfig
+from model.onnx import trial
 from tests.conftest import describe
+
+# Each trial takes a process; tests that are about something else have each graph tried out once.
+try_out_once = cache(trial.try_out)
 
 SIDE_PX = 32
 CHANNELS = 6

@@ -8,10 +8,17 @@ import pytest
 from app.server.replica import open_verifier
 from app.settings import read_settings
 from model.checkpoint import load
-from tests.model.support.onnx_graphs import SIDE_PX, tiny_graph
+from model.errors import DeviceError
+from model.onnx import embedder
+from tests.model.support.onnx_graphs import SIDE_PX, tiny_graph, try_out_once
 from tests.training.support.small_faces import draw_faces
 from training.__main__ import main
+from training.commands import conditions, import_network
+from training.conditions import condition_rates
+from training.data.changes import CHANGES
+from training.data.datasets import HoldOut
 from training.importing import self_test
+from training.measuring import shared_changes
 
 TEMPLATE = [str(each) for each in (9.6, 12.0, 22.4, 12.0, 16.0, 17.6, 11.2, 24.0, 20.8, 24.0)]
 DECLARED = ["--family", "custom", "--order", "rgb", "--values", "centred", "--template", *TEMPLATE]
@@ -23,6 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = draw_faces(tmp_path_factory.mktemp("drawn"))
     (folder / "tiny.onnx").write_bytes(tiny_graph())
     return folder
+
+
+@pytest.fixture(autouse=True)
+def one_trial_of_each_graph(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedder, "try_out", try_out_once)
+    monkeypatch.setattr(import_network, "try_out", try_out_once)
 
 
 def data_of(folder: Path) -> list[str]:
@@ -38,7 +51,9 @@ def importing(folder: Path, out: Path, *options: str) -> list[str]:
 @pytest.fixture(scope="module")
 def imported(folder: Path) -> Path:
     out = folder / "mine.safetensors"
-    assert main(importing(folder, out, *DECLARED, "--trust-me")) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(import_network, "HELD_OUT", HoldOut(fraction=0.4, most_pictures=4))
+        assert main(importing(folder, out, *DECLARED, "--trust-me")) == 0
     return out
 
 
@@ -60,13 +75,18 @@ def test_a_network_becomes_a_calibrated_checkpoint(imported: Path) -> None:
     assert header.false_match_curve
     assert header.false_match_curve.people == 10
     assert (header.provenance.license, header.provenance.source) == ("drawn by a test, free", TERMS[-1])
-    assert json.loads(header.provenance.experiment)["self_test"] == "left out"
+    assert json.loads(header.provenance.experiment)["self_test"] == "too few people"
     assert {metric.split for metric in header.metrics} == {"calibration"}
 
 
 def test_the_service_opens_it(imported: Path) -> None:
     verifier = open_verifier(read_settings({"weights": imported, "device": "cpu"}, environment={}))
     assert verifier.header == load(imported).header
+
+
+def test_the_service_does_not_start_on_a_gpu_without_its_runtime(imported: Path) -> None:
+    with pytest.raises(DeviceError, match="device cuda needs an ONNX Runtime with CUDA for this network; replace the "):
+        open_verifier(read_settings({"weights": imported, "device": "cuda"}, environment={}))
 
 
 def test_the_card_has_source_and_licence(imported: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +107,39 @@ def test_it_is_evaluated_and_calibrated_like_our_own(
     assert load(out).header.provenance.license == "drawn by a test, free"
 
 
+def test_conditions_and_shared_changes_work_as_for_our_own(
+    imported: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dark = [each for each in CHANGES if each.name == "dark"]
+    monkeypatch.setattr(conditions, "CHANGES", dark)
+    monkeypatch.setattr(shared_changes, "MEASURED", dark)
+    monkeypatch.setattr(condition_rates, "MIN_PICTURES", 2)
+    out, listed = folder / "with-conditions.safetensors", ["--train-people", "people.txt"]
+    assert main(["conditions", str(imported), "--out", str(out), *data_of(folder), *listed]) == 0
+    assert load(out).header.embedding_sha256 == load(imported).header.embedding_sha256
+    assert [each.condition for each in load(out).header.condition_rates] == ["dark", "uncertain_face"]
+    verifier = open_verifier(read_settings({"weights": out, "device": "cpu"}, environment={}))
+    assert verifier.header.conditions
+    capsys.readouterr()
+    assert main(["shared-changes", str(out), *data_of(folder), *listed]) == 0
+    assert "4 held-out people changed alike" in capsys.readouterr().out
+
+
+def test_parts_of_it_cannot_be_left_out(imported: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["evaluate", str(imported), "--no-flip", *data_of(folder), "--train-people", "people.txt"]
+    assert "parts of a network from elsewhere cannot be left out" in refusal(capsys, arguments)
+
+
+def test_with_too_few_people_it_is_imported_without_held_out_people(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(importing(folder, tmp_path / "out", *DECLARED, "--trust-me")) == 0
+    assert "`conditions` and `shared-changes` will not work with this checkpoint: " in capsys.readouterr().out
+    listed = ["--train-people", "people.txt"]
+    arguments = ["conditions", str(tmp_path / "out"), "--out", str(tmp_path / "new"), *data_of(folder), *listed]
+    assert "no people were held out" in refusal(capsys, arguments)
+
+
 def test_a_declaration_that_is_surely_worse_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +150,11 @@ def test_a_declaration_that_is_surely_worse_is_refused(
     assert line.startswith("error: the network is better as ")
     assert "insist by --trust-me" in line
     assert not (tmp_path / "out").exists()
+    assert main(importing(folder, tmp_path / "out", *DECLARED, "--trust-me")) == 0
+    printed = capsys.readouterr().out
+    assert "rgb, centred, zoom 1" in printed
+    assert "; kept as declared, by --trust-me" in printed
+    assert json.loads(load(tmp_path / "out").header.provenance.experiment)["self_test"][0].startswith("rgb, centred")
 
 
 def test_a_declaration_that_stands_the_test_is_recorded(

@@ -7,8 +7,7 @@ import pytest
 
 from model.errors import DataError
 from model.imaging.detection import FaceFinder
-from model.onnx.graph import GraphInput
-from model.onnx.trial import Trial
+from model.onnx.trial import GraphInput, Trial
 from training.importing.families import (
     ARCFACE_POINTS,
     FAMILIES,
@@ -64,8 +63,11 @@ def test_crops_beyond_the_frame_are_refused() -> None:
 
 
 def test_a_declaration_becomes_a_configuration() -> None:
-    trial = Trial(output="fc1", dimension=128, batch="one", activation_bytes=1)
-    config = FAMILIES["adaface"].network(COLOUR, trial, 1000)
+    trial = Trial(
+        input=COLOUR, normalises=False, side_px=112, output="fc1", dimension=128, batch="one", runtime="onnxruntime",
+        activation_bytes=1,
+    )  # fmt: skip
+    config = FAMILIES["adaface"].network(trial, 1000)
     assert (config.channel_order, config.unit_length, config.batch) == ("bgr", False, "one")
     assert config.input_shape == FAMILIES["adaface"].preprocessing(COLOUR).input_shape == (3, 112)
 

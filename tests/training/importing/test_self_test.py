@@ -11,8 +11,8 @@ import torch
 from onnx import helper
 
 from model.errors import DataError
-from model.onnx.graph import GraphInput
-from model.onnx.session import GraphRunner
+from model.onnx.embedder import open_runner
+from model.onnx.trial import GraphInput
 from tests.model.support.onnx_graphs import config_of, model_bytes
 from training.importing import self_test
 from training.importing.families import FAMILIES, VALUES, Declaration
@@ -78,7 +78,7 @@ def crops_of(seed: int) -> self_test.CropsOf:
 
 def run(declared: Declaration, seed: int) -> list[Row]:
     config = config_of(GRAPH, side_px=SIDE_PX, dimension=64, channel_order=declared.order)
-    return run_self_test(declared, ENTRY, GraphRunner(config, GRAPH), crops_of(seed))
+    return run_self_test(declared, ENTRY, open_runner(config, GRAPH, "openvino"), crops_of(seed))
 
 
 def test_the_right_declaration_passes_on_every_draw_of_people() -> None:
