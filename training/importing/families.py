@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 
 from model.errors import DataError
-from model.imaging.preprocessing import Alignment, PreprocessingConfig
+from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import OnnxConfig
 from model.onnx.trial import GraphInput, Trial
-from training.learning.experiments import LFW_ALIGNMENT
+from training.learning.experiments import LEARNED_ALIGNMENT, LFW_ALIGNMENT
 
 Template = tuple[tuple[float, float], ...]
 
@@ -80,7 +80,7 @@ class Declaration:
             draft_margin=DRAFT_MARGIN,
             crop=crop,
             standardised=self.values is None,
-            alignment=Alignment(template=placed, detector_sha256=LFW_ALIGNMENT.detector_sha256, refinement="smooth"),
+            alignment=LEARNED_ALIGNMENT.model_copy(update={"template": placed}),
         )
 
     def network(self, trial: Trial, graph_bytes: int) -> OnnxConfig:

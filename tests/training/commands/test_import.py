@@ -131,8 +131,9 @@ def test_parts_of_it_cannot_be_left_out(imported: Path, folder: Path, capsys: py
 
 
 def test_with_too_few_people_it_is_imported_without_held_out_people(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(import_network, "HELD_OUT", HoldOut(fraction=0.05))
     assert main(importing(folder, tmp_path / "out", *DECLARED, "--trust-me")) == 0
     assert "`conditions` and `shared-changes` will not work with this checkpoint: " in capsys.readouterr().out
     listed = ["--train-people", "people.txt"]

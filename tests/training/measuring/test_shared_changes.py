@@ -21,6 +21,7 @@ from training.data.changes import CHANGES, NONE
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
 from training.measuring import shared_changes
+from training.runs.changed import SharedChanges
 
 GLASSES, DARK = (next(each for each in CHANGES if each.name == name) for name in ("dark glasses", "dark"))
 
@@ -133,7 +134,7 @@ def test_network_of_whole_pictures_is_refused(tmp_path: Path, source: DataSource
 def test_calibration_on_changed_people_holds_on_the_others(
     source: DataSource, data: PeopleData, checkpoint: Checkpoint
 ) -> None:
-    def measure(people: int) -> shared_changes.SharedChanges:
+    def measure(people: int) -> SharedChanges:
         return shared_changes.measure_shared_changes(checkpoint, source, data.album, CPU, [DARK], calibrate=people)
 
     found = measure(2)
