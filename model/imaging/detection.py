@@ -8,6 +8,7 @@ H W pixels, N frames, A places
 
 import hashlib
 import importlib.util
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ FILLING_SHARE = 0.6
 MIN_FILLING_SCORE = 0.8
 # Narrower pictures are padded with black.
 MIN_SIDE_PX = 64
+# Longer pictures (screenshots, panoramas) are searched as if their longer side were so many of the shorter sides, or a
+# fortieth of what it is; and in parts that overlap by a shorter side, since a face is hardly larger.
+LONGEST = 2.5
+MOST_TIMES_LONGER = 40
+PART, MIN_PART_PX = 3.5, 640
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +104,8 @@ class FaceFinder:
         Without `include_small`, faces much smaller than the largest are missed. With it, large pictures take several
         times as long. With `turned_deg` (90, 180 or 270) the picture is searched after a clockwise turn by that angle.
         """
-        usual, fine, coarse = (min(1.0, side / max(grey.shape)) for side in LONGER_SIDES_PX)
+        longer = max(min(max(grey.shape), LONGEST * min(grey.shape)), max(grey.shape) / MOST_TIMES_LONGER)
+        usual, fine, coarse = (min(1.0, side / longer) for side in LONGER_SIDES_PX)
         faces = self._search(grey, usual, turned_deg)
         if fine > usual and (include_small or not faces):
             faces += [face for face in self._search(grey, fine, turned_deg) if not any(map(face.overlaps, faces))]
@@ -114,14 +121,39 @@ class FaceFinder:
     def _search(self, grey: Pixels, scale: float, turned_deg: int) -> list[Face]:
         height, width = (max(1, round(side * scale)) for side in grey.shape)
         small = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA)
-        small = np.ascontiguousarray(np.rot90(small, -turned_deg // 90))
-        lower, right = (max(0, MIN_SIDE_PX - side) for side in small.shape)
-        small = cv2.copyMakeBorder(small, 0, lower, 0, right, cv2.BORDER_CONSTANT)
-        rows = self._detector.detect(np.asarray(small, np.uint8))
+        turned = np.ascontiguousarray(np.rot90(small, -turned_deg // 90), np.uint8)
+        rows = self._search_parts(turned).astype(np.float64)
         stretch = np.array([grey.shape[1] / width, grey.shape[0] / height])
         back = _turn_back(width, height, turned_deg)
-        faces = [_face(row, back, stretch, turned_deg) for row in rows.astype(np.float64) if np.isfinite(row).all()]
+        faces = [_face(row, back, stretch, turned_deg) for row in rows if np.isfinite(row).all()]
         return [face for face in faces if face.inter_eye_px >= 1 and min(face.box[2:]) > 0]
+
+    def _search_parts(self, small: Pixels) -> NDArray[np.float32]:
+        """The detector's rows for a picture, of a long one for all its parts."""
+        parts = overlapping_parts(max(small.shape), min(small.shape))
+        if len(parts) == 1:
+            return self._detector.detect(_bordered(small))
+        wide, found = small.shape[1] > small.shape[0], []
+        for start, end in parts:
+            rows = self._detector.detect(_bordered(small[:, start:end] if wide else small[start:end]))
+            places = [0, *range(4, 14, 2)] if wide else [1, *range(5, 14, 2)]  # the numbers that are x, or y
+            rows[:, places] += start
+            found.append(rows)
+        return self._detector.distinct(np.concatenate(found))
+
+
+def overlapping_parts(length_px: int, shorter_px: int) -> list[tuple[int, int]]:
+    """Where the parts of a long picture begin and end; each two overlap by a shorter side."""
+    part = max(round(PART * shorter_px), MIN_PART_PX)
+    count = max(1, math.ceil((length_px - shorter_px) / (part - shorter_px)))
+    starts = np.linspace(0, max(0, length_px - part), count).round().astype(int).tolist()
+    return [(start, min(start + part, length_px)) for start in starts]
+
+
+def _bordered(small: Pixels) -> Pixels:
+    lower, right = (max(0, MIN_SIDE_PX - side) for side in small.shape)
+    small = np.ascontiguousarray(small)
+    return np.asarray(cv2.copyMakeBorder(small, 0, lower, 0, right, cv2.BORDER_CONSTANT), np.uint8)
 
 
 def installed_detector() -> Path:

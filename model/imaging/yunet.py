@@ -57,7 +57,7 @@ class YuNet:
         found = np.flatnonzero(scores >= self._least_score)
         strides, places = (each[found] for each in _grids(*padded.shape))
         box, points = outputs[2:6, found].T, outputs[6:, found].T.reshape(-1, 5, 2)
-        return self._distinct(_decode(strides, places, box, points, scores[found]))
+        return self.distinct(_decode(strides, places, box, points, scores[found]))
 
     def score_places(self, frames: Rows) -> tuple[Rows, Rows]:
         """Grey float32 (N, H, W), sides multiples of 32 -> scores (N, A) and landmarks (N, A, 5, 2) of all places."""
@@ -72,8 +72,8 @@ class YuNet:
         found: Rows = outputs
         return found
 
-    def _distinct(self, rows: Rows) -> Rows:
-        """The best of each group of overlapping faces, best first."""
+    def distinct(self, rows: Rows) -> Rows:
+        """Rows (F, 15) -> the best of each group of overlapping faces, best first."""
         if len(rows) < 2:
             return rows
         boxes = rows[:, :4].astype(int).tolist()

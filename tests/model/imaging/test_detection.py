@@ -2,6 +2,7 @@
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from model.arrays import Pixels
 from model.errors import DetectorError
-from model.imaging.detection import Face, FaceFinder, installed_detector
+from model.imaging.detection import Face, FaceFinder, installed_detector, overlapping_parts
 from tests.faces import Placed, head_at, scene
 from training.learning.experiments import LFW_ALIGNMENT
 
@@ -100,6 +101,35 @@ def test_face_that_fills_the_picture_is_found(finder: FaceFinder) -> None:
     faces = finder.find(grey(placed, size=(1000, 1000)))
     assert faces
     assert off(faces[0], placed) < 0.3
+
+
+@pytest.mark.parametrize("size", [(400, 4000), (4000, 400), (400, 40_000)])
+def test_faces_of_a_long_picture_are_found_in_their_places(finder: FaceFinder, size: tuple[int, int]) -> None:
+    """Also where two parts meet, and once: a part is at most as long as 3.5 shorter sides."""
+    wide = size[0] > size[1]
+    along = [150.0, 700.0, 1250.0, 1620.0, max(size) - 160.0]
+    heads = [(head_at(n, at, 190, 40) if wide else head_at(n, 200, at, 40)) for n, at in enumerate(along)]
+    faces = finder.find(grey(*heads, size=size))
+    assert len(faces) == len(heads)
+    found = sorted(faces, key=lambda face: float(face.landmarks[2, 0 if wide else 1]))
+    assert all(off(face, placed) < 0.35 for face, placed in zip(found, heads, strict=True))
+
+
+def test_long_picture_on_its_side_is_searched_after_a_turn(finder: FaceFinder) -> None:
+    head = head_at(0, 200, 2500, 40)
+    stored = np.ascontiguousarray(np.rot90(grey(head, size=(400, 4000))))  # anticlockwise
+    [face] = finder.find(stored, turned_deg=90)
+    back = np.stack([400 - face.landmarks[:, 1], face.landmarks[:, 0]], axis=1)  # of the upright picture
+    assert np.abs(back - head.landmarks).max() < 0.35 * head.inter_eye_px
+
+
+def test_parts_cover_a_long_picture_and_overlap() -> None:
+    for length, shorter in ((641, 32), (2000, 179), (17_920, 100), (12_000, 358), (448, 448)):
+        parts = overlapping_parts(length, shorter)
+        assert parts[0][0] == 0
+        assert parts[-1][1] == length
+        assert all(before[1] - after[0] >= shorter for before, after in pairwise(parts))
+        assert max(end - start for start, end in parts) <= max(3.5 * shorter, 640) + 1
 
 
 def test_box_reaches_beyond_the_edge(finder: FaceFinder) -> None:
