@@ -64,7 +64,7 @@ class Settings(BaseModel):
     )
     max_batch: int = Field(default=16, ge=1, le=256, description="most images in one pass of the network")
     max_image_bytes: int = Field(default=20 * 1024 * 1024, ge=1024, description="largest upload of one image")
-    max_pixels: int = Field(default=50_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
+    max_pixels: int = Field(default=64_000_000, ge=1024, le=89_000_000, description="most pixels of one image")
     min_side_px: int = Field(default=32, ge=1, description="shortest side of an image")
     max_faces: int = Field(default=64, ge=1, le=1024, description="most faces in one request to /embed or /detect")
     max_request_bytes: int = Field(

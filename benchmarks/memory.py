@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import httpx
 from PIL import Image
@@ -16,7 +17,7 @@ from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.processes import family, own_bytes, resident_bytes
 from benchmarks.record import Figures, Row
 from benchmarks.service import HOST, serving
-from model.imaging.decoding import ORIENTATION_TAG
+from model.imaging.formats.orientation import ORIENTATION_TAG
 from tests.drawing import encode
 from tests.faces import head_at, scene
 from training.commands.options import positive
@@ -27,12 +28,14 @@ DEADLINE_S = 900
 # So that the queue alone bounds the images in progress.
 LARGE_PIXELS = 10**12
 # A plain JPEG, which is decoded at a reduced size, and the forms that are decoded at full size.
-FORMS = {
+FORMS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "JPEG": ("RGB", "JPEG", {"quality": 90}),
     "progressive JPEG": ("RGB", "JPEG", {"quality": 90, "progressive": True, "subsampling": 0}),
     "PNG": ("RGB", "PNG", {"compress_level": 1}),
     "PNG with transparency": ("RGBA", "PNG", {"compress_level": 1}),
     "WebP with transparency": ("RGBA", "WEBP", {"quality": 50, "method": 0}),
+    "HEIC with transparency": ("RGBA", "HEIF", {"quality": 50, "enc_params": {"preset": "ultrafast"}}),
+    "AVIF with transparency": ("RGBA", "AVIF", {"quality": 50, "speed": 10, "subsampling": "4:4:4"}),
 }
 
 # The most that decoding takes for a pixel of the file, in Pillow and its libraries, for any format.

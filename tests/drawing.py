@@ -4,8 +4,12 @@ import io
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageDraw
 from PIL.Image import Transpose
+
+# The same options as where photographs are decoded.
+pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 # How a file of each EXIF orientation stores an upright picture.
 STORED = {
@@ -51,4 +55,4 @@ def encode_oriented(image: Image.Image, orientation: int, kind: str = "PNG", **o
     """The bytes of a file that stores the picture in an EXIF orientation."""
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encode(image.transpose(STORED[orientation]), kind, exif=exif, **options)
+    return encode(image.transpose(STORED[orientation]), kind, exif=exif.tobytes(), **options)

@@ -11,6 +11,7 @@ from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
 from app.api.schemas import answers, compare_request, decisions, images, info, problem
 from app.api.schemas.compare_request import CompareRequest
 from app.api.schemas.problem import ProblemDetail
+from model.imaging.formats.recognition import TAKEN
 
 
 def _body(images: Sequence[str], description: str, fields: dict[str, Any]) -> dict[str, Any]:
@@ -24,8 +25,8 @@ def _body(images: Sequence[str], description: str, fields: dict[str, Any]) -> di
     return {"requestBody": {"required": True, "content": content}}
 
 
-FILE = {"type": "string", "format": "binary", "description": "JPEG, PNG or WebP"}
-TEXT = {"type": "string", "format": "byte", "description": "JPEG, PNG or WebP in base64, or as a data URI"}
+FILE = {"type": "string", "format": "binary", "description": TAKEN}
+TEXT = {"type": "string", "format": "byte", "description": f"{TAKEN} in base64, or as a data URI"}
 IMAGES = "one or more images"
 IMAGES_OF_PERSON = "one or more images of the person; embeddings are averaged"
 # Blank is as good as absent. "Try it out" at /docs fills in the first example of a number, and 1 where there is none.

@@ -42,7 +42,7 @@ KINDS = (
     Kind(status=413, code="too_many_bytes", title="The upload has too many bytes"),
     Kind(status=415, code="unsupported_content_type", title="This route does not take this content type"),
     Kind(
-        status=415, code="unsupported_image", title="This is not a JPEG, PNG or WebP image",
+        status=415, code="unsupported_image", title="This is not an image of a format that is taken",
         error=errors.UnsupportedImage,
     ),
     Kind(status=422, code="empty_image", title="The image is empty", error=errors.EmptyImage),

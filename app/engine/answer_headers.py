@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from app.engine.sandbox.confinement import Sandbox
 from model.arrays import Pixels
 from model.imaging.analysis import AnalysedFace
-from model.imaging.decoding import Format
 from model.imaging.detection import Face
+from model.imaging.formats.recognition import Format
 from model.imaging.quality import Quality
 
 # The end of a traceback has its cause.

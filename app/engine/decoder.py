@@ -18,19 +18,20 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedReader, BytesIO
 from pathlib import Path
-from typing import TypeVar, get_args
+from typing import TypeVar
 
 from PIL import Image
 
 from app.engine.answer_headers import Ready
 from app.engine.answers import DecodeResult, DecoderFault, Expected, pack, pack_refused_start, pack_result
 from app.engine.sandbox.confinement import SandboxError, SandboxSetting, confine
-from model.errors import DetectorError, ImageError, ImageTooDemanding, UndecodableImage
+from model.errors import DetectorError, ImageError, ImageTooDemanding, UndecodableImage, UnsupportedImage
 from model.imaging.analysis import Choice, FaceAllowance, analyse
 from model.imaging.conditions import ConditionDetectors
 from model.imaging.crops import require_detector
-from model.imaging.decoding import MSG_TOO_DEMANDING, Format, ImageLimits, decode
+from model.imaging.decoding import MSG_TOO_DEMANDING, ImageLimits, decode
 from model.imaging.detection import FaceFinder
+from model.imaging.formats.samples import SAMPLES
 from model.imaging.headers import count_pixels
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
@@ -89,10 +90,13 @@ def warm_up() -> None:
 
     import model.imaging.yunet  # noqa: F401 (by the detector)
 
-    for form in get_args(Format):
+    for form in ("JPEG", "PNG", "WEBP"):
         file = BytesIO()
         Image.new("L", (64, 64)).save(file, form)
         decode(file.getvalue(), PreprocessingConfig())
+    for sample in SAMPLES.values():
+        with suppress(UnsupportedImage):
+            decode(sample, PreprocessingConfig())
 
 
 def prepare(pickled: bytes) -> Prepared:

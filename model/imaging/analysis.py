@@ -15,8 +15,9 @@ from model.imaging.alignment import fit_similarity
 from model.imaging.conditions import RELIABLE_SCORE, WARNINGS, ConditionDetectors
 from model.imaging.crop_features import features
 from model.imaging.crops import Crop, FaceChoice, align, choose, find_faces, require_face, require_size, resize
-from model.imaging.decoding import Format, Photo
+from model.imaging.decoding import Photo
 from model.imaging.detection import Face, FaceFinder
+from model.imaging.formats.recognition import Format
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import MIN_INTER_EYE_PX, Quality, QualityRanges, warnings_of
 
@@ -133,10 +134,10 @@ def analyse(
     whole: Pixels | None = None
     faces: list[AnalysedFace] = []
     found: list[Face] | None = None
-    warnings: list[str] = []
+    warnings = list(photo.warnings)
     if config.alignment is None or choice == "none":
         whole = resize(photo, config)
-        warnings = [MSG_NOT_DETECTED] if config.alignment else []
+        warnings += [MSG_NOT_DETECTED] if config.alignment else []
     else:
         assert finder
         chosen, found = _choose_faces(photo, choice, finder, allowance)
@@ -147,7 +148,7 @@ def analyse(
             _describe_face(*each, photo, config, trained_on, conditions) for each in zip(crops, chosen, strict=True)
         ]
         if choice not in ("all", "any"):
-            warnings = faces[0].warnings + _similar_faces(found, chosen[0])
+            warnings += faces[0].warnings + _similar_faces(found, chosen[0])
     return ImageAnalysis(
         format=photo.format,
         width_px=photo.width_px,

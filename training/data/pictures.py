@@ -10,7 +10,7 @@ from pathlib import Path
 
 from model.errors import DataError
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif", ".avif"}
 # In a folder of people a picture is NAME/FILE.
 PARTS = 2
 # How many kinds of other files a message lists.

@@ -19,6 +19,7 @@ from model.arrays import Pixels
 from model.errors import DataError, FaceError, ImageError
 from model.files import replacing
 from model.imaging import analysis, crops, decoding, detection
+from model.imaging.formats.recognition import TAKEN
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import Quality
 from training.data.album import Album, Key, MeasuredFace, composed, key_of
@@ -28,7 +29,7 @@ from training.data.pictures import picture_files, picture_paths, status_of
 NAMED = 10
 READ_AHEAD = 64
 # Part of what a cache is recognised by. Raise it when a change of the code may change the crops of some pictures.
-CROPS_VERSION = 2
+CROPS_VERSION = 3
 # Which of several faces is taken. LFW's pictures show their person in the centre.
 FaceOf = Literal["center", "largest"]
 
@@ -71,7 +72,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
         raise DataError(f"{source}: repair or remove {'; '.join(broken[:NAMED])}{more}")
     prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
     if not prepared:
-        wanted = "JPEG, PNG or WebP with a face in it" if finder else "JPEG, PNG or WebP in it"
+        wanted = f"{TAKEN} with a face in it" if finder else f"{TAKEN} in it"
         raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
     keys, pixels = list(prepared), np.stack([picture.pixels for picture in prepared.values()])
     return Album(

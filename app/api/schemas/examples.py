@@ -132,7 +132,7 @@ INFO: JsonDict = {
     },
     "limits": {
         "max_image_bytes": 20971520,
-        "max_pixels": 50000000,
+        "max_pixels": 64000000,
         "min_side_px": 32,
         "max_images": 8,
         "max_request_bytes": 100663296,

@@ -3,7 +3,7 @@
 from pydantic import BaseModel
 
 from app.api.schemas.decisions import Conditions
-from model.imaging.decoding import Format
+from model.imaging.formats.recognition import Format
 
 
 class Box(BaseModel):

@@ -8,7 +8,7 @@ from app.engine.memory_budget import decoder_memory_of
 from app.settings import read_settings
 
 MIB = 2**20
-LARGEST = 18 * 50_000_000 + 4 * 20 * MIB + 256 * MIB
+LARGEST = 18 * 64_000_000 + 4 * 20 * MIB + 256 * MIB
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ FORMS: dict[str, tuple[str, str, dict[str, object]]] = {
     "WebP": ("RGB", "WEBP", {}),
     "lossless WebP": ("RGB", "WEBP", {"lossless": True}),
     "transparent WebP": ("RGBA", "WEBP", {}),
+    "AVIF": ("RGB", "AVIF", {}),
+    "transparent AVIF": ("RGBA", "AVIF", {}),
 }
 
 
@@ -36,7 +38,7 @@ def test_stray_bytes_before_the_frame_header_are_skipped() -> None:
     assert count_pixels(data[:20] + bytes(1000) + b"\xff\xff" + data[20:]) == 321 * 123
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF"])
 def test_cut_files_count_no_more_than_the_whole(kind: str) -> None:
     data = encode(portrait(1, size=SIZE), kind)
     assert max(count_pixels(data[:length]) for length in range(len(data))) == 321 * 123
@@ -60,6 +62,10 @@ def test_work_of_each_form_is_counted_in_pixels_of_a_png() -> None:
     assert count_work(encode(picture, "JPEG")) == 40_000
     progressive = encode(picture, "JPEG", progressive=True)
     assert count_work(progressive) == 320_000 * (3 + progressive.count(b"\xff\xda")) // 32
+    assert count_work(encode(picture, "JPEG")[:-2]) == 80_000  # it may be decoded twice
+    for kind in ("HEIF", "AVIF"):
+        predicted = encode(picture, kind)
+        assert count_work(predicted) == (320_000 * 13 + len(predicted) * 85) // 32
     assert count_work(b"GIF89a") == 0
 
 
@@ -91,6 +97,11 @@ def test_scans_of_separate_components_are_counted() -> None:
 def test_only_a_flat_lossless_webp_has_too_few_bytes(kind: str, options: dict[str, object], absurd: bool) -> None:
     data = encode(Image.new("L" if kind != "WEBP" else "RGB", (2000, 1000), 90), kind, **options)
     assert has_too_few_bytes(data, count_pixels(data)) is absurd
+
+
+def test_heic_counts_what_is_coded() -> None:
+    """Its coder pads them to even sides."""
+    assert count_pixels(encode(portrait(1, size=SIZE).convert("RGB"), "HEIF")) == 322 * 124
 
 
 def test_small_pictures_never_have_too_few_bytes() -> None:

@@ -28,9 +28,12 @@ FILES = [
     encode(PICTURE.convert("L").convert("I;16")),
     encode(PICTURE.convert("RGBA"), "WEBP", exif=EXIF),
     encode(PICTURE, "WEBP", lossless=True),
+    encode(PICTURE, "HEIF", quality=30),
+    encode(PICTURE.convert("RGBA"), "AVIF", speed=9),
     several("MPO", PICTURE, portrait(2, size=(64, 64))),
     several("PNG", PICTURE, portrait(2, size=(64, 64))),
     several("WEBP", PICTURE, portrait(2, size=(64, 64))),
+    several("AVIF", PICTURE, portrait(2, size=(64, 64))),
 ]
 
 

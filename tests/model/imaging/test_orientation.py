@@ -33,10 +33,10 @@ def stored(kind: str, orientation: int, picture: Image.Image = UPRIGHT) -> bytes
     stored_picture = Image.fromarray(np.ascontiguousarray(STORED[orientation](np.asarray(picture))))
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
-    return encode(stored_picture, kind, exif=exif, quality=95)
+    return encode(stored_picture, kind, exif=exif.tobytes(), quality=95)
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "HEIF", "AVIF"])
 @pytest.mark.parametrize("orientation", STORED)
 def test_every_orientation_becomes_upright(kind: str, orientation: int) -> None:
     photograph = decode(stored(kind, orientation), CONFIG)

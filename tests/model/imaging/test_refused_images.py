@@ -2,7 +2,6 @@
 
 import re
 import warnings
-import zlib
 from typing import Literal
 
 import pytest
@@ -14,7 +13,7 @@ from tests.drawing import encode, portrait
 from tests.model.support.pictures import SIGNATURE, chunk, png_header, several
 
 CONFIG = PreprocessingConfig()
-KINDS = ["JPEG", "PNG", "WEBP"]
+KINDS = ["JPEG", "PNG", "WEBP", "HEIF", "AVIF"]
 
 
 def refused(data: bytes, limits: ImageLimits | None = None) -> type[ImageError]:
@@ -76,9 +75,9 @@ def test_png_with_a_wrong_checksum_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_many_pixels_are_refused(kind: str) -> None:
-    data = encode(portrait(1, size=(64, 50)), kind)
-    assert decode(data, CONFIG, ImageLimits(max_pixels=3200)).width_px == 64
-    assert refused(data, ImageLimits(max_pixels=3199)) is ImageTooLarge
+    data = encode(portrait(1, size=(64, 64)), kind)
+    assert decode(data, CONFIG, ImageLimits(max_pixels=4096)).width_px == 64
+    assert refused(data, ImageLimits(max_pixels=4095)) is ImageTooLarge
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -90,7 +89,7 @@ def test_too_short_side_is_refused(kind: str, size: tuple[int, int]) -> None:
 
 
 # Just above the limit; where Pillow warns; where it raises; the largest that a header can have.
-HUGE = [(7072, 7072), (10_000, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)]
+HUGE = [(8001, 8000), (10_000, 10_000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)]
 
 
 @pytest.mark.parametrize("action", ["error", "ignore"])
@@ -182,22 +181,6 @@ def test_files_with_too_many_small_parts_are_refused() -> None:
     assert refused(jpeg[:2] + b"\xff\xfe\x00\x02" * 30_000 + jpeg[2:]) is UndecodableImage
     assert refused(png[:8] + png[8:33] + chunk(b"teXt", b"") * 30_000 + png[33:]) is UndecodableImage
     decode(png[:33] + chunk(b"teXt", b"") * 1000 + png[33:], CONFIG)
-
-
-@pytest.mark.parametrize("kind", [b"iCCP", b"eXIf"])
-def test_png_with_repeated_profile_or_exif_is_refused(kind: bytes) -> None:
-    png = encode(portrait(1))
-    one = chunk(kind, b"profile\0\0" + zlib.compress(bytes(1000)) if kind == b"iCCP" else b"II*\0\x08\0\0\0\0\0")
-    decode(png[:33] + one + png[33:], CONFIG)
-    with pytest.raises(UndecodableImage, match=f"more than one {kind.decode()}"):
-        decode(png[:33] + 2 * one + png[33:], CONFIG)
-
-
-def test_png_with_a_huge_compressed_comment_is_refused() -> None:
-    comment = chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(100_000_000)))
-    data = encode(portrait(1))
-    first = len(png_header(160, 160))
-    assert refused(data[:first] + comment + data[first:]) is UndecodableImage
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (31, 32)])

@@ -1,0 +1,21 @@
+"""Pictures of 64x64 grey pixels, for loading what decodes formats that nothing here encodes."""
+
+import base64
+
+from model.imaging.formats.recognition import Format
+
+SAMPLES: dict[Format, bytes] = {
+    "HEIF": base64.b85decode(
+        b"0000SW^{RQXk}?*00000ZE0pPXk}?*ZE0a<00042ZDn*}000000000XXk=`10000000000aA{+700000000000000000000B57=IV*mgE07O"
+        b"6l0RRC200001dH?|c00000000gE001LtX>Mi!000000RR916=`l}WdZ;I000310BCk&F#rGn01j|zbZr0t000010002iX>f9I0002DX>en20"
+        b"001ZXm(>m0RwOV0058x000009`FGC{rLC*01pFT0096PKmiN^|NjGU00093kN^M!000939=ZZRVE_RDD?$MQ18@KU0|1Z!00RI30{|YNAb|y"
+        b"z>PacCZUPz%2mk;B0LTCU0{{p>VgLaE2SfqEa<C#m0000JV{dG7ZewhC0096E00w{n000zeb8uw<00000002M$002M$000nhX?SS>000032n"
+        b"YxO000+haBX1#00000000310R({p0|Wp702XazVRQfh017ApuLKzUO4pmf"
+    ),
+    "AVIF": base64.b85decode(
+        b"0000WW^{RQVRmU|00000VRmU|ZE0pPZE0a<O+hh20002%ZDn*}000000000XXk=`10000000000aA{+7000000000000000000004sdC7Z2$"
+        b"lO000310016oY;R)#0000)000310RR910RR926951JA^-pYC~0YKW&i*H00031000_kZf0cy000000RRADb}%tRZ)|UJ00000YH4tCZ~y=RO"
+        b"KEUpZvX%Q6lrsCWdHyG00000KmY&$KmY&$5O8UDX#fBK00RgJ2mk;83}JRLLxBJc000006Ju{|a&BX6cmM$a4FCp!0000NX>e^}000000000"
+        b"1009I60)qqq001g&WMOm?0162h6@UGr0vZhnG7}!hhlN?+|Nr98zyQz6E?U(dfB"
+    ),
+}
