@@ -5,7 +5,7 @@ import { detect, explain } from "./client.js";
 import { find, list, make } from "./elements.js";
 
 const MOST_PX = 720;
-const TYPES = "image/jpeg,image/png,image/webp";
+const TYPES = "image/jpeg,image/png,image/webp,image/avif,image/heic,image/heif,.jfif,.avif,.heic,.heif,.hif";
 
 /** A photograph and its card. `chosen` is the number of the face that is compared. */
 class Photo {
@@ -31,7 +31,7 @@ class Photo {
       this.bitmap = await createImageBitmap(this.file);
       this.draw();
     } catch {
-      this.canvas.hidden = true; // the service may be able to read it all the same
+      this.drawPlaceholder({ width: 320, height: 240 }); // the service may be able to read it all the same
     }
     await this.search();
   }
@@ -110,15 +110,34 @@ class Photo {
   }
 
   draw() {
-    if (!this.bitmap || this.canvas.hidden) return;
-    const { width, height } = this.bitmap;
+    const picture = this.bitmap ?? this.image;
+    if (!picture) return;
+    const pen = this.bitmap ? this.size(picture) : this.drawPlaceholder(picture);
+    if (this.bitmap) pen.drawImage(this.bitmap, 0, 0, this.canvas.width, this.canvas.height);
+    const which = this.faces.length > 1 ? `, face ${this.chosen + 1}` : "";
+    this.canvas.setAttribute("aria-label", `${this.name}${which}${this.bitmap ? "" : " (no preview)"}`);
+    for (const face of this.faces) drawFace(pen, face, this);
+  }
+
+  size({ width, height }) {
     const scale = Math.min(2, MOST_PX / width, MOST_PX / height);
     this.canvas.width = Math.max(1, Math.round(width * scale));
     this.canvas.height = Math.max(1, Math.round(height * scale));
-    const pen = this.canvas.getContext("2d");
-    pen.drawImage(this.bitmap, 0, 0, this.canvas.width, this.canvas.height);
-    this.canvas.setAttribute("aria-label", `${this.name}${this.faces.length > 1 ? `, face ${this.chosen + 1}` : ""}`);
-    for (const face of this.faces) drawFace(pen, face, this);
+    return this.canvas.getContext("2d");
+  }
+
+  /** For a picture that this browser cannot show, such as HEIC. */
+  drawPlaceholder(size) {
+    const pen = this.size(size);
+    const { width, height } = this.canvas;
+    pen.fillStyle = "#555";
+    pen.fillRect(0, 0, width, height);
+    pen.fillStyle = "#fff";
+    pen.textAlign = "center";
+    pen.font = `${Math.max(12, Math.round(width / 24))}px sans-serif`;
+    pen.fillText("This browser cannot show the picture", width / 2, height - height / 16);
+    pen.textAlign = "start";
+    return pen;
   }
 }
 
