@@ -9,7 +9,6 @@ from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from app.api import health_routes, routes
 from app.api.admission import Admission
 from app.api.bodies.upload_clock import UploadPace
 from app.api.heads import HeadMiddleware
@@ -17,6 +16,7 @@ from app.api.limits.middleware import PaceMiddleware, ReadyMiddleware, RefusingM
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi import complete, name_operation
 from app.api.problems import KINDS, Problem, from_domain, respond
+from app.api.routes import batch, embeddings, health, images, info
 from app.doors.keys import ApiKeys
 from app.doors.middleware import KeyMiddleware, cors
 from app.engine.batching import DeadlinePassed
@@ -32,8 +32,10 @@ from model.errors import FacepairError
 DOCS_FILES = "/docs/files"
 # Starlette's answer for static files names no methods.
 ALLOWED_OF_FILES = "GET, HEAD"
+# Of the paths that stay as they are; without it they are aliases.
+VERSION = "/v1"
 # What these answer is known once the checkpoint is loaded.
-READY = ("/info", "/openapi.json")
+READY = ("/info", f"{VERSION}/info", "/openapi.json")
 ABOUT = "Are these two photographs of the same person?"
 
 
@@ -58,7 +60,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         version=__version__,
         description=ABOUT,
         lifespan=lifespan,
-        telemetry=traces.configure(_paths(routes.router)) if traces else OFF,
+        telemetry=traces.configure(_paths(images.router, batch.router, embeddings.router)) if traces else OFF,
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
@@ -71,10 +73,12 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.state.drain = drain
     for kind in KINDS:
         metrics.problems.labels(kind.code)  # shown as 0, since a series that begins with 1 shows no increase
-    app.include_router(routes.router)
-    app.include_router(health_routes.router)
+    for router in (images.router, batch.router, embeddings.router, info.router):
+        app.include_router(router, prefix=VERSION)
+        app.include_router(router, include_in_schema=False)
+    app.include_router(health.router)
     if settings.metrics_port is None:
-        app.include_router(health_routes.metrics_router)
+        app.include_router(health.metrics_router)
     if settings.page == "on":
         app.include_router(make_router())
     app.add_exception_handler(Problem, _answer_problem)
@@ -82,7 +86,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
     app.add_middleware(ReadyMiddleware, paths=READY)
-    app.add_middleware(RefusingMiddleware, admission=admission, routes=routes.router.routes)
+    app.add_middleware(RefusingMiddleware, admission=admission, routes=app.routes)
     if settings.api_keys_file:
         app.add_middleware(
             KeyMiddleware,
@@ -98,8 +102,10 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     return app
 
 
-def _paths(router: APIRouter) -> set[str]:
-    return {route.path for route in router.routes if isinstance(route, APIRoute)}
+def _paths(*routers: APIRouter) -> set[str]:
+    """The paths of routes, and their aliases."""
+    bare = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
+    return bare | {VERSION + path for path in bare}
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

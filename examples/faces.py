@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("faces"))
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     options = parser.parse_args()
-    response = httpx.post(f"{options.url}/detect", files={"image": options.photograph.read_bytes()}, timeout=35)
+    response = httpx.post(f"{options.url}/v1/detect", files={"image": options.photograph.read_bytes()}, timeout=35)
     [image] = response.raise_for_status().json()["images"]
     options.out.mkdir(parents=True, exist_ok=True)
     # The service's coordinates are pixels of the upright picture.

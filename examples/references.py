@@ -21,7 +21,7 @@ def main() -> None:
         # The part image2 comes once for each photograph; the service averages their embeddings.
         parts = [("image1", options.new), *(("image2", path) for path in options.known[:count])]
         files = [(name, path.read_bytes()) for name, path in parts]
-        response = httpx.post(f"{options.url}/verify", files=files, timeout=35)
+        response = httpx.post(f"{options.url}/v1/verify", files=files, timeout=35)
         answer = response.json()
         if response.is_error:
             sys.exit(f"{answer['code']} in {answer['field']}: {answer['detail']}")

@@ -23,7 +23,7 @@ def main() -> None:
     options = parser.parse_args()
     files = {"image1": options.first.read_bytes(), "image2": options.second.read_bytes()}
     for attempt in range(1, ATTEMPTS + 1):
-        response = httpx.post(f"{options.url}/verify", files=files, timeout=35)
+        response = httpx.post(f"{options.url}/v1/verify", files=files, timeout=35)
         answer = response.json()
         if response.status_code not in BUSY or attempt == ATTEMPTS:
             break

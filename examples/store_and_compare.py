@@ -22,7 +22,7 @@ def main() -> None:
     options = parser.parse_args()
     with httpx.Client(base_url=options.url, timeout=35) as client:
         images = [("image", path.read_bytes()) for path in (options.first, options.second)]
-        embedded = client.post("/embed", files=images, data={"encoding_format": "base64"}).raise_for_status().json()
+        embedded = client.post("/v1/embed", files=images, data={"encoding_format": "base64"}).raise_for_status().json()
         embeddings = [face["embedding"] for face in embedded["data"]]
         # Embeddings of different models cannot be compared; the digest says which model made these.
         store = {"embedding_sha256": embedded["model"]["embedding_sha256"], "embeddings": embeddings}
@@ -31,7 +31,7 @@ def main() -> None:
         store = json.loads(options.store.read_text())
         first, second = store["embeddings"]
         body = {"embedding1": first, "embedding2": second, "embedding_sha256": store["embedding_sha256"]}
-        answer = client.post("/compare", json=body).raise_for_status().json()
+        answer = client.post("/v1/compare", json=body).raise_for_status().json()
         print(f"{answer['decision']}: similarity {answer['similarity']:.3f}")
 
 

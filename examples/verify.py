@@ -20,7 +20,7 @@ def main() -> None:
     options = parser.parse_args()
     files = {"image1": options.first.read_bytes(), "image2": options.second.read_bytes()}
     data = {"max_fmr": options.max_fmr} if options.max_fmr else {}
-    response = httpx.post(f"{options.url}/verify", files=files, data=data, timeout=35)
+    response = httpx.post(f"{options.url}/v1/verify", files=files, data=data, timeout=35)
     answer = response.json()
     if response.is_error:
         sys.exit(f"{answer['code']} in {answer['field']}: {answer['detail']}")

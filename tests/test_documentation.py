@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from app.__main__ import UNSET
-from app.api import health_routes as status
-from app.api import routes
 from app.api.problems import KINDS
+from app.api.routes import batch, embeddings, health, images, info
 from app.metrics import Metrics
 from app.settings import PREFIX, SHIPPED, Settings
 from training.__main__ import main
@@ -74,8 +73,10 @@ def test_every_metric_is_documented_with_its_labels() -> None:
 
 
 def test_every_route_is_documented() -> None:
-    for route in (*status.router.routes, *status.metrics_router.routes, *routes.router.routes):
-        assert getattr(route, "path") in HTTP_API  # noqa: B009 (BaseRoute declares no path)
+    routers = [module.router for module in (batch, embeddings, health, images, info)]
+    for router in (*routers, health.metrics_router):
+        for route in router.routes:
+            assert getattr(route, "path") in HTTP_API  # noqa: B009 (BaseRoute declares no path)
 
 
 @pytest.mark.parametrize("target", ["serve", "test"])

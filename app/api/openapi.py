@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS
+from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS, ON_ERROR
 from app.api.schemas import answers, compare_request, decisions, images, info, problem
 from app.api.schemas.compare_request import CompareRequest
 from app.api.schemas.problem import ProblemDetail
@@ -28,6 +28,7 @@ def _body(images: Sequence[str], description: str, fields: dict[str, Any]) -> di
 FILE = {"type": "string", "format": "binary", "description": TAKEN}
 TEXT = {"type": "string", "format": "byte", "description": f"{TAKEN} in base64, or as a data URI"}
 IMAGES = "one or more images"
+IMAGES_OF_PAIRS = "the images of the pairs, as many as of the other side; or one, which is in each pair"
 IMAGES_OF_PERSON = "one or more images of the person; embeddings are averaged"
 # Blank is as good as absent. "Try it out" at /docs fills in the first example of a number, and 1 where there is none.
 BLANK = {"examples": [""]}
@@ -46,6 +47,13 @@ FACE: dict[str, Any] = {
 }
 FACE_OF_EMBED = FACE | {"enum": list(CHOICES_OF_EMBED.values())}
 ENCODING = {"type": "string", "enum": list(dict.fromkeys(ENCODINGS.values())), "default": "float"}
+WHEN_UNUSABLE = {
+    "type": "string",
+    "enum": list(dict.fromkeys(ON_ERROR.values())),
+    "default": "refuse",
+    "description": "what happens if an image cannot be used: the request is refused, or the image's problem is "
+    "reported and the others are answered",
+}
 # Schemas that FastAPI does not find by itself.
 SCHEMAS: tuple[type[BaseModel], ...] = (CompareRequest, ProblemDetail)
 MODULES = (answers, compare_request, decisions, images, info, problem)
@@ -63,8 +71,9 @@ REQUEST_ID = {
     "X-Request-ID": _header("the request's own, if it was short and plain, or a new one; as in a body that has it")
 }
 VERIFY_BODY = _body(["image1", "image2"], IMAGES_OF_PERSON, {"threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE})
-EMBED_BODY = _body(["image"], IMAGES, {"encoding_format": ENCODING, "face": FACE_OF_EMBED})
-DETECT_BODY = _body(["image"], IMAGES, {})
+BATCH_BODY = _body(["image1", "image2"], IMAGES_OF_PAIRS, {"threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE})
+EMBED_BODY = _body(["image"], IMAGES, {"encoding_format": ENCODING, "face": FACE_OF_EMBED, "on_error": WHEN_UNUSABLE})
+DETECT_BODY = _body(["image"], IMAGES, {"on_error": WHEN_UNUSABLE})
 COMPARE_BODY = {"requestBody": {"required": True, "content": {"application/json": _reference(CompareRequest)}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     "default": {

@@ -31,6 +31,7 @@ KINDS = (
     Kind(status=400, code="unexpected_part", title="There is a part that this route does not take"),
     Kind(status=400, code="unexpected_query", title="This route takes no query parameters"),
     Kind(status=400, code="too_many_images", title="There are more images than one request may have"),
+    Kind(status=400, code="uneven_pairs", title="The images do not make pairs"),
     Kind(status=400, code="too_many_embeddings", title="There are more embeddings than one request may have"),
     Kind(status=400, code="invalid_field", title="A field has a value that it cannot have"),
     Kind(status=400, code="malformed_embedding", title="This is not an embedding"),
@@ -105,20 +106,26 @@ class ProblemResponse(JSONResponse):
         await super().__call__(scope, receive, send)
 
 
+def describe(problem: Problem, request_id: str) -> dict[str, str | int | None]:
+    """The body of a problem's answer."""
+    kind = problem.kind
+    return {
+        "type": f"urn:facepair:problem:{kind.code}",
+        "title": kind.title,
+        "status": kind.status,
+        "detail": problem.detail,
+        "code": kind.code,
+        "field": problem.field,
+        "request_id": request_id,
+    }
+
+
 def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     """The answer of a problem."""
     kind = problem.kind
     further = {"Retry-After": str(problem.retry_after_s)} if kind.status in (429, 503) else {}
     response = ProblemResponse(
-        {
-            "type": f"urn:facepair:problem:{kind.code}",
-            "title": kind.title,
-            "status": kind.status,
-            "detail": problem.detail,
-            "code": kind.code,
-            "field": problem.field,
-            "request_id": request_id,
-        },
+        describe(problem, request_id),
         status_code=kind.status,
         headers={**further, **(headers or {})},
     )

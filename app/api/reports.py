@@ -6,9 +6,12 @@ B crops, D embedding
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from app.api.inputs import encode_base64
-from app.api.schemas.answers import Embedding
+from app.api.analyses import Outcomes
+from app.api.embedding_inputs import encode_base64
+from app.api.problems import Problem
+from app.api.schemas.answers import EmbeddedFace
 from app.api.schemas.images import Box, FaceReport, ImageReport, QualityReport
+from app.api.schemas.problem import ProblemDetail
 from model.arrays import Embeddings, Pixels
 from model.conditions import shared_conditions
 from model.imaging.analysis import AnalysedFace, ImageAnalysis
@@ -28,10 +31,12 @@ class EmbeddableCrop:
     conditions: list[str] | None = None
 
 
-def embeddable_crops(analyses: Sequence[ImageAnalysis]) -> list[EmbeddableCrop]:
+def embeddable_crops(outcomes: Outcomes) -> list[EmbeddableCrop]:
     """Of each image the whole picture, or those of its faces asked for that have enough pixels."""
     crops = []
-    for number, analysis in enumerate(analyses):
+    for number, analysis in enumerate(outcomes):
+        if isinstance(analysis, Problem):
+            continue
         if analysis.whole is not None:
             crops.append(EmbeddableCrop(image=number, face=None, pixels=analysis.whole))
         crops += [
@@ -42,10 +47,10 @@ def embeddable_crops(analyses: Sequence[ImageAnalysis]) -> list[EmbeddableCrop]:
     return crops
 
 
-def report_embeddings(crops: Sequence[EmbeddableCrop], embeddings: Embeddings, encoding: str) -> list[Embedding]:
+def report_embeddings(crops: Sequence[EmbeddableCrop], embeddings: Embeddings, encoding: str) -> list[EmbeddedFace]:
     """The embeddings (B, D) of the crops, as numbers or in base64."""
     return [
-        Embedding(
+        EmbeddedFace(
             object="embedding",
             index=index,
             image=crop.image,
@@ -66,9 +71,20 @@ def conditions_of_pair(left: Sequence[ImageAnalysis], right: Sequence[ImageAnaly
     return shared_conditions(*known)
 
 
-def report_images(fields: Iterable[str], analyses: Sequence[ImageAnalysis]) -> list[ImageReport]:
-    """Each image under the name of its field, with the face that was taken, or with all if all were asked for."""
-    return [_report_image(field, analysis) for field, analysis in zip(fields, analyses, strict=True)]
+def report_images(fields: Iterable[str], outcomes: Sequence[ImageAnalysis | Problem]) -> list[ImageReport]:
+    """Each image without a problem, under the name of its field, with the face that was taken, or with all if all were
+    asked for.
+    """
+    return [
+        _report_image(field, outcome)
+        for field, outcome in zip(fields, outcomes, strict=True)
+        if not isinstance(outcome, Problem)
+    ]
+
+
+def report_problems(outcomes: Outcomes, request_id: str) -> list[ProblemDetail]:
+    """The problems of single images."""
+    return [ProblemDetail.of(outcome, request_id) for outcome in outcomes if isinstance(outcome, Problem)]
 
 
 def _report_image(field: str, analysis: ImageAnalysis) -> ImageReport:

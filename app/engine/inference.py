@@ -122,6 +122,20 @@ class Inference:
 
         return await self._on_network([*left, *right], finish, deadline)
 
+    async def verify_pairs(
+        self, crops: Sequence[Pixels], pairs: Sequence[tuple[int, int]], deadline: float = inf
+    ) -> Timed[list[float]]:
+        """Crops, and which of them make pairs -> the similarity of each pair, each crop embedded once.
+
+        Raises InferenceError or DeadlinePassed.
+        """
+        left, right = [one for one, _ in pairs], [other for _, other in pairs]
+
+        def finish(embeddings: Embeddings) -> list[float]:
+            return [float(each) for each in self._verifier.compare(embeddings[left], embeddings[right])]
+
+        return await self._on_network(crops, finish, deadline)
+
     async def check_canary(self) -> None:
         """Raises CheckpointError if the network does not reproduce the recorded score.
 

@@ -44,15 +44,15 @@ function form(parts) {
   return { method: "POST", body: data };
 }
 
-export const info = () => call("info");
-export const detect = (file, signal) => call("detect", form([["image", file]]), signal);
+export const info = () => call("v1/info");
+export const detect = (file, signal) => call("v1/detect", form([["image", file]]), signal);
 
 /** Compares the largest faces of two lists of photographs in one call. */
 export async function verify(sides, maxFmr, signal) {
   const parts = sides.flatMap((photos, side) => photos.map((photo) => [`image${side + 1}`, photo.file]));
   if (maxFmr !== null) parts.push(["max_fmr", maxFmr]);
-  const answer = await call("verify", form(parts), signal);
-  return { answer, commands: [curl("verify", parts)] };
+  const answer = await call("v1/verify", form(parts), signal);
+  return { answer, commands: [curl("v1/verify", parts)] };
 }
 
 /** Compares the chosen faces of two lists of photographs: all faces are embedded, and the chosen ones compared. */
@@ -61,7 +61,7 @@ export async function compareChosen(sides, maxFmr, signal) {
   const commands = [];
   for (const [side, photos] of sides.entries()) {
     const parts = [...photos.map((photo) => ["image", photo.file]), ["face", "all"], ["encoding_format", "base64"]];
-    const found = await call("embed", form(parts), signal).catch((error) => {
+    const found = await call("v1/embed", form(parts), signal).catch((error) => {
       // /embed counts the pictures of one side; here they are called as /verify calls them.
       if (error.field) error.field = error.field.replace("image", `image${side + 1}`);
       throw error;
@@ -77,13 +77,13 @@ export async function compareChosen(sides, maxFmr, signal) {
       body[`conditions${side + 1}`] = chosen.map((data) => data.conditions);
     }
     body.embedding_sha256 = found.model.embedding_sha256;
-    commands.push(curl("embed", parts));
+    commands.push(curl("v1/embed", parts));
   }
   if (maxFmr !== null) body.max_fmr = Number(maxFmr);
   const headers = { "Content-Type": "application/json" };
-  const answer = await call("compare", { method: "POST", headers, body: JSON.stringify(body) }, signal);
+  const answer = await call("v1/compare", { method: "POST", headers, body: JSON.stringify(body) }, signal);
   commands.push(`# pair.json has the embeddings of the chosen faces\ncurl${authorization()} -H 'Content-Type: application/json' \\
-  -d @pair.json ${new URL("compare", document.baseURI)}`);
+  -d @pair.json ${new URL("v1/compare", document.baseURI)}`);
   return { answer, commands };
 }
 

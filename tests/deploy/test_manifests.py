@@ -11,8 +11,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from app.api.health_routes import router
 from app.api.problems import BY_CODE
+from app.api.routes.health import router
 from app.engine.cpu_budget import FIRST_PER_CORE
 from app.metrics import Metrics
 from app.settings import PREFIX, SHIPPED, Settings, SettingsError, read_settings

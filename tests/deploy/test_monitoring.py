@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.api.health_routes import router
+from app.api.routes.health import router
 from app.api.problems import BY_CODE
 from app.metrics import Metrics
 from tests.deploy.fleet import CONFIGURATION

@@ -61,16 +61,54 @@ VERIFICATION_OF_SEVERAL: JsonDict = {
     "fmr_at_similarity": 0.0009,
     "images": [IMAGE, *({**IMAGE, "field": f"image2[{number}]"} for number in range(3))],
 }
+PROBLEM: JsonDict = {
+    "type": "urn:facepair:problem:missing_part",
+    "title": "A required part is missing",
+    "status": 400,
+    "detail": "the part image2 is missing",
+    "code": "missing_part",
+    "field": "image2",
+    "request_id": "5b0e1c8f",
+}
+DECISION: JsonDict = {
+    name: value for name, value in VERIFICATION.items() if name not in ("images", "model", "timing_ms", "request_id")
+}
+BATCH_VERIFICATION: JsonDict = {
+    "pairs": [
+        {"index": 0, "image1": "image1", "image2": "image2[0]", "decided": DECISION, "problem": None},
+        {
+            "index": 1,
+            "image1": "image1",
+            "image2": "image2[1]",
+            "decided": None,
+            "problem": {
+                "type": "urn:facepair:problem:no_face",
+                "title": "There is no face in the image",
+                "status": 422,
+                "detail": "no face was found; send a photograph that shows one",
+                "code": "no_face",
+                "field": "image2[1]",
+                "request_id": "5b0e1c8f",
+            },
+        },
+    ],
+    "images": [IMAGE, {**IMAGE, "field": "image2[0]"}],
+    "model": MODEL,
+    "timing_ms": VERIFICATION["timing_ms"],
+    "request_id": "5b0e1c8f",
+}
 EMBEDDING_LIST: JsonDict = {
     "object": "list",
     "data": [{"object": "embedding", "index": 0, "image": 0, "face": 0, "conditions": [], "embedding": [0.0, 0.25]}],
     "images": [{**IMAGE, "field": "image[0]"}],
+    "problems": [],
     "model": MODEL,
     "dimension": 512,
     "request_id": "5b0e1c8f",
 }
 DETECTION: JsonDict = {
     "images": [{**IMAGE, "field": "image[0]", "face": None, "faces": [FACE]}],
+    "problems": [],
     "request_id": "5b0e1c8f",
 }
 COMPARE_REQUEST: JsonDict = {
@@ -142,12 +180,3 @@ INFO: JsonDict = {
     "sandbox": {"system_calls": "filtered", "landlock": 7, "memory_bytes": 1252321536},
 }
 HEALTH: JsonDict = {"status": "ready"}
-PROBLEM: JsonDict = {
-    "type": "urn:facepair:problem:missing_part",
-    "title": "A required part is missing",
-    "status": 400,
-    "detail": "the part image2 is missing",
-    "code": "missing_part",
-    "field": "image2",
-    "request_id": "5b0e1c8f",
-}

@@ -62,6 +62,11 @@ class ImageReport(BaseModel):
     warnings: list[str]
 
 
+def milliseconds(seconds: float) -> float:
+    """A time as answers have it."""
+    return round(seconds * 1000, 2)
+
+
 class Timing(BaseModel):
     """Milliseconds: until all images are decoded and their faces straightened, with the wait for a free decoder; of it
     for the faces, in the image that took longest; waiting for the network; the network; the whole request.

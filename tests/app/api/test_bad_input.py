@@ -114,6 +114,8 @@ CASES = [
          request={"files": files(*[("image", ANNA)] * 3)}),
     Case("encoding", 400, "invalid_field", "encoding_format", "/embed",
          request={"files": files(("image", ANNA)), "data": {"encoding_format": SECRET}}),
+    Case("on_error", 400, "invalid_field", "on_error", "/embed",
+         request={"files": files(("image", ANNA)), "data": {"on_error": SECRET}}),
     *map(threshold, NOT_THRESHOLDS),
     body("no body", 415, "unsupported_content_type", b""),
     body("raw bytes", 415, "unsupported_content_type", ANNA, Content_Type="image/png"),

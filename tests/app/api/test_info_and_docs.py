@@ -31,11 +31,12 @@ MODELS = {
     if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
 }
 WHOLE_ANSWERS = {
-    ("/verify", "post"): "Verification",
-    ("/embed", "post"): "EmbeddingList",
-    ("/detect", "post"): "Detection",
-    ("/compare", "post"): "Comparison",
-    ("/info", "get"): "Info",
+    ("/v1/verify", "post"): "Verification",
+    ("/v1/verify/batch", "post"): "BatchVerification",
+    ("/v1/embed", "post"): "EmbeddingList",
+    ("/v1/detect", "post"): "Detection",
+    ("/v1/compare", "post"): "Comparison",
+    ("/v1/info", "get"): "Info",
     ("/health/live", "get"): "Health",
     ("/health/ready", "get"): "Health",
 }
@@ -101,9 +102,10 @@ async def test_info_hides_the_machine(client: httpx.AsyncClient, settings: Setti
 @pytest.mark.parametrize(
     ("path", "required", "optional"),
     [
-        ("/verify", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
-        ("/embed", {"image"}, {"encoding_format", "face"}),
-        ("/detect", {"image"}, set()),
+        ("/v1/verify", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
+        ("/v1/verify/batch", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
+        ("/v1/embed", {"image"}, {"encoding_format", "face", "on_error"}),
+        ("/v1/detect", {"image"}, {"on_error"}),
     ],
 )
 async def test_the_multipart_bodies_are_documented(
@@ -117,7 +119,8 @@ async def test_the_multipart_bodies_are_documented(
 
 
 @pytest.mark.parametrize(
-    ("path", "part"), [("/embed", "image"), ("/detect", "image"), ("/verify", "image1"), ("/verify", "image2")]
+    ("path", "part"),
+    [("/v1/embed", "image"), ("/v1/detect", "image"), ("/v1/verify", "image1"), ("/v1/verify", "image2")],
 )
 async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], path: str, part: str) -> None:
     content = openapi["paths"][path]["post"]["requestBody"]["content"]
@@ -126,7 +129,7 @@ async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], 
 
 
 async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
-    content = openapi["paths"]["/compare"]["post"]["requestBody"]["content"]
+    content = openapi["paths"]["/v1/compare"]["post"]["requestBody"]["content"]
     assert content["application/json"]["schema"] == {"$ref": "#/components/schemas/CompareRequest"}
     for example in openapi["components"]["schemas"]["CompareRequest"]["examples"]:
         MODELS["CompareRequest"].model_validate(example)
@@ -135,14 +138,15 @@ async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, An
 async def test_every_operation_has_an_id(openapi: dict[str, Any]) -> None:
     operations = [each for operations in openapi["paths"].values() for each in operations.values()]
     assert sorted(operation["operationId"] for operation in operations) == [
-        "compare", "detect", "embed", "info", "live", "metrics", "ready", "verify",
+        "compare", "detect", "embed", "info", "live", "metrics", "ready", "verify", "verify_batch",
     ]  # fmt: skip
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(openapi)):
         assert reference.removeprefix("#/components/schemas/") in openapi["components"]["schemas"]
 
 
 async def test_fields_that_every_answer_has_are_required(openapi: dict[str, Any]) -> None:
-    for name in ("Verification", "EmbeddingList", "Embedding", "ImageReport", "FaceReport", "ProblemDetail"):
+    answers = ("Verification", "BatchVerification", "EmbeddingList", "Detection", "Comparison", "ProblemDetail")
+    for name in (*answers, "PairReport", "EmbeddedFace", "ImageReport", "FaceReport"):
         schema = openapi["components"]["schemas"][name]
         assert set(schema["required"]) == set(schema["properties"]), name
 

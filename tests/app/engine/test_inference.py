@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.api.analyses import analyse_images
 from app.api.inputs import ImagesUpload
 from app.api.problems import Problem
-from app.api.routes import analyse_images
 from app.engine.cpu_budget import Threads
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
 from app.engine.inference import Inference

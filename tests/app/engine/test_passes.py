@@ -137,7 +137,7 @@ async def test_stalled_body_is_answered_in_time(
 async def test_slow_readiness_check_is_not_ready(
     settings: Settings, held: Held, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.api.health_routes.READINESS_TIMEOUT_S", 0.3)
+    monkeypatch.setattr("app.api.routes.health.READINESS_TIMEOUT_S", 0.3)
     monkeypatch.setattr(held, "check_canary", held.gate.wait)
     async with serving(settings, held) as (_, client):
         check_problem(await client.get("/health/ready"), 503, "not_ready")

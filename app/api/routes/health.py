@@ -1,4 +1,4 @@
-"""The routes that report the health of the replica and what it serves; they are never refused."""
+"""The routes that report the health of the replica; they are never refused."""
 
 import asyncio
 import logging
@@ -10,11 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from app.api.dependencies import DrainDep, InferenceDep, MetricsDep, RequestIdDep, SettingsDep
 from app.api.openapi import PROBLEMS
 from app.api.problems import Problem
-from app.api.schemas.decisions import ModelName
-from app.api.schemas.info import CalibrationReport, Health, Info, Limits
+from app.api.schemas.info import Health
 from app.engine.inference import Inference
 from app.settings import Settings
-from model import __version__
 from model.errors import MSG_DEVICE_LOST
 
 logger = logging.getLogger("facepair")
@@ -27,30 +25,6 @@ metrics_router = APIRouter(responses=PROBLEMS)
 
 # The lower decorator of each pair registers both methods, the upper one describes the route in /openapi.json, where an
 # operation has one method.
-@router.get("/info")
-@router.api_route("/info", methods=["GET", "HEAD"], include_in_schema=False, response_model=Info)
-async def info(inference: InferenceDep, settings: SettingsDep) -> Info:
-    """The model that is served, what it scores, and the limits of a request."""
-    header = inference.header
-    return Info(
-        version=__version__,
-        model=ModelName.of(header),
-        checkpoint_sha256=header.checkpoint_sha256,
-        device=str(inference.device),
-        dimension=header.network.dimension,
-        network=header.network,
-        preprocessing=header.preprocessing,
-        calibration=CalibrationReport.of(header),
-        rates_hold_for=header.rates_hold_for,
-        threshold=header.threshold,
-        operating_points=header.operating_points,
-        metrics=header.metrics,
-        provenance=header.provenance,
-        limits=Limits.model_validate(settings, from_attributes=True),
-        sandbox=inference.decoders.sandbox,
-    )
-
-
 @router.get("/health/live")
 @router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
 async def live(inference: InferenceDep, settings: SettingsDep) -> Health:

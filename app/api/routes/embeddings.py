@@ -1,0 +1,48 @@
+"""/compare."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from app.api.bodies.reading import read_json
+from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
+from app.api.embedding_inputs import EmbeddingPair, max_json_bytes, parse_embedding_pair
+from app.api.openapi import COMPARE_BODY, PROBLEMS
+from app.api.schemas.answers import Comparison
+from app.api.schemas.decisions import ModelName
+from app.api.upload_route import UploadRequest, UploadRoute
+
+MSG_CLEAN = "the rates hold for clean photographs only; send the conditions that /embed gave with the embeddings"
+
+router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
+
+
+async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbeddingPair:
+    most = max(2, settings.max_images)
+    limit = max_json_bytes(inference.header.network.dimension, most)
+    body = await read_json(request, limit)
+    return parse_embedding_pair(body, inference.header, most)
+
+
+@router.post("/compare", openapi_extra=COMPARE_BODY)
+async def compare(
+    pair: Annotated[EmbeddingPair, Depends(_read_embedding_pair)],
+    inference: InferenceDep,
+    metrics: MetricsDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
+) -> Comparison:
+    """The decision of /verify for stored embeddings, one or several of each side."""
+    result = await inference.compare(pair.left, pair.right, reservation.deadline)
+    unknown = pair.shared is None and inference.header.condition_rates
+    report = Comparison.of(
+        result.value,
+        pair.rule,
+        inference.header,
+        pair.shared,
+        warnings=[MSG_CLEAN] if unknown else [],
+        model=ModelName.of(inference.header),
+        request_id=request_id,
+    )
+    metrics.decisions.labels(report.decision).inc()
+    return report

@@ -1,0 +1,141 @@
+"""/verify, /embed and /detect."""
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from app.api.analyses import analyse_images, usable
+from app.api.bodies.images import read_images
+from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
+from app.api.inputs import (
+    CHOICES,
+    CHOICES_OF_EMBED,
+    EmbedUpload,
+    ImagesUpload,
+    PairUpload,
+    parse_choice,
+    parse_encoding,
+    parse_on_error,
+    parse_rule,
+    require_faces,
+)
+from app.api.openapi import DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
+from app.api.reports import conditions_of_pair, embeddable_crops, report_embeddings, report_images, report_problems
+from app.api.schemas.answers import Detection, EmbeddingList, Verification
+from app.api.schemas.decisions import ModelName
+from app.api.schemas.images import Timing, milliseconds
+from app.api.upload_route import UploadRequest, UploadRoute
+
+router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
+
+
+async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> PairUpload:
+    form, refused = await read_images(request, settings, ["image1", "image2"], ["threshold", "max_fmr", "face"])
+    return PairUpload(
+        images=form.images,
+        refused=refused,
+        left=form.counts["image1"],
+        max_faces=settings.max_faces,
+        rule=parse_rule(form.fields, inference.header),
+        choice=parse_choice(form.fields, inference.header, CHOICES),
+    )
+
+
+@router.post("/verify", openapi_extra=VERIFY_BODY)
+async def verify(
+    upload: Annotated[PairUpload, Depends(_read_pair)],
+    inference: InferenceDep,
+    metrics: MetricsDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
+) -> Verification:
+    """Whether two photographs show the same person; of several photographs of one side the embeddings are averaged."""
+    uploaded = time.perf_counter()
+    analyses = usable(await analyse_images(upload, inference, reservation.deadline))
+    analysed = time.perf_counter()
+    crops = [analysis.pixels for analysis in analyses]
+    result = await inference.verify(crops[: upload.left], crops[upload.left :], reservation.deadline)
+    report = Verification.of(
+        result.value,
+        upload.rule,
+        inference.header,
+        conditions_of_pair(analyses[: upload.left], analyses[upload.left :]),
+        images=report_images(upload.images, analyses),
+        model=ModelName.of(inference.header),
+        timing_ms=Timing(
+            decode=milliseconds(analysed - uploaded),
+            face=milliseconds(max(analysis.face_s for analysis in analyses)),
+            queue=milliseconds(result.queue_s),
+            inference=milliseconds(result.work_s),
+            total=milliseconds(time.perf_counter() - reservation.started),
+        ),
+        request_id=request_id,
+    )
+    metrics.decisions.labels(report.decision).inc()
+    return report
+
+
+async def _read_images_to_embed(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbedUpload:
+    fields = ["encoding_format", "face", "on_error"]
+    form, refused = await read_images(request, settings, ["image"], fields, numbered=True)
+    return EmbedUpload(
+        images=form.images,
+        refused=refused,
+        report=parse_on_error(form.fields),
+        max_faces=settings.max_faces,
+        encoding=parse_encoding(form.fields),
+        choice=parse_choice(form.fields, inference.header, CHOICES_OF_EMBED),
+    )
+
+
+@router.post("/embed", openapi_extra=EMBED_BODY)
+async def embed(
+    upload: Annotated[EmbedUpload, Depends(_read_images_to_embed)],
+    inference: InferenceDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
+) -> EmbeddingList:
+    """The embeddings of one or more images, to be stored and compared later; of one face each, or of all."""
+    outcomes = await analyse_images(upload, inference, reservation.deadline)
+    crops = embeddable_crops(outcomes)
+    result = await inference.embed([crop.pixels for crop in crops], reservation.deadline)
+    return EmbeddingList(
+        object="list",
+        data=report_embeddings(crops, result.value, upload.encoding),
+        images=report_images(upload.images, outcomes),
+        problems=report_problems(outcomes, request_id),
+        model=ModelName.of(inference.header),
+        dimension=inference.header.network.dimension,
+        request_id=request_id,
+    )
+
+
+async def _read_images_to_search(
+    request: UploadRequest, settings: SettingsDep, inference: InferenceDep
+) -> ImagesUpload:
+    form, refused = await read_images(request, settings, ["image"], ["on_error"], numbered=True)
+    require_faces(inference.header)
+    return ImagesUpload(
+        images=form.images,
+        refused=refused,
+        report=parse_on_error(form.fields),
+        max_faces=settings.max_faces,
+        choice="any",
+    )
+
+
+@router.post("/detect", openapi_extra=DETECT_BODY)
+async def detect(
+    upload: Annotated[ImagesUpload, Depends(_read_images_to_search)],
+    inference: InferenceDep,
+    reservation: ReservationDep,
+    request_id: RequestIdDep,
+) -> Detection:
+    """Every face of one or more images, with what was measured of it; an image may have none."""
+    outcomes = await analyse_images(upload, inference, reservation.deadline)
+    return Detection(
+        images=report_images(upload.images, outcomes),
+        problems=report_problems(outcomes, request_id),
+        request_id=request_id,
+    )
