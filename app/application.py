@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -14,7 +15,7 @@ from app.api.bodies.upload_clock import UploadPace
 from app.api.heads import HeadMiddleware
 from app.api.limits.middleware import PaceMiddleware, ReadyMiddleware, RefusingMiddleware
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
-from app.api.openapi import complete, name_operation
+from app.api.openapi.document import CONTACT, DOCS_DOCUMENT, SERVERS, TAGS, complete, for_docs, name_operation
 from app.api.problems import KINDS, Problem, from_domain, respond
 from app.api.routes import batch, embeddings, health, images, info
 from app.doors.keys import ApiKeys
@@ -59,11 +60,16 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         title="facepair",
         version=__version__,
         description=ABOUT,
+        contact=CONTACT,
+        servers=SERVERS,
+        openapi_tags=TAGS,
+        swagger_ui_parameters={"url": DOCS_DOCUMENT.removeprefix("/")},  # from /docs, under any path of a proxy
         lifespan=lifespan,
         telemetry=traces.configure(_paths(images.router, batch.router, embeddings.router)) if traces else OFF,
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
+    app.add_api_route(DOCS_DOCUMENT, partial(_show_docs_document, app), include_in_schema=False)
     app.openapi = partial(complete, app)  # type: ignore[method-assign]  # as FastAPI's documentation has it
     app.state.settings = settings
     app.state.inference = inference
@@ -106,6 +112,10 @@ def _paths(*routers: APIRouter) -> set[str]:
     """The paths of routes, and their aliases."""
     bare = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     return bare | {VERSION + path for path in bare}
+
+
+async def _show_docs_document(app: FastAPI) -> JSONResponse:
+    return JSONResponse(for_docs(app.openapi()))
 
 
 async def _answer_problem(request: Request, error: Exception) -> Response:

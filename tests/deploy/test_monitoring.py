@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from app.api.routes.health import router
 from app.api.problems import BY_CODE
+from app.api.routes.health import router
 from app.metrics import Metrics
 from tests.deploy.fleet import CONFIGURATION
 

@@ -9,7 +9,8 @@ from app.api.analyses import analyse_images
 from app.api.bodies.images import read_images
 from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
 from app.api.inputs import CHOICES, BatchUpload, pair_up, parse_choice, parse_rule
-from app.api.openapi import BATCH_BODY, PROBLEMS
+from app.api.openapi.bodies import BATCH_BODY
+from app.api.openapi.errors import OF_BODIES, OF_FORMS, responses_of
 from app.api.problems import Problem
 from app.api.reports import conditions_of_pair, report_images, report_problems
 from app.api.schemas.answers import BatchVerification, PairReport
@@ -20,7 +21,7 @@ from app.engine.batching import Timed
 from app.engine.inference import Inference
 from model.imaging.analysis import ImageAnalysis
 
-router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
+router = APIRouter(tags=["images"], route_class=UploadRoute)
 
 
 async def _read_pairs(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> BatchUpload:
@@ -36,7 +37,7 @@ async def _read_pairs(request: UploadRequest, settings: SettingsDep, inference: 
     )
 
 
-@router.post("/verify/batch", openapi_extra=BATCH_BODY)
+@router.post("/verify/batch", openapi_extra=BATCH_BODY, responses=responses_of(OF_BODIES, OF_FORMS, "uneven_pairs"))
 async def verify_batch(
     upload: Annotated[BatchUpload, Depends(_read_pairs)],
     inference: InferenceDep,

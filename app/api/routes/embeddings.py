@@ -7,14 +7,15 @@ from fastapi import APIRouter, Depends
 from app.api.bodies.reading import read_json
 from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
 from app.api.embedding_inputs import EmbeddingPair, max_json_bytes, parse_embedding_pair
-from app.api.openapi import COMPARE_BODY, PROBLEMS
+from app.api.openapi.bodies import COMPARE_BODY
+from app.api.openapi.errors import OF_BODIES, OF_EMBEDDINGS, responses_of
 from app.api.schemas.answers import Comparison
 from app.api.schemas.decisions import ModelName
 from app.api.upload_route import UploadRequest, UploadRoute
 
 MSG_CLEAN = "the rates hold for clean photographs only; send the conditions that /embed gave with the embeddings"
 
-router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
+router = APIRouter(tags=["embeddings"], route_class=UploadRoute)
 
 
 async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbeddingPair:
@@ -24,7 +25,7 @@ async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, in
     return parse_embedding_pair(body, inference.header, most)
 
 
-@router.post("/compare", openapi_extra=COMPARE_BODY)
+@router.post("/compare", openapi_extra=COMPARE_BODY, responses=responses_of(OF_BODIES, OF_EMBEDDINGS))
 async def compare(
     pair: Annotated[EmbeddingPair, Depends(_read_embedding_pair)],
     inference: InferenceDep,

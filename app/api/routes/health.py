@@ -8,7 +8,7 @@ from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from app.api.dependencies import DrainDep, InferenceDep, MetricsDep, RequestIdDep, SettingsDep
-from app.api.openapi import PROBLEMS
+from app.api.openapi.errors import responses_of
 from app.api.problems import Problem
 from app.api.schemas.info import Health
 from app.engine.inference import Inference
@@ -19,13 +19,13 @@ logger = logging.getLogger("facepair")
 
 READINESS_TIMEOUT_S = 5.0
 
-router = APIRouter(responses=PROBLEMS)
-metrics_router = APIRouter(responses=PROBLEMS)
+router = APIRouter(tags=["service"])
+metrics_router = APIRouter(tags=["service"])
 
 
 # The lower decorator of each pair registers both methods, the upper one describes the route in /openapi.json, where an
 # operation has one method.
-@router.get("/health/live")
+@router.get("/health/live", responses=responses_of("not_ready"))
 @router.api_route("/health/live", methods=["GET", "HEAD"], include_in_schema=False)
 async def live(inference: InferenceDep, settings: SettingsDep) -> Health:
     """Whether the process answers, has decoders, and the network's threads are there and move on."""
@@ -33,7 +33,7 @@ async def live(inference: InferenceDep, settings: SettingsDep) -> Health:
     return Health(status="live")
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses=responses_of("not_ready"))
 @router.api_route("/health/ready", methods=["GET", "HEAD"], include_in_schema=False)
 async def ready(inference: InferenceDep, settings: SettingsDep, drain: DrainDep, request_id: RequestIdDep) -> Health:
     """Whether the network answers and scores the canary pair as recorded, and the replica is not about to leave."""
@@ -50,7 +50,7 @@ async def ready(inference: InferenceDep, settings: SettingsDep, drain: DrainDep,
     return Health(status="ready")
 
 
-@metrics_router.get("/metrics", response_class=PlainTextResponse)
+@metrics_router.get("/metrics", response_class=PlainTextResponse, responses=responses_of("unauthorized"))
 @metrics_router.api_route(
     "/metrics", methods=["GET", "HEAD"], include_in_schema=False, response_class=PlainTextResponse
 )

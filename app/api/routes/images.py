@@ -20,14 +20,15 @@ from app.api.inputs import (
     parse_rule,
     require_faces,
 )
-from app.api.openapi import DETECT_BODY, EMBED_BODY, PROBLEMS, VERIFY_BODY
+from app.api.openapi.bodies import DETECT_BODY, EMBED_BODY, VERIFY_BODY
+from app.api.openapi.errors import OF_BODIES, OF_FACES, OF_FORMS, OF_IMAGES, responses_of
 from app.api.reports import conditions_of_pair, embeddable_crops, report_embeddings, report_images, report_problems
 from app.api.schemas.answers import Detection, EmbeddingList, Verification
 from app.api.schemas.decisions import ModelName
 from app.api.schemas.images import Timing, milliseconds
 from app.api.upload_route import UploadRequest, UploadRoute
 
-router = APIRouter(responses=PROBLEMS, route_class=UploadRoute)
+router = APIRouter(tags=["images"], route_class=UploadRoute)
 
 
 async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> PairUpload:
@@ -42,7 +43,7 @@ async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: I
     )
 
 
-@router.post("/verify", openapi_extra=VERIFY_BODY)
+@router.post("/verify", openapi_extra=VERIFY_BODY, responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, OF_FACES))
 async def verify(
     upload: Annotated[PairUpload, Depends(_read_pair)],
     inference: InferenceDep,
@@ -89,7 +90,11 @@ async def _read_images_to_embed(request: UploadRequest, settings: SettingsDep, i
     )
 
 
-@router.post("/embed", openapi_extra=EMBED_BODY)
+@router.post(
+    "/embed",
+    openapi_extra=EMBED_BODY,
+    responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, OF_FACES, "too_many_faces"),
+)
 async def embed(
     upload: Annotated[EmbedUpload, Depends(_read_images_to_embed)],
     inference: InferenceDep,
@@ -125,7 +130,9 @@ async def _read_images_to_search(
     )
 
 
-@router.post("/detect", openapi_extra=DETECT_BODY)
+@router.post(
+    "/detect", openapi_extra=DETECT_BODY, responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, "too_many_faces")
+)
 async def detect(
     upload: Annotated[ImagesUpload, Depends(_read_images_to_search)],
     inference: InferenceDep,

@@ -3,12 +3,12 @@
 from fastapi import APIRouter
 
 from app.api.dependencies import InferenceDep, SettingsDep
-from app.api.openapi import PROBLEMS
+from app.api.openapi.errors import responses_of
 from app.api.schemas.decisions import ModelName
 from app.api.schemas.info import CalibrationReport, Info, Limits
 from model import __version__
 
-router = APIRouter(responses=PROBLEMS)
+router = APIRouter(tags=["service"], responses=responses_of("unauthorized"))
 
 
 # The lower decorator registers both methods, the upper one describes the route in /openapi.json.

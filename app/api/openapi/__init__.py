@@ -1,0 +1,1 @@
+"""What FastAPI cannot learn from the routes for /openapi.json: bodies that are read in chunks, errors, headers."""

@@ -1,0 +1,1 @@
+"""Clients generated from /openapi.json by four generators: each compiles and verifies a pair."""
