@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.settings import SHIPPED
 from tests.app.support.full_queue import full_queue
 from tests.app.support.service import PATIENCE_S, ROOT, Service, serving
 from tests.drawing import encode, encode_oriented, portrait
@@ -146,3 +147,12 @@ def test_faces_are_cropped_from_the_upright_image(service: Service, tmp_path: Pa
         expected = picture.crop((left, top, left + crop.width, top + crop.height))
         assert crop.size == pytest.approx((face["box"]["width"], face["box"]["height"]), abs=1)
         assert np.abs(np.asarray(crop, int) - np.asarray(expected, int)).mean() < 5
+
+
+def test_the_most_similar_photographs_are_found(photographs: tuple[str, str]) -> None:
+    with serving(SHIPPED) as service:
+        done = run("search.py", photographs[0], *photographs, "--weights", str(SHIPPED), url=service.url)
+        images = {name: Path(photographs[0]).read_bytes() for name in ("image1", "image2")}
+        verified = httpx.post(f"{service.url}/v1/verify", files=images, timeout=PATIENCE_S).json()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == f"{photographs[0]}: similarity {verified['similarity']:.3f}"

@@ -59,7 +59,7 @@ def pair_up(names: Sequence[str], left: int) -> list[tuple[str, str]]:
     """The pairs of the images of two sides, of which the first `left` are of one: those in the same place of both, or
     a side's only image with each of the other. Raises Problem.
     """
-    one, other = names[:left], names[left:]
+    one, other = list(names[:left]), list(names[left:])
     if len(one) != len(other) and 1 not in (len(one), len(other)):
         even = "send image1 and image2 equally often, or one of them once"
         raise Problem("uneven_pairs", f"there are {len(one)} and {len(other)}; {even}")

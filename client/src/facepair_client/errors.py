@@ -1,0 +1,25 @@
+"""What the service refuses."""
+
+import httpx
+
+
+class ServiceError(Exception):
+    """An error of the service: its `status` and `code`, the part `field` that it is about, and `detail`, what to do."""
+
+    def __init__(self, status: int, code: str, detail: str, field: str | None, request_id: str | None) -> None:
+        super().__init__(f"{code} in {field}: {detail}" if field else f"{code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.field = field
+        self.request_id = request_id
+
+
+def error_of(response: httpx.Response) -> ServiceError:
+    """The error that a response tells. A balancer's own page has the code "http_error"."""
+    request_id = response.headers.get("X-Request-ID")
+    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        body = response.json()
+        return ServiceError(response.status_code, body["code"], body["detail"], body["field"], request_id)
+    detail = f"the answer has the status {response.status_code} and does not say why"
+    return ServiceError(response.status_code, "http_error", detail, None, request_id)

@@ -1,0 +1,84 @@
+"""Vectors for databases that search by inner product: the inner product of a query's and a stored one is the logit.
+
+B batch, D embedding, K dimensions that the head uses
+"""
+
+from dataclasses import dataclass
+from math import log
+from typing import Self
+
+import numpy as np
+
+from model.arrays import Array, Embeddings
+from model.checkpoint import Checkpoint
+from model.errors import CheckpointError
+from model.similarity import Calibration
+
+MSG_DISTANCE = "this network compares weighted distances, which no inner product gives; search with /compare"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchVectors:
+    """Makes both kinds of vectors, (B, K + 2), from embeddings as /embed gives them.
+
+    With u = (x - mean) P of the query and v of the stored embedding, the head's logit is
+    scale * sum(own * (u^2 + v^2) + cross * u * v) + bias. It is the inner product of the query's
+    (scale * cross * u, scale * sum(own * u^2) + bias, scale) and the stored (v, 1, sum(own * v^2)). A calibration's
+    scale and bias are in the query's alone, so that stored vectors outlive it; its mean is in both.
+    """
+
+    calibration: Calibration
+    mean: Array
+    projection: Array
+    own: Array
+    cross: Array
+    scale: float
+    bias: float
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> Self:
+        """Those of a checkpoint's head and calibration. Raises CheckpointError if it compares distances."""
+        tensors, calibration = checkpoint.tensors, checkpoint.header.calibration
+        if "head.scale" not in tensors:
+            raise CheckpointError(MSG_DISTANCE)
+        dimension = checkpoint.header.network.dimension
+        head: dict[str, Array] = {
+            "mean": np.zeros(dimension),
+            "projection": np.eye(dimension),
+            "own": np.zeros(dimension),
+            "cross": np.ones(dimension),
+        }
+        head |= {name.removeprefix("head."): value.astype(np.float64) for name, value in tensors.items()}
+        used = (head["own"] != 0) | (head["cross"] != 0)
+        return cls(
+            calibration=calibration,
+            mean=head["mean"],
+            projection=head["projection"][:, used],
+            own=head["own"][used],
+            cross=head["cross"][used],
+            scale=calibration.scale * float(head["scale"][0]),
+            bias=calibration.scale * float(head["bias"][0]) + calibration.bias,
+        )
+
+    def queries(self, embeddings: Embeddings) -> Embeddings:
+        """float32 (B, D) -> float32 (B, K + 2), to search with."""
+        u = self._project(embeddings)
+        alone = self.scale * (u * u) @ self.own + self.bias
+        return self._join(self.scale * self.cross * u, alone, np.full(len(u), self.scale))
+
+    def stored(self, embeddings: Embeddings) -> Embeddings:
+        """float32 (B, D) -> float32 (B, K + 2), to be searched."""
+        v = self._project(embeddings)
+        return self._join(v, np.ones(len(v)), (v * v) @ self.own)
+
+    def _project(self, embeddings: Embeddings) -> Array:
+        """float32 (B, D) -> float64 (B, K)."""
+        return (self.calibration.centre(embeddings).astype(np.float64) - self.mean) @ self.projection
+
+    def _join(self, vectors: Array, first: Array, second: Array) -> Embeddings:
+        return np.column_stack([vectors, first, second]).astype(np.float32)
+
+
+def logit_of(similarity: float) -> float:
+    """The inner product at which two vectors have this similarity, between 0 and 1."""
+    return log(similarity) - log(1 - similarity)
