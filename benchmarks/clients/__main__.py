@@ -30,7 +30,7 @@ NODE_TOOLS = [
 REDOCLY_FINDINGS = {"info-license": 1, "operation-4xx-response": 2}
 SPECTRAL_FINDINGS: dict[str, int] = {}
 COMPILER_OPTIONS = {
-    "strict": True, "noUncheckedIndexedAccess": True, "module": "nodenext", "target": "es2022", "types": ["node"],
+    "strict": True, "module": "nodenext", "target": "es2022", "types": ["node"],
     "outDir": "compiled", "skipLibCheck": True,
 }  # fmt: skip
 
@@ -101,8 +101,9 @@ def openapi_typescript(tools: Tools, folder: Path, arguments: list[str]) -> str:
 
 def openapi_generator_typescript(tools: Tools, folder: Path, arguments: list[str]) -> str:
     script = tools.python.with_name("openapi-generator-cli")
-    extension = "--additional-properties=importFileExtension=.js"
-    run([script, "generate", "-i", tools.document, "-g", "typescript-fetch", "-o", folder / "generated", extension])
+    # Without the second option its code imports models of forms that it leaves out.
+    options = ["--additional-properties=importFileExtension=.js", "--global-property=skipFormModel=false"]
+    run([script, "generate", "-i", tools.document, "-g", "typescript-fetch", "-o", folder / "generated", *options])
     return _run_typescript(tools, folder, "verify_typescript_fetch.ts", arguments)
 
 

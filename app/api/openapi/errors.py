@@ -14,7 +14,7 @@ OF_BODIES = (
 OF_FORMS = (
     "malformed_multipart missing_part duplicate_part unexpected_part too_many_images too_many_pixels whole_pictures"
 )
-OF_IMAGES = "unsupported_image empty_image undecodable_image image_too_small"
+OF_IMAGES = "unsupported_image empty_image undecodable_image image_too_small too_much_memory"
 OF_FACES = "no_face several_faces face_too_small"
 OF_EMBEDDINGS = "too_many_embeddings malformed_embedding foreign_embedding"
 

@@ -20,7 +20,7 @@ from tests.faces import head_at, scene
 
 def ask_api(url: str, left: Image.Image, right: Image.Image) -> dict[str, Any]:
     """The answer of /verify at the operating point that the page proposes."""
-    response = httpx.post(f"{url}verify", files=pair(encode(left), encode(right)), data={"max_fmr": "0.01"})
+    response = httpx.post(f"{url}v1/verify", files=pair(encode(left), encode(right)), data={"max_fmr": "0.01"})
     answer: dict[str, Any] = response.raise_for_status().json()
     return answer
 
@@ -39,7 +39,7 @@ def test_two_photographs_are_compared(opened: Visit, url: str) -> None:
     command = opened.folded("This request with curl")
     assert "-F image1=@first.png" in command
     assert "-F 'image2=@\"it'\\''s \\\"mine\\\".png\"'" in command
-    assert command.endswith(f"{url}verify")
+    assert command.endswith(f"{url}v1/verify")
     assert opened.messages == []
     assert all(asked.startswith((url, "data:,")) for asked in opened.asked)
 
@@ -97,7 +97,7 @@ def test_one_of_several_faces_is_chosen(opened: Visit, url: str) -> None:
     opened.page.get_by_role("radio", name="face 2").check()
     assert opened.page.locator("#answer").is_hidden()
     assert opened.compare().startswith("Probably the same person")
-    assert f"{url}compare" in opened.folded("This request with curl")
+    assert f"{url}v1/compare" in opened.folded("This request with curl")
     canvas = opened.page.locator("#side1 canvas")
     width = canvas.evaluate("(canvas) => canvas.clientWidth")  # of 640 pixels of the picture
     canvas.click(position={"x": 180 * width / 640, "y": 240 * width / 640})
