@@ -43,6 +43,7 @@ ABOUT = "Are these two photographs of the same person?"
 def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain: Drain) -> FastAPI:
     """The application, whose lifespan is the context of `inference`. Raises FacepairError."""
 
+    uploading = (images.router, batch.router, embeddings.router)
     traces = Traces.to(settings.traces_url) if settings.traces_url else None
     if traces:
         metrics.trace_stages = traces.record_stages
@@ -65,7 +66,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         openapi_tags=TAGS,
         swagger_ui_parameters={"url": DOCS_DOCUMENT.removeprefix("/")},  # from /docs, under any path of a proxy
         lifespan=lifespan,
-        telemetry=traces.configure(_paths(images.router, batch.router, embeddings.router)) if traces else OFF,
+        telemetry=traces.configure(_paths(*uploading)) if traces else OFF,
         redirect_slashes=False,
         generate_unique_id_function=name_operation,
     )
@@ -79,7 +80,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.state.drain = drain
     for kind in KINDS:
         metrics.problems.labels(kind.code)  # shown as 0, since a series that begins with 1 shows no increase
-    for router in (images.router, batch.router, embeddings.router, info.router):
+    for router in (*uploading, info.router):
         app.include_router(router, prefix=VERSION)
         app.include_router(router, include_in_schema=False)
     app.include_router(health.router)
@@ -92,7 +93,7 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
     app.add_middleware(ReadyMiddleware, paths=READY)
-    app.add_middleware(RefusingMiddleware, admission=admission, routes=app.routes)
+    app.add_middleware(RefusingMiddleware, admission=admission, routes=_paths(*uploading))
     if settings.api_keys_file:
         app.add_middleware(
             KeyMiddleware,
@@ -108,10 +109,10 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     return app
 
 
-def _paths(*routers: APIRouter) -> set[str]:
-    """The paths of routes, and their aliases."""
-    bare = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
-    return bare | {VERSION + path for path in bare}
+def _paths(*routers: APIRouter) -> dict[str, APIRoute]:
+    """The routes by their paths and by the aliases."""
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    return {prefix + route.path: route for route in routes for prefix in (VERSION, "")}
 
 
 async def _show_docs_document(app: FastAPI) -> JSONResponse:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from app.api.problems import BY_CODE
-from app.api.routes.health import router
+from app.api.routes.health import metrics_router, router
 from app.engine.cpu_budget import FIRST_PER_CORE
 from app.metrics import Metrics
 from app.settings import PREFIX, SHIPPED, Settings, SettingsError, read_settings
@@ -99,7 +99,8 @@ def test_ports_are_the_service_s() -> None:
 
 
 def test_probes_ask_routes_that_there_are() -> None:
-    paths = {getattr(route, "path") for route in router.routes}  # noqa: B009 (BaseRoute has none)
+    routes = [*router.routes, *metrics_router.routes]
+    paths = {getattr(route, "path") for route in routes}  # noqa: B009 (BaseRoute has none)
     asked = {CONTAINER[probe]["httpGet"]["path"] for probe in PROBES}
     assert asked == {"/health/ready", "/health/live"}
     assert asked | {POD["metadata"]["annotations"]["prometheus.io/path"]} <= paths

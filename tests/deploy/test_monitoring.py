@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from app.api.problems import BY_CODE
-from app.api.routes.health import router
+from app.api.routes.health import metrics_router
 from app.metrics import Metrics
 from tests.deploy.fleet import CONFIGURATION
 
@@ -88,7 +88,7 @@ def test_prometheus_scrapes_the_service_s_metrics() -> None:
     assert scraping["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     [endpoint] = scraping["spec"]["endpoints"]
     assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
-    assert endpoint["path"] in {getattr(route, "path") for route in router.routes}  # noqa: B009 (BaseRoute has none)
+    assert endpoint["path"] in {getattr(route, "path") for route in metrics_router.routes}  # noqa: B009 (BaseRoute has none)
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")

@@ -1,6 +1,6 @@
 """What is answered without routing: refusals while there is no room, and routes whose answers never change."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from starlette.routing import BaseRoute
@@ -9,7 +9,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.admission import Admission
 from app.api.limits.pace import Pace
 from app.api.problems import Problem, respond
-from app.api.upload_route import UploadRoute
 
 
 class PaceMiddleware:
@@ -38,10 +37,10 @@ class PaceMiddleware:
 class RefusingMiddleware:
     """Answers 429 or 503 without reading a request's body. Routing it would cost several times as much."""
 
-    def __init__(self, app: ASGIApp, admission: Admission, routes: Sequence[BaseRoute]) -> None:
+    def __init__(self, app: ASGIApp, admission: Admission, routes: Mapping[str, BaseRoute]) -> None:
         self._app = app
         self._admission = admission
-        self._routes = {route.path: route for route in routes if isinstance(route, UploadRoute)}
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and (route := self._routes.get(scope["path"])):

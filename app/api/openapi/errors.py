@@ -6,10 +6,10 @@ from app.api.problems import BY_CODE
 
 Responses = dict[int | str, dict[str, Any]]
 
-OF_EVERY = "internal_error"
+OF_EVERY = "invalid_host internal_error"
 OF_BODIES = (
     "unauthorized unexpected_query malformed_json invalid_field too_many_bytes unsupported_content_type queue_full "
-    "not_ready out_of_memory device_lost deadline_passed"
+    "not_ready out_of_memory device_lost deadline_passed unsupported_transfer_encoding"
 )
 OF_FORMS = (
     "malformed_multipart missing_part duplicate_part unexpected_part too_many_images too_many_pixels whole_pictures"
