@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from app.lifecycle import forbid_core_dumps, run_and_leave
+from app.lifecycle import forbid_core_dumps, require_address_space, run_and_leave
 from app.logs import configure_logging
 from app.server.sockets import require_certificate, require_free
 from app.settings import PREFIX, Settings, read_settings
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = read_settings(flags)
         configure_logging(settings.log_level)
         forbid_core_dumps()
+        require_address_space()
         return _serve(settings)
     except FacepairError as error:
         logger.debug("cannot start", exc_info=error)

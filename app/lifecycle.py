@@ -11,10 +11,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import NoReturn
 
+from model.errors import FacepairError
+
 logger = logging.getLogger("facepair")
 
 # How long the log may take for its last line.
 LAST_LINE_S = 1.0
+GIB = 2**30
+# The service maps 1 GiB, most of it libraries and threads' stacks that are never in memory; images come on top.
+MIN_ADDRESS_SPACE_BYTES = 2 * GIB
+
+
+class AddressSpaceError(FacepairError):
+    """The process may not map as much memory as it needs."""
 
 
 @dataclass
@@ -33,6 +42,16 @@ class Drain:
 def forbid_core_dumps() -> None:
     """A process that crashes leaves no file of its memory, which has uploads; nor do those that it starts."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def require_address_space() -> None:
+    """Raises AddressSpaceError under a limit that loading, or the first images, would meet as a lack of memory."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < MIN_ADDRESS_SPACE_BYTES:
+        raise AddressSpaceError(
+            f"the limit of address space, {limit / GIB:.1f} GiB (ulimit -v), is below {MIN_ADDRESS_SPACE_BYTES / GIB:g}"
+            " GiB; remove it, and limit the container's memory instead"
+        )
 
 
 def describe(status: int) -> str:

@@ -41,3 +41,14 @@ def test_an_unexpected_error_is_shown() -> None:
 def test_closed_streams_are_tolerated() -> None:
     command = f'"{sys.executable}" -c "from app.lifecycle import run_and_leave; run_and_leave(lambda: 0)" >&- 2>&-'
     assert subprocess.run(command, shell=True, check=False).returncode == 0
+
+
+def test_a_small_address_space_is_refused_in_one_line() -> None:
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9));"
+        "from app.__main__ import main; sys.exit(main([]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the limit of address space, 0.9 GiB (ulimit -v), is below 2 GiB; remove it")
+    assert done.stderr.count("\n") == 1
