@@ -3,21 +3,20 @@
 import asyncio
 import logging
 import pickle
-import struct
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
 from functools import partial
 from math import inf
 
 from app.engine.answer_headers import Ready
-from app.engine.answers import LENGTHS, AnswerError, DecodeResult, unpack_first, unpack_lengths
+from app.engine.answers import DecodeResult
 from app.engine.batching import MSG_BUSY, DeadlinePassed
 from app.engine.decoder import DecoderConfig, DecodeRequest, without_traceback
 from app.engine.decoder_process import DecoderProcess
+from app.engine.decoder_trial import EXPECTED, STARTING_S, DecodersError, reason_of
 from app.engine.fork_server import ForkServer
 from app.engine.sandbox.confinement import Sandbox
-from model.errors import FacepairError, UndecodableImage
+from model.errors import UndecodableImage
 from model.imaging.analysis import ImageAnalysis
 from model.imaging.headers import LARGE_WORK_PX, count_work
 
@@ -25,31 +24,12 @@ logger = logging.getLogger("facepair")
 
 # An image whose decoder ends is tried once more: the cause may have been a lack of memory, or a person's `kill`.
 ATTEMPTS = 2
-# How long the first decoders may take to be ready, and the pause after one that was not.
-STARTING_S = 60.0
+# The pause after a decoder that was not ready.
 PAUSE_S = 1.0
-EXPECTED = (EOFError, OSError, FacepairError)
+# A new decoder takes milliseconds. After this time without one, its predecessor gets further images.
+OVERDUE_S = 1.0
 MSG_TOO_SLOW = "an image was not decoded and searched for faces in time; send the request again, or a smaller image"
 MSG_CRASHED_DECODER = "decoding it ended the process that tried; send it in another form, such as PNG"
-
-
-class DecodersError(FacepairError):
-    """No decoder could be started."""
-
-
-def try_out(fork_server: ForkServer, config: DecoderConfig) -> Sandbox:
-    """Starts a decoder and lets it end, before there is an event loop.
-
-    Raises DetectorError, SandboxError or DecodersError.
-    """
-    try:
-        with fork_server.fork(pickle.dumps(config)) as channel:
-            channel.settimeout(STARTING_S)
-            with channel.makefile("rb") as stream:
-                length, _ = unpack_lengths(stream.read(LENGTHS.size), None)
-                return unpack_first(stream.read(length)).sandbox
-    except (OSError, struct.error, AnswerError) as error:
-        raise DecodersError(f"no decoder could be started: {_reason(error)}") from error
 
 
 class Decoders:
@@ -59,8 +39,8 @@ class Decoders:
         self, fork_server: ForkServer, config: DecoderConfig, count: int, observe: Callable[[Mapping[str, float]], None]
     ) -> None:
         """`observe` is called with the stages of an image and their seconds, also for callers who have left."""
-        self.pids: set[int] = set()
-        """The processes that are ready or busy."""
+        self._decoders: set[DecoderProcess] = set()
+        """One for each keeper: the latest that was ready."""
         self._sandbox: Sandbox | None = None
         self._fork_server = fork_server
         self._config = config
@@ -71,7 +51,7 @@ class Decoders:
         self._large = asyncio.Semaphore(max(1, count - 1))
         """Decoders that may have a large image at a time: one is left for small ones, if there are several."""
         self._complete = asyncio.Event()
-        self._last_seen = time.perf_counter()
+        self._made_at = time.perf_counter()
         self._keepers: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -97,9 +77,16 @@ class Decoders:
         return self._sandbox
 
     @property
+    def pids(self) -> set[int]:
+        """The processes that are ready or busy."""
+        return {each.ready.result().pid for each in self._decoders if not each.ended.is_set()}
+
+    @property
     def missing_s(self) -> float:
         """For how many seconds there has been no decoder; 0 if there is one."""
-        return 0.0 if self.pids else time.perf_counter() - self._last_seen
+        if self.pids:
+            return 0.0
+        return time.perf_counter() - max([self._made_at, *(each.ended_at for each in self._decoders)])
 
     async def analyse(self, request: DecodeRequest, deadline: float = inf) -> ImageAnalysis:
         """What the network sees of an image. A decoder gets a copy of the request when it begins.
@@ -154,6 +141,8 @@ class Decoders:
             decoder.end()
             raise
         awaited.add_done_callback(partial(self._finish, decoder, give_back))
+        if decoder.images >= self._config.images:
+            decoder.over.set()
         return awaited
 
     def _finish(
@@ -165,40 +154,67 @@ class Decoders:
         """Called when a decoder has a result or has ended, also if its caller has left."""
         give_back()
         if result := awaited.result():
-            if decoder.images < self._config.images:
+            if decoder.dismissed:
+                decoder.close()
+            elif decoder.images < self._config.images or decoder.prolonged:
                 self._idle.put_nowait(decoder)
-            else:
-                decoder.dismiss()
             self._observe(result.seconds)
 
     async def _keep(self) -> None:
-        """Runs one process after the other, also after unexpected failures."""
-        while True:
-            try:
-                await self._run_one()
-            except Exception as error:
-                fields = {"reason": _reason(error), "again_in_s": PAUSE_S}
-                unexpected = not isinstance(error, EXPECTED)
-                logger.error("decoder could not be started", exc_info=unexpected, extra={"fields": fields})
-                await asyncio.sleep(PAUSE_S)
+        """Runs one process after the other, also after unexpected failures; one leaves when the next is ready."""
+        current: DecoderProcess | None = None
+        try:
+            while True:
+                if not (successor := await self._succeed(current)):
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                self._decoders = {*self._decoders, successor} - {current}
+                self._idle.put_nowait(successor)
+                if len(self.pids) == self._count:
+                    self._complete.set()
+                if current:
+                    current.dismiss()
+                current = successor
+                await current.over.wait()
+        finally:
+            if current:
+                current.close()
 
-    async def _run_one(self) -> None:
-        """One process, from its start to its end. Raises an exception if it never becomes ready."""
+    async def _succeed(self, predecessor: DecoderProcess | None) -> DecoderProcess | None:
+        """A process that is ready, or None. If it is late, the predecessor goes on although it has had its images."""
+        overdue = asyncio.get_running_loop().call_later(OVERDUE_S, self._prolong, predecessor)
+        try:
+            return await self._start()
+        except Exception as error:
+            fields = {"reason": reason_of(error), "again_in_s": PAUSE_S}
+            unexpected = not isinstance(error, EXPECTED)
+            logger.error("decoder could not be started", exc_info=unexpected, extra={"fields": fields})
+            self._prolong(predecessor)
+            return None
+        finally:
+            overdue.cancel()
+
+    def _prolong(self, decoder: DecoderProcess | None) -> None:
+        if decoder is None or decoder.ended.is_set() or decoder.prolonged:
+            return
+        logger.warning(
+            "decoder goes on after its images: no other is ready", extra={"fields": {"images": decoder.images}}
+        )
+        decoder.prolonged = True
+        if not decoder.busy:
+            self._idle.put_nowait(decoder)
+
+    async def _start(self) -> DecoderProcess:
+        """A process that is ready. Raises an exception if it never is."""
         loop = asyncio.get_running_loop()
         started = partial(DecoderProcess, self._config.limit_s)
-        transport, decoder = await loop.create_connection(started, sock=self._fork_server.fork(self._pickled))
-        with closing(transport):
-            ready = await self._wait_until_ready(decoder)
-            pid, self._sandbox = ready.pid, ready.sandbox
-            self.pids.add(pid)
-            if len(self.pids) == self._count:
-                self._complete.set()
-            self._idle.put_nowait(decoder)
-            try:
-                await decoder.ended.wait()
-            finally:
-                self.pids.discard(pid)
-                self._last_seen = time.perf_counter()
+        _, decoder = await loop.create_connection(started, sock=self._fork_server.fork(self._pickled))
+        try:
+            self._sandbox = (await self._wait_until_ready(decoder)).sandbox
+        except BaseException:
+            decoder.close()
+            raise
+        return decoder
 
     async def _wait_until_ready(self, decoder: DecoderProcess) -> Ready:
         """Its first message. If it is not ready in time, the fork server is replaced, too: it may hang."""
@@ -212,12 +228,3 @@ class Decoders:
 
 def _nothing() -> None:
     """What a small image gives back."""
-
-
-def _reason(error: Exception) -> str:
-    """Why a decoder was not ready."""
-    if isinstance(error, TimeoutError):
-        return f"it was not ready within {STARTING_S:g} s"
-    if isinstance(error, EOFError | ConnectionError | struct.error):
-        return "it ended before it was ready"
-    return str(error) if isinstance(error, EXPECTED) else type(error).__name__

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
 from typing import cast
 
@@ -37,8 +38,15 @@ class DecoderProcess(asyncio.Protocol):
         self.ready: asyncio.Future[Ready] = loop.create_future()
         """Its first message; DetectorError, SandboxError, AnswerError or EOFError if it never is ready."""
         self.ended = asyncio.Event()
+        self.ended_at = 0.0
+        """By `time.perf_counter`."""
+        self.over = asyncio.Event()
+        """It has ended, or has had its images."""
         self.images = 0
         """How many it was given."""
+        self.prolonged = False
+        """Whether it goes on although it has had its images."""
+        self.dismissed = False
         self._limit_s = limit_s
         self._expected: Expected | None = None
         self._result: asyncio.Future[DecodeResult | None] | None = None
@@ -67,9 +75,20 @@ class DecoderProcess(asyncio.Protocol):
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         self._transport.abort()
 
+    @property
+    def busy(self) -> bool:
+        """Whether it has a request that it has not answered."""
+        return self._result is not None
+
     def dismiss(self) -> None:
-        """Lets an idle process end by itself."""
-        self.ended.set()
+        """Lets the process end by itself, now or when the pool has its result."""
+        self.dismissed = True
+        if not self.busy:
+            self.close()
+
+    def close(self) -> None:
+        """Lets the process end by itself when it has done its image, whose result is lost."""
+        self._note_ended()
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -91,7 +110,7 @@ class DecoderProcess(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 (a protocol's signature)
         """Called when the process has ended, or the socket was closed here or there."""
-        self.ended.set()
+        self._note_ended()
         self._clear_limit()
         if self._handle is not None:
             asyncio.get_running_loop().remove_reader(self._handle)
@@ -155,6 +174,11 @@ class DecoderProcess(asyncio.Protocol):
         """Called when the process has not answered in time, and its own timer has not ended it."""
         logger.error("decoder was late and is ended", extra={"fields": {"pid": self._known_pid()}})
         self.end()
+
+    def _note_ended(self) -> None:
+        self.ended.set()
+        self.over.set()
+        self.ended_at = time.perf_counter()
 
     def _clear_limit(self) -> None:
         if self._limit:

@@ -13,7 +13,8 @@ from fastapi import FastAPI
 
 from app.engine.cpu_budget import Threads, decoders_of, threads_of
 from app.engine.decoder import DecoderConfig
-from app.engine.decoder_pool import Decoders, try_out
+from app.engine.decoder_pool import Decoders
+from app.engine.decoder_trial import try_out
 from app.engine.fork_server import ForkServer
 from app.engine.inference import Inference
 from app.engine.memory_budget import decoder_memory_of

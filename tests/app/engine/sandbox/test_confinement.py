@@ -15,7 +15,7 @@ from PIL import Image
 from PIL.ImageCms import ImageCmsProfile, createProfile
 
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
-from app.engine.decoder_pool import try_out
+from app.engine.decoder_trial import try_out
 from app.engine.fork_server import ForkServer
 from app.engine.sandbox import confinement
 from app.engine.sandbox.confinement import (
