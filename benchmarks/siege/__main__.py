@@ -78,7 +78,7 @@ async def besiege(weights: Path, device: str, rows: Sequence[Row], bounds: Bound
         results = []
         for row in rows:
             results.append(await _attack(row, service, ports[row.door], log, bounds))
-            print(f"{row.name}: {results[-1].during}", file=sys.stderr)
+            print(f"{row.name}: before {results[-1].before}, during {results[-1].during}", file=sys.stderr)
             if not service.is_running():
                 raise ServiceError(f"the service ended under {row.name}")
     return results

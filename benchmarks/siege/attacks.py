@@ -9,7 +9,7 @@ ATTACKS = (
     Row(name="idle connections", what="700, each opened again when it is closed", run=holding.idle_connections),
     Row(name="waiting bodies", what="128 requests that expect 100-continue and send no body",
         run=holding.waiting_bodies),
-    Row(name="large uploads", what="64 images of 19 MB at 13 MB a second, then at 20 KB a second",
+    Row(name="large uploads", what="64 images of 19 MB at 2 MB a second, then at 20 KB a second",
         run=holding.large_uploads),
     Row(name="unread answers", what="32 clients who ask for 1.5 MB twice a second and read nothing",
         run=holding.unread_answers),
