@@ -45,7 +45,13 @@ function form(parts) {
 }
 
 export const info = () => call("v1/info");
-export const detect = (file, signal) => call("v1/detect", form([["image", file]]), signal);
+export const detect = (file, signal) => call("v1/detect", form([["image", file], ["crops", "png"]]), signal);
+
+/** Compares the chosen faces of two photographs again and again, each time with a part of one blurred. */
+export const explainPair = (photos, signal) =>
+  call("v1/explain", form(photos.flatMap(({ file, chosen }, side) => [
+    [`image${side + 1}`, file], [`face${side + 1}`, chosen],
+  ])), signal);
 
 /** Compares the largest faces of two lists of photographs in one call. */
 export async function verify(sides, maxFmr, signal) {

@@ -17,3 +17,6 @@ export function make(tag, properties = {}, ...children) {
 export function list(sentences, className) {
   return sentences.length ? make("ul", { className }, ...sentences.map((text) => make("li", {}, text))) : null;
 }
+
+/** A PNG that the service gave in base64. */
+export const picture = (data, alt) => make("img", { src: `data:image/png;base64,${data}`, alt });

@@ -3,6 +3,7 @@
 import { showAnswer, ratio } from "./answer.js";
 import { compareChosen, explain, info, useKey, verify } from "./client.js";
 import { find, make } from "./elements.js";
+import { explanation } from "./explanation.js";
 import { Side } from "./photos.js";
 
 const strictness = find("#strictness");
@@ -42,6 +43,8 @@ async function ask(event) {
     answer.images?.forEach((image, index) => shown[index].report(image));
     status.textContent = "";
     showAnswer(section, answer, model, commands);
+    const single = photos.every((side) => side.length === 1) && shown.every((photo) => photo.faces.length);
+    if (single) find("details", section).before(explanation(shown, signal));
   } catch (error) {
     if (error.name === "AbortError") return;
     const photo = photoOf(error.field);
@@ -74,6 +77,15 @@ function takeKey(event) {
   start();
 }
 
+/** Puts a drawn head on each side, in place of what is there. */
+async function showExample(names) {
+  const heads = await Promise.all(names.map(async (name) => (await fetch(`page/${name}`)).blob()));
+  heads.forEach((head, side) => {
+    sides[side].clear();
+    sides[side].add([new File([head], names[side], { type: "image/webp" })]);
+  });
+}
+
 async function start() {
   try {
     model = await info();
@@ -102,6 +114,8 @@ document.addEventListener("paste", (event) => {
 for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 strictness.addEventListener("change", forget);
 find("#ask").addEventListener("submit", ask);
+find("#example-same").addEventListener("click", () => showExample(["head-1.webp", "head-1-again.webp"]));
+find("#example-different").addEventListener("click", () => showExample(["head-1.webp", "head-2.webp"]));
 keyForm.addEventListener("submit", takeKey);
 document.addEventListener("keyneeded", askForKey);
 forget();

@@ -2,7 +2,7 @@
 
 import { hasCamera, takePhotograph } from "./camera.js";
 import { detect, explain } from "./client.js";
-import { find, list, make } from "./elements.js";
+import { find, list, make, picture } from "./elements.js";
 
 const MOST_PX = 720;
 const TYPES = "image/jpeg,image/png,image/webp,image/avif,image/heic,image/heif,.jfif,.avif,.heic,.heif,.hif";
@@ -20,10 +20,11 @@ class Photo {
     this.canvas.onclick = (event) => this.chooseAt(event);
     this.found = make("p", { className: "found", role: "status" }, "Looking for faces…");
     this.choice = make("div");
+    this.crop = make("figure", { className: "crop", hidden: true });
     this.notes = make("div", { className: "notes", role: "alert" });
     const button = make("button", { type: "button", className: "remove", onclick: remove }, "Remove");
     button.setAttribute("aria-label", `Remove ${name}`);
-    this.card = make("li", { className: "photo" }, this.canvas, this.found, this.choice, this.notes, button);
+    this.card = make("li", { className: "photo" }, this.canvas, this.found, this.choice, this.crop, this.notes, button);
   }
 
   async show() {
@@ -57,6 +58,7 @@ class Photo {
     this.choice.replaceChildren(count > 1 ? this.chooser() : "");
     this.warn();
     this.draw();
+    this.showCrop();
   }
 
   chooser() {
@@ -75,6 +77,7 @@ class Photo {
     this.choice.querySelectorAll("input").forEach((input, each) => (input.checked = each === index));
     this.warn();
     this.draw();
+    this.showCrop();
     this.changed();
   }
 
@@ -100,9 +103,18 @@ class Photo {
 
   /** What /verify found in the picture: it always takes the largest face. */
   report(image) {
-    if (image.face) this.faces[0] = image.face;
+    if (image.face) this.faces[0] = { ...this.faces[0], ...image.face };
     this.warn(image);
     this.draw();
+  }
+
+  /** The chosen face, straightened. */
+  showCrop() {
+    const data = this.faces[this.chosen]?.crop;
+    this.crop.hidden = !data;
+    if (!data) return;
+    const caption = make("figcaption", {}, "What the network sees");
+    this.crop.replaceChildren(picture(data, `Straightened face of ${this.name}`), caption);
   }
 
   refuse(error) {
@@ -214,12 +226,20 @@ export class Side {
     if (files.length) this.changed();
   }
 
+  clear() {
+    for (const photo of [...this.photos]) this.drop(photo);
+  }
+
   remove(photo) {
+    this.drop(photo);
+    find("input", this.section).focus();
+    this.changed();
+  }
+
+  drop(photo) {
     photo.leaving.abort();
     this.photos.splice(this.photos.indexOf(photo), 1);
     photo.card.remove();
-    find("input", this.section).focus();
-    this.changed();
   }
 }
 

@@ -18,6 +18,11 @@ FILES = {
     "camera.js": SCRIPT,
     "answer.js": SCRIPT,
     "elements.js": SCRIPT,
+    "explanation.js": SCRIPT,
+    # Drawn by the functions of tests/faces.py.
+    "head-1.webp": "image/webp",
+    "head-1-again.webp": "image/webp",
+    "head-2.webp": "image/webp",
 }
 HEADERS = {
     # Nothing inline, nothing from another host, in no frame; `data:` is for the icon that is none.
