@@ -17,7 +17,7 @@ from app.api.limits.middleware import PaceMiddleware, ReadyMiddleware, RefusingM
 from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
 from app.api.openapi.document import CONTACT, DOCS_DOCUMENT, SERVERS, TAGS, complete, for_docs, name_operation
 from app.api.problems import KINDS, Problem, from_domain, respond
-from app.api.routes import batch, embeddings, health, images, info
+from app.api.routes import batch, embeddings, explain, health, images, info
 from app.doors.keys import ApiKeys
 from app.doors.middleware import KeyMiddleware, cors
 from app.engine.batching import DeadlinePassed
@@ -43,7 +43,7 @@ ABOUT = "Are these two photographs of the same person?"
 def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain: Drain) -> FastAPI:
     """The application, whose lifespan is the context of `inference`. Raises FacepairError."""
 
-    uploading = (images.router, batch.router, embeddings.router)
+    uploading = (images.router, batch.router, explain.router, embeddings.router)
     traces = Traces.to(settings.traces_url) if settings.traces_url else None
     if traces:
         metrics.trace_stages = traces.record_stages

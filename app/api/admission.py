@@ -126,6 +126,12 @@ class Reservation:
         self.deadline = time.perf_counter() + self._deadline_s
         self.worked = True
 
+    def extend_work(self, images: int) -> None:
+        """Takes slots for further images of a request that works. Raises Problem if others have taken all."""
+        self._admission.work.require(self._working)
+        self._admission.work.take(images)
+        self._working += images
+
     def begin_large(self, work_px: int) -> None:
         """Takes the work of the request's large images from the budget. Raises Problem if others have used it up."""
         if work_px:

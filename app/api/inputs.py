@@ -1,5 +1,6 @@
 """What routes read from a body with images, checked. Errors end the request as a Problem."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isclose
@@ -13,6 +14,8 @@ CHOICES: dict[bytes, Choice] = {b"largest": "largest", b"center": "center", b"on
 CHOICES_OF_EMBED: dict[bytes, Choice] = {**CHOICES, b"all": "all"}
 ENCODINGS = {b"": "float", b"float": "float", b"base64": "base64"}
 ON_ERROR = {b"": "refuse", b"refuse": "refuse", b"report": "report"}
+CROPS = {b"": "none", b"none": "none", b"png": "png"}
+FACE_NUMBER = re.compile(rb"[0-9]{1,4}")
 
 Fields = Mapping[str, bytes]
 
@@ -30,6 +33,13 @@ class ImagesUpload:
     max_faces: int
     refused: Mapping[str, Problem] = field(default_factory=dict)
     report: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectUpload(ImagesUpload):
+    """The images of /detect, and whether what the network sees of each face is part of the answer."""
+
+    crops: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +110,22 @@ def parse_on_error(fields: Fields) -> bool:
     if chosen is None:
         raise Problem("invalid_field", "on_error is refuse or report", "on_error")
     return chosen == "report"
+
+
+def parse_crops(fields: Fields) -> bool:
+    """Whether the field `crops` asks for what the network sees. Raises Problem."""
+    chosen = CROPS.get(_text(fields, "crops"))
+    if chosen is None:
+        raise Problem("invalid_field", "crops is none or png", "crops")
+    return chosen == "png"
+
+
+def parse_face_number(fields: Fields, name: str) -> int:
+    """The number of a face of its image, if blank 0, the largest. Raises Problem."""
+    text = _text(fields, name) or b"0"
+    if not FACE_NUMBER.fullmatch(text):
+        raise Problem("invalid_field", f"{name} is the number of a face, from 0 on", name)
+    return int(text)
 
 
 def parse_choice(fields: Fields, header: Header, known: Mapping[bytes, Choice]) -> Choice:

@@ -3,8 +3,12 @@
 B crops, D embedding
 """
 
+import base64
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+
+from PIL import Image
 
 from app.api.analyses import Outcomes
 from app.api.embedding_inputs import encode_base64
@@ -71,12 +75,14 @@ def conditions_of_pair(left: Sequence[ImageAnalysis], right: Sequence[ImageAnaly
     return shared_conditions(*known)
 
 
-def report_images(fields: Iterable[str], outcomes: Sequence[ImageAnalysis | Problem]) -> list[ImageReport]:
+def report_images(
+    fields: Iterable[str], outcomes: Sequence[ImageAnalysis | Problem], *, crops: bool = False
+) -> list[ImageReport]:
     """Each image without a problem, under the name of its field, with the face that was taken, or with all if all were
-    asked for.
+    asked for; with their crops if these were.
     """
     return [
-        _report_image(field, outcome)
+        _report_image(field, outcome, crops)
         for field, outcome in zip(fields, outcomes, strict=True)
         if not isinstance(outcome, Problem)
     ]
@@ -87,8 +93,15 @@ def report_problems(outcomes: Outcomes, request_id: str) -> list[ProblemDetail]:
     return [ProblemDetail.of(outcome, request_id) for outcome in outcomes if isinstance(outcome, Problem)]
 
 
-def _report_image(field: str, analysis: ImageAnalysis) -> ImageReport:
-    faces = [_report_face(face) for face in analysis.faces]
+def encode_png(crop: Pixels) -> str:
+    """uint8 (H, W) or (H, W, 3) -> a PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(crop).save(buffer, "PNG", compress_level=1)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _report_image(field: str, analysis: ImageAnalysis, crops: bool) -> ImageReport:
+    faces = [_report_face(face, crops) for face in analysis.faces]
     return ImageReport(
         field=field,
         width=analysis.width_px,
@@ -101,7 +114,7 @@ def _report_image(field: str, analysis: ImageAnalysis) -> ImageReport:
     )
 
 
-def _report_face(analysed: AnalysedFace) -> FaceReport:
+def _report_face(analysed: AnalysedFace, crops: bool) -> FaceReport:
     face, quality = analysed.face, analysed.quality
     x, y, width, height = (round(value, PLACES_PX) for value in face.box)
     return FaceReport(
@@ -112,6 +125,7 @@ def _report_face(analysed: AnalysedFace) -> FaceReport:
         conditions=analysed.conditions,
         quality=QualityReport(**{name: round(value, PLACES_PX) for name, value in vars(quality).items()}),
         warnings=analysed.warnings,
+        crop=encode_png(analysed.pixels) if crops else None,
     )
 
 

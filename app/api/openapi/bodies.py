@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from app.api.inputs import CHOICES, CHOICES_OF_EMBED, ENCODINGS, ON_ERROR
+from app.api.inputs import CHOICES, CHOICES_OF_EMBED, CROPS, ENCODINGS, ON_ERROR
 from model.imaging.formats.recognition import TAKEN
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
@@ -13,6 +13,7 @@ IMAGE = {
 }
 IMAGES = "one or more images"
 IMAGES_OF_PERSON = "one or more images of the person; embeddings are averaged"
+ONE_IMAGE = "one image"
 IMAGES_OF_PAIRS = "the images of the pairs, as many as of the other side; or one, which is in each pair"
 THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1, "description": "the similarity that counts as same"}
 MAX_FMR = {
@@ -36,6 +37,18 @@ WHEN_UNUSABLE = {
     "description": "what happens if an image cannot be used: the request is refused, or the image's problem is "
     "reported and the others are answered",
 }
+CROP_FORMAT = {
+    "type": "string",
+    "enum": list(dict.fromkeys(CROPS.values())),
+    "default": "none",
+    "description": "png: each face has its straightened crop, as the network sees it",
+}
+FACE_NUMBER = {
+    "type": "integer",
+    "minimum": 0,
+    "default": 0,
+    "description": "the number of the face in its image, as /detect counts them; 0 is the largest",
+}
 FIELDS_OF_PAIR = {"threshold": THRESHOLD, "max_fmr": MAX_FMR, "face": FACE}
 
 
@@ -44,7 +57,8 @@ FORMS: dict[str, tuple[Sequence[str], str, dict[str, Any]]] = {
     "Verify": (["image1", "image2"], IMAGES_OF_PERSON, FIELDS_OF_PAIR),
     "Batch": (["image1", "image2"], IMAGES_OF_PAIRS, FIELDS_OF_PAIR),
     "Embed": (["image"], IMAGES, {"encoding_format": ENCODING, "face": FACE_OF_EMBED, "on_error": WHEN_UNUSABLE}),
-    "Detect": (["image"], IMAGES, {"on_error": WHEN_UNUSABLE}),
+    "Detect": (["image"], IMAGES, {"crops": CROP_FORMAT, "on_error": WHEN_UNUSABLE}),
+    "Explain": (["image1", "image2"], ONE_IMAGE, {"face1": FACE_NUMBER, "face2": FACE_NUMBER}),
 }
 # The ends of the names of a route's two schemas.
 ENDS = {JSON: "Request", MULTIPART: "Form"}
@@ -71,7 +85,7 @@ def _body(schemas: dict[str, str]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-VERIFY_BODY, BATCH_BODY, EMBED_BODY, DETECT_BODY = (
+VERIFY_BODY, BATCH_BODY, EMBED_BODY, DETECT_BODY, EXPLAIN_BODY = (
     _body({kind: name + end for kind, end in ENDS.items()}) for name in FORMS
 )
 COMPARE_BODY = _body({JSON: "CompareRequest"})

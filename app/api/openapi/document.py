@@ -10,13 +10,13 @@ from pydantic import BaseModel
 
 from app.api.openapi.bodies import ENDS, JSON, MULTIPART, form_schemas
 from app.api.openapi.errors import header
-from app.api.schemas import answers, compare_request, decisions, images, info, problem
+from app.api.schemas import answers, compare_request, decisions, explanation, images, info, problem
 from app.api.schemas.compare_request import CompareRequest
 from app.api.schemas.problem import ProblemDetail
 
 # Schemas that FastAPI does not find by itself.
 SCHEMAS: tuple[type[BaseModel], ...] = (CompareRequest, ProblemDetail)
-MODULES = (answers, compare_request, decisions, images, info, problem)
+MODULES = (answers, compare_request, decisions, explanation, images, info, problem)
 REQUEST_ID = {
     "X-Request-ID": header("the request's own, if it was short and plain, or a new one; as in a body that has it")
 }

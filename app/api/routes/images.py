@@ -1,5 +1,6 @@
 """/verify, /embed and /detect."""
 
+import asyncio
 import time
 from typing import Annotated
 
@@ -11,10 +12,11 @@ from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, Reserva
 from app.api.inputs import (
     CHOICES,
     CHOICES_OF_EMBED,
+    DetectUpload,
     EmbedUpload,
-    ImagesUpload,
     PairUpload,
     parse_choice,
+    parse_crops,
     parse_encoding,
     parse_on_error,
     parse_rule,
@@ -118,15 +120,16 @@ async def embed(
 
 async def _read_images_to_search(
     request: UploadRequest, settings: SettingsDep, inference: InferenceDep
-) -> ImagesUpload:
-    form, refused = await read_images(request, settings, ["image"], ["on_error"], numbered=True)
+) -> DetectUpload:
+    form, refused = await read_images(request, settings, ["image"], ["crops", "on_error"], numbered=True)
     require_faces(inference.header)
-    return ImagesUpload(
+    return DetectUpload(
         images=form.images,
         refused=refused,
         report=parse_on_error(form.fields),
         max_faces=settings.max_faces,
         choice="any",
+        crops=parse_crops(form.fields),
     )
 
 
@@ -134,15 +137,17 @@ async def _read_images_to_search(
     "/detect", openapi_extra=DETECT_BODY, responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, "too_many_faces")
 )
 async def detect(
-    upload: Annotated[ImagesUpload, Depends(_read_images_to_search)],
+    upload: Annotated[DetectUpload, Depends(_read_images_to_search)],
     inference: InferenceDep,
     reservation: ReservationDep,
     request_id: RequestIdDep,
 ) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
     outcomes = await analyse_images(upload, inference, reservation.deadline)
+    # Crops are compressed beside the event loop.
+    images = await asyncio.to_thread(report_images, upload.images, outcomes, crops=True) if upload.crops else None
     return Detection(
-        images=report_images(upload.images, outcomes),
+        images=images or report_images(upload.images, outcomes),
         problems=report_problems(outcomes, request_id),
         request_id=request_id,
     )

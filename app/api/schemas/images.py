@@ -1,6 +1,8 @@
 """What answers say of an image and its faces."""
 
-from pydantic import BaseModel
+from typing import Annotated
+
+from pydantic import BaseModel, Field
 
 from app.api.schemas.decisions import Conditions
 from model.imaging.formats.recognition import Format
@@ -33,7 +35,8 @@ Point = tuple[float, float]
 
 class FaceReport(BaseModel):
     """A face: `index` 0 is the largest of its image; landmarks are (x, y) in pixels, right and left the person's own;
-    `score` is how sure the detector is, 0 to 1; `conditions` are null for models that know none.
+    `score` is how sure the detector is, 0 to 1; `conditions` are null for models that know none. `crop`, if asked
+    for, is what the network sees, as a PNG in base64.
     """
 
     index: int
@@ -43,6 +46,7 @@ class FaceReport(BaseModel):
     quality: QualityReport
     conditions: Conditions | None
     warnings: list[str]
+    crop: Annotated[str | None, Field(exclude_if=lambda crop: crop is None)] = None
 
 
 class ImageReport(BaseModel):
