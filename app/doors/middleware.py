@@ -56,7 +56,6 @@ class KeyMiddleware:
         await self._app(scope, receive, send)
 
     def _is_public(self, path: str) -> bool:
-        path = path.removeprefix("/v1")
         return path in self._public or path.startswith(PUBLIC_FOLDERS)
 
 
