@@ -105,7 +105,8 @@ async def test_info_hides_the_machine(client: httpx.AsyncClient, settings: Setti
         ("/v1/verify", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
         ("/v1/verify/batch", {"image1", "image2"}, {"threshold", "max_fmr", "face"}),
         ("/v1/embed", {"image"}, {"encoding_format", "face", "on_error"}),
-        ("/v1/detect", {"image"}, {"on_error"}),
+        ("/v1/detect", {"image"}, {"crops", "on_error"}),
+        ("/v1/explain", {"image1", "image2"}, {"face1", "face2"}),
     ],
 )
 async def test_the_multipart_bodies_are_documented(
@@ -139,17 +140,26 @@ async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, An
 async def test_every_operation_has_an_id(openapi: dict[str, Any]) -> None:
     operations = [each for operations in openapi["paths"].values() for each in operations.values()]
     assert sorted(operation["operationId"] for operation in operations) == [
-        "compare", "detect", "embed", "info", "live", "metrics", "ready", "verify", "verify_batch",
+        "compare", "detect", "embed", "explain", "info", "live", "metrics", "ready", "verify", "verify_batch",
     ]  # fmt: skip
     for reference in re.findall(r'"\$ref": "([^"]+)"', json.dumps(openapi)):
         assert reference.removeprefix("#/components/schemas/") in openapi["components"]["schemas"]
 
 
 async def test_fields_that_every_answer_has_are_required(openapi: dict[str, Any]) -> None:
-    answers = ("Verification", "BatchVerification", "EmbeddingList", "Detection", "Comparison", "ProblemDetail")
-    for name in (*answers, "PairReport", "EmbeddedFace", "ImageReport", "FaceReport"):
+    answers = (
+        "Verification",
+        "BatchVerification",
+        "EmbeddingList",
+        "Detection",
+        "Comparison",
+        "Explanation",
+        "ProblemDetail",
+    )
+    for name in (*answers, "PairReport", "EmbeddedFace", "ImageReport", "FaceReport", "ExplainedImage"):
         schema = openapi["components"]["schemas"][name]
-        assert set(schema["required"]) == set(schema["properties"]), name
+        on_request = {"crop"} if name == "FaceReport" else set()
+        assert set(schema["required"]) == set(schema["properties"]) - on_request, name
 
 
 async def test_every_header_is_documented(client: httpx.AsyncClient, openapi: dict[str, Any]) -> None:
