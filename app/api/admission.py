@@ -127,8 +127,9 @@ class Reservation:
         self.worked = True
 
     def extend_work(self, images: int) -> None:
-        """Takes slots for further images of a request that works. Raises Problem if others have taken all."""
-        self._admission.work.require(self._working)
+        """Takes slots for further images of a request that works. Raises Problem if others work and none is free."""
+        if self._admission.work.taken > self._working:
+            self._admission.work.require()
         self._admission.work.take(images)
         self._working += images
 

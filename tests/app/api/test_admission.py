@@ -60,6 +60,23 @@ def test_one_free_slot_lets_in_a_request_of_many_images() -> None:
     begin_work(admission, 1)
 
 
+def test_a_request_that_works_takes_further_slots_if_one_is_free_or_it_is_alone() -> None:
+    admission = new_admission()
+    explained = begin_work(admission, 4)
+    explained.extend_work(72)
+    assert admission.work.taken == 76
+    assert_refused(admission.reserve(), 1)
+    explained.release()
+    assert admission.work.taken == 0
+    explained, other = begin_work(admission, 2), begin_work(admission, 2)
+    with pytest.raises(Problem) as caught:
+        explained.extend_work(72)
+    assert caught.value.kind.code == "queue_full"
+    other.release()
+    begin_work(admission, 1)
+    explained.extend_work(72)
+
+
 def test_further_images_of_an_upload_need_no_work_slot_before_its_end() -> None:
     admission = new_admission()
     many = admission.reserve()
