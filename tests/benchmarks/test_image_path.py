@@ -67,4 +67,4 @@ def test_the_path_ends_with_the_similarity() -> None:
 
 def test_a_real_service_is_traced_into_its_decoders(aligned_checkpoint_path: Path) -> None:
     passed = {Path(file).name for file in trace(ROOT, aligned_checkpoint_path).passed}
-    assert {"routes.py", "decoder.py", "verifier.py", "embedder.py"} <= passed
+    assert {"analyses.py", "decoder.py", "verifier.py", "embedder.py"} <= passed
