@@ -153,13 +153,13 @@ def test_an_open_precision_is_what_the_processor_multiplies_fast(
     instruction: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {instruction: True, "amx_bf16": False})
-    experiment = with_precision(find_experiment("experiment-6"), torch.device("cpu"))
+    experiment = with_precision(find_experiment("experiment-7"), torch.device("cpu"))
     assert experiment.precision == expected
     decided = find_experiment("experiment-5")
     assert with_precision(decided, torch.device("cpu")) is decided
 
 
 def test_a_run_needs_a_decided_precision(tmp_path: Path) -> None:
-    experiment: Any = find_experiment("experiment-6")
+    experiment: Any = find_experiment("experiment-7")
     with pytest.raises(ValueError, match="a run needs a precision"):
         train(experiment, cast(Any, None), tmp_path, torch.device("cpu"))
