@@ -10,6 +10,11 @@ from benchmarks.processes import family, resume, stop
 from tests.app.support.requests import pair
 from tests.app.support.service import PATIENCE_S, Service
 from tests.app.support.waiting import wait_until
+from tests.drawing import encode
+from tests.faces import head_at, scene
+
+# Models of whole pictures and of faces answer it alike.
+FACE = encode(scene(head_at(1)))
 
 
 @contextmanager
@@ -20,7 +25,7 @@ def full_queue(service: Service, requests: int = 1) -> Iterator[None]:
         for each in decoders:
             stop(each)
         try:
-            sent = [senders.submit(client.post, "/verify", files=pair()) for _ in range(requests)]
+            sent = [senders.submit(client.post, "/verify", files=pair(FACE, FACE)) for _ in range(requests)]
             wait_until(lambda: f"facepair_images_in_progress {2.0 * requests}" in client.get("/metrics").text)
             yield
         finally:
