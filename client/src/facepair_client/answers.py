@@ -1,6 +1,6 @@
 """The answers of the service, as its HTTP API describes them. Fields that are not here may be added to them."""
 
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 Conditions = list[str] | None
 
@@ -41,6 +41,7 @@ class Face(TypedDict):
     quality: Quality
     conditions: Conditions
     warnings: list[str]
+    crop: NotRequired[str | None]  # PNG in base64, if asked for
 
 
 class ImageReport(TypedDict):

@@ -33,7 +33,7 @@ def assert_where_drawn(face: dict[str, Any], head: Placed) -> None:
 async def test_detects_every_face_of_every_image(aligned_client: httpx.AsyncClient) -> None:
     response = await aligned_client.post("/detect", files=files(("image", CROWD), ("image", NOBODY), ("image", ALONE)))
     answer = response.json()
-    assert set(answer) == {"images", "request_id"}
+    assert set(answer) == {"images", "problems", "request_id"}
     assert [image["field"] for image in answer["images"]] == ["image[0]", "image[1]", "image[2]"]
     assert [image["faces_found"] for image in answer["images"]] == [3, 0, 1]
     assert [len(image["faces"]) for image in answer["images"]] == [3, 0, 1]

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_answer_has_the_documented_fields(client: httpx.AsyncClient, verifier: Verifier) -> None:
     answer = await embed(client, ANNA)
-    assert set(answer) == {"object", "data", "images", "model", "dimension", "request_id"}
+    assert set(answer) == {"object", "data", "images", "problems", "model", "dimension", "request_id"}
     assert answer["object"] == "list"
     assert answer["dimension"] == TINY.dimension
     assert answer["model"] == {"name": "tiny", "embedding_sha256": verifier.header.embedding_sha256}

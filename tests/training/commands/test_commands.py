@@ -21,7 +21,7 @@ from tests.training.support.small_pairs import NARROW, SIDE_PX
 from tests.training.support.small_people import PICTURES
 from training.__main__ import _parser, _with_default, main
 from training.commands import train as commands
-from training.learning import experiments
+from training.learning import grid
 from training.learning.experiments import BEST_FOLDER, GRID_BASE
 from training.learning.grid import known_points, winner
 
@@ -130,7 +130,7 @@ def test_grid_tests_its_best_point_in_its_own_folder(
     user: User, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
-    monkeypatch.setattr(experiments, "Grid", lambda: replace(TINY_GRID, base=small))
+    monkeypatch.setattr(grid, "Grid", lambda: replace(TINY_GRID, base=small))
     assert main([*user.arguments("grid", "--out", str(tmp_path / "grid")), "--device", "cpu"]) == 0
     assert "16 of 16 points are known; the best by validation loss is " in capsys.readouterr().out
     best = load(tmp_path / "grid" / BEST_FOLDER / f"{BEST_FOLDER}.safetensors").header
@@ -305,7 +305,7 @@ def test_grid_with_only_runs_named_trajectories(
 ) -> None:
     small = replace(GRID_BASE, network=NARROW, preprocessing=PreprocessingConfig(side_px=SIDE_PX), precision="float32")
     plan = replace(TINY_GRID, base=small)
-    monkeypatch.setattr(experiments, "Grid", lambda: plan)
+    monkeypatch.setattr(grid, "Grid", lambda: plan)
     wanted = plan.trajectories()[1].name
     out = tmp_path / "grid"
     assert main([*user.arguments("grid", "--out", str(out)), "--device", "cpu", "--only", wanted]) == 0

@@ -10,8 +10,8 @@ import pytest
 from training.__main__ import _parser, main
 
 FILES = {
-    "evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "conditions", "calibrate", "gallery",
-    "import",
+    "landmarks", "evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "conditions", "calibrate",
+    "gallery", "import",
 }  # fmt: skip
 FOLDERS = {"run", "grid", "view2", "report"}
 
