@@ -20,9 +20,8 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_s(pid: int) -> float:
-    """The CPU time of a process's threads so far; 0 if it has ended."""
-    fields = _stat(pid)
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+    """The CPU time so far of a process's threads, and of its children that have ended; 0 if it has ended itself."""
+    return sum(map(int, _stat(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 def state_of(pid: int) -> str:
