@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import cast
 
 from app.engine.answer_headers import Ready
@@ -25,8 +26,18 @@ logger = logging.getLogger("facepair")
 
 # A decoder ends itself by a timer after the limit, unless it is stopped or has switched the timer off.
 LATE_S = 1.0
+# How often it is looked whether a busy decoder is stopped. Its image is then tried again by another.
+LOOK_S = 0.5
 # The system closes the socket of a decoder that has ended, unless a stopped fork server still has its end, too.
 UNCLOSED_S = 0.2
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal or a debugger; False where the system does not say."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] in "Tt"
+    except OSError:
+        return False
 
 
 class DecoderProcess(asyncio.Protocol):
@@ -51,6 +62,7 @@ class DecoderProcess(asyncio.Protocol):
         self._expected: Expected | None = None
         self._result: asyncio.Future[DecodeResult | None] | None = None
         self._limit: asyncio.TimerHandle | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._received = bytearray()
         self._handle: int | None = None
         self._transport: asyncio.WriteTransport
@@ -66,6 +78,7 @@ class DecoderProcess(asyncio.Protocol):
             self.images += 1
             self._result, self._expected = result, expected
             self._limit = loop.call_later(self._limit_s + LATE_S, self._end_late)
+            self._look = loop.call_later(LOOK_S, self._end_if_stopped)
         return result
 
     def end(self) -> None:
@@ -175,15 +188,24 @@ class DecoderProcess(asyncio.Protocol):
         logger.error("decoder was late and is ended", extra={"fields": {"pid": self._known_pid()}})
         self.end()
 
+    def _end_if_stopped(self) -> None:
+        """Called while a request takes long."""
+        pid = self._known_pid()
+        if pid is not None and is_stopped(pid):
+            logger.error("decoder was stopped and is ended", extra={"fields": {"pid": pid}})
+            self.end()
+        else:
+            self._look = asyncio.get_running_loop().call_later(LOOK_S, self._end_if_stopped)
+
     def _note_ended(self) -> None:
         self.ended.set()
         self.over.set()
         self.ended_at = time.perf_counter()
 
     def _clear_limit(self) -> None:
-        if self._limit:
-            self._limit.cancel()
-            self._limit = None
+        for timer in filter(None, (self._limit, self._look)):
+            timer.cancel()
+        self._limit = self._look = None
 
     def _known_pid(self) -> int | None:
         known = self.ready.done() and not self.ready.cancelled() and self.ready.exception() is None

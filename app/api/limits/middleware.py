@@ -25,7 +25,7 @@ class PaceMiddleware:
 
         async def send_in_pace(message: Message) -> None:
             if message["type"] == "http.response.start":
-                if scope["state"].get("worked"):
+                if scope["state"].get("worked") and message["status"] < 400:
                     self._pace.note_work()
                 else:
                     await self._pace.hold()

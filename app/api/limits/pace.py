@@ -13,7 +13,7 @@ HOLD_S = 0.25
 
 
 class Pace:
-    """Answers without work: refusals, errors in a request, and the routes that need no image.
+    """Answers without work: refusals, errors in a request or an image, and the routes that need no image.
 
     Once there are more of them than are free, they are held, longer and longer up to HOLD_S.
     """

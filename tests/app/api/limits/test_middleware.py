@@ -4,13 +4,15 @@ import time
 
 import httpx
 import pytest
+from PIL import Image
 
 from app.engine.inference import CHECKS_PER_S
 from app.metrics import SHOWN_PER_S
 from app.settings import Settings
 from model.verifier import Verifier
-from tests.app.support.requests import verify
+from tests.app.support.requests import ANNA, pair, verify
 from tests.conftest import app_of
+from tests.drawing import encode
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +48,11 @@ async def test_answers_without_work_are_held_and_those_with_work_are_not(
         assert len(waits) == 1
         await verify(client)
         assert len(waits) == 1
+        refused = await client.post(
+            "/verify", files=pair(ANNA, encode(Image.new("L", (5000, 5000)), "WEBP", lossless=True))
+        )
+        assert refused.status_code == 422
+        assert len(waits) == 2, "an image that was refused is no work"
 
 
 def most(per_s: float, started: float) -> float:

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing, suppress
@@ -102,7 +103,16 @@ async def test_a_decoder_that_hides_is_ended(decoders: Decoders) -> None:
     await until(lambda: not is_alive(first))
 
 
-async def test_a_stopped_decoder_is_ended_and_replaced_after_its_limit(
+async def test_a_stopped_decoder_is_noticed_and_its_image_tried_by_another(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(config=new_config(limit_s=3600.0)) as (decoders, _):
+        [first] = decoders.pids
+        os.kill(first, signal.SIGSTOP)
+        assert isinstance(await analyse(decoders), ImageAnalysis)
+        await until(lambda: not is_alive(first))
+    assert "decoder was stopped and is ended" in caplog.messages
+
+
+async def test_a_decoder_that_exceeds_its_limit_is_ended_and_replaced(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(decoder_process, "LATE_S", 0.1)
