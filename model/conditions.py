@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict
 
 from model.similarity import Calibration, Decision, FalseMatchCurve, decide
 
+# Rates are of photographs, so this condition of either picture is one of the pair.
+NOT_PHOTOGRAPH = "not_photograph"
+
 
 class ConditionRates(BaseModel):
     """The false match rates of pairs in which both pictures are in a condition; None if they were not measured."""
@@ -32,9 +35,12 @@ class ConditionRates(BaseModel):
 
 
 def shared_conditions(left: Iterable[Sequence[str]], right: Iterable[Sequence[str]]) -> list[str]:
-    """The conditions that both sides are in; a side of several pictures is in those of each of its pictures."""
-    sides = [{name for names in side for name in names} for side in (left, right)]
-    return sorted(sides[0] & sides[1])
+    """The conditions that both sides are in, and NOT_PHOTOGRAPH if either is.
+
+    A side of several pictures is in those of each of its pictures.
+    """
+    one, other = ({name for names in side for name in names} for side in (left, right))
+    return sorted((one & other) | ((one | other) & {NOT_PHOTOGRAPH}))
 
 
 def rate_of_pair(

@@ -102,16 +102,19 @@ class Decoders:
         raise UndecodableImage(MSG_CRASHED_DECODER)
 
     async def _attempt(self, request: DecodeRequest, deadline: float) -> DecodeResult | None:
-        """None if the decoder ended."""
+        """None if the decoder ended. One that was stopped says nothing of the image, which the next gets."""
         asked, begun = time.perf_counter(), False
         if deadline <= asked:
             raise DeadlinePassed
         try:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
-                decoder, give_back = await self._free_decoder(count_work(request.image) >= LARGE_WORK_PX)
-                begun = True
-                self._observe({"decoder_queue": time.perf_counter() - asked})
-                return await asyncio.shield(self._send(decoder, request, give_back))
+                while True:
+                    decoder, give_back = await self._free_decoder(count_work(request.image) >= LARGE_WORK_PX)
+                    begun = True
+                    self._observe({"decoder_queue": time.perf_counter() - asked})
+                    result = await asyncio.shield(self._send(decoder, request, give_back))
+                    if result or not decoder.stopped:
+                        return result
         except TimeoutError:
             raise DeadlinePassed(MSG_TOO_SLOW if begun else MSG_BUSY) from None
 

@@ -63,6 +63,8 @@ class DecoderProcess(asyncio.Protocol):
         self._result: asyncio.Future[DecodeResult | None] | None = None
         self._limit: asyncio.TimerHandle | None = None
         self._look: asyncio.TimerHandle | None = None
+        self.stopped = False
+        """Whether it was ended because it was stopped."""
         self._received = bytearray()
         self._handle: int | None = None
         self._transport: asyncio.WriteTransport
@@ -193,6 +195,7 @@ class DecoderProcess(asyncio.Protocol):
         pid = self._known_pid()
         if pid is not None and is_stopped(pid):
             logger.error("decoder was stopped and is ended", extra={"fields": {"pid": pid}})
+            self.stopped = True
             self.end()
         else:
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._end_if_stopped)

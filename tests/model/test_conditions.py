@@ -26,9 +26,11 @@ RATES = (BLURRED, MILD, DRAWN)
         ([["blurred"], ["dark"]], [["noisy", "dark"], [], ["blurred"]], ["blurred", "dark"]),
         ([["blurred"]], [[]], []),
         ([], [["blurred"]], []),
+        ([["not_photograph"]], [["blurred"]], ["not_photograph"]),
+        ([["blurred", "not_photograph"]], [["blurred"]], ["blurred", "not_photograph"]),
     ],
 )
-def test_sides_share_what_a_picture_of_each_is_in(
+def test_a_pair_is_in_what_both_sides_are_in_or_a_drawing_is_in(
     left: list[list[str]], right: list[list[str]], shared: list[str]
 ) -> None:
     assert shared_conditions(left, right) == shared_conditions(right, left) == shared

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, Header
+from model.conditions import NOT_PHOTOGRAPH
 from model.errors import DataError
 from model.networks.calibrated import restore_calibrated
 from training.conditions.held_out import HeldOutPictures, Scored
@@ -145,12 +146,13 @@ def find_conditions(header: Header, scored: Scored) -> list[list[str]]:
 
 
 def least_similarities(header: Header, conditions: Sequence[Sequence[str]], max_fmr: float) -> NDArray[np.float64]:
-    """The conditions of K pictures -> (K, K): below which similarity a pair that shares them is undecided."""
+    """The conditions of K pictures -> (K, K): below which similarity a pair is undecided."""
     least = {each.condition: each.least_similarity(max_fmr) for each in header.condition_rates}
     found = np.zeros((len(conditions), len(conditions)))
     for name in sorted({name for names in conditions for name in names}):
         inside = np.array([name in names for names in conditions])
-        found = np.where(inside[:, None] & inside, np.maximum(found, least.get(name, inf)), found)
+        together = np.logical_or if name == NOT_PHOTOGRAPH else np.logical_and
+        found = np.where(together.outer(inside, inside), np.maximum(found, least.get(name, inf)), found)
     return found
 
 

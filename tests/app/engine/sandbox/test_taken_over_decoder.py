@@ -112,6 +112,15 @@ async def test_a_stopped_decoder_is_noticed_and_its_image_tried_by_another(caplo
     assert "decoder was stopped and is ended" in caplog.messages
 
 
+async def test_an_image_is_not_refused_because_several_decoders_were_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([True] * 3)
+    monkeypatch.setattr(decoder_process, "LOOK_S", 0.0)
+    monkeypatch.setattr(decoder_process, "is_stopped", lambda _: next(found, False))
+    async with running(config=new_config(limit_s=3600.0)) as (decoders, _):
+        assert isinstance(await analyse(decoders), ImageAnalysis)
+    assert next(found, None) is None
+
+
 async def test_a_decoder_that_exceeds_its_limit_is_ended_and_replaced(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
