@@ -90,7 +90,7 @@ async def test_conditions_of_each_face_and_words_are_reported(its_client: httpx.
     [
         (LIGHT, LIGHT_TOO, ["overexposed"], "undecided"),
         (DIM, DIM_TOO, ["not_photograph"], "undecided"),
-        (LIGHT, DIM, [], "same"),
+        (LIGHT, DIM, ["not_photograph"], "undecided"),
         (MEDIUM, LIGHT, [], "same"),
     ],
 )
