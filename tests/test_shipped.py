@@ -2,6 +2,7 @@
 
 import json
 import signal
+from itertools import combinations
 from pathlib import Path
 
 import httpx
@@ -11,8 +12,11 @@ from app.server.replica import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
 from model.networks.architecture import restore
+from tests.app.support.requests import verify
 from tests.app.support.service import PATIENCE_S, serving
 from tests.conftest import client_of
+from tests.drawing import encode
+from tests.faces import head_at, scene
 from training.data.datasets import split
 from training.data.lists import read_pairs, resolve
 from training.data.pictures import find_images
@@ -23,6 +27,8 @@ from training.scoring import score_pairs
 from training.statistics.rates import accuracy
 
 WEIGHTS = sorted(SHIPPED.parent.glob("*.safetensors"))
+# The page's drawn examples.
+HEADS = Path(__file__).parents[1] / "app" / "page"
 
 
 @pytest.fixture(scope="module", params=WEIGHTS, ids=lambda path: path.stem)
@@ -70,8 +76,21 @@ async def test_service_is_ready_with_the_checkpoint(path: Path) -> None:
         assert (await client.get("/health/ready")).status_code == 200
 
 
-def test_experiment_6_is_the_default_checkpoint() -> None:
+def test_experiment_7_is_the_default_checkpoint() -> None:
     assert read_settings({}, environment={}).weights == SHIPPED
+
+
+@pytest.mark.anyio
+async def test_the_default_checkpoint_promises_nothing_of_drawings() -> None:
+    settings = read_settings({"device": "cpu"}, environment={})
+    heads = [encode(scene(head_at(person)), "JPEG", quality=92) for person in range(8)]
+    async with client_of(settings, open_verifier(settings)) as client:
+        for left, right in combinations(heads, 2):
+            answer = await verify(client, left, right, max_fmr="0.01")
+            assert answer["decision"] != "same"
+            assert answer["fmr_at_similarity"] is None
+        example = [(HEADS / name).read_bytes() for name in ("head-1.webp", "head-2.webp")]
+        assert (await verify(client, *example, max_fmr="0.1"))["decision"] == "different"
 
 
 def test_experiment_2_has_its_recorded_accuracy_on_lfw(lfw: Path, lfw_cache: Path) -> None:

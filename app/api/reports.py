@@ -67,7 +67,7 @@ def report_embeddings(crops: Sequence[EmbeddableCrop], embeddings: Embeddings, e
 
 
 def conditions_of_pair(left: Sequence[ImageAnalysis], right: Sequence[ImageAnalysis]) -> list[str] | None:
-    """The conditions that both sides of /verify share, or None if those of an image are not known."""
+    """The conditions of the pair of /verify, or None if those of an image are not known."""
     sides = [[face.conditions for analysis in side for face in analysis.faces[:1]] for side in (left, right)]
     known = [[names for names in side if names is not None] for side in sides]
     if list(map(len, known)) != [len(left), len(right)]:

@@ -44,6 +44,9 @@ function reason(answer, point) {
   const rule = point ? `, which ${ratio(point.max_fmr)} pairs of strangers reach` : "";
   const measured = `The similarity is ${digits(answer.similarity)}. “Same” needs ${digits(answer.threshold)}${rule}.`;
   if (answer.decision !== "undecided") return measured;
+  if (answer.conditions.includes("not_photograph")) {
+    return `${measured} But a picture looks like a drawing, and what was measured holds for photographs. Try another photograph.`;
+  }
   return `${measured} But the pictures of both sides are alike in other ways (${spoken(answer.conditions)}), and with these
     strangers look more alike. Try another photograph of one of them.`;
 }

@@ -51,7 +51,12 @@ class LandmarkExperiment:
     covered: float = 0.3
     spoilt: float = 0.6
     each: float = 0.15
+    rising_steps: int = 200
     seed: int = 0
+
+    def learning_rate_at(self, step: int, steps: int) -> float:
+        """It rises over the first steps, and falls over all of them as half a cosine wave."""
+        return self.learning_rate * min(1, (step + 1) / self.rising_steps) * (1 + cos(pi * step / steps)) / 2
 
 
 class Views:
@@ -118,7 +123,7 @@ def train(
             if len(chosen) < min(experiment.batch, len(order)):
                 continue
             for group in optimizer.param_groups:
-                group["lr"] = experiment.learning_rate * min(1, (step + 1) / 200) * (1 + cos(pi * step / steps)) / 2
+                group["lr"] = experiment.learning_rate_at(step, steps)
             seen, landmarks = draw_views(frames, chosen, views, experiment, generator)
             errors = views.errors(network(seen.contiguous(memory_format=torch.channels_last)), landmarks)
             loss = functional.smooth_l1_loss(errors, torch.zeros_like(errors), beta=HUBER)

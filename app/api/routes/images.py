@@ -144,10 +144,12 @@ async def detect(
 ) -> Detection:
     """Every face of one or more images, with what was measured of it; an image may have none."""
     outcomes = await analyse_images(upload, inference, reservation.deadline)
-    # Crops are compressed beside the event loop.
-    images = await asyncio.to_thread(report_images, upload.images, outcomes, crops=True) if upload.crops else None
+    if upload.crops:  # they are compressed beside the event loop
+        images = await asyncio.to_thread(report_images, upload.images, outcomes, crops=True)
+    else:
+        images = report_images(upload.images, outcomes)
     return Detection(
-        images=images or report_images(upload.images, outcomes),
+        images=images,
         problems=report_problems(outcomes, request_id),
         request_id=request_id,
     )

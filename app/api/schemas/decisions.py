@@ -43,8 +43,8 @@ class Rule:
 class DecisionReport(BaseModel):
     """What /verify and /compare both say of a similarity.
 
-    `conditions` are those that both sides share, null if they are not known. `fmr_at_similarity` is that of pairs that
-    share them, null if it was not measured. "undecided" is only said with max_fmr.
+    `conditions` are those that both sides share, and `not_photograph` if either is one; null if they are not known.
+    `fmr_at_similarity` is that of pairs in them, null if it was not measured. "undecided" is only said with max_fmr.
     """
 
     decision: Decision

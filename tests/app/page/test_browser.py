@@ -150,7 +150,7 @@ def test_pictures_that_share_a_condition_are_undecided(browser: Browser, url_wit
         words = opened.compare()
         assert words.startswith("Too close to say: how many strangers look this alike in such pictures (")
         assert words.endswith("not photograph) was not measured.")
-        assert "Try another photograph" in opened.page.inner_text("#answer")
+        assert "what was measured holds for photographs. Try another photograph" in opened.page.inner_text("#answer")
         assert "looks like a drawing" in opened.page.locator("#side1 .warnings").inner_text()
 
 
