@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 
@@ -16,6 +16,7 @@ from app.engine import decoder_process
 from app.engine.answers import LENGTHS, DecodeResult, DecoderFault, Expected, pack_result, unpack_lengths, unpack_result
 from app.engine.decoder import DecoderConfig
 from app.engine.decoder_pool import Decoders
+from app.engine.decoder_process import DecoderProcess
 from app.engine.fork_server import ForkServer
 from app.engine.sandbox.system_calls import X86_64, own_architecture
 from model.errors import UndecodableImage
@@ -113,12 +114,20 @@ async def test_a_stopped_decoder_is_noticed_and_its_image_tried_by_another(caplo
 
 
 async def test_an_image_is_not_refused_because_several_decoders_were_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = iter([True] * 3)
-    monkeypatch.setattr(decoder_process, "LOOK_S", 0.0)
-    monkeypatch.setattr(decoder_process, "is_stopped", lambda _: next(found, False))
+    stopped_pids: list[int] = []
+    send = DecoderProcess.send
+
+    def send_to_stopped(decoder: DecoderProcess, request: bytes, expected: Expected) -> Awaitable[DecodeResult | None]:
+        if len(stopped_pids) < 3:
+            stopped_pids.append(decoder.ready.result().pid)
+            os.kill(stopped_pids[-1], signal.SIGSTOP)
+        return send(decoder, request, expected)
+
+    monkeypatch.setattr(decoder_process, "LOOK_S", 0.01)
+    monkeypatch.setattr(DecoderProcess, "send", send_to_stopped)
     async with running(config=new_config(limit_s=3600.0)) as (decoders, _):
         assert isinstance(await analyse(decoders), ImageAnalysis)
-    assert next(found, None) is None
+    assert len(set(stopped_pids)) == 3
 
 
 async def test_a_decoder_that_exceeds_its_limit_is_ended_and_replaced(
