@@ -69,6 +69,7 @@ def data_source(parsed: argparse.Namespace) -> DataSource:
         train_people=parsed.train_people,
         test_pairs=parsed.test_pairs,
         face=getattr(parsed, "face", "center"),
+        skip_broken=parsed.skip_broken,
     )
 
 
@@ -93,6 +94,9 @@ def add_data(command: argparse.ArgumentParser, images: str | None = LFW) -> None
         help="in it, the people to train and validate on, for experiments that learn from people",
     )
     command.add_argument("--test-pairs", default="pairsDevTest.txt", help="in it, the pairs to test on")
+    command.add_argument(
+        "--skip-broken", action="store_true", help="name files that cannot be read or decoded, and go on without them"
+    )
     command.add_argument(
         "--cache", type=Path, default=Path("cache"), help="folder for prepared pictures (default: cache)"
     )
@@ -152,11 +156,16 @@ def positive(text: str) -> int:
 
 
 def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
-    """The prepared pictures. Prints which files are left out because they are not pictures of people."""
+    """The prepared pictures. Prints which files are left out: broken ones, and those that show no person."""
     pictures = source.pictures
-    if parallel.rank() == 0 and (ignored := describe_ignored(pictures)):
+    if parallel.rank() > 0:
+        return source.album(config)
+    if ignored := describe_ignored(pictures):
         print(f"{pictures}: left out: {ignored}")
-    return source.album(config)
+    album = source.album(config)
+    for reason in album.broken.values():
+        print(f"left out by --skip-broken: {reason}")
+    return album
 
 
 def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:

@@ -46,7 +46,7 @@ class Album:
     """Pictures prepared by `preprocessing`: N keys, pixels uint8 (N, H, W) or (N, H, W, 3), a digest over both.
 
     With alignment, `faces` has the measurements of each picture's face, and `faceless` the keys of pictures without
-    one, which are not in the album.
+    one, which are not in the album. Nor are the files of `broken`, with the reason.
     """
 
     keys: list[Key]
@@ -55,6 +55,7 @@ class Album:
     preprocessing: PreprocessingConfig
     faces: list[MeasuredFace] = field(default_factory=list)
     faceless: list[Key] = field(default_factory=list)
+    broken: dict[Key, str] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:

@@ -11,6 +11,7 @@ in a fold; then follow the folds' pairs, one kind after the other.
 """
 
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,9 +133,12 @@ def read_pair_folds(path: Path) -> list[list[Pair]]:
 
 
 def resolve(path: Path, pairs: Sequence[Pair], album: Album) -> PairSet:
-    """The pairs of the list at `path`, in an album. Raises DataError with the line of the first missing picture."""
-    index = album.index()
-    missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in index}
+    """The pairs of the list at `path`, in an album, without those of broken files that were left out of it.
+
+    Raises DataError with the line of the first missing picture.
+    """
+    there = album.index().keys() | album.broken.keys()
+    missing = {key: pair.line for pair in reversed(pairs) for key in (pair.right, pair.left) if key not in there}
     if missing:
         first, line = min(missing.items(), key=lambda item: item[1])
         others = f", and {len(missing) - 1} more" if len(missing) > 1 else ""
@@ -164,9 +168,13 @@ def pictures_at_hand(people: Collection[str], album: Album) -> dict[str, Tensor]
 
 
 def pictures_of(path: Path, people: Mapping[str, int], album: Album) -> dict[str, Tensor]:
-    """Each person's pictures in an album. Raises DataError unless every person has as many as the list says."""
+    """Each person's pictures in an album. Raises DataError unless every person has as many as the list says.
+
+    Broken files that were left out of the album count as there.
+    """
     found = pictures_at_hand(people, album)
-    differing = {name: count for name, count in people.items() if count != len(found.get(name, ()))}
+    left_out = Counter(name for name, _ in album.broken)
+    differing = {name: count for name, count in people.items() if count != len(found.get(name, ())) + left_out[name]}
     if differing:
         name, count = next(iter(differing.items()))
         there = len(found.get(name, ()))

@@ -5,7 +5,9 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 from model.errors import DataError
@@ -15,6 +17,8 @@ ENDINGS = {".jpg", ".jpeg", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif", 
 PARTS = 2
 # How many kinds of other files a message lists.
 NAMED = 10
+# The ending of lists, which may lie beside the people.
+LIST_ENDING = ".txt"
 
 
 def find_images(data: Path, name: str) -> Path:
@@ -26,53 +30,114 @@ def find_images(data: Path, name: str) -> Path:
 
 
 def describe_ignored(source: Path) -> str:
-    """A folder's files that are not pictures of a person, by their ending or place; "" if there are none."""
-    files = [Path(folder, name) for folder, _, names in os.walk(source) for name in names if name[0] != "."]
+    """The files that are not pictures of a person, by their ending or place; "" if there are none.
+
+    Raises DataError for an unusable archive.
+    """
+    files = _files_of_folder(source) if source.is_dir() else _files_of_archive(source)
     pictures = [path for path in files if _is_picture(path)]
-    endings = sorted({path.suffix or path.name for path in set(files) - set(pictures)})
-    elsewhere = sum(len(path.relative_to(source).parts) != PARTS for path in pictures)
+    others = [path for path in set(files) - set(pictures) if len(path.parts) > 1 or path.suffix != LIST_ENDING]
+    endings = sorted({path.suffix or path.name for path in others})
+    elsewhere = sum(len(path.parts) != PARTS for path in pictures)
     named = ", ".join(endings[:NAMED]) + (", ..." if len(endings) > NAMED else "")
-    said = [f"other files ({len(files) - len(pictures)}: {named})"] if endings else []
+    said = [f"other files ({len(others)}: {named})"] if endings else []
     said += [f"pictures not in NAME/FILE ({elsewhere})"] if elsewhere else []
     return ", ".join(said)
 
 
-def picture_files(source: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every picture's path, which ends with PERSON/FILE, and its bytes. Raises DataError if one cannot be read."""
+def picture_files(source: Path) -> Iterator[tuple[Path, bytes | DataError]]:
+    """Every picture's path, which ends with PERSON/FILE, and its bytes, or the error if the file cannot be read.
+
+    An archive has the pictures that it would have as an unpacked folder. Raises DataError for an unusable archive.
+    """
     if source.is_dir():
         for path in picture_paths(source):
             yield path, _read(path)
         return
-    first: Path | None = None
+    root = _root_of(source)
+    for path, data in _members(source, lambda path: path.parent.parent == root and _is_picture(path)):
+        if data is not None:
+            yield path, data
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Regular files, for a folder may be called d.jpg, and links to nothing, which cannot be read."""
+    return sorted(path for path in folder.glob("*/*") if _is_picture(path) and _may_be_file(path))
+
+
+def size_and_time(path: Path) -> tuple[int, int]:
+    """A file's size in bytes and its time of modification in nanoseconds; zeros if it cannot be reached."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _files_of_folder(folder: Path) -> list[Path]:
+    """Relative to the folder, without hidden files."""
+    found = [Path(place, name) for place, _, names in os.walk(folder) for name in names if name[0] != "."]
+    return [path.relative_to(folder) for path in found]
+
+
+def _files_of_archive(source: Path) -> list[Path]:
+    """Relative to the folder of people in the archive, without hidden files and files outside of it."""
+    root = _root_of(source)
+    return [path.relative_to(root) for path in _names(source, *size_and_time(source)) if path.is_relative_to(root)]
+
+
+def _root_of(source: Path) -> Path:
+    """The folder of people in an archive: it has pictures as NAME/FILE, and all others are below it.
+
+    Of several such folders it is the one with most of these pictures, then the one named like the archive. Raises
+    DataError if there is none.
+    """
+    pictures = [path for path in _names(source, *size_and_time(source)) if _is_picture(path)]
+    counts = Counter(path.parent.parent for path in pictures if len(path.parts) >= PARTS)
+    roots = [root for root in counts if all(path.is_relative_to(root) for path in pictures)]
+    if not roots and counts:
+        first, other = _two_places(pictures)
+        raise DataError(
+            f"{source}: {first} and {other} are not both NAME/FILE in one folder; pack one folder of people"
+        )
+    name = source.name.removesuffix(".tgz")
+    return max(roots, key=lambda root: (counts[root], root.name == name, -len(root.parts)), default=Path())
+
+
+def _two_places(pictures: Sequence[Path]) -> tuple[Path, Path]:
+    """Two pictures that are not in one folder of people."""
+    first = next(path for path in pictures if len(path.parts) >= PARTS)
+    return first, next(path for path in pictures if path.parent.parent != first.parent.parent)
+
+
+@lru_cache(maxsize=4)
+def _names(source: Path, _size: int, _time_ns: int) -> tuple[Path, ...]:
+    """The paths of an archive's files, without hidden ones; the last two arguments make an altered one another."""
+    return tuple(path for path, _ in _members(source, lambda _: False) if not path.name.startswith("."))
+
+
+def _members(source: Path, wanted: Callable[[Path], bool]) -> Iterator[tuple[Path, bytes | None]]:
+    """The path of each file in an archive, with its bytes if it is wanted.
+
+    Raises DataError for a damaged archive and for links, which a folder would follow.
+    """
     try:
         with gzip.open(source) as plain, tarfile.open(fileobj=plain, mode="r|") as archive:
             for member in archive:
                 path = Path(member.name)
-                if _is_picture(path) and not member.isdir():
-                    first = first or path
-                    _require_beside(source, first, path, member)
-                    if file := archive.extractfile(member):
-                        yield path, file.read()
+                _require_no_link(source, path, member)
+                if member.isfile():
+                    file = archive.extractfile(member) if wanted(path) else None
+                    yield path, file.read() if file else None
             plain.read()  # to the end, where gzip checks the archive's length and checksum
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise DataError(f"{source}: not a readable archive: {error}") from error
 
 
-def _require_beside(source: Path, first: Path, path: Path, member: tarfile.TarInfo) -> None:
-    """Raises DataError for a picture of an archive that its unpacked folder would not have, or elsewhere."""
-    if member.issym() or member.islnk():
+def _require_no_link(source: Path, path: Path, member: tarfile.TarInfo) -> None:
+    hidden = path.name.startswith(".")
+    if (member.issym() and not hidden) or (member.islnk() and _is_picture(path)):
         raise DataError(f"{source}: {path} is a link; pack with tar --dereference --hard-dereference")
-    if path.parent.parent != first.parent.parent:
-        raise DataError(
-            f"{source}: {first} and {path} are not both NAME/FILE in one folder; pack one folder of people, without "
-            "folders inside a person's"
-        )
-
-
-def picture_paths(folder: Path) -> list[Path]:
-    """Only regular files: a folder may be called d.jpg. Raises DataError for a broken link."""
-    paths = sorted(path for path in folder.glob("*/*") if _is_picture(path))
-    return [path for path in paths if stat.S_ISREG(status_of(path).st_mode)]
 
 
 def _is_picture(path: Path) -> bool:
@@ -80,19 +145,23 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
 
 
-def _read(path: Path) -> bytes:
+def _may_be_file(path: Path) -> bool:
+    try:
+        return stat.S_ISREG(path.stat().st_mode)
+    except OSError:
+        return True
+
+
+def read_picture(path: Path) -> bytes:
+    """Raises DataError."""
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise DataError(f"{path}: cannot be read: {error}") from error
 
 
-def status_of(path: Path) -> os.stat_result:
+def _read(path: Path) -> bytes | DataError:
     try:
-        return path.stat()
-    except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path}: cannot be read; repair or remove it: {error}")
+        return read_picture(path)
+    except DataError as error:
+        return error

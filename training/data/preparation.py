@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -23,7 +23,7 @@ from model.imaging.formats.recognition import TAKEN
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import Quality
 from training.data.album import Album, Key, MeasuredFace, composed, key_of
-from training.data.pictures import picture_files, picture_paths, status_of
+from training.data.pictures import picture_files, picture_paths, size_and_time
 
 # How many broken pictures a message lists.
 NAMED = 10
@@ -34,10 +34,13 @@ CROPS_VERSION = 3
 FaceOf = Literal["center", "largest"]
 
 
-def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center") -> Album:
+def open_album(
+    source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center", *, skip_broken: bool = False
+) -> Album:
     """The album of a folder or archive, from the cache if it is up to date, otherwise prepared and cached now.
 
-    With alignment, `face` says which of several faces is taken. Raises DataError with the name of an unusable file.
+    With alignment, `face` says which of several faces is taken. Raises DataError with the names of broken files, unless
+    they are left out by `skip_broken`.
     """
     fingerprint = _fingerprint(source, config, face)
     aligned = "-aligned" if face == "center" else f"-aligned-{face}"
@@ -47,30 +50,40 @@ def open_album(source: Path, cache: Path, config: PreprocessingConfig, face: Fac
     path = cache / f"{source.absolute().name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
     album = _read_cache(path, fingerprint, config)
     if album is None:
-        album = _prepare(source, config, face)
+        album = _prepare(source, config, face, skip_broken=skip_broken)
         _write_cache(path, fingerprint, album)
+    if not skip_broken:
+        _require_whole(source, album.broken)
     return album
 
 
-def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
+def _require_whole(source: Path, broken: Mapping[Key, str]) -> None:
+    if broken:
+        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
+        named = "; ".join(list(broken.values())[:NAMED])
+        raise DataError(f"{source}: repair or remove broken files, or leave them out by --skip-broken: {named}{more}")
+
+
+def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf, *, skip_broken: bool) -> Album:
     finder = detection.FaceFinder() if config.alignment else None
     if finder:
         crops.require_detector(config, finder)
     pictures: dict[Key, _Picture | None] = {}
-    broken: list[str] = []
+    broken: dict[Key, str] = {}
     files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
     for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
         key = key_of(name)
-        if key in pictures:
+        if key in pictures or key in broken:
             raise DataError(f"{source}: {name}: another picture of this person has the same name; remove or rename one")
         if isinstance(picture, ImageError):
-            broken.append(f"{'/'.join(name.parts[-2:])}: {picture}")
-            continue
-        pictures[key] = picture
-    if broken:
-        more = f"; and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        raise DataError(f"{source}: repair or remove {'; '.join(broken[:NAMED])}{more}")
+            broken[key] = f"{'/'.join(name.parts[-2:])}: {picture}"
+        elif isinstance(picture, DataError):
+            broken[key] = str(picture)
+        else:
+            pictures[key] = picture
     prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
+    if not skip_broken or not prepared:
+        _require_whole(source, broken)
     if not prepared:
         wanted = f"{TAKEN} with a face in it" if finder else f"{TAKEN} in it"
         raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
@@ -82,6 +95,7 @@ def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf) -> Album:
         preprocessing=config,
         faces=[picture.face for picture in prepared.values() if picture.face],
         faceless=sorted(key for key, picture in pictures.items() if picture is None),
+        broken=broken,
     )
 
 
@@ -92,10 +106,14 @@ class _Picture:
 
 
 # None without a face that is large enough, an error for a picture that cannot be used.
-_Prepared = _Picture | ImageError | None
+_Prepared = _Picture | ImageError | DataError | None
 
 
-def _picture(data: bytes, config: PreprocessingConfig, finder: detection.FaceFinder | None, face: FaceOf) -> _Prepared:
+def _picture(
+    data: bytes | DataError, config: PreprocessingConfig, finder: detection.FaceFinder | None, face: FaceOf
+) -> _Prepared:
+    if isinstance(data, DataError):
+        return data
     try:
         found = analysis.analyse(decoding.decode(data, config), face, config, finder)
     except FaceError:
@@ -107,7 +125,7 @@ def _picture(data: bytes, config: PreprocessingConfig, finder: detection.FaceFin
 
 
 def _in_parallel(
-    work: Callable[[bytes], _Prepared], files: Iterable[tuple[Path, bytes]]
+    work: Callable[[bytes | DataError], _Prepared], files: Iterable[tuple[Path, bytes | DataError]]
 ) -> Iterator[tuple[Path, _Prepared]]:
     """Each file's name with the result of `work`, in order."""
     waiting: deque[tuple[Path, Future[_Prepared]]] = deque()
@@ -124,8 +142,7 @@ def _in_parallel(
 def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
     """A digest that changes with the source's files, the preprocessing and CROPS_VERSION. Reads no pictures."""
     files = picture_paths(source) if source.is_dir() else [source]
-    found = [(path, status_of(path)) for path in files]
-    stats = [(path.parent.name, path.name, status.st_size, status.st_mtime_ns) for path, status in found]
+    stats = [(path.parent.name, path.name, *size_and_time(path)) for path in files]
     chosen = [face] if config.alignment and face != "center" else []
     return hashlib.sha256(json.dumps([CROPS_VERSION, stats, config.model_dump(), *chosen]).encode()).hexdigest()
 
@@ -145,6 +162,7 @@ def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
                 pixels=album.pixels.numpy(),
                 faces=np.array([[face.count, *astuple(face.quality)] for face in album.faces], np.float64),
                 faceless=np.array(album.faceless, np.str_),
+                broken=np.array([(*key, reason) for key, reason in album.broken.items()], np.str_),
                 fingerprint=np.array(fingerprint),
             )
     except OSError as error:
@@ -161,6 +179,9 @@ def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Al
             pixels: Pixels = stored["pixels"]
             faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
             faceless = [_key(row) for row in stored["faceless"]]
+            # Caches were written without it, before files could be left out.
+            rows = stored.get("broken", [])
+            broken = {_key((person, stem)): str(reason) for person, stem, reason in rows}
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
         return None
     return Album(
@@ -170,6 +191,7 @@ def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Al
         preprocessing=config,
         faces=faces,
         faceless=faceless,
+        broken=broken,
     )
 
 

@@ -23,6 +23,7 @@ class DataSource:
     train_people: str
     test_pairs: str
     face: FaceOf = "center"
+    skip_broken: bool = False
 
     @property
     def pictures(self) -> Path:
@@ -32,12 +33,17 @@ class DataSource:
         return find_images(self.folder, self.images)
 
     def files(self, keys: Iterable[Key]) -> dict[Key, bytes]:
-        wanted = set(keys)
-        found = ((key_of(path), data) for path, data in picture_files(self.pictures))
-        return {key: data for key, data in found if key in wanted}
+        """Raises DataError if one of them cannot be read."""
+        wanted, found = set(keys), {}
+        for path, data in picture_files(self.pictures):
+            if (key := key_of(path)) in wanted:
+                if isinstance(data, DataError):
+                    raise data
+                found[key] = data
+        return found
 
     def album(self, config: PreprocessingConfig) -> Album:
-        return open_album(self.pictures, self.cache, config, self.face)
+        return open_album(self.pictures, self.cache, config, self.face, skip_broken=self.skip_broken)
 
     def pairs(self, album: Album, name: str) -> PairSet:
         path = self.folder / name

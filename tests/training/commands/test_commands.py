@@ -1,5 +1,6 @@
 """`python -m training`, as somebody uses it who trains on a folder of their own."""
 
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -199,6 +200,22 @@ def test_missing_pictures_are_refused(user: User, capsys: pytest.CaptureFixture[
     (user.data / "asks.txt").write_text("Person_0\t1\t2\nPerson_0\t1\t77\n")
     line = refusal(capsys, [*user.arguments("prepare"), "--train-pairs", "asks.txt"])
     assert line == f"error: {user.data / 'asks.txt'}:2: there is no picture Person_0/Person_0_0077"
+
+
+def test_broken_file_is_an_error_that_names_the_option_to_leave_it_out(
+    user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(user.data, data)
+    (data / "people" / "Person_0" / "cut.jpg").write_bytes(b"")
+    arguments = [*replace(user, data=data).arguments("prepare"), "--cache", str(tmp_path / "cache")]
+    line = refusal(capsys, arguments)
+    assert ": repair or remove broken files, or leave them out by --skip-broken: Person_0/cut.jpg: " in line
+    capsys.readouterr()
+    assert main([*arguments, "--skip-broken"]) == 0
+    first, album, *_ = capsys.readouterr().out.splitlines()
+    assert first.startswith("left out by --skip-broken: Person_0/cut.jpg: ")
+    assert album.startswith("18 pictures of 6 people")
 
 
 def test_missing_list_or_folder_is_refused(user: User, capsys: pytest.CaptureFixture[str]) -> None:

@@ -260,3 +260,20 @@ def test_folds_of_lfw_are_consistent(lfw: Path) -> None:
     folds = read_folds(lfw / "people.txt", lfw / "pairs.txt")
     assert [len(people) for people in folds.people][:3] == [601, 555, 552]
     assert [len(pairs) for pairs in folds.pairs] == [600] * 10
+
+
+def test_broken_pictures_that_were_left_out_count_as_there(tmp_path: Path) -> None:
+    keys: list[Key] = [("Ada", "1"), ("Ada", "2"), ("Kurt", "1")]
+    album = Album(
+        keys=keys,
+        pixels=torch.zeros(3, 1, 1, dtype=torch.uint8),
+        sha256="",
+        preprocessing=PreprocessingConfig(),
+        broken={("Kurt", "2"): "Kurt/2.jpg: the file is empty"},
+    )
+    found = pictures_of(Path("people.txt"), {"Ada": 2, "Kurt": 2}, album)
+    assert {name: pictures.tolist() for name, pictures in found.items()} == {"Ada": [0, 1], "Kurt": [2]}
+    pairs = read_pairs(write(tmp_path, "Ada\t1.jpg\t2.jpg\nKurt\t1.jpg\t2.jpg\nAda\t1.jpg\tKurt\t1.jpg\n"))
+    assert resolve(tmp_path, pairs, album).keys_of(keys) == [(keys[0], keys[1]), (keys[0], keys[2])]
+    with pytest.raises(DataError, match="Kurt should have 3 pictures"):
+        pictures_of(Path("people.txt"), {"Kurt": 3}, album)

@@ -7,8 +7,10 @@ import shutil
 import tarfile
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 
@@ -188,6 +190,39 @@ def test_broken_picture_is_named(source: Path, cache: Path, packed: bool, data: 
     assert "Kurt/Kurt_0001.png" in refused(pack(source) if packed else source, cache)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_broken_files_are_named_and_left_out_if_asked(source: Path, cache: Path, packed: bool) -> None:
+    whole = open_album(source, source.parent / "whole", CONFIG)
+    (source / "Ada" / "cut.png").write_bytes(encode(portrait(1))[:200])
+    (source / "Kurt" / "empty.jpg").write_bytes(b"")
+    files = pack(source) if packed else source
+    assert "leave them out by --skip-broken: Ada/cut.png: " in refused(files, cache)
+    for _ in ("prepared", "from the cache"):
+        album = open_album(files, cache, CONFIG, skip_broken=True)
+        assert_equal(album, whole)
+        assert list(album.broken) == [("Ada", "cut"), ("Kurt", "empty")]
+        assert album.broken["Ada", "cut"] == "Ada/cut.png: the PNG data is truncated or damaged"
+        assert album.broken["Kurt", "empty"].startswith("Kurt/empty.jpg: ")
+    with pytest.raises(DataError, match=r"leave them out by --skip-broken: Ada/cut\.png"):
+        open_album(files, cache, CONFIG)
+    shutil.rmtree(source / "Kurt")
+    shutil.rmtree(source / "Ada")
+    (source / "Ada").mkdir()
+    (source / "Ada" / "cut.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"Ada/cut\.png: this is text"):
+        open_album(pack(source) if packed else source, cache, CONFIG, skip_broken=True)
+
+
+def test_files_that_cannot_be_read_are_left_out_if_asked(source: Path, cache: Path) -> None:
+    for name, target in (("a", "absent.jpg"), ("b", "/proc/self/mem")):
+        (source / "Ada" / f"{name}.jpg").symlink_to(target)
+    album = open_album(source, cache, CONFIG, skip_broken=True)
+    assert [name for name, _ in album.keys] == ["Ada", "Ada", "Kurt"]
+    assert [reason.split(": [")[0] for reason in album.broken.values()] == [
+        f"{source / 'Ada' / name}.jpg: cannot be read" for name in "ab"
+    ]
+
+
 def test_all_broken_pictures_are_named_up_to_ten(source: Path, cache: Path) -> None:
     for number in range(12):
         (source / "Kurt" / f"Kurt_{number + 10}.png").write_bytes(b"no picture")
@@ -211,15 +246,62 @@ def test_ignored_files_are_described(source: Path) -> None:
     assert ".09, ...)" in describe_ignored(source)
 
 
-@pytest.mark.parametrize("place", ["people/Ada/deep/x.png", "people/x.png", "others/Ada/x.png"])
-def test_archive_with_pictures_at_several_depths_is_refused(tmp_path: Path, cache: Path, place: str) -> None:
-    """The folder of a deeper picture would be taken for a person."""
+@pytest.mark.parametrize("place", ["Ada/deep/x.png", "x.png", "Ada/notes.TIFF", "deep/er/Kurt/x.png"])
+def test_folder_and_its_archive_mean_the_same_people(tmp_path: Path, cache: Path, place: str) -> None:
+    """Files elsewhere than in NAME/FILE are left out of both, and said."""
+    people = tmp_path / "x" / "people"
+    for name in ("Ada/1.png", "Ada/2.png", "Kurt/1.png", place):
+        (people / name).parent.mkdir(parents=True, exist_ok=True)
+        (people / name).write_bytes(encode(portrait(0)))
+    archive = pack(tmp_path / "x")
+    assert describe_ignored(archive) == describe_ignored(people) != ""
+    found = open_album(archive, cache, CONFIG)
+    assert_equal(found, open_album(people, cache, CONFIG))
+    assert found.names == ["Ada/1", "Ada/2", "Kurt/1"]
+
+
+@pytest.mark.parametrize("place", ["others/Ada/x.png", "val/people/Ada/x.png"])
+def test_archive_of_several_folders_of_people_is_refused(tmp_path: Path, cache: Path, place: str) -> None:
     for name in ("people/Ada/1.png", "people/Kurt/1.png", place):
         (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "x" / name).write_bytes(encode(portrait(0)))
     message = refused(pack(tmp_path / "x"), cache)
     assert f"x/{place}" in message
+    assert "x/people/Ada/1.png" in message
     assert "are not both NAME/FILE in one folder" in message
+
+
+def test_folder_named_like_the_archive_is_taken_if_two_have_as_many_pictures(tmp_path: Path, cache: Path) -> None:
+    """`people/x.png` could be a picture of somebody called people."""
+    for name in ("Ada/1.png", "x.png"):
+        (tmp_path / "people" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "people" / name).write_bytes(encode(portrait(0)))
+    archive = pack(tmp_path / "people")
+    assert open_album(archive, cache, CONFIG).names == ["Ada/1"]
+    archive.rename(tmp_path / "other.tgz")
+    assert open_album(tmp_path / "other.tgz", cache, CONFIG).names == ["people/x"]
+
+
+def test_person_who_is_a_link_is_followed_in_a_folder_and_refused_in_an_archive(source: Path, cache: Path) -> None:
+    (source / "Eve").symlink_to("Ada", target_is_directory=True)
+    assert ("Eve", "Ada_0001") in open_album(source, cache / "folder", CONFIG).keys
+    assert "faces/Eve is a link; pack with tar --dereference" in refused(pack(source), cache / "archive")
+
+
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_heic_and_avif_are_read_as_the_service_reads_them(
+    source: Path, cache: Path, kind: Literal["HEIF", "AVIF"], packed: bool
+) -> None:
+    pillow_heif.register_heif_opener()
+    ending = {"HEIF": ".HEIC", "AVIF": ".avif"}[kind]
+    data = encode(portrait(2, 1), kind)
+    (source / "Kurt" / f"phone{ending}").write_bytes(data)
+    (source / "Ada" / "notes.txt").unlink()
+    files = pack(source) if packed else source
+    assert describe_ignored(files) == ""
+    album = open_album(files, cache, CONFIG)
+    assert np.array_equal(album.pixels[album.keys.index(("Kurt", "phone"))].numpy(), prepare(data, CONFIG))
 
 
 @pytest.mark.parametrize("hard", [False, True])
