@@ -32,7 +32,7 @@ from model.imaging.crops import require_detector
 from model.imaging.decoding import MSG_TOO_DEMANDING, ImageLimits, decode
 from model.imaging.detection import FaceFinder
 from model.imaging.formats.samples import SAMPLES
-from model.imaging.headers import count_pixels
+from model.imaging.headers import read_header
 from model.imaging.preprocessing import PreprocessingConfig
 from model.imaging.quality import QualityRanges
 
@@ -181,7 +181,7 @@ def handle(request: DecodeRequest, config: DecoderConfig, finder: FaceFinder | N
 
 def _may_lack_memory(image: bytes, memory_bytes: int | None) -> bool:
     """Whether an image may be intact although it could not be decoded: libraries name no reason if memory lacks."""
-    return memory_bytes is not None and count_pixels(image) * BYTES_PER_PIXEL > memory_bytes
+    return memory_bytes is not None and read_header(image).pixels * BYTES_PER_PIXEL > memory_bytes
 
 
 def without_traceback(error: E) -> E:

@@ -18,7 +18,7 @@ from app.engine.fork_server import ForkServer
 from app.engine.sandbox.confinement import Sandbox
 from model.errors import UndecodableImage
 from model.imaging.analysis import ImageAnalysis
-from model.imaging.headers import LARGE_WORK_PX, count_work
+from model.imaging.headers import LARGE_WORK_PX, read_header
 
 logger = logging.getLogger("facepair")
 
@@ -104,12 +104,13 @@ class Decoders:
     async def _attempt(self, request: DecodeRequest, deadline: float) -> DecodeResult | None:
         """None if the decoder ended. One that was stopped says nothing of the image, which the next gets."""
         asked, begun = time.perf_counter(), False
+        large = read_header(request.image).work >= LARGE_WORK_PX
         if deadline <= asked:
             raise DeadlinePassed
         try:
             async with asyncio.timeout(None if deadline == inf else deadline - asked):
                 while True:
-                    decoder, give_back = await self._free_decoder(count_work(request.image) >= LARGE_WORK_PX)
+                    decoder, give_back = await self._free_decoder(large)
                     begun = True
                     self._observe({"decoder_queue": time.perf_counter() - asked})
                     result = await asyncio.shield(self._send(decoder, request, give_back))

@@ -14,7 +14,17 @@ from model.errors import TooManyFaces
 from model.imaging.alignment import fit_similarity
 from model.imaging.conditions import RELIABLE_SCORE, WARNINGS, ConditionDetectors
 from model.imaging.crop_features import features
-from model.imaging.crops import Crop, FaceChoice, align, choose, find_faces, require_face, require_size, resize
+from model.imaging.crops import (
+    Crop,
+    FaceChoice,
+    align,
+    choose,
+    find_faces,
+    find_largest,
+    require_face,
+    require_size,
+    resize,
+)
 from model.imaging.decoding import Photo
 from model.imaging.detection import Face, FaceFinder
 from model.imaging.formats.recognition import Format
@@ -140,7 +150,8 @@ def analyse(
         warnings += [MSG_NOT_DETECTED] if config.alignment else []
     else:
         assert finder
-        chosen, found = _choose_faces(photo, choice, finder, allowance)
+        glance = config.alignment.refinement == "learned"
+        chosen, found = _choose_faces(photo, choice, finder, allowance, glance=glance)
         crops = [align(photo, found[index], config, finder) for index in chosen]
         if choice not in ("all", "any"):
             require_size(crops[0].quality)
@@ -163,10 +174,16 @@ def analyse(
 
 
 def _choose_faces(
-    photo: Photo, choice: Choice, finder: FaceFinder, allowance: FaceAllowance | None
+    photo: Photo, choice: Choice, finder: FaceFinder, allowance: FaceAllowance | None, *, glance: bool
 ) -> tuple[list[int], list[Face]]:
-    """The indices of the requested faces, and all faces, largest first."""
-    found = find_faces(photo, finder, include_small=choice in ("only", "all", "any"))
+    """The indices of the requested faces, and all faces, largest first.
+
+    `glance` is whether the landmarks need not be exact, since a network refines them.
+    """
+    if glance and choice == "largest":
+        found = find_largest(photo, finder)
+    else:
+        found = find_faces(photo, finder, include_small=choice in ("only", "all", "any"))
     if choice in ("largest", "center", "only"):
         return [choose(found, choice, photo)], found
     if choice == "all":

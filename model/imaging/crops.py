@@ -66,6 +66,15 @@ def resize(photo: Photo, config: PreprocessingConfig) -> Pixels:
     return np.array(photo.picture.resize((side, side), Resampling.BILINEAR, box=box))
 
 
+def find_largest(photo: Photo, finder: FaceFinder) -> list[Face]:
+    """As `find_faces`, but faces much smaller than the largest may be missed.
+
+    A glance at a small copy is enough if the largest face in it is upright: where a face is found matters little to the
+    landmark network, which looks for its landmarks from there.
+    """
+    return finder.glance(np.asarray(photo.grey), UPRIGHT_SCORE) or find_faces(photo, finder)
+
+
 def find_faces(photo: Photo, finder: FaceFinder, *, include_small: bool = False) -> list[Face]:
     """The faces of a photo, largest first, in pixels of the decoded photo. `include_small` as in `FaceFinder.find`.
 

@@ -35,6 +35,10 @@ SMALL_SHARE = 0.28
 # Faces fill the picture from this share of its shorter side. They need a higher score, which other large objects lack.
 FILLING_SHARE = 0.6
 MIN_FILLING_SCORE = 0.8
+# A glance searches a copy of this area, which is larger than LFW's pictures of 150 pixels. A face in it that is smaller
+# than this share of the picture's shorter side may be the smaller of two.
+GLANCE_PX = 192
+GLANCED_SHARE = 0.14
 # Narrower pictures are padded with black.
 MIN_SIDE_PX = 64
 # Longer pictures (screenshots, panoramas) are searched as if their longer side were so many of the shorter sides, or a
@@ -113,6 +117,19 @@ class FaceFinder:
             found = self._search(grey, coarse, turned_deg)
             faces += [face for face in found if not faces or _fills(face, grey)]
         return sorted(faces, key=lambda face: face.size_px, reverse=True)
+
+    def glance(self, grey: Pixels, least_score: float) -> list[Face]:
+        """uint8 (H, W) -> faces as `find` returns them, by one look at a small copy that costs as much for any size.
+
+        None if the largest is small or scores less than `least_score`, or if the picture is long or already small.
+        """
+        height, width = grey.shape
+        scale = GLANCE_PX / math.sqrt(height * width)
+        if scale >= 1 or max(grey.shape) > LONGEST * min(grey.shape):
+            return []
+        faces = sorted(self._search(grey, scale, 0), key=lambda face: face.size_px, reverse=True)
+        sure = faces and faces[0].score >= least_score and faces[0].size_px >= GLANCED_SHARE * min(grey.shape)
+        return faces if sure else []
 
     def score_places(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Frames float32 (N, H, W), sides multiples of 32 -> scores (N, A) and landmarks (N, A, 5, 2) of all places."""

@@ -6,6 +6,7 @@ Graphics, third edition, 11.2.1; WebP: RFC 9649, 2.5 to 2.7; HEIF and AVIF: `for
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from model.errors import ImageError
 from model.imaging.formats.boxes import count_coded_pixels
@@ -37,31 +38,30 @@ MAX_PIXELS_PER_BYTE = 2000
 MIN_SUSPECT_PIXELS = 1_000_000
 
 
-def count_pixels(data: bytes) -> int:
-    """Width times height, or 0 if the bytes are not those of a supported image: decoding will say what is wrong."""
+class Promise(NamedTuple):
+    """Width times height, and the work of decoding and searching, in pixels of a PNG that take as long.
+
+    Both are 0 if the bytes are not those of a supported image: decoding will say what is wrong.
+    """
+
+    pixels: int
+    work: int
+
+
+def read_header(data: bytes) -> Promise:
+    """What the header of an image promises."""
     try:
         kind = sniff(data)
         if kind in ("HEIF", "AVIF"):
-            return count_coded_pixels(data)
+            pixels = count_coded_pixels(data)
+            work = (pixels * WORK_OF_PREDICTED + len(data) * WORK_OF_PREDICTED_BYTE) // WORK_OF_OTHERS
+            return Promise(pixels, work if pixels else 0)
     except ImageError:
-        return 0
-    if kind == "PNG":
-        return _big(data, 16, 4) * _big(data, 20, 4)
-    return _webp_pixels(data) if kind == "WEBP" else _jpeg_pixels(data)
-
-
-def count_work(data: bytes) -> int:
-    """The work of decoding and searching an image, in pixels of a PNG that take as long. 0 as for `count_pixels`."""
-    pixels = count_pixels(data)
-    if not pixels:
-        return 0
-    kind = sniff(data)
-    if kind in ("HEIF", "AVIF"):
-        return (pixels * WORK_OF_PREDICTED + len(data) * WORK_OF_PREDICTED_BYTE) // WORK_OF_OTHERS
-    if kind != "JPEG":
-        return pixels
-    times = 1 if data.rfind(SCAN) < data.rfind(END_MARK) else 2  # whether its pixels are all there is tried out
-    return times * pixels * (WORK_OF_JPEG + WORK_OF_SCAN * _jpeg_scans(data)) // WORK_OF_OTHERS
+        return Promise(0, 0)
+    if kind == "JPEG":
+        return _read_jpeg(data)
+    pixels = _webp_pixels(data) if kind == "WEBP" else _big(data, 16, 4) * _big(data, 20, 4)
+    return Promise(pixels, pixels)
 
 
 def has_too_few_bytes(data: bytes, pixels: int) -> bool:
@@ -69,27 +69,25 @@ def has_too_few_bytes(data: bytes, pixels: int) -> bool:
     return pixels > max(MIN_SUSPECT_PIXELS, MAX_PIXELS_PER_BYTE * len(data))
 
 
-def _jpeg_pixels(data: bytes) -> int:
-    for marker, at in _jpeg_segments(data):
-        if marker in FRAME_HEADERS:
-            return _big(data, at + 3, 2) * _big(data, at + 5, 2)
-    return 0
-
-
-def _jpeg_scans(data: bytes) -> int:
-    """The number of scans, at least as many as there are and at most the number that is decoded.
+def _read_jpeg(data: bytes) -> Promise:
+    """The scans are at least as many as there are and at most the number that is decoded.
 
     A first scan of all components is the only one that is decoded, unless the JPEG is progressive.
     """
-    components = 0
+    pixels, components, scans = 0, 0, None
     for marker, at in _jpeg_segments(data):
+        if marker in FRAME_HEADERS and not pixels:
+            pixels = _big(data, at + 3, 2) * _big(data, at + 5, 2)
         if marker in PROGRESSIVE:
             break
         if marker in FRAME_HEADERS:
             components = _big(data, at + 7, 1)
         elif marker == START_OF_SCAN and _big(data, at + 2, 1) == components:
-            return 1
-    return min(data.count(SCAN), MAX_SCANS)
+            scans = 1
+    if scans is None:
+        scans = min(data.count(SCAN), MAX_SCANS)
+    times = 1 if data.rfind(SCAN) < data.rfind(END_MARK) else 2  # whether its pixels are all there is tried out
+    return Promise(pixels, times * pixels * (WORK_OF_JPEG + WORK_OF_SCAN * scans) // WORK_OF_OTHERS)
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int]]:

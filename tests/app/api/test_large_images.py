@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from app.settings import Settings
-from model.imaging.headers import MAX_PIXELS_PER_BYTE, count_pixels
+from model.imaging.headers import MAX_PIXELS_PER_BYTE, read_header
 from model.verifier import Verifier
 from tests.app.support.crowds import ALONE, OTHER
 from tests.app.support.requests import check_problem, files
@@ -29,7 +29,7 @@ def flat_webp(side_px: int) -> bytes:
 
 def padded(data: bytes) -> bytes:
     """With as many bytes behind the picture as its pixels need not to be refused."""
-    return data + bytes(count_pixels(data) // MAX_PIXELS_PER_BYTE)
+    return data + bytes(read_header(data).pixels // MAX_PIXELS_PER_BYTE)
 
 
 async def test_eight_tiny_files_of_49_megapixels_are_refused_and_a_good_request_is_answered(

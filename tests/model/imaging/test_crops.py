@@ -9,10 +9,12 @@ from PIL.Image import Resampling
 
 from model.errors import DetectorError, FaceTooSmall, NoFace, SeveralFaces
 from model.imaging.crops import (
+    UPRIGHT_SCORE,
     FaceChoice,
     align,
     choose,
     find_faces,
+    find_largest,
     require_detector,
     require_size,
     resize,
@@ -44,6 +46,24 @@ def test_choice_selects_one_of_several_faces(crowd: Photo, finder: FaceFinder, c
     faces = find_faces(crowd, finder)
     assert len(faces) == 3
     assert faces[choose(faces, choice, crowd)].landmarks.mean(axis=0)[0] == pytest.approx(x, abs=10)
+
+
+def test_largest_face_is_found_by_a_glance_or_a_search(crowd: Photo, finder: FaceFinder) -> None:
+    assert [face.box for face in find_largest(crowd, finder)] == [face.box for face in find_faces(crowd, finder)]
+    near = photograph_of(scene(head_at(0, inter_eye_px=110)))
+    glanced = finder.glance(np.asarray(near.grey), UPRIGHT_SCORE)
+    assert glanced
+    assert [face.box for face in find_largest(near, finder)] == [face.box for face in glanced]
+
+
+def test_crop_hardly_depends_on_how_its_face_was_found(finder: FaceFinder) -> None:
+    photo = photograph_of(scene(head_at(0, inter_eye_px=110)))
+    config = ALIGNED.model_copy(update={"alignment": LEARNED_ALIGNMENT})
+    [glanced], [found] = find_largest(photo, finder), find_faces(photo, finder)
+    crops = [align(photo, face, config, finder) for face in (glanced, found)]
+    apart = np.abs(crops[0].face.landmarks - crops[1].face.landmarks).max()
+    assert apart < 0.25 * np.abs(glanced.landmarks - found.landmarks).max()
+    assert apart < 0.02 * 110
 
 
 def test_only_refuses_several_faces(crowd: Photo, finder: FaceFinder) -> None:

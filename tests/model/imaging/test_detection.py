@@ -66,6 +66,37 @@ def test_include_small_finds_a_small_face_next_to_a_large_one(finder: FaceFinder
     assert off(every[1], small) < 0.25
 
 
+@pytest.mark.parametrize("size", [(640, 480), (480, 640), (2400, 1800)])
+def test_glance_finds_what_a_search_finds(finder: FaceFinder, size: tuple[int, int]) -> None:
+    inter_eye_px = min(size) / 6
+    placed = head_at(0, size[0] / 2, size[1] / 2, inter_eye_px)
+    picture = grey(placed, size=size)
+    [glanced], [found] = finder.glance(picture, 0.85), finder.find(picture)
+    assert off(glanced, placed) < 0.4
+    assert np.abs(glanced.landmarks - found.landmarks).max() < 0.2 * inter_eye_px
+    assert abs(glanced.score - found.score) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("heads", "size"),
+    [
+        ([], (640, 480)),
+        ([head_at(0, 300, 220, 18)], (640, 480)),  # small: a larger one may have been overlooked
+        ([head_at(0, 60, 60, 30)], (150, 150)),  # the picture is small enough for a search
+        ([head_at(0, 200, 1000, 60)], (400, 4000)),
+    ],
+)
+def test_glance_leaves_the_rest_to_a_search(finder: FaceFinder, heads: list[Placed], size: tuple[int, int]) -> None:
+    assert finder.glance(grey(*heads, size=size), 0.6) == []
+
+
+def test_glance_asks_for_a_score(finder: FaceFinder) -> None:
+    picture = grey(head_at(0))
+    [face] = finder.glance(picture, 0.6)
+    assert finder.glance(picture, face.score)
+    assert finder.glance(picture, face.score + 1e-6) == []
+
+
 def test_small_face_does_not_hide_one_that_fills_the_picture(finder: FaceFinder) -> None:
     close, small = head_at(0, 500, 420, 580), head_at(1, 930, 70, 36)
     first, *others = finder.find(grey(close, small, size=(1000, 1000)))
