@@ -11,6 +11,7 @@ from PIL.Image import Transpose
 
 from model.arrays import Points
 from model.errors import ImageTooDemanding, ImageTooLarge, ImageTooSmall, UndecodableImage
+from model.imaging.block_means import has_impossible_means
 from model.imaging.formats import jpeg, orientation, png
 from model.imaging.formats.boxes import count_coded_pixels
 from model.imaging.formats.recognition import Format, sniff
@@ -104,10 +105,13 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         image = _flatten(image, "RGB" if config.colour == "rgb" else "L")  # also frees the file's decoder
         picture = _upright(image, turned)
         grey = picture if picture.mode == "L" else picture.convert("L")
+        damaged = file.kind == "JPEG" and jpeg.may_be_text(data) and has_impossible_means(data, picture)
     except MemoryError as error:
         raise ImageTooDemanding(MSG_TOO_DEMANDING) from error
     except Exception as error:  # damaged bytes raise many types of exceptions
         raise file.damaged from error
+    if damaged:
+        raise UndecodableImage(jpeg.MSG_TEXT)
     if turned in SIDEWAYS:
         width, height = height, width
     return Photo(

@@ -19,9 +19,10 @@ MARKER_AFTER_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 MARKERS_WITHOUT_LENGTH = {0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)}
 FRAME_HEADERS = {*range(0xC0, 0xD0), 0xDE} - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
-START_OF_SCAN, END_OF_IMAGE, APPLICATION_1 = 0xDA, 0xD9, 0xE1
+START_OF_SCAN, END_OF_IMAGE, APPLICATION_1, QUANTISATION = 0xDA, 0xD9, 0xE1, 0xDB
 END_MARK = b"\xff\xd9"
 COEFFICIENTS = 64
+MSG_TEXT = "the JPEG was changed as if it were text, at its line ends; transfer it in binary mode"
 
 # Chance does not explain that a byte never comes, or always behind another, if its neighbours come so often.
 TELLING = 10
@@ -66,12 +67,20 @@ def require_binary(data: bytes) -> None:
     """
     replaced = b"\r" not in data or not _has_lone_line_feed(data)
     if replaced and all(data.count(each) >= TELLING for each in NEIGHBOURS):
-        raise UndecodableImage("the JPEG was changed as if it were text, at its line ends; transfer it in binary mode")
+        raise UndecodableImage(MSG_TEXT)
 
 
 def may_lack_bytes(data: bytes) -> bool:
     """Whether every line feed behind a carriage return may have lost it: there are none, though some are expected."""
     return b"\r\n" not in data and data.count(b"\r") * data.count(b"\n") >= TELLING * len(data)
+
+
+def may_be_text(data: bytes) -> bool:
+    """Whether a transfer may have replaced line ends: all are alike, or those of two bytes are missing.
+
+    That is so for most sound files of up to 50 KB, and for few above 300 KB.
+    """
+    return b"\r\n" not in data or not _has_lone_line_feed(data)
 
 
 def _has_lone_line_feed(data: bytes) -> bool:
@@ -100,8 +109,37 @@ def has_all_scans(data: bytes) -> bool:
     return bool(left) and not any(map(any, left.values()))
 
 
+def isolate_means(data: bytes) -> tuple[bytes, list[int]]:
+    """The file with all quantisation steps 0 but those of the blocks' means, which are 1; and what these were.
+
+    It decodes to the means alone, divided by these steps, one for each component. Raises ValueError without tables for
+    the components.
+    """
+    changed, steps, tables = bytearray(data), dict[int, int](), b""
+    for marker, at, body in _located_segments(data, through_scans=False):
+        if marker in FRAME_HEADERS and len(body) >= 6:
+            tables = body[8 : 6 + 3 * body[5] : 3]
+        while marker == QUANTISATION and body:
+            wide, table = body[0] >> 4, body[0] & 15
+            size = 2 if wide else 1
+            steps[table] = int.from_bytes(body[1 : 1 + size], "big")
+            table_end = 1 + COEFFICIENTS * size
+            if len(body) < table_end:
+                raise ValueError("a quantisation table is cut off")
+            changed[at + 1 : at + table_end] = (1).to_bytes(size, "big") + bytes((COEFFICIENTS - 1) * size)
+            body, at = body[table_end:], at + table_end
+    if not tables or not set(tables) <= set(steps):
+        raise ValueError("a component has no quantisation table")
+    return bytes(changed), [steps[table] for table in tables]
+
+
 def segments(data: bytes, *, through_scans: bool = False) -> Iterator[tuple[int, bytes]]:
     """The markers before the first scan, or of the whole file, each with the bytes of its segment."""
+    return ((marker, body) for marker, _, body in _located_segments(data, through_scans=through_scans))
+
+
+def _located_segments(data: bytes, *, through_scans: bool) -> Iterator[tuple[int, int, bytes]]:
+    """As `segments`, with the place of the bytes in the file."""
     at, scans = 2, 0
     for _ in range(MAX_PARTS):
         found = (MARKER_AFTER_SCAN if scans else MARKER).search(data, at)
@@ -109,6 +147,6 @@ def segments(data: bytes, *, through_scans: bool = False) -> Iterator[tuple[int,
             return
         marker, at = found[0][1], found.end()
         length = 0 if marker in MARKERS_WITHOUT_LENGTH else max(2, int.from_bytes(data[at : at + 2], "big"))
-        yield marker, data[at + 2 : at + length]
+        yield marker, at + 2, data[at + 2 : at + length]
         at += length
         scans += marker == START_OF_SCAN
