@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from app.api.inputs import choose_rule
 from app.api.problems import Problem
 from app.api.schemas.compare_request import CompareRequest, Side
-from app.api.schemas.decisions import Rule
 from model.arrays import Embeddings
 from model.averaging import mean_embedding
 from model.checkpoint import Header
 from model.conditions import shared_conditions
 from model.errors import InferenceError
 from model.networks.configurations import AnyNetworkConfig
+from model.rules import Rule
 
 # A float in JSON takes up to 25 bytes, with its comma and space 27.
 JSON_BYTES_PER_VALUE = 32

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isclose
 
 from app.api.problems import Problem
-from app.api.schemas.decisions import Rule
 from model.checkpoint import Header
+from model.errors import RuleError
 from model.imaging.analysis import Choice
+from model.rules import Rule
 
 CHOICES: dict[bytes, Choice] = {b"largest": "largest", b"center": "center", b"only": "only", b"none": "none"}
 CHOICES_OF_EMBED: dict[bytes, Choice] = {**CHOICES, b"all": "all"}
@@ -84,16 +84,10 @@ def parse_rule(fields: Fields, header: Header) -> Rule:
 
 def choose_rule(threshold: float | None, max_fmr: float | None, header: Header) -> Rule:
     """A threshold, or the operating point of a false match rate, or the checkpoint's own. Raises Problem."""
-    if max_fmr is None:
-        return Rule(threshold=header.threshold.value if threshold is None else threshold)
-    if threshold is not None:
-        raise Problem("invalid_field", "send threshold or max_fmr, not both", "max_fmr")
-    for point in header.operating_points:
-        if isclose(point.max_fmr, max_fmr, rel_tol=1e-6):
-            return Rule(threshold=point.threshold, operating_point=point.name, max_fmr=point.max_fmr)
-    known = ", ".join(f"{point.max_fmr:g}" for point in header.operating_points)
-    points = f"its max_fmr are {known}; send one of these or" if known else "it has none; send"
-    raise Problem("invalid_field", f"the model has no such operating point: {points} a threshold", "max_fmr")
+    try:
+        return Rule.choose(threshold, max_fmr, header.threshold.value, header.operating_points)
+    except RuleError as error:
+        raise Problem("invalid_field", str(error), "max_fmr") from error
 
 
 def parse_encoding(fields: Fields) -> str:

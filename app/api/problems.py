@@ -5,6 +5,7 @@ An answer never contains input, a library's exception text, a file name or a sta
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from fastapi.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -20,6 +21,11 @@ class Kind:
     code: str
     title: str
     error: type[errors.FacepairError] | None = None
+
+    @classmethod
+    def of(cls, error: type[errors.FacepairError], *, status: int, title: str) -> Self:
+        """The row of a domain error, which has its code."""
+        return cls(status=status, code=error.code, title=title, error=error)
 
 
 KINDS = (
@@ -42,32 +48,22 @@ KINDS = (
     Kind(status=409, code="whole_pictures", title="This model sees whole pictures and finds no faces"),
     Kind(status=413, code="too_many_bytes", title="The upload has too many bytes"),
     Kind(status=415, code="unsupported_content_type", title="This route does not take this content type"),
-    Kind(
-        status=415, code="unsupported_image", title="This is not an image of a format that is taken",
-        error=errors.UnsupportedImage,
-    ),
-    Kind(status=422, code="empty_image", title="The image is empty", error=errors.EmptyImage),
-    Kind(
-        status=422, code="undecodable_image", title="The image cannot be decoded", error=errors.UndecodableImage
-    ),
-    Kind(status=422, code="too_many_pixels", title="The image has too many pixels", error=errors.ImageTooLarge),
-    Kind(status=422, code="image_too_small", title="The image is too small", error=errors.ImageTooSmall),
-    Kind(
-        status=422, code="too_much_memory", title="The image takes too much memory", error=errors.ImageTooDemanding
-    ),
-    Kind(status=422, code="no_face", title="There is no face in the image", error=errors.NoFace),
-    Kind(status=422, code="several_faces", title="There are several faces in the image", error=errors.SeveralFaces),
-    Kind(status=422, code="too_many_faces", title="There are too many faces", error=errors.TooManyFaces),
-    Kind(status=422, code="face_too_small", title="The face is too small", error=errors.FaceTooSmall),
+    Kind.of(errors.UnsupportedImage, status=415, title="This is not an image of a format that is taken"),
+    Kind.of(errors.EmptyImage, status=422, title="The image is empty"),
+    Kind.of(errors.UndecodableImage, status=422, title="The image cannot be decoded"),
+    Kind.of(errors.ImageTooLarge, status=422, title="The image has too many pixels"),
+    Kind.of(errors.ImageTooSmall, status=422, title="The image is too small"),
+    Kind.of(errors.ImageTooDemanding, status=422, title="The image takes too much memory"),
+    Kind.of(errors.NoFace, status=422, title="There is no face in the image"),
+    Kind.of(errors.SeveralFaces, status=422, title="There are several faces in the image"),
+    Kind.of(errors.TooManyFaces, status=422, title="There are too many faces"),
+    Kind.of(errors.FaceTooSmall, status=422, title="The face is too small"),
     Kind(status=429, code="queue_full", title="The replica is as busy as it may be"),
     Kind(status=500, code="internal_error", title="The service failed"),
     Kind(status=501, code="unsupported_transfer_encoding", title="The body is in a coding that is not supported"),
     Kind(status=503, code="not_ready", title="The service is not ready"),
-    Kind(
-        status=503, code="out_of_memory", title="The device has too little memory at this moment",
-        error=errors.DeviceExhausted,
-    ),
-    Kind(status=503, code="device_lost", title="The device failed", error=errors.DeviceLost),
+    Kind.of(errors.DeviceExhausted, status=503, title="The device has too little memory at this moment"),
+    Kind.of(errors.DeviceLost, status=503, title="The device failed"),
     Kind(status=504, code="deadline_passed", title="The request took too long"),
 )  # fmt: skip
 BY_CODE = {kind.code: kind for kind in KINDS}

@@ -1,6 +1,5 @@
-"""What answers say of a pair: the model, the rule and the decision."""
+"""What answers say of a pair: the model and the decision."""
 
-from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.api.schemas import examples
 from model.checkpoint import Header
 from model.conditions import decide_for_pair, rate_of_pair
+from model.rules import Rule
 from model.similarity import Decision
 
 Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher means closer")]
@@ -29,15 +29,6 @@ class ModelName(BaseModel):
     def of(cls, header: Header) -> Self:
         """The model of a checkpoint."""
         return cls(name=header.name, embedding_sha256=header.embedding_sha256)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """From which similarity the decision is "same", and the operating point's name and rate if one was asked for."""
-
-    threshold: float
-    operating_point: str | None = None
-    max_fmr: float | None = None
 
 
 class DecisionReport(BaseModel):
