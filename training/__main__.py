@@ -8,6 +8,7 @@ from model.errors import FacepairError
 
 try:
     from training.commands import (
+        bulk,
         calibrate,
         conditions,
         evaluate,
@@ -31,6 +32,8 @@ COMMANDS = (
     train.add_view2,
     landmarks.add_landmarks,
     import_network.add_import,
+    bulk.add_embed,
+    bulk.add_verify,
     evaluate.add_evaluate,
     evaluate.add_all_pairs,
     evaluate.add_references,

@@ -98,7 +98,7 @@ def read_folds(people_path: Path, pairs_path: Path) -> Folds:
 
 def read_people_folds(path: Path) -> list[dict[str, int]]:
     """Each person's number of pictures, for each fold. Raises DataError with file and line."""
-    lines = _read_lines(path, "a list of folds of people")
+    lines = read_lines(path, "a list of folds of people")
     folds: list[dict[str, int]] = []
     known: set[str] = set()
     line = 1
@@ -115,7 +115,7 @@ def read_people_folds(path: Path) -> list[dict[str, int]]:
 
 def read_pair_folds(path: Path) -> list[list[Pair]]:
     """Each fold's pairs. Raises DataError with file and line."""
-    lines = _read_lines(path, "a list of folds of pairs")
+    lines = read_lines(path, "a list of folds of pairs")
     match lines[0].split() if lines else []:
         case [folds, count] if folds.isdecimal() and count.isdecimal() and int(folds) * int(count) > 0:
             size = 2 * int(count)
@@ -234,13 +234,13 @@ def _number(path: Path, line: int, lines: Sequence[str]) -> int:
 
 def _read_counted(path: Path, what: str) -> tuple[int | None, list[tuple[int, str]]]:
     """The count in the first line, if it has one, and the other lines with their numbers, without empty ones."""
-    lines = [(number, line) for number, line in enumerate(_read_lines(path, what), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(read_lines(path, what), 1) if line.strip()]
     if lines and lines[0][0] == 1 and lines[0][1].strip().isdecimal():
         return int(lines[0][1]), lines[1:]
     return None, lines
 
 
-def _read_lines(path: Path, what: str) -> list[str]:
+def read_lines(path: Path, what: str) -> list[str]:
     try:
         data = path.read_bytes()
         # Windows programs save "Unicode" as UTF-16, and say so in the first two bytes.

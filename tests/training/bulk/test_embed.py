@@ -1,0 +1,216 @@
+"""`python -m training embed`: a folder of photographs into one file, with the answers of the service."""
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from model.checkpoint import load
+from tests.training.bulk.conftest import pictures
+from training.__main__ import main
+from training.bulk import embedding, parts
+from training.bulk.image_files import ImageEmbedder
+from training.bulk.listing import Listing
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(autouse=True)
+def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parts of two files each, one after the other: processes are tested by test_workers.py."""
+    monkeypatch.setattr(embedding, "run_tasks", lambda open_work, tasks, *_: map(open_work(), tasks))
+    monkeypatch.setattr("training.bulk.listing.PART_FILES", 2)
+
+
+def embed(source: Path, weights: Path, out: Path, *further: str) -> list[dict[str, Any]]:
+    assert main(["embed", str(source), "--weights", str(weights), "--out", str(out), *further]) == 0
+    rows: list[dict[str, Any]] = pq.read_table(out).to_pylist() if out.suffix == ".parquet" else []
+    return rows
+
+
+def problems(out: Path) -> dict[str, tuple[str, str]]:
+    with out.with_name(f"{out.stem}.problems.csv").open(newline="") as file:
+        return {row["path"]: (row["code"], row["detail"]) for row in csv.DictReader(file)}
+
+
+@pytest.mark.parametrize("face", ["largest", "all", "only", "none"])
+async def test_rows_and_problems_are_the_answers_of_the_service(
+    aligned_client: httpx.AsyncClient, aligned_checkpoint_path: Path, photographs: Path, tmp_path: Path, face: str
+) -> None:
+    out = tmp_path / "out.parquet"
+    rows = embed(photographs, aligned_checkpoint_path, out, "--face", face)
+    listed = [name for name in Listing.of(photographs).names if name in {row["path"] for row in rows}]
+    assert list(dict.fromkeys(row["path"] for row in rows)) == listed
+    refused = problems(out)
+    assert ("bad/far.png" in refused) == (face != "none")
+    assert {row["path"] for row in rows} | refused.keys() == pictures().keys()
+    assert len(rows) >= (2 if face == "only" else 5)
+    for name, data in pictures().items():
+        answer = await aligned_client.post("/v1/embed", files={"image": data}, data={"face": face})
+        found = [row for row in rows if row["path"] == name]
+        if answer.status_code != 200:
+            assert refused[name] == (answer.json()["code"], answer.json()["detail"])
+            assert not found
+            continue
+        image, served = answer.json()["images"][0], answer.json()["data"]
+        assert served or refused[name][0] == "face_too_small"
+        assert [row["face"] for row in found] == [each["face"] for each in served]
+        for row, each in zip(found, served, strict=True):
+            described = image["face"] if face != "all" else image["faces"][each["face"]]
+            assert row["sha256"] == hashlib.sha256(data).hexdigest()
+            assert row["faces_found"] == image["faces_found"]
+            assert row["conditions"] == each["conditions"]
+            assert set(row["warnings"]) == {*image["warnings"], *(described["warnings"] if described else ())}
+            assert np.array(row["embedding"], np.float32).tobytes() == np.array(each["embedding"], "f4").tobytes()
+
+
+def test_npy_and_its_table_have_the_rows_of_parquet(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = embed(photographs, checkpoint_path, tmp_path / "a.parquet")
+    assert "7 embeddings of 11 files; without one: empty_image 1, image_too_small 1, " in capsys.readouterr().out
+    embed(photographs, checkpoint_path, tmp_path / "b.npy")
+    values = np.load(tmp_path / "b.npy", mmap_mode="r")
+    assert values.dtype == np.float32
+    assert values.tolist() == [row["embedding"] for row in rows]
+    with (tmp_path / "b.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert [(int(row["row"]), row["path"], row["sha256"]) for row in table] == [
+        (number, row["path"], row["sha256"]) for number, row in enumerate(rows)
+    ]
+    assert problems(tmp_path / "a.parquet") == problems(tmp_path / "b.npy")
+    header = load(checkpoint_path).header
+    record = json.loads((tmp_path / "b.json").read_text())
+    assert record["checkpoint_sha256"] == header.checkpoint_sha256
+    assert record["embedding_sha256"] == header.embedding_sha256
+    assert json.loads(pq.read_schema(tmp_path / "a.parquet").metadata[b"facepair"])["files"] == 11
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_list_gives_its_files_in_its_order(checkpoint_path: Path, photographs: Path, tmp_path: Path) -> None:
+    names = ["b/grey.png", "a/plain.png", "absent.png", "a", "a/plain.png"]
+    (photographs / "list.txt").write_text("\n".join(names), encoding="utf-16")
+    out = tmp_path / "out.parquet"
+    rows = embed(photographs / "list.txt", checkpoint_path, out)
+    assert [row["path"] for row in rows] == ["b/grey.png", "a/plain.png", "a/plain.png"]
+    assert problems(out) == {
+        "absent.png": ("unreadable_file", "the file cannot be read: No such file or directory"),
+        "a": ("unreadable_file", "it is no plain file"),
+    }
+    (photographs / "list.txt").unlink()
+
+
+def test_names_that_are_not_utf8_are_told_apart(checkpoint_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number in (b"\xfe", b"\xff"):
+        (tmp_path / "in" / f"{number.decode('utf-8', 'surrogateescape')}.png").write_bytes(pictures()["a/plain.png"])
+    rows = embed(tmp_path / "in", checkpoint_path, tmp_path / "out.parquet")
+    assert [row["path"] for row in rows] == [r"\xfe.png", r"\xff.png"]
+
+
+def test_interrupted_work_goes_on_and_a_changed_file_is_embedded_again(
+    checkpoint_path: Path,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
+    embed(photographs, checkpoint_path, whole)
+    arguments = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    done: list[tuple[str, ...]] = []
+
+    def embed_part(self: parts.PartEmbedder, part: parts.Part) -> parts.PartCounts:
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(part.names)
+        return original(self, part)
+
+    original = parts.PartEmbedder.__call__
+    with monkeypatch.context() as patch:
+        patch.setattr(parts.PartEmbedder, "__call__", embed_part)
+        assert main(arguments) == 130
+        assert "the same command continues where it stopped" in capsys.readouterr().err
+        done[:] = [()]
+        assert main(arguments) == 130  # two more parts, of six
+    assert not out.exists()
+    assert len(list((tmp_path / "out.parquet.parts").glob("*.parquet"))) == 5
+    assert main(arguments) == 0
+    assert out.read_bytes() == whole.read_bytes()
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == f"{out}: is complete already; nothing has changed since\n"
+    changed = tmp_path / "changed.txt"
+    changed.write_text(str(photographs / "a" / "plain.png"))
+    embed(changed, checkpoint_path, out)
+    assert len(pq.read_table(out)) == 1
+
+
+def test_file_at_which_processes_end_is_left_out(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the next processes read of the log, without processes."""
+    original, ends = ImageEmbedder.read, list[str]()
+
+    def read(self: ImageEmbedder, path: Path, name: str) -> Any:
+        if name == "b/crowd.webp":
+            ends.append(name)
+            raise KeyboardInterrupt  # passes every handler, as the end of a process does
+        return original(self, path, name)
+
+    monkeypatch.setattr(ImageEmbedder, "read", read)
+    out = tmp_path / "out.parquet"
+    arguments = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    assert [main(arguments) for _ in range(3)] == [130, 130, 0]
+    assert len(ends) == 2
+    assert problems(out)["b/crowd.webp"][0] == "undecodable_image"
+    assert len(pq.read_table(out)) == 6
+
+
+@pytest.mark.parametrize(
+    ("further", "said"),
+    [
+        (["--out", "out.csv"], "out.csv: --out must end with .parquet or .npy"),
+        (["--out", "out.npy", "--face", "all"], "--face all: the model sees whole pictures and finds no faces"),
+        (["--out", "out.npy", "--weights", "absent"], "absent: the file does not exist"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    checkpoint_path: Path, photographs: Path, capsys: pytest.CaptureFixture[str], further: list[str], said: str
+) -> None:
+    assert main(["embed", str(photographs), "--weights", str(checkpoint_path), *further]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {said}")
+
+
+def test_folder_without_pictures_is_refused(
+    checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out.npy")
+    assert main(["embed", str(tmp_path), "--weights", str(checkpoint_path), "--out", out]) == 1
+    assert f"{tmp_path}: has not one file to embed; expected at least a picture (.avif, " in capsys.readouterr().err
+
+
+def test_file_larger_than_the_service_takes_is_not_read(checkpoint_path: Path, tmp_path: Path, settings: Any) -> None:
+    assert parts.PART_FILES > 2
+    (tmp_path / "in").mkdir()
+    for name, size in (("large.jpg", settings.max_image_bytes + 1), ("full.jpg", settings.max_image_bytes)):
+        with (tmp_path / "in" / name).open("wb") as file:
+            file.truncate(size)
+    out = tmp_path / "out.npy"
+    embed(tmp_path / "in", checkpoint_path, out)
+    assert {path: code for path, (code, _) in problems(out).items()} == {
+        "large.jpg": "too_many_bytes",
+        "full.jpg": "unsupported_image",
+    }
+    assert np.load(out).shape == (0, 32)
+
+
+def test_default_is_a_process_for_each_core() -> None:
+    assert embedding.default_workers() >= 1

@@ -1,0 +1,1 @@
+"""Bulk work with a checkpoint: embedding folders of photographs, verifying lists of pairs."""
