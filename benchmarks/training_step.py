@@ -23,7 +23,7 @@ from training.data.album import Album, PairSet
 from training.data.datasets import DataSet, PairData, PeopleData
 from training.learning.experiment import Batch, Experiment, Recipe
 from training.learning.experiments import EXPERIMENTS, PEOPLE_EXPERIMENTS
-from training.learning.loop import made_ahead, take_step
+from training.learning.loop import made_ahead, pinned, take_step
 from training.learning.precision import with_precision
 
 PRODUCT, BATCH, STEP = "product", "batch", "step"
@@ -74,7 +74,7 @@ class Steps:
 
     def __init__(self, experiment: Experiment[Any], recipe: Recipe, device: torch.device) -> None:
         self.experiment, self.recipe, self.device = experiment, recipe, device
-        self._drawn, self._ahead = self._batches(), made_ahead(self._batches())
+        self._drawn, self._ahead = self._batches(), made_ahead(pinned(self._batches(), device))
         self.images = 0
         """In the last batch."""
 

@@ -125,7 +125,9 @@ class PairRecipe(Recipe):
             network.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay
         )
         self.batches_in_epoch = -(-len(data.training) // experiment.batch_pairs)
-        self._module = parallel.wrap(self.network)
+        channels, side = experiment.network.input_shape
+        example = torch.zeros(2, channels, side, side, device=device)
+        self._module = parallel.wrap(self.network, example, example)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """Every pair once, in a new order: images float32 (2B, 1, H, W), all left ones first, labels float32 (B,)."""

@@ -97,7 +97,7 @@ def seconds_of_epoch(experiment: Experiment[Data], data: Data, device: torch.dev
     recipe = experiment.recipe(data, device)
     recipe.state.train()
     times = [time.perf_counter()]
-    for batch in islice(made_ahead(recipe.batches(1)), MEASURED_STEPS):
+    for batch in islice(made_ahead(pinned(recipe.batches(1), device)), MEASURED_STEPS):
         take_step(experiment, recipe, batch, device)
         times.append(time.perf_counter())
     steps = [later - earlier for earlier, later in pairwise(times)]
@@ -114,7 +114,7 @@ def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: 
     recipe.state.train()
     sums = parallel.total(_train(experiment, recipe, number, device).to(device)).cpu()
     images_per_s = float(sums[3]) / (time.perf_counter() - started)
-    found = recipe.validate()
+    found = parallel.from_first(recipe.validate)  # whose statistics are kept; all must stop at the same epoch
     return history.Epoch(
         epoch=number,
         learning_rate=experiment.learning_rate_at(number * recipe.batches_in_epoch - 1, recipe.batches_in_epoch),
@@ -137,10 +137,11 @@ def take_step(experiment: Experiment[Any], recipe: Recipe, batch: Batch, device:
     Raises TrainingError before it changes the weights if the loss is not finite.
     """
     recipe.optimizer.zero_grad(set_to_none=True)
-    images = normalise(batch.images.to(device), experiment.preprocessing).contiguous(memory_format=torch.channels_last)
+    images = normalise(batch.images.to(device, non_blocking=True), experiment.preprocessing)
+    images = images.contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16, enabled=experiment.precision == "bfloat16"):
         outputs = recipe.forward(images)
-    loss, right = recipe.loss(outputs, replace(batch, labels=batch.labels.to(device)))
+    loss, right = recipe.loss(outputs, replace(batch, labels=batch.labels.to(device, non_blocking=True)))
     value = loss.detach().item()
     require_finite(value)
     (loss * batch.weight).backward()
@@ -154,7 +155,7 @@ def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: tor
     count = recipe.batches_in_epoch
     title, hidden = f"epoch {number}/{experiment.epochs}", parallel.rank() > 0
     with tqdm(total=count, desc=title, unit=" batches", mininterval=1, disable=hidden) as bar:
-        for index, batch in enumerate(made_ahead(recipe.batches(number))):
+        for index, batch in enumerate(made_ahead(pinned(recipe.batches(number), device))):
             step = (number - 1) * count + index
             for group in recipe.optimizer.param_groups:
                 group["lr"] = experiment.learning_rate_at(step, count)
@@ -166,6 +167,13 @@ def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: tor
             bar.set_postfix_str(_describe(sums, seconds, run_s))
             bar.update()
     return sums
+
+
+def pinned(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The same batches; those for a GPU in page-locked memory, from which they are copied while the CPU goes on."""
+    if device.type != "cuda":
+        return batches
+    return (replace(each, images=each.images.pin_memory(), labels=each.labels.pin_memory()) for each in batches)
 
 
 def made_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -1,42 +1,101 @@
 """One run in several processes, started by `torchrun`. Each takes a share of every batch, and all step together.
 
 Without batch normalisation and dropout, metrics and weights equal those of one process with the same global batch, to
-floating-point tolerance: every loss is weighted by the size of its share, and all processes draw the same random
-numbers. As usual with DistributedDataParallel, each process normalises by the statistics of its own share, and the
+floating-point tolerance: all processes draw the same random numbers, and gradients are those of the global batch's
+loss. As usual with DistributedDataParallel, each process normalises by the statistics of its own share, and the
 running statistics of the first process are kept. Dropout masks differ between processes.
+
+There are two ways to the gradient of the global loss, since DistributedDataParallel averages over the processes. Either
+each process has the mean loss of its share, weighted by the share's size. Or each computes the loss of the whole batch,
+with `shares`.
+
+B rows of the global batch, b rows of this process, W processes
 """
 
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from contextvars import ContextVar
+from datetime import timedelta
+from types import FrameType
+from typing import Any, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
-from model.errors import TrainingError
+from model.errors import FacepairError, TrainingError
 
 T = TypeVar("T")
+# The connections over which processes wait for each other for hours, as when one prepares pictures. A collective of a
+# step fails after minutes.
+_patient: ContextVar[dist.ProcessGroup] = ContextVar("patient")
+PATIENCE = timedelta(days=7)
+POLL_S = 0.1
+ENDED = "another process of the run failed or was stopped; add --resume to continue from the last finished epoch"
 
 
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Joins the processes that `torchrun` started, by gloo on CPUs and NCCL on GPUs. Does nothing without torchrun."""
+    """Joins the processes that `torchrun` started, by gloo on CPUs and NCCL on GPUs. Does nothing without torchrun.
+
+    If a process fails or is killed, all end: one of them raises the error, or TrainingError for a process that was
+    lost, and the others raise SystemExit. So the user reads one message.
+    """
     if "WORLD_SIZE" not in os.environ:
         yield
         return
     if device.type == "cuda":
         # Broadcasts of objects and barriers use the current device, which is cuda:0 in every process unless set.
         torch.cuda.set_device(device)
-        dist.init_process_group("nccl", device_id=device)
-    else:
-        dist.init_process_group("gloo")
+    store, number, count = next(rendezvous("env://"))
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        store=store,
+        rank=number,
+        world_size=count,
+        device_id=device if device.type == "cuda" else None,
+    )
+    patient = dist.new_group(backend="gloo", timeout=PATIENCE)
+    assert isinstance(patient, dist.ProcessGroup)
+    _patient.set(patient)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
         yield
-    finally:
-        dist.destroy_process_group()
+    except (FacepairError, KeyboardInterrupt, RuntimeError) as error:
+        _require_ours(error)
+        # torchrun sends it to the others when one has ended. It must not cut off the message.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if not _is_first_to_end(lambda: store.add("ended", 1)):
+            raise SystemExit(1) from error
+        if isinstance(error, RuntimeError):
+            raise TrainingError(ENDED) from error
+        raise
+    signal.signal(signal.SIGTERM, before)
+    dist.destroy_process_group()
+
+
+def _end(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends the process as an error does, so that a half-written file is removed."""
+    raise TrainingError(ENDED)
+
+
+def _require_ours(error: BaseException) -> None:
+    """Raises any other RuntimeError than those of a connection between processes."""
+    if isinstance(error, RuntimeError) and not isinstance(error, dist.DistError) and "gloo" not in str(error):
+        raise error
+
+
+def _is_first_to_end(count: Callable[[], int]) -> bool:
+    """Whether `count`, which counts over all processes, is called for the first time."""
+    try:
+        return count() == 1
+    except RuntimeError:  # torchrun, which counts, was killed as well
+        return True
 
 
 def local_device(device: torch.device) -> torch.device:
@@ -56,10 +115,11 @@ def world_size() -> int:
 
 
 def from_first(read: Callable[[], T]) -> T:
-    """Calls `read` in the first process only, and returns its value in every process."""
+    """Calls `read` in the first process only, however long it takes, and returns its value in every process."""
     if not dist.is_initialized():
         return read()
     values: list[T | None] = [read() if rank() == 0 else None]
+    wait_for_all()
     dist.broadcast_object_list(values)
     return values[0]  # type: ignore[return-value]  # None only before the broadcast
 
@@ -80,13 +140,16 @@ def require_lone_process() -> None:
 
 
 def wait_for_all() -> None:
-    """Returns when every process has called it."""
+    """Returns when every process has called it, however long the slowest takes."""
     if dist.is_initialized():
-        dist.barrier()
+        arrived = dist.barrier(_patient.get(), async_op=True)
+        while not arrived.is_completed():  # signals are handled here, and not inside of `wait`
+            time.sleep(POLL_S)
+        arrived.wait()
 
 
 def share(indices: Tensor) -> Tensor:
-    """This process's share of a batch, (B,) -> (B / processes,), rounded up or down."""
+    """This process's share of a batch, (B,) -> (b,), a W-th rounded up or down."""
     return indices.tensor_split(world_size())[rank()]
 
 
@@ -97,6 +160,20 @@ def total(values: Tensor) -> Tensor:
     return values
 
 
-def wrap(network: nn.Module) -> nn.Module:
-    """The network for training: with several processes, gradients are averaged over them."""
-    return network if world_size() == 1 else DistributedDataParallel(network)
+def wrap(network: nn.Module, *example: Any) -> nn.Module:
+    """The network for training: with several processes, gradients are averaged over them.
+
+    `example` are inputs of any size, which it is tried with once.
+    """
+    if world_size() == 1:
+        return network
+    module = DistributedDataParallel(network)
+    # It sums gradients in the order of its first backward pass. Without this one, a resumed run's first step would have
+    # another order, and three processes or more another rounding.
+    training = network.training
+    network.eval()  # the running statistics stay
+    outputs: Tensor | list[Tensor] = module(*example)
+    sums = [each.sum() for each in ([outputs] if isinstance(outputs, Tensor) else outputs)]
+    torch.stack(sums).sum().backward()
+    network.train(training).zero_grad(set_to_none=True)
+    return module

@@ -1,26 +1,36 @@
 """The losses of the recipe that learns from people.
 
-B batch, D embedding, K people that the classifiers know
+B batch, b pictures of this process, D embedding, K people that the classifiers know, k of them in this process
 """
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.learning.shares import highest, total_with_gradients
 
-def supervised_contrastive(embeddings: Tensor, labels: Tensor, temperature: float) -> Tensor:
+
+def supervised_contrastive(
+    embeddings: Tensor, labels: Tensor, temperature: float, mine: Tensor | None = None
+) -> Tensor:
     """(B, D) float32 of unit length, (B,) int64 -> the mean loss.
 
     Khosla et al. 2020, with the sum outside the logarithm: each picture is pulled towards the others of its person and
     pushed away from the rest. A person's only picture has no loss of its own.
+
+    With several processes each compares the pictures at the places `mine` int64 (b,), its own, with all.
     """
-    alone = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    logits = (embeddings @ embeddings.T / temperature).masked_fill(alone, -torch.inf)
+    anchors = slice(None) if mine is None else mine
+    places = torch.arange(len(labels), device=labels.device)
+    alone = places[anchors, None] == places
+    logits = (embeddings[anchors] @ embeddings.T / temperature).masked_fill(alone, -torch.inf)
     likelihood = logits.log_softmax(1).masked_fill(alone, 0)
-    same = (labels[:, None] == labels) & ~alone
+    same = (labels[anchors, None] == labels) & ~alone
     count = same.sum(1)
     losses = -(likelihood * same).sum(1) / count.clamp_min(1)
-    return losses.sum() / (count > 0).sum().clamp_min(1)
+    loss, compared = total_with_gradients(torch.stack([losses.sum(), (count > 0).sum()]))
+    mean: Tensor = loss / compared.clamp_min(1)
+    return mean
 
 
 class Classifier(nn.Module):
@@ -42,3 +52,17 @@ def large_margin_cosine(cosines: Tensor, labels: Tensor, scale: float, margin: f
     """
     margins = margin * functional.one_hot(labels, cosines.shape[1])
     return functional.cross_entropy(scale * (cosines - margins), labels)
+
+
+def sharded_large_margin_cosine(cosines: Tensor, correct: Tensor, scale: float, margin: float) -> Tensor:
+    """The same loss, if each process has the cosines (B, k) of all pictures to its own part of the people.
+
+    `correct` bool (B, k) is whether a column is the picture's person. Softmax's normaliser is a sum over all processes,
+    as in An et al., "Partial FC: Training 10 Million Identities on a Single Machine" (2021).
+    """
+    logits = scale * (cosines - margin * correct)
+    top = highest(logits.amax(1))
+    sums = torch.stack([(logits - top[:, None]).exp().sum(1), (logits * correct).sum(1)])
+    normaliser, target = total_with_gradients(sums)
+    mean: Tensor = (normaliser.log() + top - target).mean()
+    return mean

@@ -5,11 +5,12 @@ alone, the loss never sees strangers who are alike in all but identity, and the 
 So a batch is divided into groups of people, and the pictures at the same place of a group's people get the same draw of
 covers, light, blur, noise and the rest.
 
-B batch, C channels, G pictures that share a draw, H W pixels
+B batch, b pictures of this process, C channels, G pictures that share a draw, H W pixels
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from math import cos, exp, log, pi, sin
 
 import cv2
@@ -38,10 +39,14 @@ class Nuisances:
 
 
 class Draws:
-    """Random numbers from one generator."""
+    """Random numbers from one generator.
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator = generator
+    With `kept`, int64, those for each picture are drawn for `count` pictures, and returned for the pictures at these
+    places. So they are the same however the pictures are shared between processes.
+    """
+
+    def __init__(self, generator: torch.Generator, count: int = 0, kept: Tensor | None = None) -> None:
+        self.generator, self._count, self._kept = generator, count, kept
 
     def between(self, low: float, high: float) -> float:
         """Uniform from low to high."""
@@ -60,17 +65,40 @@ class Draws:
         return int(torch.randint(count, (1,), generator=self.generator))
 
     def normal(self, shape: list[int]) -> Tensor:
-        """Standard normal values, float32."""
-        return torch.randn(shape, generator=self.generator)
+        """Standard normal values, float32; the first size is the number of pictures."""
+        if self._kept is None:
+            return torch.randn(shape, generator=self.generator)
+        return torch.randn([self._count, *shape[1:]], generator=self.generator)[self._kept]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """The indices int64 (G,) of the pictures that share a draw, and what is done to them."""
+    """The indices int64 (G,) of the pictures that share a draw, and what is done to them.
+
+    If others of the `count` pictures are in other processes, `kept` are the places of those that are here.
+    """
 
     pictures: Tensor
     cover: int | None
     changes: tuple[Change, ...]
+    count: int = 0
+    kept: Tensor | None = None
+
+    def within(self, mine: Tensor, images: int) -> "Group":
+        """The group among the pictures at the places `mine` int64 (b,) of a batch with that many `images`."""
+        places = torch.full((images,), -1).index_copy(0, mine, torch.arange(len(mine)))[self.pictures]
+        kept = (places >= 0).nonzero().flatten()
+        return replace(self, pictures=places[kept], count=len(places), kept=kept)
+
+    def apply(self, changes: Iterable[Change], images: Tensor, draws: Draws) -> None:
+        """Changes the group's pictures of float32 (b, C, H, W), 0..1, in place."""
+        chosen, kept = self.pictures, self.kept
+        if not len(chosen):  # the same is drawn, for a picture that is then left as it is
+            chosen, kept = torch.tensor([0]), torch.tensor([0])
+        changed, own = images[chosen], Draws(draws.generator, self.count, kept)
+        for change in changes:
+            changed = change(changed, own)
+        images[self.pictures] = changed[: len(self.pictures)]
 
 
 def draw_groups(people: int, pictures: int, singles: int, changes: Nuisances, draws: Draws) -> list[Group]:
@@ -89,18 +117,19 @@ def cover_groups(images: Tensor, groups: list[Group], eyes: Eyes, draws: Draws) 
     """float32 (B, C, H, W), 0..1 -> the same with glasses and masks, before pictures are moved one by one."""
     for group in groups:
         if group.cover is not None:
-            images[group.pictures] = cover(images[group.pictures], group.cover, eyes, draws.between)
+            group.apply([partial(_covered, kind=group.cover, eyes=eyes)], images, draws)
     return images
 
 
 def change_groups(images: Tensor, groups: list[Group], draws: Draws) -> Tensor:
     """float32 (B, C, H, W), 0..1 -> the same with each group's light, blur, noise and the rest."""
     for group in groups:
-        changed = images[group.pictures]
-        for change in group.changes:
-            changed = change(changed, draws)
-        images[group.pictures] = changed
+        group.apply(group.changes, images, draws)
     return images
+
+
+def _covered(images: Tensor, draws: Draws, *, kind: int, eyes: Eyes) -> Tensor:
+    return cover(images, kind, eyes, draws.between)
 
 
 def _members(people: int, pictures: int, singles: int, size: int, generator: torch.Generator) -> Iterator[Tensor]:

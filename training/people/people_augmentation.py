@@ -1,7 +1,8 @@
 """Random changes of a whole batch at once, with separate parameters for each picture from a given generator."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import pi
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -45,6 +46,10 @@ class ColourDraw:
     tint: Tensor
     greyed: Tensor
 
+    def of(self, pictures: Tensor) -> Self:
+        """Those of the pictures at these places, int64 (b,)."""
+        return replace(self, tint=self.tint[pictures], greyed=self.greyed[pictures])
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchDraw:
@@ -61,6 +66,19 @@ class BatchDraw:
     box: Tensor
     shade: Tensor
     colour: ColourDraw | None = None
+
+    def of(self, pictures: Tensor) -> Self:
+        """Those of the pictures at these places, int64 (b,)."""
+        return replace(
+            self,
+            affine=self.affine[pictures],
+            gamma=self.gamma[pictures],
+            contrast=self.contrast[pictures],
+            blur_px=self.blur_px[pictures],
+            box=self.box[pictures],
+            shade=self.shade[pictures],
+            colour=self.colour.of(pictures) if self.colour else None,
+        )
 
 
 def draw_batch(size: int, changes: BatchAugmentation, generator: torch.Generator) -> BatchDraw:

@@ -4,7 +4,7 @@ A batch has people with several pictures each, virtual people made from these, a
 A virtual person has one person's pictures with another's eyes, nose or mouth blended into them, following Hu et al.,
 "Frankenstein: Learning Deep Face Representations using Small Data" (arXiv 1603.06470).
 
-M people with n pictures each, S people with one, V virtual people
+M people with n pictures each, S people with one, V virtual people, B pictures in a batch, b of them in this process
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,6 +26,14 @@ class BatchSizes:
     people: int
     pictures: int
     singles: int
+
+
+def batch_pictures(data: PeopleData, sizes: BatchSizes, virtual: int) -> tuple[int, int]:
+    """The number of pictures in every batch: of people with several, and of all (B)."""
+    people = min(sizes.people, len(data.several))
+    known = people * sizes.pictures
+    made_up = min(virtual, people // 2) * sizes.pictures
+    return known, known + made_up + 2 * min(sizes.singles, len(data.single))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +66,28 @@ def pick(pictures: Tensor, count: int, draws: torch.Generator) -> Tensor:
     return torch.cat([pictures[torch.randperm(len(pictures), generator=draws)] for _ in range(turns)])[:count]
 
 
-def assemble(
-    data: PeopleData, plan: BatchPlan, masks: Tensor, virtual: int, swaps: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Pictures float32 (B, C, H, W), 0..1, and labels int64 (B,): of people, of virtual people, and of singles, twice.
+def label(plan: BatchPlan, known: int, swaps: "Swaps") -> Tensor:
+    """int64 (B,), the people of a batch's pictures: of people, of virtual people, and of singles, twice.
 
-    The labels of `plan.people` are their indices in `data.several`; the other people are numbered after them.
+    The labels of `plan.people` are their indices among the `known` people; the other people are numbered after them.
     """
-    people, pictures = plan.pictures.shape
-    known = to_unit(data.album.pixels[plan.pictures.flatten()])
-    made_up = swap_parts(known.unflatten(0, (people, pictures)), masks, virtual, swaps)
-    singles = to_unit(data.album.pixels[plan.singles])
-    others = len(data.several) + torch.arange(len(made_up) + len(singles))
-    blended, alone = others[: len(made_up)], others[len(made_up) :]
-    labels = [plan.people.repeat_interleave(pictures), blended.repeat_interleave(pictures), alone, alone]
-    return torch.cat([known, made_up.flatten(0, 1), singles, singles]), torch.cat(labels)
+    pictures, virtual = plan.pictures.shape[1], len(swaps.hosts)
+    others = known + torch.arange(virtual + len(plan.singles))
+    blended, alone = others[:virtual], others[virtual:]
+    return torch.cat([plan.people.repeat_interleave(pictures), blended.repeat_interleave(pictures), alone, alone])
+
+
+def assemble(pixels: Tensor, plan: BatchPlan, swaps: "Swaps", mine: Tensor) -> Tensor:
+    """The album's uint8 pixels -> a batch's pictures at the places `mine` int64 (b,), float32 (b, C, H, W), 0..1."""
+    pictures, known = plan.pictures.shape[1], plan.pictures.numel()
+    sources = [plan.pictures.flatten(), plan.pictures[swaps.hosts].flatten(), plan.singles, plan.singles]
+    images = to_unit(pixels[torch.cat(sources)[mine]])
+    blended = (mine >= known) & (mine < known + len(swaps.hosts) * pictures)
+    number = mine[blended] - known  # among the pictures of virtual people
+    donors = to_unit(pixels[plan.pictures[swaps.donors].flatten()[number]])
+    weights = swaps.weights[number // pictures]
+    images[blended] = blend_parts(images[blended], donors, weights[:, None])
+    return images
 
 
 def _rounds(population: int, size: int, batches: int, draws: torch.Generator) -> Iterator[Tensor]:
@@ -128,20 +143,34 @@ def masks_of(face: FaceParts, side_px: int) -> Tensor:
     return torch.exp(-0.5 * squares / face.feather**2)
 
 
-def swap_parts(faces: Tensor, masks: Tensor, virtual: int, draws: torch.Generator) -> Tensor:
-    """(M, n, C, H, W) float32, 0..1 -> (V, n, C, H, W): `virtual` people, but at most half as many as there are people.
+@dataclass(frozen=True, kw_only=True)
+class Swaps:
+    """A batch's virtual people: the numbers int64 (V,) of the `hosts` and `donors` among its people.
 
-    The parts of another person are the same in all pictures of a virtual person. Each person is used at most once.
+    `weights` float32 (V, H, W), 0..1, is the donor's share of each pixel, the same in all pictures of a virtual person.
     """
-    count = min(virtual, len(faces) // 2)
+
+    hosts: Tensor
+    donors: Tensor
+    weights: Tensor
+
+
+def draw_swaps(people: int, masks: Tensor, virtual: int, draws: torch.Generator) -> Swaps:
+    """`virtual` people, but at most half as many as there are people, each of whom is used at most once."""
+    count = min(virtual, people // 2)
     if count == 0:
-        return faces[:0]
-    order = torch.randperm(len(faces), generator=draws)
-    hosts, donors = faces[order[:count]], faces[order[count : 2 * count]]
+        nobody = torch.empty(0, dtype=torch.int64)
+        return Swaps(hosts=nobody, donors=nobody, weights=masks[:0])
+    order = torch.randperm(people, generator=draws)
     taken = torch.randint(1, 2 ** len(masks), (count,), generator=draws)
     has_part = (taken[:, None] >> torch.arange(len(masks))) & 1
-    weights = (has_part[:, :, None, None] * masks).amax(1)[:, None, None]
-    return torch.lerp(hosts, match_tone(donors, hosts), weights)
+    weights = (has_part[:, :, None, None] * masks).amax(1)
+    return Swaps(hosts=order[:count], donors=order[count : 2 * count], weights=weights)
+
+
+def blend_parts(hosts: Tensor, donors: Tensor, weights: Tensor) -> Tensor:
+    """(..., H, W) float32, 0..1, twice, and weights that broadcast to it -> hosts with parts of the donors."""
+    return torch.lerp(hosts, match_tone(donors, hosts), weights) if len(hosts) else hosts
 
 
 def match_tone(images: Tensor, models: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""The recipe of Experiments 5 and 6, which learns from people's pictures which of them show the same person.
+"""The recipe of Experiments 5 to 7, which learns from people's pictures which of them show the same person.
 
-R regions
+B pictures of a batch, b of them in this process, D embedding, R regions
 """
 
 from collections.abc import Iterator
@@ -21,9 +21,11 @@ from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
 from training.learning import parallel
 from training.learning.experiment import LATER, Batch, Experiment, Precision, Recipe, Validation, require_finite
+from training.learning.shares import Shares
 from training.people import people_augmentation, people_batches
+from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
-from training.people.losses import Classifier, large_margin_cosine, supervised_contrastive
+from training.people.losses import Classifier, supervised_contrastive
 from training.people.nuisances import Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
 from training.statistics import calibration, operating_points, rates
 
@@ -34,7 +36,8 @@ class PeopleExperiment(Experiment[PeopleData]):
 
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
     picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people.
-    `average` is the decay of the weights' moving average.
+    `average` is the decay of the weights' moving average. Several processes share a batch, and, if there are more than
+    `shard_above` people with several pictures, the people of the classifiers.
     """
 
     name: str
@@ -57,6 +60,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     weight_decay: float = 5e-3
     rising: float = 0.3
     average: float = 0.998
+    shard_above: int = field(default=20_000, metadata={LATER: True})
     precision: Precision = "auto"
     seed: int = 0
 
@@ -120,62 +124,73 @@ class PeopleModel(nn.Module):
 
 
 class PeopleRecipe(Recipe):
-    """Trains a residual network and its classifiers in one process, and keeps the moving average of its weights."""
+    """Trains a residual network and its classifiers, and keeps the moving average of the network's weights."""
 
     state: PeopleModel
     network: residual.ResidualNetwork
 
     def __init__(self, experiment: PeopleExperiment, data: PeopleData, device: torch.device) -> None:
-        if parallel.world_size() > 1:
-            raise TrainingError(f"{experiment.name}: does not support several processes; start it without torchrun")
         if len(data.several) < 2:
             raise TrainingError(
                 f"{experiment.name}: training needs at least 2 people with several pictures; "
                 f"there are {len(data.several)}"
             )
         self.experiment, self.data = experiment, data
+        self.sizes = people_batches.BatchSizes(
+            people=experiment.people, pictures=experiment.pictures, singles=experiment.singles
+        )
+        known, self.images = people_batches.batch_pictures(data, self.sizes, experiment.virtual)
+        _require_a_share(experiment, known // experiment.pictures, self.images)
+        self.shares = Shares.dealt(self.images, experiment.pictures)
+        self._judged = int((self.shares.mine < known).sum())
+        self._anchors = self.shares.mine.to(device) if parallel.world_size() > 1 else None
         self.state = _new_model(experiment, len(data.several)).to(device).to(memory_format=torch.channels_last)
         self.network = self.state.average
         learned = [parameter for parameter in self.state.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
         # An epoch draws as many pictures of people with several as there are training pictures in all.
         self.batches_in_epoch = max(1, round(data.pictures / (experiment.people * experiment.pictures)))
+        channels, side = experiment.network.input_shape
+        example = torch.zeros(2, channels, side, side, device=device)
+        self._network = parallel.wrap(self.state.network, example)
+        self._margins = self._share_classifiers(known)
 
     def batches(self, epoch: int) -> Iterator[Batch]:
-        """Labels int64 (B,), the number of each picture's person. The classifiers know the first `judged` pictures'."""
-        run, data = self.experiment, self.data
-        sizes = people_batches.BatchSizes(people=run.people, pictures=run.pictures, singles=run.singles)
+        """This process's pictures, the first `judged` of people that the classifiers know.
+
+        Labels int64 (B,) are the numbers of the people of all processes' pictures. All processes draw for the whole
+        batch, so that what is drawn does not depend on their number.
+        """
+        run, data, mine = self.experiment, self.data, self.shares.mine
         draws, changes, swaps = (run.generator(purpose, epoch) for purpose in ("people", "augment", "swap"))
         masks = people_batches.masks_of(run.face, run.preprocessing.side_px)
         shared = Draws(run.generator("nuisances", epoch))
-        for plan in people_batches.plan_epoch(data.several, data.single, sizes, self.batches_in_epoch, draws):
-            images, labels = people_batches.assemble(data, plan, masks, run.virtual, swaps)
-            groups = run.draw_groups(len(images), plan, shared)
+        for plan in people_batches.plan_epoch(data.several, data.single, self.sizes, self.batches_in_epoch, draws):
+            swapped = people_batches.draw_swaps(len(plan.people), masks, run.virtual, swaps)
+            labels = people_batches.label(plan, len(data.several), swapped)
+            images = people_batches.assemble(data.album.pixels, plan, swapped, mine)
+            groups = [group.within(mine, len(labels)) for group in run.draw_groups(len(labels), plan, shared)]
             images = cover_groups(images, groups, run.eyes, shared) if groups else images
-            drawn = people_augmentation.draw_batch(len(images), run.augmentation, changes)
-            images = people_augmentation.augment_batch(images, drawn)
+            drawn = people_augmentation.draw_batch(len(labels), run.augmentation, changes)
+            images = people_augmentation.augment_batch(images, drawn.of(mine))
             images = change_groups(images, groups, shared)
-            yield Batch(images=images, labels=labels, judged=plan.pictures.numel())
+            yield Batch(images=images, labels=labels, judged=self._judged)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> embeddings (B, D)."""
-        return self.state.network.embed(images)
+        """(b, C, H, W) -> embeddings (b, D)."""
+        embeddings: Tensor = self._network(images)
+        return embeddings
 
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The contrastive plus the weighted classifier loss, averaged over the regions.
-
-        A prediction is correct if the person's cosine, summed over the regions and without the margin, is the highest.
-        """
-        run, known = self.experiment, batch.labels[: batch.judged]
-        per_region, sums = [], torch.zeros((), device=outputs.device)
-        regions = split_regions(outputs, len(run.network.views))
-        for region, classifier in zip(regions, self.state.classifiers, strict=True):
-            cosines = classifier(region[: batch.judged])
-            margin = large_margin_cosine(cosines, known, run.classifier_scale, run.classifier_margin)
-            contrast = supervised_contrastive(region, batch.labels, run.temperature)
-            per_region.append(contrast + run.classifier_weight * margin)
-            sums = sums + cosines.detach()
-        return torch.stack(per_region).mean(), (sums.argmax(1) == known).sum()
+        """The contrastive plus the weighted classifier loss of the whole batch, averaged over the regions."""
+        run, labels = self.experiment, batch.labels
+        regions = split_regions(self.shares.gather(outputs), len(run.network.views))
+        margins, right = self._margins(regions, labels, run.classifier_scale, run.classifier_margin)
+        losses = [
+            supervised_contrastive(region, labels, run.temperature, self._anchors) + run.classifier_weight * margin
+            for region, margin in zip(regions, margins, strict=True)
+        ]
+        return torch.stack(losses).mean(), right
 
     def after_step(self, step: int) -> None:
         update_average(self.state.average, self.state.network, self.experiment.average, step)
@@ -193,6 +208,25 @@ class PeopleRecipe(Recipe):
         """Fits the head on the training people, and measures false match rates on the held-out people."""
         fitting.fit_head(self.network, self.data)
         return fitting.held_out_rates(self.network, self.data)
+
+    def _share_classifiers(self, judged: int) -> Margins:
+        """What computes the losses of the classifiers, which are sharded already if they are to be."""
+        classifiers = [each for each in self.state.classifiers if isinstance(each, Classifier)]
+        shards = [each for each in classifiers if isinstance(each, Shard)]
+        if not shards:
+            return WholeMargins(classifiers, self.shares, judged)
+        keep_moments_whole(self.optimizer, shards)
+        return ShardedMargins(shards, self.shares, judged)
+
+
+def _require_a_share(experiment: PeopleExperiment, people: int, images: int) -> None:
+    """Raises TrainingError unless each process gets a person that the classifiers know, and two pictures."""
+    count = parallel.world_size()
+    if people < count or images < 2 * count:
+        raise TrainingError(
+            f"{experiment.name}: {people} people with several pictures in a batch are too few for {count} processes; "
+            "start fewer processes"
+        )
 
 
 def split_regions(embeddings: Tensor, count: int) -> list[Tensor]:
@@ -225,6 +259,8 @@ def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
     classifiers = [Classifier(people, experiment.network.dimension // views) for _ in range(views)]
     for classifier in classifiers:
         nn.init.normal_(classifier.weight, std=0.01, generator=draws)
+    if parallel.world_size() > 1 and people > experiment.shard_above:
+        classifiers = [Shard(classifier) for classifier in classifiers]
     return PeopleModel(network, classifiers)
 
 

@@ -1,32 +1,19 @@
 """Two processes that train together give the same as one process with the same global batch."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.training.support.joint_training import train_three_epochs
+from tests.training.support.torchrun import torchrun
 from training.__main__ import main
-
-PATIENCE_S = 240
-ROOT = Path(__file__).parents[3]
-
-
-def torchrun(*arguments: str) -> None:
-    variables = {name: value for name, value in os.environ.items() if name not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *arguments]
-    done = subprocess.run(
-        command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=PATIENCE_S, check=False
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_two_processes_without_normalisation_equal_one(tmp_path: Path) -> None:
-    torchrun("-m", "tests.training.support.joint_training", str(tmp_path))
+    done = torchrun(2, "-m", "tests.training.support.joint_training", str(tmp_path))
+    assert done.returncode == 0, done.stderr
     first, second = (json.loads((tmp_path / str(rank)).read_text()) for rank in (0, 1))
     alone = train_three_epochs()
     for ours, theirs in zip(alone["rows"], first["rows"], strict=True):
@@ -57,7 +44,8 @@ def test_other_commands_refuse_several_processes(
 def test_torchrun_writes_what_one_process_writes(people: Path, tmp_path: Path) -> None:
     options = ["run", "smoke", "--data", str(people), "--images", "people", "--threads", "1"]
     options += ["--train-pairs", "train.txt", "--test-pairs", "test.txt", "--cache", str(tmp_path / "cache")]
-    torchrun("-m", "training", *options, "--out", str(tmp_path / "two"))
+    done = torchrun(2, "-m", "training", *options, "--out", str(tmp_path / "two"))
+    assert done.returncode == 0, done.stderr
     assert main([*options, "--out", str(tmp_path / "one")]) == 0
     names = [sorted(path.name for path in (tmp_path / run).iterdir()) for run in ("one", "two")]
     assert names[0] == names[1]

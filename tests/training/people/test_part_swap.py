@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from training.learning.experiments import DEEP_FUNNELED_FACE
-from training.people.people_batches import FaceParts, Part, masks_of, match_tone, swap_parts
+from training.people.people_batches import FaceParts, Part, blend_parts, draw_swaps, masks_of, match_tone
 
 SIDE = 32
 PEOPLE = 6
@@ -23,6 +23,12 @@ HALVES = FaceParts(
 
 def draws(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def swap_parts(real: Tensor, masks: Tensor, virtual: int, generator: torch.Generator) -> Tensor:
+    """(M, n, C, H, W) -> (V, n, C, H, W)."""
+    swaps = draw_swaps(len(real), masks, virtual, generator)
+    return blend_parts(real[swaps.hosts], real[swaps.donors], swaps.weights[:, None, None])
 
 
 def faces() -> Tensor:
