@@ -32,12 +32,37 @@ from model.similarity import Calibration, FalseMatchCurve, Metric, OperatingPoin
 METADATA_KEY = "facepair"
 
 
+class ChangedValue(BaseModel):
+    """A value of a run that is not its experiment's: the field's dotted name, and both values as JSON."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    field: str
+    named: str
+    value: str
+
+
+class Changes(BaseModel):
+    """How a run differs from the experiment of that name, besides its own name and its seed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    values: tuple[ChangedValue, ...]
+
+    def __str__(self) -> str:
+        values = ", ".join(f"{each.field} {each.value} (not {each.named})" for each in self.values)
+        return f"{self.experiment} with {values}"
+
+
 class Provenance(BaseModel):
     """Where a checkpoint comes from.
 
     `data_sha256` covers the prepared crops, `pairs_sha256` the training and validation pairs. `code_version` is the
-    code at the start of the run, `measured_with` the code that chose the threshold and measured. A network from
-    elsewhere has `source` and `license`, in the words of whoever imported it, and no seed and epochs.
+    code at the start of the run, `resumed_with` the code that went on with it, and `measured_with` the code that chose
+    the threshold and measured. `torch_version` has every version that trained, in the order of use; `threads` of the
+    CPU did. `changes` is how the run differs from the experiment that it varies. A network from elsewhere has
+    `source` and `license`, in the words of whoever imported it, and no seed and epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -52,6 +77,9 @@ class Provenance(BaseModel):
     measured_with: str = ""
     torch_version: str
     created_utc: str
+    resumed_with: tuple[str, ...] = Field(default=(), exclude_if=lambda versions: not versions)
+    threads: int | None = Field(default=None, exclude_if=lambda threads: threads is None)
+    changes: Changes | None = Field(default=None, exclude_if=lambda changes: changes is None)
     source: str = Field(default="", exclude_if=lambda text: not text)
     license: str = Field(default="", exclude_if=lambda text: not text)
 

@@ -17,6 +17,7 @@ try:
         options,
         prepare,
         report,
+        runs,
         train,
     )
 except ModuleNotFoundError as error:
@@ -46,6 +47,7 @@ COMMANDS = (
     report.add_card,
     report.add_report,
     report.add_gallery,
+    runs.add_runs,
     prepare.add_prepare,
     prepare.add_template,
 )
@@ -53,7 +55,11 @@ COMMANDS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0, 1 for a FacepairError (one line on standard error), 130 when interrupted."""
-    parsed = _parser().parse_args(_with_default(sys.argv[1:] if arguments is None else arguments))
+    parser = _parser()
+    parsed, unknown = parser.parse_known_args(_with_default(sys.argv[1:] if arguments is None else arguments))
+    if unknown and not getattr(parsed, "takes_values", False):
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    parsed.values = unknown
     try:
         options.require_writable(parsed)
         parsed.command(parsed)
