@@ -44,8 +44,8 @@ ROOMS = {
         "training.statistics": "model training",
         "training.scoring": "model.networks training.data training.statistics",
         "training.conditions": "model model.imaging model.networks training.data training.statistics training.scoring",
-        "training.learning": "model model.imaging model.networks.configurations model.networks training.data"
-        " training.statistics",
+        "training.learning": "model model.imaging model.networks.configurations model.checkpoint model.networks"
+        " training.data training.statistics",
         "training.fitting": "model model.networks training.data training.statistics training.scoring",
         "training.pairs": "model model.imaging model.networks.configurations model.networks training.data"
         " training.scoring training.learning",
@@ -64,7 +64,8 @@ ROOMS = {
         " model.networks training.data training.statistics training.scoring training.fitting"
         " training.learning.experiments training.measuring",
         "training.bulk": "model model.imaging model.checkpoint model.verifier training.data",
-        "training.reports": "model model.imaging model.checkpoint training training.data training.runs",
+        "training.reports": "model model.imaging model.checkpoint training training.data training.learning"
+        " training.runs",
         "training.commands": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
         " model.networks model.verifier training training.bulk training.data"
         " training.learning training.pairs training.people training.landmarks training.learning.experiments"

@@ -16,8 +16,17 @@ from model.networks import configurations, embedder, siamese
 from training.data.album import Album
 from training.data.datasets import PairData
 from training.data.source import DataSource
-from training.learning import parallel
-from training.learning.experiment import Batch, Experiment, Precision, Recipe, Validation
+from training.learning import parallel, starting
+from training.learning.experiment import (
+    LATER,
+    Batch,
+    Changes,
+    Experiment,
+    Precision,
+    Recipe,
+    Start,
+    Validation,
+)
 from training.scoring import score_pairs
 
 
@@ -85,6 +94,9 @@ class PairExperiment(Experiment[PairData]):
     split_seed: int = 0
     precision: Precision = "float32"
     seed: int = 0
+    start: Start | None = field(default=None, metadata={LATER: True})
+    freeze: tuple[str, ...] = field(default=(), metadata={LATER: True})
+    changes: Changes | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         positive = (self.epochs, self.batch_pairs, self.learning_rate, self.decay_every_epochs, self.patience_epochs)
@@ -120,6 +132,7 @@ class PairRecipe(Recipe):
         network = siamese.SiameseNetwork(experiment.network)
         siamese.initialise(network, experiment.generator("initialise"))
         self.experiment, self.data = experiment, data
+        self.frozen = starting.freeze(network, experiment.freeze)
         self.state = self.network = network.to(device).to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(
             network.parameters(), experiment.learning_rate, weight_decay=experiment.weight_decay

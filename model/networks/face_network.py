@@ -24,6 +24,10 @@ class FaceNetwork(nn.Module, ABC):
         """The device of the network's tensors."""
         return next(chain(self.parameters(), self.buffers())).device
 
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """The layers by the name of their stage, from the crop to the embedding, for training some of them alone."""
+        return {}
+
     @abstractmethod
     def embed(self, images: Tensor) -> Tensor:
         """Normalised images float32 (B, C, H, W) -> float32 (B, D)."""

@@ -5,6 +5,7 @@ A network has one tower for each region of the crop, a square around its centre.
 A B batches, C channels, H W pixels, R regions, D embedding
 """
 
+from itertools import islice
 from math import sqrt
 from typing import Any
 
@@ -17,6 +18,9 @@ from model.imaging.preprocessing import LUMA, MIN_DEVIATION
 from model.networks.configurations import ResidualConfig
 from model.networks.face_network import FaceNetwork
 from model.networks.heads import CosineHead, JointBayesianHead
+
+# Convolution, normalisation and activation.
+STEM_LAYERS = 3
 
 
 class PReLU(nn.PReLU):
@@ -78,9 +82,17 @@ class Tower(nn.Module):
     def __init__(self, config: ResidualConfig, channels: int) -> None:
         super().__init__()
         dimension = config.dimension // len(config.views)
+        self.blocks = config.blocks
         self.trunk = _trunk(config, channels)
         self.fully_connected = nn.Linear(config.features, dimension, bias=False)
         self.normalisation = nn.BatchNorm1d(dimension)
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """The layers by the name of their stage."""
+        layers = iter(self.trunk)
+        found = {"stem": list(islice(layers, STEM_LAYERS))}
+        found |= {f"stage{number}": list(islice(layers, count)) for number, count in enumerate(self.blocks, 1)}
+        return found | {"embedding": [self.fully_connected, self.normalisation]}
 
     def forward(self, region: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D / R) float32 of unit length."""
@@ -100,6 +112,11 @@ class ResidualNetwork(FaceNetwork):
         self.config = config
         self.towers = nn.ModuleList(Tower(config, channels) for channels in config.region_channels)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
+
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """`stem`, `stage1` to `stage4` and `embedding`, each of all towers."""
+        towers = [tower.stages() for tower in self.towers if isinstance(tower, Tower)]
+        return {name: [layer for each in towers for layer in each[name]] for name in towers[0]}
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; with the mirror image in evaluation."""

@@ -31,6 +31,15 @@ class SiameseNetwork(FaceNetwork):
         self.dropout = nn.Dropout(config.dropout)
         self.comparison = nn.Linear(config.dimension, 1)
 
+    def stages(self) -> dict[str, list[nn.Module]]:
+        """`stage1` to `stage4` (a convolution and what follows it), `embedding` and `comparison`."""
+        found: dict[str, list[nn.Module]] = {}
+        for layer in self.twin:
+            if isinstance(layer, nn.Conv2d):
+                found[f"stage{len(found) + 1}"] = []
+            found[f"stage{len(found)}"].append(layer)
+        return found | {"embedding": [self.fully_connected], "comparison": [self.comparison]}
+
     def embed(self, images: Tensor) -> Tensor:
         """(B, 1, H, W) float32, -1 to 1 -> (B, D) float32."""
         # flatten reads the features in (C, H, W) order for every memory format.

@@ -52,7 +52,7 @@ def template(parsed: argparse.Namespace) -> None:
     people = lists.read_people(source.folder / source.train_people)
     config = experiments.ALIGNED.model_copy(update={"alignment": None})
     files = source.files({(person, f"{person}_0001") for person in people})
-    photographs = (decoding.decode(data, config) for data in tqdm(files.values(), unit=" pictures"))
+    photographs = (decoding.decode(data, config) for data in tqdm(files.values(), unit=" pictures", disable=None))
     found = measure_template(photographs, detection.FaceFinder())
     print(f"{len(files)} pictures of {source.train_people}, in shares of the frame's side:")
     print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(detection.LANDMARKS, found, strict=True)))

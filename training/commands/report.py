@@ -46,6 +46,8 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     others = {name: run for name, run in runs.items() if name not in elsewhere}
     if not repeated and not others:
         raise DataError(f"{folder}: has only the run {experiments.SMOKE.name}, which reports leave out; run another")
+    for name, run in (repeated | others).items():
+        _require_own_name(folder / name, run)
     pages = {}
     try:
         if repeated:
@@ -66,6 +68,13 @@ def write_report(folder: Path, out: Path) -> list[Path]:
     except OSError as error:
         raise DataError(f"{out}: the report cannot be written: {error}") from error
     return list(pages)
+
+
+def _require_own_name(folder: Path, run: results.Run) -> None:
+    """Raises DataError if a run with changed values would be taken for the experiment that it varies."""
+    if run.header.provenance.changes and folder.name in REPRODUCED | set(experiments.EXPERIMENTS):
+        name = run.header.name if run.header.name != folder.name else f"{folder.name}-changed"
+        raise DataError(f"{folder}: is {run.header.provenance.changes}; rename the folder, for example to {name}")
 
 
 def _read_text(path: Path) -> str:

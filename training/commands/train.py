@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import torch
 
@@ -13,13 +13,16 @@ from model.checkpoint import Header
 from model.errors import DataError, TrainingError
 from training import metrics
 from training.commands import options
+from training.commands.values import describe_values, with_values
 from training.data import lists
 from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.learning import experiments, grid, history, loop, parallel
+from training.learning import catalogue, experiments, grid, history, loop, observers, parallel
 from training.learning.experiment import Data, Experiment
 from training.learning.precision import with_precision
+from training.learning.starting import StartingPoint
+from training.learning.variants import variant_of
 from training.pairs import PairExperiment
 from training.people.people_recipe import PeopleExperiment
 from training.reports import literature
@@ -28,33 +31,94 @@ from training.runs.finish import finish
 
 
 def add_run(commands: options.Subcommands) -> None:
-    command = commands.add_parser("run", help="train an experiment and write its checkpoint")
-    command.add_argument("experiment", help=", ".join(experiments.EXPERIMENTS))
+    command = commands.add_parser(
+        "run",
+        help="train an experiment and write its checkpoint",
+        epilog=catalogue.describe(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # an abbreviation could be meant for a value
+        add_help=False,
+    )
+    command.add_argument("-h", "--help", action=_RunHelp, help="with an experiment's name before it: its values, too")
+    command.add_argument("experiment", help="its name; the list below says what each is")
     options.add_out_folder(command, "folder of the run (default: runs/EXPERIMENT)")
     command.add_argument("--resume", action="store_true", help="continue from the last finished epoch, if there is one")
     command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
     command.add_argument("--no-test", action="store_true", help="do not read or score test pairs")
+    command.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="begin with its tensors, for example to learn other people; --freeze STAGE... keeps some of them",
+    )
+    command.add_argument(
+        "--track",
+        nargs="+",
+        choices=observers.TRACKERS,
+        default=(),
+        help="follow the run with these; each is an extra of the same name",
+    )
     options.add_data(command)
     options.add_device(command)
-    command.set_defaults(command=run, goes_on="; add --resume to continue from the last finished epoch")
+    goes_on = "; add --resume to continue from the last finished epoch"
+    command.set_defaults(command=run, goes_on=goes_on, values=(), takes_values=True)
+
+
+class _RunHelp(argparse.Action):
+    """Prints the help, and the values of an experiment that was named before."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, help=help)
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object) -> None:
+        parser.print_help()
+        if (name := getattr(namespace, "experiment", None)) in experiments.EXPERIMENTS:
+            print(f"\nvalues of {name}, each with its default:\n{describe_values(experiments.EXPERIMENTS[name])}")
+        parser.exit()
 
 
 def run(parsed: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = options.code_version()  # now, since files may change during hours of training
     device = parallel.local_device(options.select_device(parsed))
-    experiment = with_precision(
-        experiments.with_seed(experiments.find_experiment(parsed.experiment), parsed.seed), device
-    )
+    experiment, start = _chosen(parsed)
+    experiment = with_precision(experiment, device)
     folder = parsed.out or Path("runs") / experiment.name
+    observer = observers.Trackers(parsed.track, folder, options.say) if parsed.track else None
     with parallel.process_group(device):
         data, test = _training_data(options.data_source(parsed), experiment, tested=not parsed.no_test)
         if parallel.rank() == 0:
             print(f"{experiment.name}: {data.describe()}, on {device} in {experiment.precision}")
-        trained = loop.train(experiment, data, folder, device, resume=parsed.resume, code=code, say=options.say)
+            if start:
+                print(start.describe(experiment))
+        trained = loop.train(
+            experiment,
+            data,
+            folder,
+            device,
+            resume=parsed.resume,
+            code=code,
+            say=options.say,
+            start=start,
+            observer=observer,
+        )
         if parallel.rank() > 0:
             return
-    _print_result(finish(experiment, trained, data, test, folder, code), folder)
+    header = finish(experiment, trained, data, test, folder, code)
+    if observer:
+        observer.end(header.metrics)
+    _print_result(header, folder)
+
+
+def _chosen(parsed: argparse.Namespace) -> tuple[Experiment[Any], StartingPoint | None]:
+    """The experiment with the values, the starting point and the seed that the command gives."""
+    named = experiments.find_experiment(parsed.experiment)
+    start = StartingPoint.read(parsed.start_from) if parsed.start_from else None
+    base = replace(named, start=start.start) if start else named
+    changed = with_values(base, parsed.values, experiments.EXPERIMENTS)
+    if start:
+        start.require_network_of(changed)
+    return experiments.with_seed(variant_of(named, changed), parsed.seed), start
 
 
 def add_grid(commands: options.Subcommands) -> None:

@@ -119,7 +119,9 @@ def _make(
             return None
 
     with ThreadPoolExecutor() as threads:
-        progress = tqdm(threads.map(one, keys), total=len(keys), desc=change.name, unit=" pictures", mininterval=1)
+        progress = tqdm(
+            threads.map(one, keys), total=len(keys), desc=change.name, unit=" pictures", mininterval=1, disable=None
+        )
         results = {key: found for key, found in zip(keys, progress, strict=True) if found}
     if not results:
         raise DataError(f"{source.images}: no picture has a face after the change {change.name!r}")

@@ -48,7 +48,7 @@ class Frames:
 def make_frames(files: Iterable[tuple[Key, bytes]], config: PreprocessingConfig, processes: int) -> Frames:
     """The frames of pictures that contain a face. `config` has an alignment. Raises DataError if none is left."""
     with ProcessPoolExecutor(processes) as pool:
-        made = list(tqdm(pool.map(partial(_make_frame, config), files, chunksize=16), unit=" pictures"))
+        made = list(tqdm(pool.map(partial(_make_frame, config), files, chunksize=16), unit=" pictures", disable=None))
     kept = [each for each in made if each]
     if not kept:
         raise DataError("no picture has a face whose landmarks are steady; use photographs of faces")

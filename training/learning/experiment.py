@@ -6,7 +6,7 @@ A new kind of experiment implements both in one file, such as `training/pairs.py
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
@@ -32,6 +32,31 @@ PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap", "nuis
 MAX_PURPOSES = 11
 
 
+@dataclass(frozen=True, kw_only=True)
+class ChangedValue:
+    """A value that a run changes: the field's dotted name, and both values as JSON."""
+
+    field: str
+    named: str
+    value: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """How a run differs from the experiment of that name, besides its own name and its seed."""
+
+    experiment: str
+    values: tuple[ChangedValue, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """The checkpoint whose tensors a run begins with; `embedding_sha256` covers them."""
+
+    checkpoint: str
+    embedding_sha256: str
+
+
 class Experiment(ABC, Generic[Data]):
     """Everything that determines a run: two runs of equal experiments on the same CPU end with equal weights.
 
@@ -50,6 +75,8 @@ class Experiment(ABC, Generic[Data]):
     def __post_init__(self) -> None:
         if self.network.input_shape != self.preprocessing.input_shape:
             raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
+        if self.freeze and self.start is None:
+            raise TrainingError(f"{self.name}: freeze keeps the weights of a checkpoint; add --start-from CHECKPOINT")
 
     @property
     def patience_epochs(self) -> int | None:
@@ -60,6 +87,26 @@ class Experiment(ABC, Generic[Data]):
     def keep(self) -> Literal["last", "best"]:
         """Which weights are kept: those of the last epoch, or those with the lowest validation loss."""
         return "last"
+
+    @property
+    def start(self) -> Start | None:
+        """The checkpoint that the run begins with; None: it begins with random weights."""
+        return None
+
+    @property
+    def freeze(self) -> tuple[str, ...]:
+        """The stages of the network that do not learn, by the names in `FaceNetwork.stages`."""
+        return ()
+
+    @property
+    def changes(self) -> Changes | None:
+        """What differs from the experiment that this varies; None for the experiments themselves."""
+        return None
+
+    @property
+    def validated_on(self) -> str:
+        """What the validation pairs are, in words, for the line of an epoch."""
+        return "validation pairs"
 
     @abstractmethod
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
@@ -134,28 +181,50 @@ class Validation:
     bce: float
     mse: float
     accuracy: float
+    area: float
+    eer: float
+    pairs: int
     best_accuracy: float | None = None
-    area: float | None = None
 
     @classmethod
     def of(cls, scores: rates.Scores, same: rates.Labels) -> Self:
         """Metrics of similarities, with the cross-entropy as the loss. Raises TrainingError if it is not finite."""
         bce = rates.cross_entropy(scores, same)
         require_finite(bce)
-        mse, right = rates.squared_error(scores, same), rates.accuracy(scores, same, 0.5).value
-        return cls(loss=bce, bce=bce, mse=mse, accuracy=right)
+        return cls(
+            loss=bce,
+            bce=bce,
+            mse=rates.squared_error(scores, same),
+            accuracy=rates.accuracy(scores, same, 0.5).value,
+            area=rates.area_under_roc(scores, same),
+            eer=rates.equal_error_rate(scores, same),
+            pairs=len(scores),
+        )
 
 
 class Recipe(ABC):
     """How an experiment learns from its data.
 
-    `state` has every tensor that steps change. `network`, all or part of `state`, is validated and kept.
+    `state` has every tensor that steps change. `network`, all or part of `state`, is validated and kept. `frozen`
+    modules do not learn.
     """
 
     state: nn.Module
     network: face_network.FaceNetwork
     optimizer: torch.optim.Optimizer
     batches_in_epoch: int
+    frozen: Sequence[nn.Module] = ()
+
+    @property
+    def networks(self) -> Sequence[face_network.FaceNetwork]:
+        """Every copy of the network in `state`: a run that starts from a checkpoint sets them all."""
+        return (self.network,)
+
+    def use_training_mode(self) -> None:
+        """Sets the mode for steps; frozen stages keep the statistics of their batch normalisation."""
+        self.state.train()
+        for module in self.frozen:
+            module.eval()
 
     @abstractmethod
     def batches(self, epoch: int) -> Iterator[Batch]:

@@ -34,6 +34,22 @@ class Epoch:
     images_per_s: float
     validation_best_accuracy: float | None = None
     validation_area: float | None = None
+    validation_eer: float | None = None
+    validation_pairs: int | None = None
+
+    def describe(self, epochs: int, validated_on: str) -> str:
+        """The line of the epoch, of at most `epochs`, for a terminal or a log."""
+        rates = [
+            ("AUC", self.validation_area, ".4f"),
+            ("accuracy", self.validation_accuracy, ".1%"),
+            ("EER", self.validation_eer, ".1%"),
+        ]
+        shown = ", ".join(f"{name} {value:{form}}" for name, value, form in rates if value is not None)
+        count = f"{self.validation_pairs:,} " if self.validation_pairs else ""
+        return (
+            f"epoch {self.epoch}/{epochs}: loss {self.train_loss:.4f}; {count}{validated_on}: {shown}; "
+            f"{self.seconds:.0f} s"
+        )
 
 
 def best_epoch(history: list[Epoch]) -> int:
@@ -61,7 +77,7 @@ def read_metrics(path: Path) -> list[Epoch]:
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
     """Draws training and validation, with one panel for the loss and one for the accuracy at a similarity of 0.5."""
     # A run that learns from people trains and validates with different losses, which need separate axes.
-    learns_people = any(row.validation_area is not None for row in history)
+    learns_people = any(row.validation_best_accuracy is not None for row in history)
     trained, validated = (
         ("training, contrastive and margin", "validation, cross-entropy")
         if learns_people

@@ -19,6 +19,8 @@ from model.networks.embedder import normalise
 from model.networks.face_network import FaceNetwork
 from training.learning import history, parallel
 from training.learning.experiment import Batch, Data, Experiment, Recipe, require_finite
+from training.learning.observers import Observer
+from training.learning.starting import StartingPoint
 from training.learning.state import RunState
 
 STATE_FILE = "state.safetensors"
@@ -27,8 +29,10 @@ MEASURED_STEPS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """A finished run. Its network has the weights of `epoch`; `code_version` is the code that it began with, and
-    `torch_versions` trained it, one after the other.
+    """A finished run. Its network has the weights of `epoch`.
+
+    `code_version` is the code that it began with, and `resumed_with` the code that went on with it, if that was
+    another. `torch_versions` trained it. Both are in the order of use.
     """
 
     recipe: Recipe
@@ -36,6 +40,7 @@ class Trained:
     history: list[history.Epoch]
     code_version: str
     torch_versions: tuple[str, ...]
+    resumed_with: tuple[str, ...] = ()
 
     @property
     def network(self) -> FaceNetwork:
@@ -51,33 +56,47 @@ def train(
     resume: bool = False,
     code: str = __version__,
     say: Callable[[str], object] | None = None,
+    start: StartingPoint | None = None,
+    observer: Observer | None = None,
 ) -> Trained:
     """Trains to the end, and saves the state in `folder` after every epoch.
 
     With `resume` the run continues from that state and ends with the same weights as an uninterrupted run. A new run
-    records `code`, the version of the code. `say` is told how long the run will take, before it starts. Raises
-    TrainingError if the loss is not finite (the last good state is kept), if `folder` already holds a run, or if it
-    cannot be written.
+    records `code`, the version of the code. `say` is told how long the run will take, before it starts, and each
+    epoch's figures. `start` has the tensors that an experiment with a `start` begins with. The first process tells
+    `observer`. Raises TrainingError if the loss is not finite (the last good state is kept), if `folder` already holds
+    a run, or if it cannot be written.
     """
     if experiment.precision == "auto":
         raise ValueError("a run needs a precision: use training.learning.precision.with_precision first")
+    if experiment.start != (start.start if start else None):
+        raise ValueError("a run that starts from a checkpoint needs its tensors, and no other run has any")
     recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
+    if start:
+        start.apply(recipe)
     state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
     state.restore(recipe.state, recipe.optimizer)
     best = experiment.keep == "best"
     if not experiment.is_finished(state.history):
-        _add_torch_version(folder, state)
+        _add_versions(folder, state, code)
         if say:
             left = experiment.epochs - len(state.history)
             hours = left * seconds_of_epoch(experiment, data, device) / 3600
             if parallel.rank() == 0:
                 say(f"at most {left} epochs, about {hours:.1f} hours")
+    watching = observer if parallel.rank() == 0 else None
+    if watching:
+        watching.begin(experiment.name, run, state.history)
     while not experiment.is_finished(state.history):
         row = run_epoch(experiment, recipe, len(state.history) + 1, device)
         state.add_epoch(row, recipe.state, recipe.optimizer, keep_best=best)
         if parallel.rank() == 0:
             state.save(folder / STATE_FILE, run)
             _publish(folder, experiment.name, state)
+            if say:
+                say(row.describe(experiment.epochs, experiment.validated_on))
+            if watching:
+                watching.add_epoch(row)
     recipe.state.load_state_dict(state.best if best else state.weights)
     epoch = history.best_epoch(state.history) if best else len(state.history)
     return Trained(
@@ -86,6 +105,7 @@ def train(
         history=state.history,
         code_version=state.code_version,
         torch_versions=tuple(state.torch_versions) or (str(torch.__version__),),  # older states have none
+        resumed_with=tuple(state.resumed_with),
     )
 
 
@@ -95,7 +115,7 @@ def seconds_of_epoch(experiment: Experiment[Data], data: Data, device: torch.dev
     A run that follows is not changed: each epoch has its own random numbers. Raises TrainingError as steps do.
     """
     recipe = experiment.recipe(data, device)
-    recipe.state.train()
+    recipe.use_training_mode()
     times = [time.perf_counter()]
     for batch in islice(made_ahead(pinned(recipe.batches(1), device)), MEASURED_STEPS):
         take_step(experiment, recipe, batch, device)
@@ -111,7 +131,7 @@ def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: 
     """Trains on all batches of an epoch, then validates. Raises TrainingError if a loss is not finite."""
     started = time.perf_counter()
     torch.manual_seed(experiment.seed_for("dropout", number) + parallel.rank())
-    recipe.state.train()
+    recipe.use_training_mode()
     sums = parallel.total(_train(experiment, recipe, number, device).to(device)).cpu()
     images_per_s = float(sums[3]) / (time.perf_counter() - started)
     found = parallel.from_first(recipe.validate)  # whose statistics are kept; all must stop at the same epoch
@@ -128,6 +148,8 @@ def run_epoch(experiment: Experiment[Any], recipe: Recipe, number: int, device: 
         images_per_s=images_per_s,
         validation_best_accuracy=found.best_accuracy,
         validation_area=found.area,
+        validation_eer=found.eer,
+        validation_pairs=found.pairs,
     )
 
 
@@ -153,7 +175,8 @@ def _train(experiment: Experiment[Any], recipe: Recipe, number: int, device: tor
     """Takes an epoch's steps -> this process's sums (4,) of losses, correct predictions, judged labels and images."""
     sums, started = torch.zeros(4, dtype=torch.float64), time.perf_counter()
     count = recipe.batches_in_epoch
-    title, hidden = f"epoch {number}/{experiment.epochs}", parallel.rank() > 0
+    title = f"epoch {number}/{experiment.epochs}"
+    hidden = True if parallel.rank() > 0 else None  # None: shown on terminals alone
     with tqdm(total=count, desc=title, unit=" batches", mininterval=1, disable=hidden) as bar:
         for index, batch in enumerate(made_ahead(pinned(recipe.batches(number), device))):
             step = (number - 1) * count + index
@@ -207,9 +230,14 @@ def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: 
     return state
 
 
-def _add_torch_version(folder: Path, state: RunState) -> None:
-    """Records the version of torch that trains now, and says so if another one trained before."""
+def _add_versions(folder: Path, state: RunState, code: str) -> None:
+    """Records the versions of torch and the code that train now, and says so if others trained before."""
     version, before = str(torch.__version__), state.torch_versions[-1:]
+    began = (state.resumed_with or [state.code_version])[-1]
+    if code != began:
+        state.resumed_with.append(code)
+        if parallel.rank() == 0:
+            tqdm.write(f"{folder}: was trained by the code {began} and goes on with {code}", file=sys.stderr)
     if before not in ([], [version]) and parallel.rank() == 0:
         tqdm.write(
             f"{folder}: was trained by torch {before[0]} and goes on with torch {version}; its weights will "

@@ -19,13 +19,16 @@ from model.files import replacing
 from training.learning.history import Epoch, best_epoch
 
 METADATA_KEY = "facepair-run"
+# Values that follow from others, which an error names instead.
+FOLLOWING = ("name", "changes")
 
 
 @dataclass(kw_only=True)
 class RunState:
     """A run's state after an epoch. `best` has the weights with the lowest validation loss, if the run keeps them.
 
-    `code_version` is the code that the run began with. `torch_versions` trained it, one after the other.
+    `code_version` is the code that the run began with, and `resumed_with` the code that went on with it, if that was
+    another. `torch_versions` trained it. Both are in the order of use.
     """
 
     weights: dict[str, Tensor] = field(default_factory=dict)
@@ -34,6 +37,7 @@ class RunState:
     best: dict[str, Tensor] = field(default_factory=dict)
     history: list[Epoch] = field(default_factory=list)
     torch_versions: list[str] = field(default_factory=list)
+    resumed_with: list[str] = field(default_factory=list)
 
     def add_epoch(self, row: Epoch, module: nn.Module, optimizer: torch.optim.Optimizer, *, keep_best: bool) -> None:
         """Records the end of an epoch. The best weights are copied, since further steps change the module in place."""
@@ -57,7 +61,8 @@ class RunState:
             for name, tensor in group.items()
         }
         rows = [asdict(row) for row in self.history]
-        header = {"run": run, "code_version": self.code_version, "torch": self.torch_versions, "history": rows}
+        versions = {"code_version": self.code_version, "resumed_with": self.resumed_with, "torch": self.torch_versions}
+        header = {"run": run, **versions, "history": rows}
         try:
             with replacing(path) as partial:
                 save_file(tensors, partial, metadata={METADATA_KEY: json.dumps(header)})
@@ -73,6 +78,7 @@ class RunState:
                 header = json.loads(file.metadata()[METADATA_KEY])
                 code_version = str(header["code_version"])
                 versions = [str(version) for version in header.get("torch", ())]
+                resumed_with = [str(version) for version in header.get("resumed_with", ())]
                 found, history = dict(header["run"]), [Epoch(**row) for row in header["history"]]
                 tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 (no mapping)
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -86,6 +92,7 @@ class RunState:
             best=best,
             history=history,
             torch_versions=versions,
+            resumed_with=resumed_with,
         )
 
 
@@ -105,11 +112,17 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, Te
 
 
 def _require_same(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    differing = [key for key in wanted if found.get(key) != wanted[key]]
-    if differing == ["threads"]:
+    # Values at their defaults are left out on either side.
+    differing = [key for key in {**wanted, **found} if found.get(key) != wanted.get(key)]
+    named = [key for key in differing if key not in FOLLOWING] or differing
+    if named == ["threads"]:
         raise TrainingError(f"{path}: the run began with {found['threads']} threads; add --threads {found['threads']}")
-    if differing:
-        raise TrainingError(f"{path}: belongs to another run ({', '.join(differing)} differ); choose another --out")
+    if named:
+        began = ", ".join(f"{key} {found[key]}" for key in named if isinstance(found.get(key), int | float | str))
+        raise TrainingError(
+            f"{path}: belongs to another run ({', '.join(named)} differ); choose another --out"
+            + (f", or give the values that it began with: {began}" if began and "data_sha256" not in named else "")
+        )
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -134,7 +134,9 @@ def measure_scenes(checkpoint: Checkpoint, material: Material, kind: Kind) -> Sc
         return _seen(compose(_open(material.pictures[keys[number]]), others, kind, draws), config, finder)
 
     with ThreadPoolExecutor() as threads:
-        progress = tqdm(threads.map(one, range(len(keys))), total=len(keys), desc=kind.name, unit=" pictures")
+        progress = tqdm(
+            threads.map(one, range(len(keys))), total=len(keys), desc=kind.name, unit=" pictures", disable=None
+        )
         seen = dict(zip(keys, progress, strict=True))
     return SceneResult(
         kind=kind.name,

@@ -19,8 +19,18 @@ from training import fitting, scoring
 from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
-from training.learning import parallel
-from training.learning.experiment import LATER, Batch, Experiment, Precision, Recipe, Validation, require_finite
+from training.learning import parallel, starting
+from training.learning.experiment import (
+    LATER,
+    Batch,
+    Changes,
+    Experiment,
+    Precision,
+    Recipe,
+    Start,
+    Validation,
+    require_finite,
+)
 from training.learning.shares import Shares
 from training.people import people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
@@ -63,6 +73,9 @@ class PeopleExperiment(Experiment[PeopleData]):
     shard_above: int = field(default=20_000, metadata={LATER: True})
     precision: Precision = "auto"
     seed: int = 0
+    start: Start | None = field(default=None, metadata={LATER: True})
+    freeze: tuple[str, ...] = field(default=(), metadata={LATER: True})
+    changes: Changes | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
         if min(self.people, self.pictures, self.epochs, self.learning_rate, self.temperature) <= 0:
@@ -78,6 +91,10 @@ class PeopleExperiment(Experiment[PeopleData]):
         if self.nuisances and self.preprocessing.alignment is None:
             raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
         super().__post_init__()
+
+    @property
+    def validated_on(self) -> str:
+        return "pairs of held-out people"
 
     @property
     def eyes(self) -> Eyes:
@@ -146,6 +163,7 @@ class PeopleRecipe(Recipe):
         self._anchors = self.shares.mine.to(device) if parallel.world_size() > 1 else None
         self.state = _new_model(experiment, len(data.several)).to(device).to(memory_format=torch.channels_last)
         self.network = self.state.average
+        self.frozen = starting.freeze(self.state.network, experiment.freeze)
         learned = [parameter for parameter in self.state.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
         # An epoch draws as many pictures of people with several as there are training pictures in all.
@@ -154,6 +172,11 @@ class PeopleRecipe(Recipe):
         example = torch.zeros(2, channels, side, side, device=device)
         self._network = parallel.wrap(self.state.network, example)
         self._margins = self._share_classifiers(known)
+
+    @property
+    def networks(self) -> tuple[residual.ResidualNetwork, ...]:
+        """The network that learns, and the moving average of its weights."""
+        return self.state.network, self.state.average
 
     def batches(self, epoch: int) -> Iterator[Batch]:
         """This process's pictures, the first `judged` of people that the classifiers know.
@@ -202,7 +225,7 @@ class PeopleRecipe(Recipe):
         scale, bias = calibration.platt(raw, same)
         scores = torch.sigmoid(scale * torch.from_numpy(raw) + bias).numpy()
         best = rates.accuracy(scores, same, rates.best_threshold(scores, same)).value
-        return replace(Validation.of(scores, same), best_accuracy=best, area=rates.area_under_roc(scores, same))
+        return replace(Validation.of(scores, same), best_accuracy=best)
 
     def finish(self) -> operating_points.FalseMatchRates:
         """Fits the head on the training people, and measures false match rates on the held-out people."""

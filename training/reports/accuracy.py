@@ -67,6 +67,9 @@ Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 .venv/bin/python -m training report --results RESULTS --out OUT          # this page
 ```"""
 
+CHANGED = """\
+These runs are not those of the experiments that they vary."""
+
 MCNEMAR = """\
 McNemar's exact test on the pairs that both runs were tested on, each at its own threshold. The test assumes
 independent pairs, which is not quite true of pairs that share people."""
@@ -90,6 +93,7 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
         "## Compared with the reference and published systems",
         _table_systems(measured, folds),
         *map(str, folds),
+        *(["## Runs with changed values", CHANGED, changed] if (changed := _table_changed(measured)) else []),
         *(["## Over seeds", SEEDS, seeds] if seeds else []),
         "## Error rates",
         _table_rates(measured),
@@ -144,11 +148,23 @@ def _published_row(each: literature.Published) -> markdown.Row:
     return [f"{each.system} ({each.paper})", each.category, "View 2", accuracy, "", "", "10 folds", each.origin]
 
 
+def _table_changed(measured: Mapping[str, results.Measured]) -> str:
+    """The values that runs have in place of their experiment's. Empty if no run has any."""
+    rows = [
+        [name, changes.experiment, each.field, each.named, each.value]
+        for name, found in measured.items()
+        if (changes := found.run.header.provenance.changes)
+        for each in changes.values
+    ]
+    return markdown.table(["run", "experiment", "value", "in the experiment", "in the run"], rows)
+
+
 def _table_seeds(measured: Mapping[str, results.Measured]) -> str:
     """Experiments that were run with several seeds: mean, lowest and highest. Empty if there are none."""
     runs: dict[str, list[results.Run]] = {}
     for name, found in measured.items():
-        runs.setdefault(name.partition("-seed")[0], []).append(found.run)
+        changes = found.run.header.provenance.changes
+        runs.setdefault(str(changes) if changes else name.partition("-seed")[0], []).append(found.run)
     head = ["experiment", "seeds", "accuracy", metrics.AREA, metrics.EER, metrics.FNMR_AT_1]
     return markdown.table(head, [_seeds_row(name, same) for name, same in runs.items() if len(same) > 1])
 

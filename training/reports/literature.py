@@ -60,6 +60,9 @@ def category(header: Header) -> str:
 
     The face detector was trained on other faces, without names.
     """
+    experiment = json.loads(header.provenance.experiment)
     # Only experiments that learn from people hold people out.
-    learned = "unrestricted" if "held_out" in json.loads(header.provenance.experiment) else "image-restricted"
+    learned = "unrestricted" if "held_out" in experiment else "image-restricted"
+    if experiment.get("start"):
+        return f"{learned}, started from {experiment['start']['checkpoint']}"
     return f"{learned}, {'label-free outside data' if header.preprocessing.alignment else 'no outside data'}"

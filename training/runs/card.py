@@ -18,6 +18,8 @@ def format_card(header: Header) -> str:
     rows = "\n".join(_row(metric) for metric in header.metrics)
     experiment = {name: value for name, value in json.loads(provenance.experiment).items() if value is not None}
     trained_on = {"quality of the training faces": header.trained_on.model_dump_json()} if header.trained_on else {}
+    changes = {"changed from a named experiment": provenance.changes} if provenance.changes else {}
+    resumed = {"code that went on with the run": ", ".join(provenance.resumed_with)} if provenance.resumed_with else {}
     origin = {"source": provenance.source, "licence": provenance.license} if provenance.source else {}
     facts: dict[str, object] = {
         **origin,
@@ -25,6 +27,7 @@ def format_card(header: Header) -> str:
         "preprocessing": header.preprocessing.model_dump_json(),
         **_calibration(header.calibration),
         **trained_on,
+        **changes,
         "experiment": json.dumps(experiment),
         "seed": provenance.seed,
         "epochs trained": provenance.epochs,
@@ -32,8 +35,10 @@ def format_card(header: Header) -> str:
         "pairs (SHA-256 of the training and validation pairs)": provenance.pairs_sha256,
         "validation pairs that show a person of the training pairs": provenance.validation_pairs_sharing_people,
         "code that the run began with": provenance.code_version,
+        **resumed,
         "code that chose the threshold and measured": provenance.measured_with,
         "torch": provenance.torch_version,
+        **({"CPU threads": provenance.threads} if provenance.threads else {}),
         "created": provenance.created_utc,
         "embedding_sha256": header.embedding_sha256,
         "checkpoint_sha256": header.checkpoint_sha256,

@@ -2,10 +2,13 @@
 
 import csv
 import json
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from model.checkpoint import Description, Header, Provenance
+import torch
+
+from model.checkpoint import Changes, Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
 from model.imaging.canary import canary_sha256
@@ -73,6 +76,9 @@ def _provenance(experiment: Experiment[Data], trained: Trained, data: Data, code
         code_version=trained.code_version,
         measured_with=code,
         torch_version=", ".join(trained.torch_versions),
+        resumed_with=trained.resumed_with,
+        threads=torch.get_num_threads(),  # those of the whole run, since a resumed run needs as many
+        changes=Changes.model_validate(asdict(experiment.changes)) if experiment.changes else None,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

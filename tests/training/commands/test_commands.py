@@ -1,5 +1,6 @@
 """`python -m training`, as somebody uses it who trains on a folder of their own."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import safe_open
 
 from app.server.replica import open_verifier
 from app.settings import read_settings
@@ -63,7 +65,9 @@ def user(people: Path, tmp_path_factory: pytest.TempPathFactory) -> User:
     assert f"serve it with: python -m app --weights {user.checkpoint}" in done.stdout
     assert "10 training and 2 validation pairs" in done.stdout
     assert "\nat most 2 epochs, about 0.0 hours\n" in done.stdout
-    assert "epoch 2/2" in done.stderr
+    assert "\nepoch 2/2: loss " in done.stdout
+    assert "; 2 validation pairs: AUC " in done.stdout
+    assert "epoch" not in done.stderr  # a progress bar is for terminals
     return user
 
 
@@ -294,6 +298,49 @@ def test_seed_option_gives_another_run_another_name(user: User, tmp_path: Path) 
     header = load(tmp_path / "run" / "smoke-seed1.safetensors").header
     assert header.provenance.seed == 1
     assert header.embedding_sha256 != load(user.checkpoint).header.embedding_sha256
+
+
+def test_changed_values_are_recorded_and_kept_to(
+    user: User, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = user.arguments("run", "smoke", "--device", "cpu", "--out", str(tmp_path / "run"))
+    assert main([*arguments, "--epochs", "1", "--augmentation.rotation-deg", "5"]) == 0
+    name = "smoke-rotation_deg5.0-epochs1"
+    header = load(tmp_path / "run" / f"{name}.safetensors").header
+    recorded = header.provenance.changes
+    assert recorded
+    changes = {each.field: (each.named, each.value) for each in recorded.values}
+    assert changes == {"augmentation.rotation_deg": ("15.0", "5.0"), "epochs": ("2", "1")}
+    assert recorded.experiment == "smoke"
+    with safe_open(tmp_path / "run" / "state.safetensors", "np") as state:
+        run = json.loads(state.metadata()["facepair-run"])["run"]
+    assert [each["field"] for each in run["changes"]["values"]] == list(changes)
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert len(result["provenance"]["changes"]["values"]) == 2
+    assert (
+        "smoke with augmentation.rotation_deg 5.0 (not 15.0), epochs 1 (not 2)"
+        in (tmp_path / "run" / f"{name}.md").read_text()
+    )
+    line = refusal(capsys, [*arguments, "--resume", "--epochs", "2", "--augmentation.rotation-deg", "5"])
+    assert "belongs to another run (epochs differ)" in line
+    assert "give the values that it began with: epochs 1" in line
+    assert load(user.checkpoint).header.provenance.changes is None
+
+
+def test_a_run_starts_from_a_checkpoint(user: User, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = user.arguments("run", "smoke", "--device", "cpu", "--no-test", "--out", str(tmp_path / "run"))
+    start = ["--start-from", str(user.checkpoint), "--epochs", "1"]
+    line = refusal(capsys, [*arguments, *start, "--network.dimension", "16"])
+    assert line.endswith("has another network than smoke: dimension 32 instead of 16; take one that fits")
+    assert main([*arguments, *start, "--freeze", "stage1", "stage2"]) == 0
+    assert f"starts from {user.checkpoint}\n" in capsys.readouterr().out
+    before = load(user.checkpoint)
+    after = load(tmp_path / "run" / "smoke-epochs1-from-smoke-freeze_stage1_stage2.safetensors")
+    kept = {name for name in after.tensors if np.array_equal(before.tensors[name], after.tensors[name])}
+    assert {"twin.0.weight", "twin.1.running_mean", "twin.4.weight"} <= kept
+    assert "twin.8.weight" not in kept
+    assert before.header.embedding_sha256 in after.header.provenance.experiment
+    assert "(start, freeze differ)" in refusal(capsys, [*arguments, "--resume", "--epochs", "1"])
 
 
 def test_skip_missing_leaves_out_pairs(user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from training.learning.history import draw_curves
 from training.learning.loop import Trained
 from training.learning.state import RunState
 from training.pairs import PairExperiment
+from training.scoring import score_pairs
+from training.statistics import rates
 
 # A normal first epoch, then steps of 1e35.
 EXPLODING = replace(SMALL, decay_every_epochs=1, decay_factor=1e38)
@@ -74,7 +76,9 @@ def check_drawing(path: Path) -> None:
 
 
 def test_curves_of_a_run_that_learns_from_people_are_drawn(trained: Trained, tmp_path: Path) -> None:
-    draw_curves(tmp_path / "curves.png", "people", [replace(row, validation_area=0.9) for row in trained.history])
+    draw_curves(
+        tmp_path / "curves.png", "people", [replace(row, validation_best_accuracy=0.9) for row in trained.history]
+    )
     check_drawing(tmp_path / "curves.png")
 
 
@@ -233,6 +237,28 @@ def test_a_run_says_how_long_it_takes_and_is_not_changed_by_it(
     said: list[str] = []
     again = loop.train(SMALL, data, tmp_path, CPU, say=said.append)
     assert same_weights(again, trained)
-    assert said == [f"at most {SMALL.epochs} epochs, about 0.0 hours"]
+    first, *lines = said
+    assert first == f"at most {SMALL.epochs} epochs, about 0.0 hours"
+    assert lines == [row.describe(3, "validation pairs") for row in again.history]
     loop.train(SMALL, data, tmp_path, CPU, resume=True, say=said.append)
-    assert len(said) == 1  # nothing is left to do
+    assert len(said) == 4  # nothing is left to do
+
+
+def test_the_line_of_an_epoch_has_the_validation_figures(trained: Trained) -> None:
+    row = replace(trained.history[0], train_loss=0.25, seconds=61.4)
+    row = replace(
+        row, validation_area=0.97443, validation_accuracy=0.9137, validation_eer=0.0811, validation_pairs=1702
+    )
+    assert row.describe(40, "pairs of held-out people") == (
+        "epoch 1/40: loss 0.2500; 1,702 pairs of held-out people: AUC 0.9744, accuracy 91.4%, EER 8.1%; 61 s"
+    )
+    older = replace(row, validation_area=None, validation_eer=None, validation_pairs=None)
+    assert older.describe(40, "validation pairs") == "epoch 1/40: loss 0.2500; validation pairs: accuracy 91.4%; 61 s"
+
+
+def test_validation_figures_are_those_of_the_validation_pairs(trained: Trained, data: PairData) -> None:
+    scores, same = score_pairs(trained.network, data.album, data.validation)
+    row = trained.history[-1]
+    assert row.validation_area == rates.area_under_roc(scores, same)
+    assert row.validation_eer == rates.equal_error_rate(scores, same)
+    assert row.validation_pairs == 3

@@ -139,6 +139,26 @@ def test_resumed_run_keeps_its_first_code_version(data: PairData, tmp_path: Path
     assert train(one, data, tmp_path, CPU, resume=True, code="second").code_version == "first"
 
 
+def test_all_versions_of_the_code_are_recorded_and_said(
+    data: PairData, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = data.training
+    for code in ("first", "second", "second", "third"):
+        # Each interruption is in the epoch after the next.
+        stopping = Interrupted(left=pairs.left, right=pairs.right, same=pairs.same, taken=[], after=4)
+        try:
+            trained = train(
+                replace(SMALL, epochs=5), replace(data, training=stopping), tmp_path, CPU, resume=True, code=code
+            )
+        except KeyboardInterrupt:
+            continue
+    trained = train(replace(SMALL, epochs=5), data, tmp_path, CPU, resume=True, code="third")
+    assert (trained.code_version, trained.resumed_with) == ("first", ("second", "third"))
+    said = capsys.readouterr().err
+    assert said.count("was trained by the code first and goes on with second") == 1
+    assert said.count("was trained by the code second and goes on with third") == 1
+
+
 def test_unwritable_folder_is_refused_before_training(data: PairData, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match="cannot be written"):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.checkpoint import Header
+from model.checkpoint import ChangedValue, Changes, Header
 from model.errors import DataError
 from model.similarity import OperatingPoint
 from tests.conftest import describe
@@ -99,6 +99,39 @@ def test_each_page_has_its_runs(results: Path) -> None:
         assert name not in accuracy
     assert accuracy.index("experiment-2") < accuracy.index("experiment-5")
     assert "BCE" not in accuracy
+
+
+def change(folder: Path, *, field: str = "epochs") -> None:
+    """Makes a finished run one with a changed value."""
+    header = Header.model_validate_json((folder / RESULT_FILE).read_bytes())
+    changes = Changes(experiment="experiment-5", values=(ChangedValue(field=field, named="40", value="3"),))
+    provenance = header.provenance.model_copy(update={"changes": changes})
+    (folder / RESULT_FILE).write_text(header.model_copy(update={"provenance": provenance}).model_dump_json())
+
+
+def test_a_run_with_changed_values_is_not_taken_for_its_experiment(tmp_path: Path) -> None:
+    results = tmp_path / "results"
+    for name in ("experiment-5", "experiment-5-seed2", "experiment-5-epochs3", "experiment-5-epochs3-seed1"):
+        write_run(results / name, PAIRS, scores(0.2), row=PEOPLE_ROW)
+        if "epochs3" in name:
+            change(results / name)
+    text = page(results)
+    assert row(text, "experiment-5-epochs3", "in the run") == "3"
+    assert row(text, "experiment-5-epochs3-seed1", "in the experiment") == "40"
+    # Seeds of one variant are one row, apart from its experiment's.
+    assert row(text, "experiment-5 with epochs 3 (not 40)", "seeds") == "0, 0"
+    assert row(text, "experiment-5", "seeds") == "0, 0"
+    change(results / "experiment-5")
+    with pytest.raises(DataError, match=r"experiment-5: is experiment-5 with epochs 3 \(not 40\); rename the folder"):
+        write_report(results, results.parent / "out")
+
+
+def test_a_run_that_started_from_a_checkpoint_has_no_category_of_the_literature() -> None:
+    header = Header(**dict(describe()), canary_similarity=0.5, embedding_sha256="e" * 64)
+    start = '{"held_out": {}, "start": {"checkpoint": "experiment-7", "embedding_sha256": ""}}'
+    provenance = header.provenance.model_copy(update={"experiment": start})
+    started = header.model_copy(update={"provenance": provenance})
+    assert category(started) == "unrestricted, started from experiment-7"
 
 
 def test_accuracies_are_listed_with_published_ones(results: Path) -> None:

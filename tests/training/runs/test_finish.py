@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.checkpoint import Header, load
+from model.checkpoint import ChangedValue, Changes, Header, load
 from model.imaging.canary import canary_sha256
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
@@ -191,8 +191,22 @@ def test_provenance_is_recorded(result: Finished) -> None:
     assert provenance.validation_pairs_sharing_people == len(result.data.validation)
     assert provenance.data_sha256 == result.data.album.sha256
     assert provenance.torch_version == "2.1, 2.2"
+    assert provenance.threads == torch.get_num_threads()
+    assert f"- CPU threads: `{provenance.threads}`" in (result.folder / "smoke.md").read_text()
     experiment = json.loads(provenance.experiment)
     assert (experiment["name"], experiment["batch_pairs"], experiment["split_seed"]) == ("smoke", 16, 0)
+
+
+def test_changes_and_all_versions_are_in_the_card(result: Finished) -> None:
+    changes = Changes(experiment="smoke", values=(ChangedValue(field="epochs", named="2", value="3"),))
+    provenance = result.header.provenance.model_copy(update={"changes": changes, "resumed_with": ("then", "later")})
+    card = format_card(result.header.model_copy(update={"provenance": provenance}))
+    assert "- changed from a named experiment: `smoke with epochs 3 (not 2)`" in card
+    assert "- code that the run began with: `began-with`\n- code that went on with the run: `then, later`" in card
+    assert "- torch: `2.1, 2.2`" in card
+    plain = format_card(result.header)
+    assert "changed from" not in plain
+    assert "went on" not in plain
 
 
 def test_card_says_which_photographs_the_rates_hold_for(result: Finished) -> None:
