@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from model.arrays import Features
 from model.imaging.preprocessing import PreprocessingConfig
 
-# The number of features of a crop, which `imaging.crop_features` makes.
-FEATURES = {"grey": 321, "rgb": 364}
+# The number of features of a crop, which `imaging.crop_features` makes; version 1 had the first of them.
+FEATURES = {"grey": 359, "rgb": 402}
+FEATURES_1 = {"grey": 321, "rgb": 364}
 # The detector hardly recognises a face. This condition is found by its score alone.
 UNCERTAIN_FACE = "uncertain_face"
 # Of the faces of 2,000 people in LFW, 7 score lower.
@@ -48,12 +49,13 @@ class ConditionDetector(BaseModel):
 class ConditionDetectors(BaseModel):
     """What finds a picture's conditions, as a checkpoint stores it.
 
-    `features` is the version of `imaging.crop_features`; a change that gives other numbers must raise it.
+    `features` is the version of `imaging.crop_features`; a change that gives other numbers must raise it. Detectors of
+    version 1 weigh the first features.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    features: Literal[1] = 1
+    features: Literal[1, 2] = 2
     detectors: tuple[ConditionDetector, ...]
 
     @model_validator(mode="after")
@@ -64,7 +66,7 @@ class ConditionDetectors(BaseModel):
 
     def suit(self, config: PreprocessingConfig) -> bool:
         """Whether crops of this kind have the features that the detectors weigh."""
-        wanted = FEATURES[config.colour]
+        wanted = (FEATURES_1 if self.features == 1 else FEATURES)[config.colour]
         return config.alignment is not None and all(len(each.weights) == wanted for each in self.detectors)
 
     def find(self, features: Features, score: float) -> list[str]:
@@ -74,7 +76,7 @@ class ConditionDetectors(BaseModel):
 
     def values(self, features: Features) -> NDArray[np.float64]:
         """float32 (..., F) -> float64 (..., number of detectors)."""
-        return np.asarray(features @ self._weights.T + self._biases)
+        return np.asarray(features[..., : self._weights.shape[1]] @ self._weights.T + self._biases)
 
     @cached_property
     def _weights(self) -> NDArray[np.float64]:

@@ -21,8 +21,13 @@ FINE, COARSE = 8, 4
 SCALES = (1.0, 0.5, 0.25)
 # Grey levels that count as clipped, and differences of channels that count as none.
 BLACK, WHITE, NO_COLOUR = 6, 249, 4
-# Added before a logarithm, in grey levels.
+# Differences of neighbouring pixels, in grey levels: more than these, and at most the first of them.
+STEPS, SMALL_STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64), 6
+# The copies of the crop in which these are counted.
+STEP_SCALES = (1.0, 0.5)
+# Added before a logarithm: in grey levels, and to a share of the pixels.
 FLOOR = 0.5
+FEW = 1e-3
 QUANTILES = (2, 10, 25, 50, 75, 90, 98)
 # Points along a side of the crop, to see which part of it lies beyond the photograph.
 PLACES = 12
@@ -38,6 +43,7 @@ def features(pixels: Pixels, landmarks: Points, template: Points, size: tuple[fl
     parts = [_light(grey), _edges(grey), _geometry(landmarks, template, size, score, len(grey))]
     if pixels.ndim == 3:
         parts.append(_colours(pixels))
+    parts.append(_steps(grey))  # the last, since version 1 had all others
     return np.concatenate(parts, dtype=np.float32)
 
 
@@ -65,8 +71,7 @@ def _edges(grey: Pixels) -> Features:
     parts: list[Features] = []
     totals = []
     for scale in SCALES:
-        side = round(len(grey) * scale)
-        small = grey if scale == 1 else cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA)
+        small = grey if scale == 1 else _reduced(grey, scale)
         edges = np.abs(np.asarray(cv2.Laplacian(small, cv2.CV_32F), np.float32))
         cells = np.log(FLOOR + _grid(edges, COARSE))
         totals.append(np.log(FLOOR + _mean(edges)))
@@ -80,6 +85,24 @@ def _edges(grey: Pixels) -> Features:
     border = [np.log(FLOOR + _mean(change)) for change in near]
     parts.append(np.array([*flat, *border, totals[0] - totals[1], totals[1] - totals[2]], np.float32))
     return np.concatenate(parts)
+
+
+def _steps(grey: Pixels) -> Features:
+    """How many pixels hardly differ from their neighbours, and how many differ much: drawings have more of both."""
+    parts = []
+    for scale in STEP_SCALES:
+        small = grey if scale == 1 else _reduced(grey, scale)
+        across, down = cv2.absdiff(small[:-1, 1:], small[:-1, :-1]), cv2.absdiff(small[1:, :-1], small[:-1, :-1])
+        largest = np.asarray(cv2.max(across, down), np.uint8)
+        counts = np.asarray(cv2.calcHist([largest], [0], None, [256], [0, 256]), np.float32)
+        below = counts.ravel().cumsum()[list(STEPS)] / largest.size
+        parts += [np.log(FEW + below[:SMALL_STEPS]), np.log(FEW + np.maximum(1 - below, 0))]
+    return np.concatenate(parts)
+
+
+def _reduced(grey: Pixels, scale: float) -> Pixels:
+    side = round(len(grey) * scale)
+    return np.asarray(cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _colours(pixels: Pixels) -> Features:

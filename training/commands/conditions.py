@@ -7,18 +7,28 @@ from model.checkpoint import Description, Header, save
 from model.errors import DataError
 from model.networks.calibrated import restore_calibrated
 from training.commands import options
-from training.conditions.fitting import fit_conditions
+from training.conditions.fitting import Fitted, fit_conditions, refit_conditions
 from training.data.changes import CHANGES
 from training.data.datasets import PeopleData
+from training.data.drawn_heads import DRAWN_HEADS
 from training.data.lists import read_people
 from training.measuring import shared_changes
-from training.measuring.variants import held_out_rule, require_own_people
+from training.measuring.variants import held_out_rule, require_people
+
+# Landmarks are rounded otherwise by processors with other instructions, and crops follow them.
+OTHER_CROPS = "the crops differ from those of the run: other pictures, or a processor that rounds landmarks otherwise"
 
 
 def add_conditions(commands: options.Subcommands) -> None:
     command = commands.add_parser("conditions", help="add what finds a picture's conditions, and the rates in them")
     command.add_argument("checkpoint", type=Path)
     options.add_out_file(command, "the new checkpoint; may be the old one", required=True)
+    command.add_argument(
+        "--only",
+        action="append",
+        metavar="CONDITION",
+        help="fit anew what finds this condition, and keep the others and their rates; may be repeated",
+    )
     options.add_data(command)
     options.add_device(command)
     command.set_defaults(command=add_conditions_to_checkpoint)
@@ -31,9 +41,19 @@ def add_conditions_to_checkpoint(parsed: argparse.Namespace) -> None:
     if header.preprocessing.alignment is None:
         raise DataError(f"{header.name}: was not trained on aligned faces, which conditions need")
     data = PeopleData.of(on.album, path, read_people(path), held_out_rule(header))
-    require_own_people(header, data)
-    detectors, rates = fit_conditions(restore_calibrated(on.checkpoint).to(on.device), on.source, data, CHANGES)
-    changed = {"conditions": detectors, "condition_rates": rates}
+    require_people(header, data)
+    if on.album.sha256 != header.provenance.data_sha256:
+        print(OTHER_CROPS)
+    changes = (*CHANGES, *DRAWN_HEADS)  # in a drawn head nothing of a person stays that rates could be measured on
+    network = restore_calibrated(on.checkpoint).to(on.device)
+    if parsed.only:
+        if header.conditions is None:
+            raise DataError(f"{header.name}: has no conditions yet; fit all of them, without --only")
+        old = Fitted(detectors=header.conditions, rates=header.condition_rates)
+        fitted = refit_conditions(old, parsed.only, network, on.source, data, changes, CHANGES)
+    else:
+        fitted = fit_conditions(network, on.source, data, changes, CHANGES)
+    changed = {"conditions": fitted.detectors, "condition_rates": fitted.rates}
     description = Description(**{name: changed.get(name, getattr(header, name)) for name in Description.model_fields})
     found = save(parsed.out, on.checkpoint.tensors, description, canary_similarity=header.canary_similarity)
     print(format_conditions(found))

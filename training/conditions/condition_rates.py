@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from model.conditions import ConditionRates
 from model.imaging.conditions import RELIABLE_SCORE, UNCERTAIN_FACE, ConditionDetectors
 from model.similarity import FalseMatchCurve
+from training.conditions.detectors import NOT_MEASURED
 from training.conditions.held_out import HeldOutPictures, Scored
 from training.statistics.operating_points import false_match_curve
 
 SPLIT = "held-out people"
-# There are no drawings of people from which a rate could be measured: a redrawn photograph still is like itself.
-NOT_MEASURED = {"not_photograph"}
 # With fewer pictures in a condition its rates are not measured.
 MIN_PICTURES = 30
 

@@ -4,7 +4,8 @@ N pictures, F features
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +20,29 @@ from training.data.source import DataSource
 
 # Pictures of different training people: those that are taken unchanged, and of these for each change.
 UNCHANGED, CHANGED = 2000, 400
+# One person in four is left out of some fits, for choosing limits.
+LEFT_OUT = 4
 
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """Features float32 (N, F) and the condition of each picture, "" for the unchanged."""
+    """Features float32 (N, F) and the condition of each picture, "" for the unchanged.
+
+    `left_out` (N,) are the pictures of some people, for choosing limits of what is fitted on the others.
+    """
 
     features: Features
     conditions: NDArray[np.str_]
+    left_out: NDArray[np.bool_]
+
+    def of(self, chosen: NDArray[np.bool_]) -> Self:
+        """The chosen pictures, bool (N,)."""
+        return replace(
+            self,
+            features=self.features[chosen],
+            conditions=self.conditions[chosen],
+            left_out=self.left_out[chosen],
+        )
 
 
 def features_of(pictures: ChangedPictures) -> Features:
@@ -43,14 +59,19 @@ def features_of(pictures: ChangedPictures) -> Features:
 def training_examples(source: DataSource, data: PeopleData, changes: Sequence[Change]) -> Examples:
     """Pictures of training people, one of each, unchanged and with changes whose parameters are drawn for each."""
     unchanged = prepare_unchanged(source, data.album, some_pictures(data, UNCHANGED))
-    rows, conditions = [features_of(unchanged)], [""] * len(unchanged.scores)
+    rows, conditions, people = [features_of(unchanged)], [""] * len(unchanged.scores), [*unchanged.album.keys]
     for change in changes:
         order = generator_for(0, change.name).permutation(len(unchanged.album.keys))
         keys = [unchanged.album.keys[number] for number in order[:CHANGED]]
-        found = features_of(prepare_changed(source, unchanged, keys, change, "drawn"))
-        rows.append(found)
-        conditions += [change.condition] * len(found)
-    return Examples(features=np.concatenate(rows), conditions=np.array(conditions))
+        pictures = prepare_changed(source, unchanged, keys, change, "drawn")
+        rows.append(features_of(pictures))
+        conditions += [change.condition] * len(pictures.scores)
+        people += pictures.album.keys
+    return Examples(
+        features=np.concatenate(rows),
+        conditions=np.array(conditions),
+        left_out=unchanged.indices(people) % LEFT_OUT == 0,
+    )
 
 
 def some_pictures(data: PeopleData, most: int) -> list[Key]:

@@ -6,8 +6,8 @@ from pydantic import ValidationError
 
 from model.arrays import Pixels, Points
 from model.imaging.alignment import SimilarityTransform
-from model.imaging.conditions import FEATURES, RELIABLE_SCORE, ConditionDetector, ConditionDetectors
-from model.imaging.crop_features import features, outside_shares
+from model.imaging.conditions import FEATURES, FEATURES_1, RELIABLE_SCORE, ConditionDetector, ConditionDetectors
+from model.imaging.crop_features import FEW, SMALL_STEPS, STEPS, features, outside_shares
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.faces import head_at, scene
 from training.learning.experiments import ALIGNED, LFW_ALIGNMENT
@@ -83,3 +83,30 @@ def test_detectors_suit_aligned_crops_of_their_colour() -> None:
     assert detectors.suit(coloured)
     assert not detectors.suit(ALIGNED.model_copy(update={"colour": "grey"}))
     assert not detectors.suit(PreprocessingConfig(colour="rgb"))
+
+
+def test_steps_are_shares_of_pixels_by_their_largest_difference() -> None:
+    """The last features, against a loop over the pixels of the crop."""
+    grey = np.random.default_rng(3).integers(0, 90, (SIDE, SIDE), dtype=np.uint8)
+    largest = [
+        max(abs(int(grey[y, x + 1]) - int(grey[y, x])), abs(int(grey[y + 1, x]) - int(grey[y, x])))
+        for y in range(SIDE - 1)
+        for x in range(SIDE - 1)
+    ]
+    at_most = [sum(each <= step for each in largest) / len(largest) for step in STEPS]
+    wanted = [np.log(FEW + share) for share in at_most[:SMALL_STEPS]] + [np.log(FEW + 1 - share) for share in at_most]
+    found = of(grey)[-2 * len(wanted) : -len(wanted)]
+    assert found == pytest.approx(np.array(wanted), abs=1e-4)
+
+
+def test_detectors_of_version_1_weigh_the_first_features() -> None:
+    draws = np.random.default_rng(5)
+    weights = draws.standard_normal(FEATURES_1["rgb"])
+    detector = ConditionDetector(condition="noisy", weights=tuple(weights.tolist()), bias=0.5, flagged=0.0)
+    old = ConditionDetectors(features=1, detectors=(detector,))
+    coloured = ALIGNED.model_copy(update={"colour": "rgb"})
+    assert old.suit(coloured)
+    assert not ConditionDetectors(features=2, detectors=(detector,)).suit(coloured)
+    found = of(CROP)
+    assert len(found) == FEATURES["rgb"] > len(weights)
+    assert old.values(found) == pytest.approx(found[: len(weights)] @ weights + 0.5)

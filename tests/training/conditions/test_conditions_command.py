@@ -121,3 +121,41 @@ def test_network_of_whole_pictures_is_refused(
 ) -> None:
     assert main(["conditions", str(checkpoint_path), "--out", str(tmp_path / "new")]) == 1
     assert "was not trained on aligned faces" in capsys.readouterr().err
+
+
+def refit(source: DataSource, checkpoint: Path, out: Path, *more: str) -> int:
+    return main(["conditions", str(checkpoint), "--out", str(out), "--data", str(source.folder), "--images", "people",
+                 "--cache", str(source.cache), "--train-people", "people.txt", "--device", "cpu", *more])  # fmt: skip
+
+
+def test_one_condition_is_fitted_anew_and_the_others_stay(
+    source: DataSource, fitted: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(condition_rates, "MIN_PICTURES", 2)
+    monkeypatch.setattr(command, "CHANGES", (DARK, SKETCH))  # other examples, so other weights
+    before = source.folder / "run" / "conditions.safetensors"
+    out = tmp_path / "new.safetensors"
+    assert refit(source, before, out, "--only", "not_photograph") == 0
+    old, new = fitted.header, load(out).header
+    assert old.conditions
+    assert new.conditions
+    for one, other in zip(old.conditions.detectors, new.conditions.detectors, strict=True):
+        assert (one == other) == (one.condition != "not_photograph")
+    assert new.condition_rates == old.condition_rates
+    assert new.embedding_sha256 == old.embedding_sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "checkpoint", "error"),
+    [
+        ("hats", "conditions", "--only hats: the checkpoint finds covered_eyes, dark, not_photograph"),
+        ("dark", "small-faces", "small-faces: has no conditions yet; fit all of them, without --only"),
+    ],
+)
+@pytest.mark.usefixtures("fitted")
+def test_only_conditions_that_the_checkpoint_has_are_fitted_anew(
+    source: DataSource, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, checkpoint: str, error: str
+) -> None:
+    path = source.folder / "run" / f"{checkpoint}.safetensors"
+    assert refit(source, path, tmp_path / "new.safetensors", "--only", name) == 1
+    assert capsys.readouterr().err.splitlines()[-1].endswith(error)

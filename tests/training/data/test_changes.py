@@ -2,14 +2,19 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from model.arrays import Pixels, Points
+from model.imaging.detection import FaceFinder
 from tests.faces import head_at, scene
 from training.data.change import Change, face_coordinates, generator_for
 from training.data.changes import CHANGES, NONE
+from training.data.drawn_heads import DRAWN_HEADS
+from training.data.unfitted_changes import UNFITTED_CHANGES
 
 HEAD = head_at(3, 130, 120, 44)
 PIXELS: Pixels = np.asarray(scene(HEAD, size=(260, 260)))
+ALL = (*CHANGES, *DRAWN_HEADS, *UNFITTED_CHANGES)
 NAMED = {change.name: change for change in CHANGES}
 
 
@@ -22,7 +27,7 @@ def face_of(pixels: Pixels) -> Pixels:
     return pixels[105:170, 95:165]
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+@pytest.mark.parametrize("change", ALL, ids=lambda change: change.name)
 def test_change_is_of_uint8_repeatable_and_leaves_the_picture_alone(change: Change) -> None:
     before = PIXELS.copy()
     first, second = changed(change), changed(change)
@@ -33,7 +38,7 @@ def test_change_is_of_uint8_repeatable_and_leaves_the_picture_alone(change: Chan
     assert first.shape != PIXELS.shape or (first != PIXELS).any()
 
 
-@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+@pytest.mark.parametrize("change", ALL, ids=lambda change: change.name)
 def test_drawn_parameters_stay_in_their_ranges_and_differ_between_pictures(change: Change) -> None:
     drawn = [change.draw(generator_for(0, change.name, picture)) for picture in ("one", "two")]
     for name, span in change.spans.items():
@@ -132,3 +137,23 @@ def test_mouth_beside_the_eyes_gives_finite_coordinates() -> None:
     x, y = face_coordinates(PIXELS, landmarks)
     assert np.isfinite(x).all()
     assert np.abs(y).max() < 10
+
+
+@pytest.mark.parametrize("change", DRAWN_HEADS, ids=lambda change: change.name)
+def test_drawn_heads_have_faces_where_the_photograph_had_one(change: Change) -> None:
+    finder = FaceFinder()
+    apart = []
+    for number in range(12):
+        draws = generator_for(0, change.name, str(number))
+        drawn = change(PIXELS, HEAD.landmarks, change.draw(draws), draws)
+        faces = finder.find(np.asarray(Image.fromarray(drawn).convert("L")))
+        apart += [float(np.abs(faces[0].landmarks - HEAD.landmarks)[:2].max())] if faces else []
+    assert len(apart) >= 8
+    assert np.median(apart) < 0.25 * HEAD.inter_eye_px
+
+
+def test_drawn_heads_differ_in_their_features() -> None:
+    one, other = (
+        DRAWN_HEADS[0](PIXELS, HEAD.landmarks, DRAWN_HEADS[0].usual, generator_for(0, name)) for name in ("a", "b")
+    )
+    assert np.abs(one.astype(float) - other).mean() > 10
