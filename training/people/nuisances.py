@@ -93,6 +93,8 @@ class Group:
     def apply(self, changes: Iterable[Change], images: Tensor, draws: Draws) -> None:
         """Changes the group's pictures of float32 (b, C, H, W), 0..1, in place."""
         chosen, kept = self.pictures, self.kept
+        if not len(chosen) and not self.count:  # empty in every process, as where all people have several
+            return
         if not len(chosen):  # the same is drawn, for a picture that is then left as it is
             chosen, kept = torch.tensor([0]), torch.tensor([0])
         changed, own = images[chosen], Draws(draws.generator, self.count, kept)

@@ -57,6 +57,17 @@ def test_a_change_is_equal_for_equal_pictures_and_keeps_the_range(change: Change
         assert not torch.allclose(found, same, atol=1e-3)
 
 
+@pytest.mark.parametrize("shared_out", [False, True])
+def test_a_batch_of_people_who_all_have_several_pictures_is_changed(shared_out: bool) -> None:
+    images = noise(8)
+    groups = draw_groups(4, 2, 0, ALWAYS, draws())
+    assert any(len(group.pictures) == 0 for group in groups)
+    if shared_out:
+        groups = [group.within(torch.arange(8), 8) for group in groups]
+    found = apply(groups, images)
+    assert not any(torch.equal(before, after) for before, after in zip(images, found, strict=True))
+
+
 def test_only_the_groups_pictures_change() -> None:
     images = noise(6)
     group = Group(pictures=torch.tensor([1, 4]), cover=0, changes=(nuisances.exposure,))
