@@ -68,7 +68,7 @@ def embed_all(network: FaceNetwork, album: Album, pictures: Tensor) -> Tensor:
     Sets evaluation mode.
     """
     network.eval().to(memory_format=torch.channels_last)
-    chunks = album.pixels[pictures].split(BATCH)
+    chunks = (album.pixels[chosen] for chosen in pictures.split(BATCH))
     return torch.cat([embedder.embed_pixels(network, chunk, album.preprocessing) for chunk in chunks])
 
 

@@ -52,7 +52,7 @@ def test_cross_entropy_is_finite_for_extreme_logits(data: PairData) -> None:
 
 def test_epoch_uses_every_pair_once(data: PairData) -> None:
     """Without augmentation each picture equals one in the album."""
-    album = to_unit(data.album.pixels)
+    album = to_unit(data.album.pixels[:])
     wanted = sorted(zip(data.training.left.tolist(), data.training.right.tolist(), strict=True))
     orders = []
     for epoch in (1, 2):

@@ -18,8 +18,8 @@ from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import device
 from training.data.album import Album, PairSet
+from training.data.cropping import FaceOf
 from training.data.pictures import describe_ignored
-from training.data.preparation import FaceOf
 from training.data.source import DataSource
 from training.learning import parallel
 

@@ -50,9 +50,10 @@ def features_of(pictures: ChangedPictures) -> Features:
     config = pictures.album.preprocessing
     assert config.alignment
     template = config.alignment.points(config.side_px, config.crop)
-    rows = zip(pictures.album.pixels.numpy(), pictures.landmarks, pictures.sizes.tolist(), pictures.scores, strict=True)
+    pixels = pictures.album.pixels[:].numpy()
+    rows = zip(pixels, pictures.landmarks, pictures.sizes.tolist(), pictures.scores, strict=True)
     return np.stack(
-        [features(pixels, points, template, (size[0], size[1]), float(score)) for pixels, points, size, score in rows]
+        [features(crop, points, template, (size[0], size[1]), float(score)) for crop, points, size, score in rows]
     )
 
 

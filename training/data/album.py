@@ -1,9 +1,10 @@
 """Albums of prepared pictures, and sets of pairs of them."""
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def key_of(path: Path) -> Key:
+def key_of(path: PurePath) -> Key:
     """The key of a picture file, from the last two parts of its path."""
     return composed(path.parent.name), composed(path.stem)
 
@@ -31,6 +32,16 @@ def key_of(path: Path) -> Key:
 def name_of(key: Key) -> str:
     """PERSON/FILE, the name of a picture in results and messages."""
     return "/".join(key)
+
+
+class PixelRows(Protocol):
+    """Crops uint8 (N, H, W) or (N, H, W, 3). An index gives a tensor: a copy of these crops alone, for a store."""
+
+    @property
+    def shape(self) -> torch.Size: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: Any, /) -> Tensor: ...
+    def __iter__(self) -> Iterator[Tensor]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,15 +56,16 @@ class MeasuredFace:
 class Album:
     """Pictures prepared by `preprocessing`: N keys, pixels uint8 (N, H, W) or (N, H, W, 3), a digest over both.
 
-    With alignment, `faces` has the measurements of each picture's face, and `faceless` the keys of pictures without
-    one, which are not in the album. Nor are the files of `broken`, with the reason.
+    `pixels` is a tensor, or reads from a store what it is indexed by. With alignment, `faces` has the measurements of
+    each picture's face, and `faceless` the keys of pictures without one, which are not in the album. Nor are the files
+    of `broken`, with the reason.
     """
 
     keys: list[Key]
-    pixels: Tensor
+    pixels: PixelRows
     sha256: str
     preprocessing: PreprocessingConfig
-    faces: list[MeasuredFace] = field(default_factory=list)
+    faces: Sequence[MeasuredFace] = ()
     faceless: list[Key] = field(default_factory=list)
     broken: dict[Key, str] = field(default_factory=dict)
 

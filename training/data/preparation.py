@@ -1,60 +1,85 @@
-"""Albums prepared from picture files by the service's own code, once, and cached in one file each."""
+"""Albums prepared from picture files by the service's own code, and kept in stores of mapped shards.
+
+What is prepared is kept: a preparation that was killed goes on where it was, and later only new or changed pictures are
+prepared.
+"""
 
 import hashlib
 import json
-import os
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
-from pathlib import Path
-from typing import Literal
-from zipfile import BadZipFile
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Executor, Future
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-import torch
 from tqdm import tqdm
 
-from model.arrays import Pixels
-from model.errors import DataError, FaceError, ImageError
-from model.files import replacing
-from model.imaging import analysis, crops, decoding, detection
+from model.errors import DataError
+from model.imaging import crops, detection
 from model.imaging.formats.recognition import TAKEN
 from model.imaging.preprocessing import PreprocessingConfig
-from model.imaging.quality import Quality
-from training.data.album import Album, Key, MeasuredFace, composed, key_of
+from training.data import shards
+from training.data.album import Album, Key, key_of
+from training.data.cropping import Cropping, FaceOf, File, Outcome, Unreadable, cores, crop_all, workers
 from training.data.pictures import picture_files, picture_paths, size_and_time
+from training.data.shards import Row, Shard
+from training.data.store import ShardWriter, Store, name_of_source
 
 # How many broken pictures a message lists.
 NAMED = 10
-READ_AHEAD = 64
-# Part of what a cache is recognised by. Raise it when a change of the code may change the crops of some pictures.
+# Part of what a store is recognised by. Raise it when a change of the code may change the crops of some pictures.
 CROPS_VERSION = 3
-# Which of several faces is taken. LFW's pictures show their person in the centre.
-FaceOf = Literal["center", "largest"]
+# Pictures that a worker gets at once, and how many times that for each worker are on their way.
+AT_ONCE, AHEAD = 16, 2
+# From so many new pictures on, or from so large an archive, processes are worth their start; threads share one lock.
+MANY, LARGE_BYTES = 512, 32 * 2**20
+
+# A picture file: its path in the folder or archive, and what recognises its contents.
+Known = tuple[str, str]
 
 
 def open_album(
     source: Path, cache: Path, config: PreprocessingConfig, face: FaceOf = "center", *, skip_broken: bool = False
 ) -> Album:
-    """The album of a folder or archive, from the cache if it is up to date, otherwise prepared and cached now.
+    """The album of a folder or archive, from its store in `cache`, in which missing pictures are prepared first.
 
     With alignment, `face` says which of several faces is taken. Raises DataError with the names of broken files, unless
     they are left out by `skip_broken`.
     """
-    fingerprint = _fingerprint(source, config, face)
+    cropping = Cropping(config=config, face=face)
+    store = Store(folder=cache / _name(source, cropping), made_by=_made_by(cropping), config=config)
+    listing = _Listing.of(source)
+    album = store.read_complete(listing.state)
+    if album is None:
+        try:
+            with store.locked():
+                album = store.read_complete(listing.state) or _prepare(source, listing, store, cropping)
+        except OSError as error:
+            raise DataError(f"{store.folder}: cannot be saved; choose another folder with --cache: {error}") from error
+    if not skip_broken or not album.keys:
+        _require_whole(source, album.broken)
+    if not album.keys:
+        wanted = f"{TAKEN} with a face in it" if config.alignment else f"{TAKEN} in it"
+        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
+    return album
+
+
+def _name(source: Path, cropping: Cropping) -> str:
+    config, face = cropping.config, cropping.face
     aligned = "-aligned" if face == "center" else f"-aligned-{face}"
     if config.alignment and config.alignment.refinement != "settled":
         aligned += f"-{config.alignment.refinement}"
     kind = (aligned if config.alignment else "") + ("-rgb" if config.colour == "rgb" else "")
-    path = cache / f"{source.absolute().name.removesuffix('.tgz')}-{config.side_px}{kind}.npz"
-    album = _read_cache(path, fingerprint, config)
-    if album is None:
-        album = _prepare(source, config, face, skip_broken=skip_broken)
-        _write_cache(path, fingerprint, album)
-    if not skip_broken:
-        _require_whole(source, album.broken)
-    return album
+    return f"{source.absolute().name.removesuffix('.tgz')}-{config.side_px}{kind}"
+
+
+def _made_by(cropping: Cropping) -> str:
+    """A digest that changes with the preprocessing and CROPS_VERSION."""
+    chosen = [cropping.face] if cropping.config.alignment else []
+    return hashlib.sha256(json.dumps([CROPS_VERSION, cropping.config.model_dump(), *chosen]).encode()).hexdigest()
 
 
 def _require_whole(source: Path, broken: Mapping[Key, str]) -> None:
@@ -64,142 +89,165 @@ def _require_whole(source: Path, broken: Mapping[Key, str]) -> None:
         raise DataError(f"{source}: repair or remove broken files, or leave them out by --skip-broken: {named}{more}")
 
 
-def _prepare(source: Path, config: PreprocessingConfig, face: FaceOf, *, skip_broken: bool) -> Album:
-    finder = detection.FaceFinder() if config.alignment else None
-    if finder:
-        crops.require_detector(config, finder)
-    pictures: dict[Key, _Picture | None] = {}
-    broken: dict[Key, str] = {}
-    files = tqdm(picture_files(source), desc=f"preparing {source.name}", unit=" pictures", mininterval=1)
-    for name, picture in _in_parallel(lambda data: _picture(data, config, finder, face), files):
-        key = key_of(name)
-        if key in pictures or key in broken:
-            raise DataError(f"{source}: {name}: another picture of this person has the same name; remove or rename one")
-        if isinstance(picture, ImageError):
-            broken[key] = f"{'/'.join(name.parts[-2:])}: {picture}"
-        elif isinstance(picture, DataError):
-            broken[key] = str(picture)
-        else:
-            pictures[key] = picture
-    prepared = {key: picture for key, picture in sorted(pictures.items()) if picture}
-    if not skip_broken or not prepared:
-        _require_whole(source, broken)
-    if not prepared:
-        wanted = f"{TAKEN} with a face in it" if finder else f"{TAKEN} in it"
-        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
-    keys, pixels = list(prepared), np.stack([picture.pixels for picture in prepared.values()])
-    return Album(
-        keys=keys,
-        pixels=torch.from_numpy(pixels),
-        sha256=_digest(keys, pixels),
-        preprocessing=config,
-        faces=[picture.face for picture in prepared.values() if picture.face],
-        faceless=sorted(key for key, picture in pictures.items() if picture is None),
-        broken=broken,
-    )
-
-
 @dataclass(frozen=True, kw_only=True)
-class _Picture:
-    pixels: Pixels
-    face: MeasuredFace | None = None
+class _Listing:
+    """The picture files of a folder, without reading them; None for an archive. `state` changes with any of them."""
+
+    files: list[Known] | None
+    state: str
+
+    @classmethod
+    def of(cls, source: Path) -> "_Listing":
+        if not source.is_dir():
+            return cls(files=None, state=_stamp(source))
+        files = [(path.relative_to(source).as_posix(), _stamp(path)) for path in picture_paths(source)]
+        state = hashlib.sha256()
+        for path, stamp in files:
+            state.update(json.dumps([path, stamp]).encode())
+        return cls(files=files, state=state.hexdigest())
 
 
-# None without a face that is large enough, an error for a picture that cannot be used.
-_Prepared = _Picture | ImageError | DataError | None
+def _stamp(path: Path) -> str:
+    size, time_ns = size_and_time(path)
+    return f"{size} {time_ns}"
 
 
-def _picture(
-    data: bytes | DataError, config: PreprocessingConfig, finder: detection.FaceFinder | None, face: FaceOf
-) -> _Prepared:
-    if isinstance(data, DataError):
-        return data
+def _prepare(source: Path, listing: _Listing, store: Store, cropping: Cropping) -> Album:
+    """Prepares what the store lacks, and removes what the source no longer has. Raises DataError and OSError."""
+    _require_detector(cropping)
+    intact = _begin(source, listing, store)
+    there = {known for shard in intact for known in zip(shard.paths, shard.stamps, strict=True)}
+    pictures, writer = _Pictures(source, listing, there), ShardWriter(store)
+    unreadable: dict[Key, str] = {}
     try:
-        found = analysis.analyse(decoding.decode(data, config), face, config, finder)
-    except FaceError:
-        return None
-    except ImageError as error:
-        return error
-    faces = [MeasuredFace(count=found.faces_found or 0, quality=each.quality) for each in found.faces]
-    return _Picture(pixels=found.pixels, face=faces[0] if faces else None)
+        for known, outcome in _outcomes(pictures, cropping):
+            if isinstance(outcome, Unreadable):
+                unreadable[key_of(PurePosixPath(known[0]))] = outcome.reason
+            else:
+                writer.add(Row(path=known[0], stamp=known[1], outcome=outcome))
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"{source}: a process that prepared pictures was killed, perhaps for want of memory; start the command "
+            "again, and it goes on where it was"
+        ) from error
+    finally:
+        writer.flush()
+    found = _tidied(store, [*intact, *writer.written], pictures.seen)
+    album = store.album(found)
+    # Files that could not be read are tried again each time.
+    store.write_contents(source, "" if unreadable else listing.state, found, album.sha256)
+    album.broken.update(unreadable)
+    return album
+
+
+def _require_detector(cropping: Cropping) -> None:
+    if cropping.config.alignment:
+        crops.require_detector(cropping.config, detection.FaceFinder())
+
+
+def _begin(source: Path, listing: _Listing, store: Store) -> list[Shard]:
+    """The shards that can be used, after the rest is removed."""
+    old = store.folder.with_name(f"{store.folder.name}.npz")
+    if old.exists() and not store.contents():
+        tqdm.write(f"{old}: no longer read, remove it; pictures are prepared again in {store.folder}", file=sys.stderr)
+    shards.remove_leftovers(store.folder)
+    contents = store.contents()
+    same = contents and (contents.source == name_of_source(source) or contents.pictures == listing.state)
+    if not same:  # files of another folder can have the same names, sizes and times
+        for number in shards.numbers(store.folder):
+            shards.remove(store.folder, number)
+    intact = store.read_intact()
+    store.write_contents(source, listing.state, intact, "")
+    return intact
+
+
+class _Pictures:
+    """The pictures of a source that are not `there`. `seen` has all of them when it was iterated to its end."""
+
+    def __init__(self, source: Path, listing: _Listing, there: Collection[Known]) -> None:
+        self.seen: set[Known] = set()
+        self.title = f"preparing {source.name}"
+        self._source, self._files, self._there = source, listing.files, there
+        if self._files is None:
+            self.count = None
+            self.many = size_and_time(source)[0] >= LARGE_BYTES
+        else:
+            self.count = sum(known not in there for known in self._files)
+            self.many = self.count >= MANY
+
+    def __iter__(self) -> Iterator[tuple[Known, File]]:
+        """Raises DataError for two pictures of one name, or an unusable archive."""
+        keys: set[Key] = set()
+        for known, file in self._every():
+            key = key_of(PurePosixPath(known[0]))
+            if key in keys:
+                raise DataError(
+                    f"{self._source}: {known[0]}: another picture of this person has the same name; remove or rename "
+                    "one"
+                )
+            keys.add(key)
+            self.seen.add(known)
+            if known not in self._there:
+                yield known, file
+
+    def _every(self) -> Iterator[tuple[Known, File]]:
+        if self._files is None:
+            for path, data in picture_files(self._source):
+                assert isinstance(data, bytes), "an archive is readable or refused"
+                yield (path.as_posix(), hashlib.sha256(data).hexdigest()), data
+            return
+        for known in self._files:
+            yield known, self._source / known[0]
+
+
+def _outcomes(pictures: _Pictures, cropping: Cropping) -> Iterator[tuple[Known, Outcome | Unreadable]]:
+    """The outcome of each picture, in order, with a progress bar on a terminal."""
+    hidden = True if pictures.count == 0 else None  # None: on a terminal alone
+    with (
+        workers(processes=pictures.many) as pool,
+        tqdm(total=pictures.count, desc=pictures.title, unit=" pictures", mininterval=1, disable=hidden) as bar,
+    ):
+        for known, outcome in _in_parallel(pool, pictures, cropping):
+            bar.update()
+            yield known, outcome
 
 
 def _in_parallel(
-    work: Callable[[bytes | DataError], _Prepared], files: Iterable[tuple[Path, bytes | DataError]]
-) -> Iterator[tuple[Path, _Prepared]]:
-    """Each file's name with the result of `work`, in order."""
-    waiting: deque[tuple[Path, Future[_Prepared]]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for name, data in files:
-            waiting.append((name, threads.submit(work, data)))
-            if len(waiting) > READ_AHEAD:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for last, future in waiting:
-            yield last, future.result()
+    pool: Executor, pictures: Iterable[tuple[Known, File]], cropping: Cropping
+) -> Iterator[tuple[Known, Outcome | Unreadable]]:
+    waiting: deque[tuple[list[Known], Future[list[Outcome | Unreadable]]]] = deque()
+    every = iter(pictures)
+    while some := list(islice(every, AT_ONCE)):
+        named = [(PurePosixPath(path).parts[-2:], file) for (path, _), file in some]
+        waiting.append(([known for known, _ in some], pool.submit(crop_all, named, cropping)))
+        if len(waiting) > AHEAD * cores():
+            known, future = waiting.popleft()
+            yield from zip(known, future.result(), strict=True)
+    for known, future in waiting:
+        yield from zip(known, future.result(), strict=True)
 
 
-def _fingerprint(source: Path, config: PreprocessingConfig, face: FaceOf) -> str:
-    """A digest that changes with the source's files, the preprocessing and CROPS_VERSION. Reads no pictures."""
-    files = picture_paths(source) if source.is_dir() else [source]
-    stats = [(path.parent.name, path.name, *size_and_time(path)) for path in files]
-    chosen = [face] if config.alignment and face != "center" else []
-    return hashlib.sha256(json.dumps([CROPS_VERSION, stats, config.model_dump(), *chosen]).encode()).hexdigest()
-
-
-def _digest(keys: list[Key], pixels: Pixels) -> str:
-    digest = hashlib.sha256(json.dumps(keys).encode())
-    digest.update(pixels.tobytes())
-    return digest.hexdigest()
-
-
-def _write_cache(path: Path, fingerprint: str, album: Album) -> None:
-    try:
-        with replacing(path) as partial, partial.open("wb") as file:
-            np.savez(
-                file,
-                keys=np.array(album.keys),
-                pixels=album.pixels.numpy(),
-                faces=np.array([[face.count, *astuple(face.quality)] for face in album.faces], np.float64),
-                faceless=np.array(album.faceless, np.str_),
-                broken=np.array([(*key, reason) for key, reason in album.broken.items()], np.str_),
-                fingerprint=np.array(fingerprint),
-            )
-    except OSError as error:
-        raise DataError(f"{path}: cannot be saved; choose another folder with --cache: {error}") from error
-
-
-def _read_cache(path: Path, fingerprint: str, config: PreprocessingConfig) -> Album | None:
-    """The cached album, or None if it is missing, damaged or of other pictures."""
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if str(stored["fingerprint"]) != fingerprint:
-                return None
-            keys = [_key(row) for row in stored["keys"]]
-            pixels: Pixels = stored["pixels"]
-            faces = [MeasuredFace(count=int(count), quality=_quality(values)) for count, *values in stored["faces"]]
-            faceless = [_key(row) for row in stored["faceless"]]
-            # Caches were written without it, before files could be left out.
-            rows = stored.get("broken", [])
-            broken = {_key((person, stem)): str(reason) for person, stem, reason in rows}
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile):
-        return None
-    return Album(
-        keys=keys,
-        pixels=torch.from_numpy(pixels),
-        sha256=_digest(keys, pixels),
-        preprocessing=config,
-        faces=faces,
-        faceless=faceless,
-        broken=broken,
-    )
-
-
-def _key(row: Sequence[str]) -> Key:
-    person, stem = row
-    return composed(str(person)), composed(str(stem))
-
-
-def _quality(values: Sequence[float]) -> Quality:
-    names = [each.name for each in fields(Quality)]
-    return Quality(**dict(zip(names, map(float, values), strict=True)))
+def _tidied(store: Store, found: list[Shard], wanted: Collection[Known]) -> list[Shard]:
+    """The shards without files that are not wanted, or twice there; at most one is not full."""
+    loose: list[tuple[Shard, list[int]]] = []
+    kept, seen = [], set[Known]()
+    for shard in found:
+        rows = []
+        for number, known in enumerate(zip(shard.paths, shard.stamps, strict=True)):
+            if known in wanted and known not in seen:
+                seen.add(known)
+                rows.append(number)
+        if len(rows) == shards.FULL:
+            kept.append(shard)
+        else:
+            loose.append((shard, rows))
+    if len(loose) == 1 and len(loose[0][0]) == len(loose[0][1]):
+        return [*kept, loose[0][0]]
+    writer = ShardWriter(store)
+    for shard, rows in loose:
+        for number in rows:
+            writer.add(shard.row(number))
+    writer.flush()
+    for shard, _ in loose:
+        shards.remove(store.folder, shard.number)
+    return [*kept, *writer.written]

@@ -8,8 +8,9 @@ from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
 from training.data import lists
 from training.data.album import Album, Key, PairSet, key_of
+from training.data.cropping import FaceOf
 from training.data.pictures import find_images, picture_files
-from training.data.preparation import FaceOf, open_album
+from training.data.preparation import open_album
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,7 +75,7 @@ def measured(path: Path, folder: Path, *, keep_alike: bool = True, held_out: boo
 def scores_of(path: Path, album: Album, pictures: Sequence[int]) -> tuple[list[float], list[float]]:
     """The service's similarities of all genuine and all impostor pairs."""
     verifier = Verifier.of(load(path), "cpu")
-    embeddings = verifier.embed(album.pixels.numpy())
+    embeddings = verifier.embed(album.pixels[:].numpy())
     genuine: list[float] = []
     impostor: list[float] = []
     for left, right in combinations(pictures, 2):

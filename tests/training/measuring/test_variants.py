@@ -150,7 +150,7 @@ def test_leaving_out_a_missing_part_is_refused(
 
 
 def _images(data: PeopleData) -> torch.Tensor:
-    return normalise(to_unit(data.album.pixels), RUN.preprocessing)
+    return normalise(to_unit(data.album.pixels[:]), RUN.preprocessing)
 
 
 def test_face_option_measures_the_largest_face(tmp_path: Path) -> None:

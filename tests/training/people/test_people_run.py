@@ -68,7 +68,7 @@ def untimed(history: list[Epoch]) -> list[Epoch]:
 
 def test_labels_match_the_people_of_a_batch(data: PeopleData) -> None:
     """Without augmentation each picture equals one in the album, whose person must match the label."""
-    album = to_unit(data.album.pixels)
+    album = to_unit(data.album.pixels[:])
     names = [sorted(n for n in data.training if len(data.training[n]) > 1)[i] for i in range(len(data.several))]
     recipe = STILL.recipe(data, CPU)
     batches = list(recipe.batches(1))
@@ -272,7 +272,7 @@ def test_operating_points_use_all_pairs_of_held_out_people(data: PeopleData, tmp
     (point,) = header.operating_points
     assert (point.name, point.pairs, point.people) == ("fmr_1e-1", len(left), len(data.held_out))
     assert isinstance(trained.network, ResidualNetwork)
-    pixels = normalise(to_unit(data.album.pixels), run.preprocessing)
+    pixels = normalise(to_unit(data.album.pixels[:]), run.preprocessing)
     accepted = 0
     for a, b in zip(left.tolist(), right.tolist(), strict=True):
         embeddings = trained.network.embed(pixels[[a, b]])
