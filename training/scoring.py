@@ -3,7 +3,7 @@
 G genuine pairs, I impostor pairs, M people
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,14 +80,20 @@ def logit_table(network: FaceNetwork, left: Tensor, right: Tensor) -> Logits:
 
 
 @torch.no_grad()
+def logit_blocks(network: FaceNetwork, embeddings: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """The first of `ROWS` pictures, and their logits with all pictures from it on, for all pairs (N, D), on the CPU."""
+    for start in range(0, len(embeddings), ROWS):
+        yield start, network.logit_table(embeddings[start : start + ROWS], embeddings[start:]).cpu()
+
+
+@torch.no_grad()
 def score_all(network: FaceNetwork, embeddings: Tensor, owner: Tensor) -> AllPairs:
     """The logits of all N (N - 1) / 2 pairs, in the order of rows; memory grows with the square of N.
 
     `embeddings` is float32 (N, D) on the network's device, `owner` the people's numbers from 0, int64 (N,) on the CPU.
     """
     parts = []
-    for start in range(0, len(embeddings), ROWS):
-        table = network.logit_table(embeddings[start : start + ROWS], embeddings[start:]).cpu()
+    for start, table in logit_blocks(network, embeddings):
         rows, columns = torch.triu_indices(table.shape[0], table.shape[1], offset=1)
         parts.append((table[rows, columns], owner[start + rows], owner[start + columns]))
     logits, left, right = (torch.cat(part).numpy() for part in zip(*parts, strict=True))

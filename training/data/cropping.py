@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from functools import cache
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from pathlib import Path
 from threading import Thread
 from typing import Literal
@@ -108,6 +108,14 @@ def workers(*, processes: bool) -> Iterator[Executor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def require_guarded_script() -> None:
+    """Raises RuntimeError in a worker that imports a script without a guard, and would wait for the script forever."""
+    if getattr(current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "pictures are prepared in processes: put the script's calls under if __name__ == '__main__':"
+        )
 
 
 def _begin_process() -> None:

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import combinations
 from pathlib import Path
 from typing import Self
 
@@ -20,6 +19,8 @@ from training.data.album import Album, Key, PairSet, People, owners
 
 # Fewer have no pairs of two people.
 MIN_HELD_OUT = 2
+# Of more pairs some are drawn without a permutation of all, which would take 8 bytes for each.
+MOST_PERMUTED = 2**24
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,25 +196,51 @@ def hold_out(people: People, rule: HoldOut) -> tuple[dict[str, Tensor], dict[str
 def balanced_pairs(people: People, rule: HoldOut) -> PairSet:
     """Random genuine pairs of each person, and as many random impostor pairs; each pair occurs once."""
     draws = torch.Generator().manual_seed(rule.seed)
-    genuine = [pair for name in sorted(people) for pair in _some_pairs(people[name], rule.pairs_of_a_person, draws)]
-    left, right = impostor_pairs(people)
-    chosen = torch.randperm(len(left), generator=draws)[: len(genuine)]
-    same = torch.tensor(genuine, dtype=torch.int64).reshape(-1, 2)
+    genuine = [_some_pairs(people[name], rule.pairs_of_a_person, draws) for name in sorted(people)]
+    same = torch.cat(genuine) if genuine else torch.empty(0, 2, dtype=torch.int64)
+    left, right = impostor_pairs(people, _some_of(count_impostor_pairs(people), len(same), draws))
     return PairSet(
-        left=torch.cat([same[:, 0], left[chosen]]),
-        right=torch.cat([same[:, 1], right[chosen]]),
-        same=torch.cat([torch.ones(len(same)), torch.zeros(len(chosen))]),
+        left=torch.cat([same[:, 0], left]),
+        right=torch.cat([same[:, 1], right]),
+        same=torch.cat([torch.ones(len(same)), torch.zeros(len(left))]),
     )
 
 
-def impostor_pairs(people: People) -> tuple[Tensor, Tensor]:
-    """All impostor pairs: left and right pictures, int64 (P,)."""
+def count_impostor_pairs(people: People) -> int:
+    counts = torch.tensor([len(pictures) for pictures in people.values()], dtype=torch.int64)
+    return (int(counts.sum()) ** 2 - int((counts**2).sum())) // 2
+
+
+def impostor_pairs(people: People, numbers: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """The impostor pairs with these numbers, int64 (P,), or all: left and right pictures, int64 (P,).
+
+    They are numbered by the left picture, then by the right one, in the order of `owners`.
+    """
     pictures, owner = owners(people)
-    left, right = torch.triu_indices(len(pictures), len(pictures), offset=1)
-    strangers = owner[left] != owner[right]
-    return pictures[left[strangers]], pictures[right[strangers]]
+    # A picture is the left one of pairs with all pictures of the people after its person.
+    first_after = owner.bincount().cumsum(0)[owner]
+    pairs = len(pictures) - first_after
+    upto = pairs.cumsum(0)
+    chosen = torch.arange(int(pairs.sum())) if numbers is None else numbers
+    left = torch.searchsorted(upto, chosen, right=True)
+    right = first_after[left] + chosen - (upto - pairs)[left]
+    return pictures[left], pictures[right]
 
 
-def _some_pairs(pictures: Tensor, most: int, draws: torch.Generator) -> list[tuple[int, int]]:
-    pairs = list(combinations(pictures.tolist(), 2))
-    return [pairs[i] for i in torch.randperm(len(pairs), generator=draws)[:most].tolist()]
+def _some_of(count: int, wanted: int, draws: torch.Generator) -> Tensor:
+    """int64 (P,): `wanted` different random numbers below `count`, or all if there are fewer."""
+    if count <= MOST_PERMUTED:
+        return torch.randperm(count, generator=draws)[:wanted]
+    found, wanted = torch.empty(0, dtype=torch.int64), min(wanted, count)
+    while len(found) < wanted:
+        found = torch.cat([found, torch.randint(count, (wanted,), generator=draws)]).unique()
+    return found[torch.randperm(len(found), generator=draws)[:wanted]]
+
+
+def _some_pairs(pictures: Tensor, most: int, draws: torch.Generator) -> Tensor:
+    """int64 (P, 2): at most so many random pairs of a person's pictures, which are numbered as by `combinations`."""
+    count = len(pictures)
+    # Numbered from the end, the pairs whose left picture is n-th from the end begin with number n (n - 1) / 2.
+    from_end = count * (count - 1) // 2 - 1 - _some_of(count * (count - 1) // 2, most, draws)
+    row = ((8 * from_end + 1).double().sqrt() - 1).div(2).long()
+    return torch.stack([pictures[count - 2 - row], pictures[count - 1 - (from_end - row * (row + 1) // 2)]], dim=1)

@@ -23,7 +23,17 @@ from model.imaging.formats.recognition import TAKEN
 from model.imaging.preprocessing import PreprocessingConfig
 from training.data import shards
 from training.data.album import Album, Key, key_of
-from training.data.cropping import Cropping, FaceOf, File, Outcome, Unreadable, cores, crop_all, workers
+from training.data.cropping import (
+    Cropping,
+    FaceOf,
+    File,
+    Outcome,
+    Unreadable,
+    cores,
+    crop_all,
+    require_guarded_script,
+    workers,
+)
 from training.data.pictures import picture_files, picture_paths, size_and_time
 from training.data.shards import Row, Shard
 from training.data.store import ShardWriter, Store, name_of_source
@@ -49,6 +59,7 @@ def open_album(
     With alignment, `face` says which of several faces is taken. Raises DataError with the names of broken files, unless
     they are left out by `skip_broken`.
     """
+    require_guarded_script()
     cropping = Cropping(config=config, face=face)
     store = Store(folder=cache / _name(source, cropping), made_by=_made_by(cropping), config=config)
     listing = _Listing.of(source)

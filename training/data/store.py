@@ -48,7 +48,8 @@ class StoredPixels:
 
     def __getitem__(self, index: Any) -> Tensor:
         """A copy of the crops at an index of the first dimension, as a tensor gives it."""
-        chosen = np.asarray(self._every[index])
+        # NumPy takes a tensor with one element for a number.
+        chosen = np.asarray(self._every[index.numpy() if isinstance(index, Tensor) else index])
         numbers = chosen.ravel()
         found = np.empty((len(numbers), *self.shape[1:]), np.uint8)
         shard, place = self._shard[numbers], self._place[numbers]

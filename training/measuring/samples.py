@@ -130,7 +130,9 @@ def sample_of_people(network: FaceNetwork, album: Album, *, keep_alike: bool = F
 
 def some_pairs(owner: Tensor) -> PairSet:
     """People's numbers int64 (N,) -> some genuine pairs of each person and as many impostor pairs, by their places."""
-    places = {f"{person:08d}": (owner == person).nonzero().flatten() for person in owner.unique().tolist()}
+    people, counts = owner.unique(return_counts=True)
+    pictures = owner.argsort(stable=True).split(counts.tolist())
+    places = {f"{person:08d}": each for person, each in zip(people.tolist(), pictures, strict=True)}
     return datasets.balanced_pairs(places, datasets.HoldOut())
 
 
@@ -173,8 +175,10 @@ def mean_length(embeddings: Embeddings, owner: Tensor) -> float:
 
 def mean_of_people(embeddings: Embeddings, owner: Tensor) -> tuple[float, ...]:
     """The mean (D,) of the people's mean embeddings."""
-    rows, numbers = embeddings.astype(np.float64), owner.numpy()
-    means = [rows[numbers == person].mean(0) for person in np.unique(numbers)]
+    numbers = owner.numpy()
+    rows = embeddings[np.argsort(numbers, kind="stable")].astype(np.float64)
+    ends = np.cumsum(np.unique(numbers, return_counts=True)[1])
+    means = [each.mean(0) for each in np.split(rows, ends[:-1])]
     return tuple(np.mean(means, axis=0).round(7).tolist())
 
 

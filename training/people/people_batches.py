@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from model.networks.embedder import to_unit
+from training.data.album import PixelRows
 from training.data.datasets import PeopleData
 
 MIN_DEVIATION = 1 / 255
@@ -77,7 +78,7 @@ def label(plan: BatchPlan, known: int, swaps: "Swaps") -> Tensor:
     return torch.cat([plan.people.repeat_interleave(pictures), blended.repeat_interleave(pictures), alone, alone])
 
 
-def assemble(pixels: Tensor, plan: BatchPlan, swaps: "Swaps", mine: Tensor) -> Tensor:
+def assemble(pixels: PixelRows, plan: BatchPlan, swaps: "Swaps", mine: Tensor) -> Tensor:
     """The album's uint8 pixels -> a batch's pictures at the places `mine` int64 (b,), float32 (b, C, H, W), 0..1."""
     pictures, known = plan.pictures.shape[1], plan.pictures.numel()
     sources = [plan.pictures.flatten(), plan.pictures[swaps.hosts].flatten(), plan.singles, plan.singles]

@@ -62,9 +62,7 @@ def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -
     if len(np.unique(scores)) < 2:
         return None
     ordered, count = np.sort(scores), len(scores)
-    steps = max(2, round(STEPS_A_DECADE * np.log10(count)) + 1)
-    accepted = np.geomspace(1, count, steps).round().astype(int)
-    thresholds = np.unique(ordered[count - accepted])
+    thresholds = np.unique(ordered[count - curve_ranks(count)])
     rates = (count - np.searchsorted(ordered, thresholds)) / count
     return FalseMatchCurve(
         thresholds=tuple(thresholds.tolist()),
@@ -73,6 +71,12 @@ def false_match_curve(scores: Scores, left: Owners, right: Owners, split: str) -
         pairs=len(scores),
         people=len(np.unique(np.concatenate([left, right]))),
     )
+
+
+def curve_ranks(pairs: int) -> NDArray[np.int64]:
+    """(T,), from 1 to the number of pairs: a curve's thresholds are the scores with these ranks from the top."""
+    steps = max(2, round(STEPS_A_DECADE * np.log10(pairs)) + 1)
+    return np.geomspace(1, pairs, steps).round().astype(np.int64)
 
 
 def supported(
@@ -153,14 +157,20 @@ def rate_interval(accepted: NDArray[np.bool_], left: Owners, right: Owners) -> t
     pairs were accepted and some draws had none.
     """
     people = int(max(left.max(), right.max())) + 1
-    hits = _table(left[accepted], right[accepted], people)
-    pairs = _table(left, right, people)
-    rate = float(accepted.mean())
-    drawn = draw_people(people).astype(float)
+    hits, pairs = _table(left[accepted], right[accepted], people), _table(left, right, people)
+    return interval_of_people(hits, pairs, int(accepted.sum()), len(accepted))
+
+
+def interval_of_people(
+    hits: NDArray[np.float64], pairs: NDArray[np.float64], accepted: int, count: int
+) -> tuple[float, float]:
+    """The interval of `rate_interval`, from the accepted pairs and all pairs of any two people, (M, M), symmetric."""
+    rate = accepted / count
+    drawn = draw_people(len(pairs)).astype(float)
     weight = ((drawn @ pairs) * drawn).sum(1)
     rates = ((drawn @ hits) * drawn).sum(1)[weight > 0] / weight[weight > 0]
     low, high = rate + _narrowing(hits - rate * pairs) * (np.percentile(rates, [2.5, 97.5]) - rate)
-    independent = wilson(int(accepted.sum()), len(accepted))
+    independent = wilson(accepted, count)
     return min(float(low), independent.low), max(float(high), independent.high)
 
 

@@ -3,7 +3,7 @@
 N pictures, M people with several pictures, K most similar people
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,16 +28,29 @@ def similar_strangers(logits: NDArray[np.float32], owner: Owners, thresholds: Se
     measured on the other half; then the halves change places. So no pair is chosen by its own score. Every person has
     the same weight. Intervals are a bootstrap's over people. None if fewer than `MIN_PEOPLE` have several pictures.
     """
-    first, second = _halves(owner)
-    if len(first) < MIN_PEOPLE:
+    halves = _halves(owner)
+    if len(halves[0]) < MIN_PEOPLE:
         return None
-    chosen = [_most_similar(half, logits) for half in (first, second)]
+    accepted = (similarity(logits.astype(np.float64)) >= threshold for threshold in thresholds)
+    over_people = ([_over(half, each) for half in halves] for each in accepted)
+    return rates_of_most_similar([_over(half, logits) for half in halves], over_people)
+
+
+def rates_of_most_similar(logits: Sequence[Table], accepted: Iterable[Sequence[Table]]) -> list[Estimate]:
+    """The FMR over pairs of a person and the most similar ones, for each threshold, with 95% intervals.
+
+    For the first and the second half of the pictures of M people, `logits` has the mean logits of any two people, and
+    `accepted`, for each threshold, the shares of accepted pairs, (M, M) each.
+    """
+    chosen = [_most_similar(table) for table in logits]
     found = []
-    for threshold in thresholds:
-        accepted = similarity(logits.astype(np.float64)) >= threshold
-        measured = [_over(half, accepted) for half in (second, first)]
+    for first, second in accepted:
         of_people = np.mean(
-            [np.take_along_axis(*each, axis=1).mean(1) for each in zip(measured, chosen, strict=True)], axis=0
+            [
+                np.take_along_axis(measured, most, axis=1).mean(1)
+                for measured, most in zip((second, first), chosen, strict=True)
+            ],
+            axis=0,
         )
         low, high = np.percentile(draw_people(len(of_people)) @ of_people / len(of_people), [2.5, 97.5])
         found.append(Estimate(value=float(of_people.mean()), low=float(low), high=float(high)))
@@ -49,24 +62,34 @@ def with_similar_strangers(
 ) -> tuple[OperatingPoint, ...]:
     """The operating points with their rates over most similar strangers, if enough people have several pictures."""
     found = similar_strangers(logits, owner, [point.threshold for point in points])
-    if found is None:
-        return tuple(points)
+    return tuple(points) if found is None else with_rates(points, found)
+
+
+def with_rates(points: Sequence[OperatingPoint], found: Sequence[Estimate]) -> tuple[OperatingPoint, ...]:
+    """The operating points with their rates over most similar strangers."""
     return tuple(
         point.model_copy(update={"fmr_of_similar": each.value, "interval_of_similar": (each.low, each.high)})
         for point, each in zip(points, found, strict=True)
     )
 
 
+def draw_halves(owner: Owners) -> NDArray[np.int64]:
+    """(N,): the half of the person's pictures that each picture belongs to, 0 or 1; -1 for a person's only one."""
+    draws, counts = np.random.default_rng(SEED), np.bincount(owner)
+    places = np.split(np.argsort(owner, kind="stable"), np.cumsum(counts)[:-1])
+    found = np.full(len(owner), -1)
+    for person in np.flatnonzero(counts > 1):
+        for half, part in enumerate(np.array_split(draws.permutation(places[person]), 2)):
+            found[part] = half
+    return found
+
+
 def _halves(owner: Owners) -> tuple[Table, Table]:
     """(M, N) twice: the weight of each picture in the mean over a half of a person's pictures."""
-    draws, counts = np.random.default_rng(SEED), np.bincount(owner)
-    several = np.flatnonzero(counts > 1)
-    halves = np.zeros((2, len(several), len(owner)))
-    for row, person in enumerate(several):
-        pictures = draws.permutation(np.flatnonzero(owner == person))
-        for half, part in zip(halves, np.array_split(pictures, 2), strict=True):
-            half[row, part] = 1 / len(part)
-    return halves[0], halves[1]
+    several = np.flatnonzero(np.bincount(owner) > 1)
+    own = owner == several[:, None]
+    first, second = (own & (draw_halves(owner) == half) for half in range(2))
+    return first / first.sum(1, keepdims=True), second / second.sum(1, keepdims=True)
 
 
 def _over(half: Table, values: NDArray[np.float32] | NDArray[np.bool_]) -> Table:
@@ -74,9 +97,9 @@ def _over(half: Table, values: NDArray[np.float32] | NDArray[np.bool_]) -> Table
     return half @ values @ half.T
 
 
-def _most_similar(half: Table, logits: NDArray[np.float32]) -> NDArray[np.int64]:
-    """(M, K): for each person, the other people with the highest mean logit."""
-    table = _over(half, logits)
+def _most_similar(table: Table) -> NDArray[np.int64]:
+    """Mean logits (M, M) -> (M, K): for each person, the other people with the highest ones."""
+    table = table.copy()
     np.fill_diagonal(table, -np.inf)
     count = max(1, round(SHARE * (len(table) - 1)))
     return np.argsort(-table, axis=1)[:, :count]

@@ -9,8 +9,18 @@ from torch import Tensor
 
 from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
+from training.data import datasets
 from training.data.album import Album, Key, PairSet, name_of, owners
-from training.data.datasets import HoldOut, PeopleData, balanced_pairs, hold_out, impostor_pairs, shared_people, split
+from training.data.datasets import (
+    HoldOut,
+    PeopleData,
+    balanced_pairs,
+    count_impostor_pairs,
+    hold_out,
+    impostor_pairs,
+    shared_people,
+    split,
+)
 from training.data.lists import read_pairs, read_people, resolve
 from training.reports.literature import is_view_1
 
@@ -135,6 +145,63 @@ def test_pairs_are_balanced_and_limited_per_person() -> None:
     assert len(drawn) == len(pairs)
     labels = [float(owner[a] == owner[b]) for a, b in zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)]
     assert pairs.same.tolist() == labels
+
+
+def test_impostor_pairs_have_the_numbers_of_their_order() -> None:
+    left, right = impostor_pairs(crowd())
+    assert count_impostor_pairs(crowd()) == len(left)
+    numbers = torch.tensor([0, len(left) - 1, 17, 17, 4000])
+    some = impostor_pairs(crowd(), numbers)
+    assert (some[0].tolist(), some[1].tolist()) == (left[numbers].tolist(), right[numbers].tolist())
+
+
+def balanced_slowly(people: dict[str, Tensor], rule: HoldOut) -> list[tuple[int, int]]:
+    """All pairs are listed, and some are drawn from a permutation."""
+    draws, found = torch.Generator().manual_seed(rule.seed), []
+    for name in sorted(people):
+        pairs = list(combinations(people[name].tolist(), 2))
+        found += [pairs[i] for i in torch.randperm(len(pairs), generator=draws)[: rule.pairs_of_a_person].tolist()]
+    owner = {picture: name for name, pictures in people.items() for picture in pictures.tolist()}
+    order = [picture for name in sorted(people) for picture in people[name].tolist()]
+    impostors = [(a, b) for a, b in combinations(order, 2) if owner[a] != owner[b]]
+    chosen = torch.randperm(len(impostors), generator=draws)[: len(found)]
+    return found + [impostors[i] for i in chosen.tolist()]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_balanced_pairs_equal_a_slow_list(seed: int) -> None:
+    rule = HoldOut(pairs_of_a_person=7, seed=seed)
+    pairs = balanced_pairs(crowd(), rule)
+    assert list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True)) == balanced_slowly(crowd(), rule)
+
+
+def test_pairs_of_many_people_are_drawn_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a list of all pairs: each once, of the right kind, and all equally likely."""
+    monkeypatch.setattr(datasets, "MOST_PERMUTED", 0)
+    people = {"A": torch.arange(4), "B": torch.arange(4, 7), "C": torch.arange(7, 9)}
+    every = set(zip(*(side.tolist() for side in impostor_pairs(people)), strict=True))
+    counts = dict.fromkeys(every, 0)
+    for seed in range(600):
+        pairs = balanced_pairs(people, HoldOut(pairs_of_a_person=2, seed=seed))
+        drawn = list(zip(pairs.left.tolist(), pairs.right.tolist(), strict=True))
+        assert len(drawn) == len(set(drawn)) == 10
+        assert all((a, b) not in every for a, b in drawn[:5])
+        for pair in drawn[5:]:
+            counts[pair] += 1
+    expected = 600 * 5 / len(every)
+    assert all(abs(count - expected) < 5 * expected**0.5 for count in counts.values())
+
+
+def test_people_of_half_a_million_pictures_have_pairs_at_once() -> None:
+    """Of 2.8 thousand million impostor pairs, of which a list would take 45 GB."""
+    people = {f"{i:05d}": torch.arange(50 * i, 50 * i + 50) for i in range(1500)}
+    pairs = balanced_pairs(people, HoldOut())
+    assert (len(pairs), int(pairs.same.sum())) == (45_000, 22_500)
+    assert ((pairs.left // 50 == pairs.right // 50) == pairs.same.bool()).all()
+    strangers = pairs[~pairs.same.bool()]
+    assert strangers.left.double().mean() == pytest.approx(25_000, rel=0.02)
+    assert strangers.right.double().mean() == pytest.approx(50_000, rel=0.02)
+    assert len(torch.stack([pairs.left, pairs.right]).unique(dim=1).T) == 45_000
 
 
 def test_people_with_one_picture_make_no_pairs() -> None:

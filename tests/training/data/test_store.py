@@ -101,7 +101,7 @@ def test_stored_pixels_are_indexed_like_a_tensor() -> None:
     many = torch.randint(13, (3, 5), generator=torch.Generator().manual_seed(0))
     indices: list[int | slice | list[int] | Tensor] = [
         0, 12, -1, slice(None), slice(2, 9, 3), slice(5, 5), [3, 3, 0], torch.tensor([12, 1]), many,
-        torch.arange(13) % 3 == 0, torch.empty(0, dtype=torch.int64),
+        torch.arange(13) % 3 == 0, torch.tensor([7]), torch.tensor(7), torch.empty(0, dtype=torch.int64),
     ]  # fmt: skip
     for index in indices:
         assert torch.equal(stored[index], whole[index])
@@ -252,6 +252,23 @@ def test_processes_prepare_what_threads_do(tmp_path: Path, monkeypatch: pytest.M
     assert one.faceless == [("Person_0", "z")]
     assert len(one.faces) == len(one.keys)
     assert_equal(one, other)
+
+
+def test_script_without_a_guard_ends_with_what_to_do(source: Path, cache: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+from pathlib import Path
+from model.imaging.preprocessing import PreprocessingConfig
+from training.data import preparation
+preparation.MANY = 0
+preparation.open_album(Path({str(source)!r}), Path({str(cache)!r}), PreprocessingConfig(side_px=32))
+""")
+    done = subprocess.run(
+        [sys.executable, script], cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=280,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "put the script's calls under if __name__ == '__main__':" in done.stderr
 
 
 def test_process_that_was_killed_is_said(source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

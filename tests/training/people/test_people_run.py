@@ -18,6 +18,7 @@ from model.networks.heads import JointBayesianHead, similarity
 from model.networks.residual import ResidualNetwork, initialise
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import PICTURES, SMALL_PEOPLE, album_of, data_of, draw_people
+from training import fitting
 from training.data.album import owners
 from training.data.datasets import PeopleData, impostor_pairs
 from training.data.lists import read_pairs, resolve
@@ -297,6 +298,35 @@ def test_operating_points_have_the_rate_over_most_similar_strangers(
     assert found
     assert point.fmr_of_similar == pytest.approx(found[0].value)
     assert point.interval_of_similar == pytest.approx((found[0].low, found[0].high))
+
+
+def test_rates_of_many_pictures_are_streamed_and_equal(data: PeopleData, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similar_people, "MIN_PEOPLE", 2)
+    network = ResidualNetwork(SMALL_PEOPLE.network)
+    initialise(network, torch.Generator().manual_seed(0))
+    network.requires_grad_(False).eval()
+    (point,), curve = held_out_rates(network, data)
+    monkeypatch.setattr(fitting, "MOST_AT_ONCE", 0)
+    (streamed,), streamed_curve = held_out_rates(network, data)
+    assert curve
+    assert streamed_curve
+    # PyTorch computes the last elements of a tensor by another function, whose sigmoid differs in the last bit.
+    assert streamed_curve.thresholds == pytest.approx(curve.thresholds, rel=1e-14)
+    assert streamed_curve.model_copy(update={"thresholds": curve.thresholds}) == curve
+    assert streamed.threshold == pytest.approx(point.threshold, rel=1e-14)
+    assert streamed.fmr_of_similar == pytest.approx(point.fmr_of_similar)
+    near = {"threshold", "fmr_of_similar", "interval_of_similar"}
+    assert streamed.model_dump(exclude=near) == point.model_dump(exclude=near)
+
+
+def test_scatter_does_not_depend_on_the_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    draws = torch.Generator().manual_seed(0)
+    embeddings, labels = torch.randn(50, 6, generator=draws), torch.arange(50) % 9
+    whole = scatter(embeddings, labels)
+    monkeypatch.setattr(fitting, "ROWS", 7)
+    parts = scatter(embeddings, labels)
+    assert torch.allclose(parts.between, whole.between, rtol=1e-12, atol=1e-12)
+    assert torch.allclose(parts.within, whole.within, rtol=1e-12, atol=1e-12)
 
 
 def test_test_pairs_do_not_influence_the_checkpoint(folder: Path, data: PeopleData, tmp_path: Path) -> None:
