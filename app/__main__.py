@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from app.lifecycle import forbid_core_dumps, require_address_space, run_and_leave
 from app.logs import configure_logging
-from app.server.sockets import require_certificate, require_free
+from app.server.sockets import ListenError, require_certificate, require_free
 from app.settings import PREFIX, Settings, read_settings
 from model.errors import FacepairError
 
@@ -60,7 +60,9 @@ def _serve(settings: Settings) -> int:
     require_certificate(settings.tls_certificate, settings.tls_key)
     require_free(settings.host, settings.port)  # fails before loading, which takes long
     if settings.metrics_port is not None:
-        require_free(settings.host, settings.metrics_port)
+        if settings.metrics_port == settings.port:
+            raise ListenError(f"--port and --metrics-port are both {settings.port}; choose another for one of them")
+        require_free(settings.host, settings.metrics_port, "--metrics-port")
     from app.application import create_app
     from app.server.replica import configure_server, freeze_heap, open_replica
     from app.server.shutdown import Server

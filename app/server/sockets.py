@@ -11,8 +11,11 @@ class ListenError(FacepairError):
     """The service cannot listen on this address."""
 
 
-def require_free(host: str, port: int) -> None:
-    """Raises ListenError unless the address can be bound: checked before the checkpoint is loaded, which takes long."""
+def require_free(host: str, port: int, flag: str = "--port") -> None:
+    """Raises ListenError unless the address can be bound: checked before the checkpoint is loaded, which takes long.
+
+    `flag` is the one that chooses the port.
+    """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if probe.family == socket.AF_INET6:  # as asyncio does
@@ -22,7 +25,7 @@ def require_free(host: str, port: int) -> None:
         except (OSError, UnicodeError) as error:  # UnicodeError: not a valid host name
             why = error.strerror if isinstance(error, OSError) else "it is no name of a host"
             raise ListenError(
-                f"cannot listen on {host} port {port}: {why}; choose others with --host and --port"
+                f"cannot listen on {host} port {port}: {why}; choose others with --host and {flag}"
             ) from error
 
 

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.api.inputs import CHOICES, CHOICES_OF_EMBED, CROPS, ENCODINGS, ON_ERROR
+from app.api.schemas.compare_request import ONE_RULE
+from app.settings import Settings
 from model.imaging.formats.recognition import TAKEN
 
 JSON, MULTIPART = "application/json", "multipart/form-data"
 IMAGE = {
-    JSON: {"type": "string", "format": "byte", "description": f"{TAKEN} in base64, or as a data URI"},
+    JSON: {"type": "string", "format": "byte", "minLength": 1, "description": f"{TAKEN} in base64, or as a data URI"},
     MULTIPART: {"type": "string", "format": "binary", "description": TAKEN},
 }
 IMAGES = "one or more images"
@@ -64,18 +66,23 @@ FORMS: dict[str, tuple[Sequence[str], str, dict[str, Any]]] = {
 ENDS = {JSON: "Request", MULTIPART: "Form"}
 
 
-def form_schemas() -> dict[str, Any]:
+def form_schemas(settings: Settings) -> dict[str, Any]:
     """The schemas of the bodies with images, by their names."""
-    return {name + end: _schema(kind, *form) for name, form in FORMS.items() for kind, end in ENDS.items()}
+    return {name + end: _schema(kind, *form, settings) for name, form in FORMS.items() for kind, end in ENDS.items()}
 
 
-def _schema(kind: str, images: Sequence[str], about: str, fields: dict[str, Any]) -> dict[str, Any]:
-    several = {"type": "array", "items": IMAGE[kind], "minItems": 1, "description": about}
+def _schema(kind: str, images: Sequence[str], about: str, fields: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    # All sides together have the limit, and each has an image.
+    most = 1 if about == ONE_IMAGE else max(settings.max_images - len(images) + 1, 1)
+    several = {"type": "array", "items": IMAGE[kind], "minItems": 1, "maxItems": most, "description": about}
+    # Of a form, where all values are text, tools do not understand it.
+    exclusive = ONE_RULE if kind == JSON and "max_fmr" in fields else {}
     return {
         "type": "object",
         "required": list(images),
         "properties": dict.fromkeys(images, several) | fields,
         "additionalProperties": False,
+        **exclusive,
     }
 
 

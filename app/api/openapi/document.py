@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 
-from app.api.openapi.bodies import ENDS, JSON, MULTIPART, form_schemas
+from app.api.openapi.bodies import ENDS, FORMS, JSON, MULTIPART, form_schemas
 from app.api.openapi.errors import header
 from app.api.schemas import answers, compare_request, decisions, explanation, images, info, problem
 from app.api.schemas.compare_request import CompareRequest
@@ -54,7 +54,7 @@ def complete(app: FastAPI) -> dict[str, Any]:
     """The application's OpenAPI document, with additions to what FastAPI makes."""
     if app.openapi_schema is None:
         document = FastAPI.openapi(app)
-        _add_schemas(document["components"]["schemas"])
+        _add_schemas(document["components"]["schemas"], form_schemas(app.state.settings))
         _add_security(document, needed=app.state.settings.api_keys_file is not None)
         for operation in _operations(document):
             operation["parameters"] = PARAMETERS
@@ -73,10 +73,10 @@ def for_docs(document: dict[str, Any]) -> dict[str, Any]:
         content = operation.get("requestBody", {}).get("content", {})
         if MULTIPART in content:
             operation["requestBody"]["content"] = {MULTIPART: content[MULTIPART], JSON: content[JSON]}
-    for name in form_schemas():
-        parts = document["components"]["schemas"][name]["properties"]
+    for name in FORMS:
+        parts = document["components"]["schemas"][name + ENDS[MULTIPART]]["properties"]
         for part, schema in parts.items():
-            if name.endswith(ENDS[MULTIPART]) and schema["type"] == "number":
+            if schema["type"] == "number":
                 parts[part] = schema | {"examples": [""]}  # blank is as good as absent
     return document
 
@@ -86,9 +86,9 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from operations.values()
 
 
-def _add_schemas(defined: dict[str, Any]) -> None:
+def _add_schemas(defined: dict[str, Any], forms: dict[str, Any]) -> None:
     models = {name: value for module in MODULES for name, value in vars(module).items()}
-    defined |= form_schemas()
+    defined |= forms
     for model in SCHEMAS:
         defined[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
     for name, schema in defined.items():

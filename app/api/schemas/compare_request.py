@@ -1,6 +1,6 @@
 """The body of /compare."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -9,9 +9,20 @@ from app.api.schemas.decisions import Rate, Similarity
 
 # Validation stops at the first value that is not a number: to list all would block the event loop for tenths of a
 # second.
-Values = Annotated[list[float], Field(fail_fast=True)]
+# What has a length of 0 is refused later, with an error that says what is wrong.
+FILLED: dict[str, Any] = {"minItems": 1}
+Values = Annotated[list[float], Field(fail_fast=True, json_schema_extra=FILLED)]
+Base64 = Annotated[str, Field(json_schema_extra={"minLength": 1})]
 Names = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[list[str]], Field(fail_fast=True)]
-Side = Values | str | Annotated[list[Values | str], Field(fail_fast=True)]
+Side = Values | Base64 | Annotated[list[Values | Base64], Field(fail_fast=True, json_schema_extra=FILLED)]
+DIGEST: dict[str, Any] = {"pattern": "^[0-9a-f]{64}$"}
+# A request has one of the two, or none; a null is as good as none.
+ONE_RULE: dict[str, Any] = {
+    "not": {
+        "required": ["threshold", "max_fmr"],
+        "properties": {"threshold": {"type": "number"}, "max_fmr": {"type": "number"}},
+    }
+}
 
 
 class CompareRequest(BaseModel):
@@ -23,12 +34,12 @@ class CompareRequest(BaseModel):
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [examples.COMPARE_REQUEST, examples.COMPARE_REQUEST_OF_SEVERAL]},
+        json_schema_extra={"examples": [examples.COMPARE_REQUEST, examples.COMPARE_REQUEST_OF_SEVERAL], **ONE_RULE},
     )
 
     embedding1: Side
     embedding2: Side
-    embedding_sha256: str
+    embedding_sha256: Annotated[str, Field(json_schema_extra=DIGEST)]
     conditions1: Names | None = None
     conditions2: Names | None = None
     threshold: Similarity | None = None

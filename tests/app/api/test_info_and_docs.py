@@ -41,6 +41,9 @@ WHOLE_ANSWERS = {
     ("/health/ready", "get"): "Health",
 }
 
+# A body of each route with images, in one of its two forms.
+FORMS = ("VerifyRequest", "BatchForm", "EmbedForm", "DetectRequest", "ExplainForm")
+
 
 @pytest.mark.parametrize("weights", ["experiment-2", "experiment-5", "experiment-7"])
 def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
@@ -128,6 +131,27 @@ async def test_several_images_are_documented_as_a_list(openapi: dict[str, Any], 
     content = openapi["paths"][path]["post"]["requestBody"]["content"]
     image = referred(openapi, content["multipart/form-data"]["schema"])["properties"][part]
     assert (image["type"], image["items"]["format"]) == ("array", "binary")
+
+
+async def test_the_document_has_the_limits_of_lists(settings: Settings, verifier: Verifier) -> None:
+    async with client_of(settings.model_copy(update={"max_images": 3}), verifier) as client:
+        schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
+    most = {
+        name: {part["maxItems"] for part in schemas[name]["properties"].values() if "items" in part} for name in FORMS
+    }
+    assert most == {"VerifyRequest": {2}, "BatchForm": {2}, "EmbedForm": {3}, "DetectRequest": {3}, "ExplainForm": {1}}
+
+
+@pytest.mark.parametrize("name", ["VerifyRequest", "BatchRequest", "CompareRequest"])
+async def test_threshold_and_max_fmr_exclude_each_other(openapi: dict[str, Any], name: str) -> None:
+    schema = openapi["components"]["schemas"][name]
+    images = {"image1": ["aGk="], "image2": ["aGk="]}
+    sides = {"embedding1": [0.5], "embedding2": [0.5], "embedding_sha256": "0" * 64}
+    body = sides if name == "CompareRequest" else images
+    for rule in ({}, {"threshold": 0.5}, {"max_fmr": 0.1}):
+        jsonschema.validate(body | rule, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(body | {"threshold": 0.5, "max_fmr": 0.1}, schema)
 
 
 async def test_the_json_body_is_documented_with_an_example(openapi: dict[str, Any]) -> None:
