@@ -11,6 +11,9 @@ import pytest
 from app.server.replica import open_verifier
 from app.settings import SHIPPED, read_settings
 from model.checkpoint import Header, load
+from model.imaging.analysis import analyse
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
 from model.networks.architecture import restore
 from tests.app.support.requests import verify
 from tests.app.support.service import PATIENCE_S, serving
@@ -91,6 +94,17 @@ async def test_the_default_checkpoint_promises_nothing_of_drawings() -> None:
             assert answer["fmr_at_similarity"] is None
         example = [(HEADS / name).read_bytes() for name in ("head-1.webp", "head-2.webp")]
         assert (await verify(client, *example, max_fmr="0.1"))["decision"] == "different"
+
+
+def test_the_default_checkpoint_finds_drawings() -> None:
+    """Heads that a program other than the one fitted on draws; 53 of them were found before."""
+    header = load(SHIPPED).header
+    finder, found = FaceFinder(), []
+    for person in range(60):
+        photo = decode(encode(scene(head_at(person)), "JPEG", quality=92), header.preprocessing)
+        seen = analyse(photo, "center", header.preprocessing, finder, conditions=header.conditions)
+        found.append("not_photograph" in (seen.faces[0].conditions or []))
+    assert sum(found) >= 59
 
 
 def test_experiment_2_has_its_recorded_accuracy_on_lfw(lfw: Path, lfw_cache: Path) -> None:

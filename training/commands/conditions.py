@@ -27,7 +27,7 @@ def add_conditions(commands: options.Subcommands) -> None:
         "--only",
         action="append",
         metavar="CONDITION",
-        help="fit anew what finds this condition, and keep the others and their rates; may be repeated",
+        help="fit again what finds this condition, and keep the others and their rates; may be repeated",
     )
     options.add_data(command)
     options.add_device(command)
