@@ -14,6 +14,7 @@ B rows of the global batch, b rows of this process, W processes
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -72,6 +73,8 @@ def process_group(device: torch.device) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if not _is_first_to_end(lambda: store.add("ended", 1)):
             raise SystemExit(1) from error
+        if number > 0:
+            sys.stderr.write("\n")  # the first process's progress bar may be on this line
         if isinstance(error, RuntimeError):
             raise TrainingError(ENDED) from error
         raise
@@ -165,7 +168,7 @@ def wrap(network: nn.Module, *example: Any) -> nn.Module:
 
     `example` are inputs of any size, which it is tried with once.
     """
-    if world_size() == 1:
+    if world_size() == 1 or not any(parameter.requires_grad for parameter in network.parameters()):
         return network
     module = DistributedDataParallel(network)
     # It sums gradients in the order of its first backward pass. Without this one, a resumed run's first step would have

@@ -222,6 +222,21 @@ def test_a_fault_of_a_batch_is_raised_where_the_batch_is_used() -> None:
         next(batches)
 
 
+def test_batches_for_a_gpu_are_pinned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pinning needs a GPU, so that this counts the calls."""
+    pinned: list[torch.Tensor] = []
+
+    def pin(tensor: torch.Tensor) -> torch.Tensor:
+        pinned.append(tensor)
+        return tensor
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    for device, of_two_batches in ((CPU, 0), (torch.device("cuda"), 4)):
+        batches = list(loop.pinned((batch_of(number) for number in range(2)), device))
+        assert [float(batch.images.mean()) for batch in batches] == [0, 1]
+        assert len(pinned) == of_two_batches
+
+
 def test_no_thread_is_left_when_batches_are_not_used_up() -> None:
     before = set(threading.enumerate())
     batches = loop.made_ahead(batch_of(number) for number in range(9))

@@ -7,7 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.people.losses import Classifier, large_margin_cosine, supervised_contrastive
+from training.people.losses import (
+    Classifier,
+    large_margin_cosine,
+    sharded_large_margin_cosine,
+    supervised_contrastive,
+)
 
 
 def embeddings(count: int = 11, dimension: int = 6, seed: int = 0) -> Tensor:
@@ -73,3 +78,16 @@ def test_margin_raises_the_loss() -> None:
     losses = [float(large_margin_cosine(cosines, LABELS, 20, margin)) for margin in (0.0, 0.15, 0.3)]
     assert losses == sorted(losses)
     assert len(set(losses)) == 3
+
+
+@pytest.mark.parametrize("scale", [20.0, 500.0])
+def test_sharded_loss_of_all_people_equals_the_whole_one(scale: float) -> None:
+    """Also where the exponential of a logit would be infinite."""
+    sharded, whole = (embeddings(dimension=5).requires_grad_() for _ in range(2))
+    ours = sharded_large_margin_cosine(sharded, LABELS[:, None] == torch.arange(5), scale, 0.15)
+    theirs = large_margin_cosine(whole, LABELS, scale, 0.15)
+    torch.autograd.backward([ours, theirs])
+    assert float(ours.detach()) == pytest.approx(float(theirs.detach()), rel=1e-5)
+    assert sharded.grad is not None
+    assert whole.grad is not None
+    assert torch.allclose(sharded.grad, whole.grad, atol=1e-5)
