@@ -18,6 +18,7 @@ try:
         prepare,
         report,
         runs,
+        split,
         train,
     )
 except ModuleNotFoundError as error:
@@ -49,6 +50,7 @@ COMMANDS = (
     report.add_gallery,
     runs.add_runs,
     prepare.add_prepare,
+    split.add_split,
     prepare.add_template,
 )
 

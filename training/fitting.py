@@ -52,7 +52,10 @@ def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
 
 
 def held_out_rates(network: residual.ResidualNetwork, data: PeopleData) -> operating_points.FalseMatchRates:
-    """The false match rates over every impostor pair of held-out people, and over each one's most similar strangers."""
+    """The false match rates over every impostor pair of held-out people, and over each one's most similar strangers.
+
+    A rate that these people do not support (`operating_points.supported`) has no operating point.
+    """
     pictures, owner = owners(data.held_out)
     embeddings = scoring.embed_all(network, data.album, pictures)
     if len(pictures) > MOST_AT_ONCE:
@@ -65,6 +68,7 @@ def held_out_rates(network: residual.ResidualNetwork, data: PeopleData) -> opera
     pairs = scoring.score_all(network, embeddings, owner)
     impostor = heads.similarity(torch.from_numpy(pairs.impostor)).numpy()
     points, curve = operating_points.false_match_rates(impostor, pairs.left, pairs.right, SPLIT)
+    points, _ = operating_points.supported(points, pairs.left, pairs.right)
     logits = scoring.logit_table(network, embeddings, embeddings)
     return similar_people.with_similar_strangers(points, logits, owner.numpy()), curve
 

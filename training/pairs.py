@@ -29,6 +29,9 @@ from training.learning.experiment import (
 )
 from training.scoring import score_pairs
 
+# With fewer validation pairs a rate of 50% has a 95% interval of more than 10 points to either side.
+MIN_VALIDATION = 100
+
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
@@ -115,8 +118,17 @@ class PairExperiment(Experiment[PairData]):
         return self.learning_rate * self.decay_factor**decays
 
     def read_data(self, source: DataSource, album: Album) -> PairData:
-        path = source.folder / source.train_pairs
-        return PairData.read(album, path, self.validation_fraction, self.split_seed)
+        path = source.find_list("train_pairs") or source.pictures
+        pairs = source.pairs_of("train_pairs", album)
+        return PairData.of(album, path, pairs, self.validation_fraction, self.split_seed)
+
+    def warnings(self, data: PairData) -> list[str]:
+        if (pairs := len(data.validation)) >= MIN_VALIDATION:
+            return []
+        return [
+            f"only {pairs} validation pairs choose the threshold, so that its rates are uncertain by about "
+            f"{1 / pairs**0.5:.0%}; add pairs"
+        ]
 
     def recipe(self, data: PairData, device: torch.device) -> "PairRecipe":
         return PairRecipe(self, data, device)

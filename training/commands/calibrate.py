@@ -24,7 +24,7 @@ def add_calibrate(commands: options.Subcommands) -> None:
     command.add_argument("--skip-missing", action="store_true", help="leave out pairs whose pictures are not there")
     options.add_out_file(command, "the new checkpoint", required=True)
     # The usual default, LFW, would measure on people that networks are trained on.
-    options.add_data(command, images=None)
+    options.add_data(command, images=options.FOLDER_ITSELF)
     options.add_device(command)
     command.set_defaults(command=calibrate)
 
@@ -34,8 +34,6 @@ def calibrate(parsed: argparse.Namespace) -> None:
     on = options.Opened.of(parsed)
     if parsed.out.exists() and parsed.out.samefile(parsed.checkpoint):
         raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
-    if parsed.images is None:
-        raise DataError("name the folder of your own people with --images; it must not have any training people")
     network = architecture.restore(on.checkpoint).to(on.device)
     if on.album.faceless:
         print(f"left out, because no face large enough was found: {on.album.faceless_names}")

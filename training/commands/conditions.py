@@ -9,9 +9,7 @@ from model.networks.calibrated import restore_calibrated
 from training.commands import options
 from training.conditions.fitting import Fitted, fit_conditions, refit_conditions
 from training.data.changes import CHANGES
-from training.data.datasets import PeopleData
 from training.data.drawn_heads import DRAWN_HEADS
-from training.data.lists import read_people
 from training.measuring import shared_changes
 from training.measuring.variants import held_out_rule, require_people
 
@@ -37,10 +35,10 @@ def add_conditions(commands: options.Subcommands) -> None:
 def add_conditions_to_checkpoint(parsed: argparse.Namespace) -> None:
     """Writes a checkpoint with the same tensors and thresholds, and conditions fitted on its run's people."""
     on = options.Opened.of(parsed)
-    header, path = on.checkpoint.header, on.source.folder / on.source.train_people
+    header = on.checkpoint.header
     if header.preprocessing.alignment is None:
         raise DataError(f"{header.name}: was not trained on aligned faces, which conditions need")
-    data = PeopleData.of(on.album, path, read_people(path), held_out_rule(header))
+    data = on.source.people_data(on.album, held_out_rule(header))
     require_people(header, data)
     if on.album.sha256 != header.provenance.data_sha256:
         print(OTHER_CROPS)

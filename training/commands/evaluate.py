@@ -7,6 +7,7 @@ from model.checkpoint import load
 from model.errors import DataError
 from training import metrics
 from training.commands import options
+from training.data.source import NAMES
 from training.learning import experiments
 from training.measuring import all_pairs, elsewhere, error_analysis, references, scenes, variants
 from training.measuring.calibration_draws import Rule
@@ -35,7 +36,7 @@ def evaluate(parsed: argparse.Namespace) -> None:
     test = options.read_test_pairs(on.source, on.album, skip=parsed.skip_missing)
     found = variants.measure_variant(on.checkpoint, parts, on.source, on.album, test, on.device)
     title = f"{found.name}, {found.what}," if found.what else found.name
-    print(f"{title} at its threshold {found.threshold:.4f} on {on.source.test_pairs} of {on.source.images}")
+    print(f"{title} at its threshold {found.threshold:.4f} on {found.pairs_list} of {on.source.title}")
     if on.album.faceless:
         print(f"no face was found in {len(on.album.faceless)} pictures: {on.album.faceless_names}")
     print(metrics.format_metrics(found.metrics))
@@ -48,7 +49,9 @@ def evaluate(parsed: argparse.Namespace) -> None:
 def add_all_pairs(commands: options.Subcommands) -> None:
     command = commands.add_parser("all-pairs", help="error rates over every pair of the people of a list")
     command.add_argument("checkpoint", type=Path)
-    command.add_argument("--people", default="peopleDevTest.txt", help="in the data folder, the list of people")
+    command.add_argument(
+        "--people", dest="test_people", default=NAMES["test_people"][0], help="in the data folder, the list of people"
+    )
     options.add_out_file(command, "file for the figures, such as RUN/all-pairs.json")
     options.add_data(command)
     options.add_device(command)
@@ -57,7 +60,7 @@ def add_all_pairs(commands: options.Subcommands) -> None:
 
 def measure_all_pairs(parsed: argparse.Namespace) -> None:
     on = options.Opened.of(parsed)
-    found = all_pairs.measure_all_pairs(on.checkpoint, on.source, on.album, parsed.people, on.device)
+    found = all_pairs.measure_all_pairs(on.checkpoint, on.source, on.album, on.device)
     print(all_pairs.format_rates(found))
     options.write_json(parsed.out, found)
 
@@ -89,7 +92,7 @@ def add_elsewhere(commands: options.Subcommands) -> None:
     command.add_argument("--draws", type=options.positive, default=30, help="how often they are drawn (default: 30)")
     options.add_face(command, "largest", "as the service does")
     options.add_out_file(command, "file for the figures, such as RUN/elsewhere/NAME.json")
-    options.add_data(command, images=".")
+    options.add_data(command, images=options.FOLDER_ITSELF)
     options.add_device(command)
     command.set_defaults(command=measure_elsewhere)
 
@@ -120,7 +123,8 @@ def measure_scenes(parsed: argparse.Namespace) -> None:
     options.select_device(parsed)
     checkpoint, source = load(parsed.checkpoint), options.data_source(parsed)
     material = scenes.read_material(source)
-    print(f"{checkpoint.header.name} at its threshold {checkpoint.header.threshold.value:.4f} on {source.test_pairs}")
+    name, threshold = checkpoint.header.name, checkpoint.header.threshold.value
+    print(f"{name} at its threshold {threshold:.4f} on {source.describe_list('test_pairs')}")
     for kind in scenes.KINDS:
         print(scenes.format_scenes(scenes.measure_scenes(checkpoint, material, kind)), flush=True)
 

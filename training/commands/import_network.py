@@ -3,7 +3,6 @@
 import argparse
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,14 +63,13 @@ def import_network(parsed: argparse.Namespace) -> None:
     config = declared.network(trial, len(graph))
     _print_declared(parsed.network, declared, config)
     album = options.open_album(source, declared.preprocessing(entry))
-    listed = lists.read_people(source.folder / source.train_people)
-    people = lists.pictures_at_hand(listed, album)
+    people = lists.pictures_at_hand(source.people("train_people", album), album)
     runner = open_runner(config, graph, runtime_on(str(device), config), str(device), torch.get_num_threads())
     rows = _test(declared, entry, runner, source, album, people, insist=parsed.trust_me)
     network = OnnxNetwork(config, graph).to(device)
-    split = f"people of {source.train_people}"
+    split = f"people of {source.describe_list('train_people')}"
     fitted = fitting.fit(network, album, people, split)
-    held_out = _hold_out(source, album, listed)
+    held_out = _hold_out(source, album)
     provenance = _provenance(parsed, graph, declared, rows, album, held_out)
     embedder.save(parsed.out, network, fitted.describe(parsed.name or parsed.out.stem, config, album, provenance))
     _print_fitted(fitted, split)
@@ -161,10 +159,10 @@ def _test(
     return rows
 
 
-def _hold_out(source: DataSource, album: Album, listed: Mapping[str, int]) -> PeopleData | None:
+def _hold_out(source: DataSource, album: Album) -> PeopleData | None:
     """The people on whom `conditions` is fitted and measured, divided as for our own networks; None if too few."""
     try:
-        return PeopleData.of(album, source.folder / source.train_people, listed, HELD_OUT)
+        return source.people_data(album, HELD_OUT)
     except DataError as error:
         print(f"`conditions` and `shared-changes` will not work with this checkpoint: {error}")
         return None

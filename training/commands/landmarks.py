@@ -8,7 +8,6 @@ import torch
 
 from model.files import replacing
 from training.commands import options
-from training.data import lists
 from training.data.datasets import HoldOut, hold_out
 from training.landmarks.frames import make_frames
 from training.landmarks.learning import LandmarkExperiment, train
@@ -28,9 +27,9 @@ def train_landmarks(parsed: argparse.Namespace) -> None:
     """Writes an ONNX file, trained on the people that experiments do not hold out."""
     source, config = options.data_source(parsed), EXPERIMENT_6.preprocessing
     assert config.alignment
-    people = lists.read_people(source.folder / source.train_people)
+    people = source.people("train_people")
     training, _ = hold_out({name: torch.arange(most) for name, most in people.items()}, HoldOut())
-    keys = {(name, f"{name}_{number + 1:04d}") for name, pictures in training.items() for number in pictures.tolist()}
+    keys = {key for key in source.file_names() if key[0] in training}
     frames = make_frames(sorted(source.files(keys).items()), config, os.cpu_count() or 1)
     print(f"{len(frames.pixels)} pictures; {frames.left_out} left out, whose landmarks are not steady")
     network = train(frames, config.alignment, LandmarkExperiment(epochs=parsed.epochs), options.say)

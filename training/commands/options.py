@@ -3,6 +3,8 @@
 import argparse
 import os
 import subprocess
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +22,17 @@ from model.networks import device
 from training.data.album import Album, PairSet
 from training.data.cropping import FaceOf
 from training.data.pictures import describe_ignored
-from training.data.source import DataSource
+from training.data.source import LFW, NAMES, DataSource, List
 from training.learning import parallel
+from training.measuring import copies
 
 Subcommands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-LFW = "lfw-deepfunneled"
+FOLDER_ITSELF = "."
+LISTS: dict[List, str] = {
+    "train_pairs": "pairs to train and validate on",
+    "train_people": "people to train and validate on, for experiments that learn from people",
+    "test_pairs": "pairs to test on",
+}
 # The message when a command that resumes by itself is interrupted.
 GOES_ON = "; the same command continues from the last finished epoch"
 
@@ -61,39 +69,42 @@ def say(text: str) -> None:
 
 
 def data_source(parsed: argparse.Namespace) -> DataSource:
+    """The data set that a command names. A folder without LFW's pictures is taken for the folder of people itself."""
     return DataSource(
         folder=parsed.data,
         cache=parsed.cache,
-        images=parsed.images,
+        images=FOLDER_ITSELF if parsed.images == LFW and _lacks_lfw(parsed.data) else parsed.images,
         train_pairs=parsed.train_pairs,
         train_people=parsed.train_people,
         test_pairs=parsed.test_pairs,
+        test_people=getattr(parsed, "test_people", NAMES["test_people"][0]),
         face=getattr(parsed, "face", "center"),
         skip_broken=parsed.skip_broken,
     )
 
 
-def add_data(command: argparse.ArgumentParser, images: str | None = LFW) -> None:
-    """The data folder, its pictures and lists. `images` is the default: a name, "." for the folder itself, or none."""
+def _lacks_lfw(folder: Path) -> bool:
+    return not any((folder / name).exists() for name in (LFW, f"{LFW}.tgz"))
+
+
+def add_data(command: argparse.ArgumentParser, images: str = LFW) -> None:
+    """The data folder, its pictures and lists. `images` is the default: a name, or `FOLDER_ITSELF`."""
     command.add_argument(
         "--data",
         type=Path,
         default=Path(os.environ.get("FACEPAIR_LFW", "lfw")),
-        help="folder with the pictures and the pair lists (default: $FACEPAIR_LFW, else lfw)",
+        help="folder of people, NAME/FILE, or of pictures and lists as LFW's (default: $FACEPAIR_LFW, else lfw)",
     )
     command.add_argument(
         "--images",
         default=images,
-        help="in it, the folder of people, or its archive without .tgz"
-        + {None: "", ".": " (default: the folder itself)"}.get(images, f" (default: {images})"),
+        help="in it, the folder of people, or its archive without .tgz (default: "
+        + ("the folder itself)" if images == FOLDER_ITSELF else f"{images}, or the folder itself without that)"),
     )
-    command.add_argument("--train-pairs", default="pairsDevTrain.txt", help="in it, the pairs to train and validate on")
-    command.add_argument(
-        "--train-people",
-        default="peopleDevTrain.txt",
-        help="in it, the people to train and validate on, for experiments that learn from people",
-    )
-    command.add_argument("--test-pairs", default="pairsDevTest.txt", help="in it, the pairs to test on")
+    described = "in it, the {}; without the list, people are divided by their names (default: {}, or {})"
+    for which, what in LISTS.items():
+        usual, ours = NAMES[which]
+        command.add_argument(f"--{which.replace('_', '-')}", default=usual, help=described.format(what, usual, ours))
     command.add_argument(
         "--skip-broken", action="store_true", help="name files that cannot be read or decoded, and go on without them"
     )
@@ -168,6 +179,20 @@ def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
     return album
 
 
+def say_copies(album: Album) -> None:
+    """Prints which pictures look like copies of others, and warns of those of one person."""
+    if two_names := copies.describe_copies(album):
+        say(two_names)
+    if one_name := copies.describe_copies_of_one_person(album):
+        warn([one_name])
+
+
+def warn(sentences: Sequence[str]) -> None:
+    """Prints a line for each on standard error."""
+    for sentence in sentences:
+        print(f"warning: {sentence}", file=sys.stderr, flush=True)
+
+
 def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:
     """A pair list. With `skip`, leaves out pairs whose pictures are missing and prints their number."""
     if not skip:
@@ -179,9 +204,29 @@ def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = Fals
 
 def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
     """The test pairs. Raises DataError unless there are genuine and impostor pairs."""
-    pairs = read_pairs(source, album, source.test_pairs, skip=skip)
-    pairs.require_both_kinds(source.folder / source.test_pairs, "testing")
+    path = source.find_list("test_pairs")
+    pairs = read_pairs(source, album, str(path), skip=skip) if path else source.pairs_of("test_pairs", album)
+    pairs.require_both_kinds(path or source.pictures, "testing")
     return pairs
+
+
+def find_test_pairs(source: DataSource, album: Album) -> PairSet | None:
+    """The test pairs of a run. Without a list they are made, if there are enough people."""
+    if source.find_list("test_pairs"):
+        return read_test_pairs(source, album)
+    try:
+        pairs = read_test_pairs(source, album)
+    except DataError as error:
+        _say_once(f"the network will not be tested: {error}; add people, or write lists (python -m training split)")
+        return None
+    _say_once(f"{len(pairs)} test pairs of {source.describe_list('test_pairs')}, who are not trained on")
+    return pairs
+
+
+def _say_once(text: str) -> None:
+    """Prints a line in one of several processes."""
+    if parallel.rank() == 0:
+        say(text)
 
 
 def write_json(path: Path | None, found: BaseModel) -> None:

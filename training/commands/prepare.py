@@ -10,9 +10,7 @@ from model.arrays import Points
 from model.errors import DataError
 from model.imaging import crops, decoding, detection, preprocessing, refinement
 from training.commands import options
-from training.data import lists
 from training.learning import experiments
-from training.measuring import copies
 
 Template = tuple[tuple[float, float], ...]
 
@@ -32,12 +30,14 @@ def prepare(parsed: argparse.Namespace) -> None:
     print(f"{len(album.keys)} pictures of {len({person for person, _ in album.keys})} people, sha256 {album.sha256}")
     if experiment.preprocessing.alignment:
         print(f"{len(album.faceless)} pictures left out, because no face was found: {album.faceless_names}")
-    if copies_found := copies.describe_copies(album):
-        print(copies_found)
-    print(experiment.read_data(source, album).describe())
+    options.say_copies(album)
+    data = experiment.read_data(source, album)
+    print(data.describe())
+    options.warn(experiment.warnings(data))
     if not parsed.no_test:
-        pairs = source.pairs(album, source.test_pairs)
-        print(f"{source.test_pairs}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
+        pairs = source.pairs_of("test_pairs", album)
+        shown = source.describe_list("test_pairs")
+        print(f"{shown}: {len(pairs)} pairs, {int(pairs.same.sum())} of them of one person")
 
 
 def add_template(commands: options.Subcommands) -> None:
@@ -49,12 +49,11 @@ def add_template(commands: options.Subcommands) -> None:
 def template(parsed: argparse.Namespace) -> None:
     """Prints the mean landmarks of the people of a list, from each person's first picture."""
     source = options.data_source(parsed)
-    people = lists.read_people(source.folder / source.train_people)
     config = experiments.ALIGNED.model_copy(update={"alignment": None})
-    files = source.files({(person, f"{person}_0001") for person in people})
+    files = source.files(source.first_pictures(source.people("train_people")))
     photographs = (decoding.decode(data, config) for data in tqdm(files.values(), unit=" pictures", disable=None))
     found = measure_template(photographs, detection.FaceFinder())
-    print(f"{len(files)} pictures of {source.train_people}, in shares of the frame's side:")
+    print(f"{len(files)} pictures of {source.describe_list('train_people')}, in shares of the frame's side:")
     print("\n".join(f"{name} {x:.4f} {y:.4f}" for name, (x, y) in zip(detection.LANDMARKS, found, strict=True)))
 
 

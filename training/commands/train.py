@@ -288,7 +288,10 @@ def _training_data(source: DataSource, experiment: Experiment[Data], *, tested: 
     if parallel.rank() == 0:
         parallel.wait_for_all()
     data = experiment.read_data(source, album)
-    return data, options.read_test_pairs(source, album) if tested else None
+    if parallel.rank() == 0:
+        options.say_copies(album)
+        options.warn(experiment.warnings(data))
+    return data, options.find_test_pairs(source, album) if tested else None
 
 
 def _print_result(header: Header, folder: Path) -> None:

@@ -90,7 +90,7 @@ def _prepare(
     spans = {name: asdict(span) for name, span in change.spans.items()}
     fingerprint = hashlib.sha256(json.dumps([*known, spans]).encode()).hexdigest()
     name = change.name.replace(" ", "-")
-    path = source.cache / "changed" / f"{source.images}-{name}-{kind}-{fingerprint[:16]}.npz"
+    path = source.cache / "changed" / f"{source.title}-{name}-{kind}-{fingerprint[:16]}.npz"
     arrays = _read_cache(path)
     if arrays is None:
         arrays = _make(source, config, landmarks, change, kind)

@@ -82,7 +82,11 @@ class PairData(DataSet):
     @classmethod
     def read(cls, album: Album, path: Path, fraction: float, seed: int) -> Self:
         """The pairs of a list, with the share `fraction` for validation. Raises DataError for an unusable list."""
-        pairs = lists.resolve(path, lists.read_pairs(path), album)
+        return cls.of(album, path, lists.resolve(path, lists.read_pairs(path), album), fraction, seed)
+
+    @classmethod
+    def of(cls, album: Album, path: Path, pairs: PairSet, fraction: float, seed: int) -> Self:
+        """These pairs, with the share `fraction` for validation. Raises DataError if those are of one kind."""
         training, validation = split(pairs, fraction, seed)
         validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, validation=validation)
@@ -114,11 +118,6 @@ class PeopleData(DataSet):
 
     training: People
     held_out: People
-
-    @classmethod
-    def read(cls, album: Album, path: Path, rule: HoldOut) -> Self:
-        """The people of a list, some held out by the rule. Raises DataError for an unusable list."""
-        return cls.of(album, path, lists.read_people(path), rule)
 
     @classmethod
     def of(cls, album: Album, path: Path, people: Mapping[str, int], rule: HoldOut) -> Self:

@@ -243,9 +243,17 @@ def _read_counted(path: Path, what: str) -> tuple[int | None, list[tuple[int, st
 def read_lines(path: Path, what: str) -> list[str]:
     try:
         data = path.read_bytes()
-        # Windows programs save "Unicode" as UTF-16, and say so in the first two bytes.
-        return data.decode("utf-16" if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE) else "utf-8-sig").splitlines()
+        return data.decode(_encoding_of(data)).splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: cannot be read as {what}; save it as UTF-8: {error}") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read as {what}: {error}") from error
+
+
+def _encoding_of(data: bytes) -> str:
+    """Windows programs save "Unicode" as UTF-16. Most say so in the first two bytes, else it has zeros for UTF-8."""
+    if data[:2] in (BOM_UTF16_LE, BOM_UTF16_BE):
+        return "utf-16"
+    if b"\0" in data:
+        return "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
+    return "utf-8-sig"

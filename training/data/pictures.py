@@ -60,6 +60,13 @@ def picture_files(source: Path) -> Iterator[tuple[Path, bytes | DataError]]:
             yield path, data
 
 
+def picture_names(source: Path) -> list[Path]:
+    """NAME/FILE of every picture. Raises DataError for an unusable archive."""
+    if source.is_dir():
+        return [path.relative_to(source) for path in picture_paths(source)]
+    return sorted(path for path in _files_of_archive(source) if _is_picture(path) and len(path.parts) == PARTS)
+
+
 def picture_paths(folder: Path) -> list[Path]:
     """Regular files, for a folder may be called d.jpg, and links to nothing, which cannot be read."""
     return sorted(path for path in folder.glob("*/*") if _is_picture(path) and _may_be_file(path))
@@ -141,8 +148,12 @@ def _require_no_link(source: Path, path: Path, member: tarfile.TarInfo) -> None:
 
 
 def _is_picture(path: Path) -> bool:
-    """Decides by the name. Hidden files are not pictures: macOS adds `._NAME.jpg` to each file on foreign disks."""
-    return path.suffix.lower() in ENDINGS and not path.name.startswith(".")
+    """Decides by the name. Hidden files are not pictures: macOS adds `._NAME.jpg` to each file on foreign disks.
+
+    Nor is a hidden folder a person: programs keep thumbnails and deleted files there.
+    """
+    hidden = path.name.startswith(".") or path.parent.name.startswith(".")
+    return path.suffix.lower() in ENDINGS and not hidden
 
 
 def _may_be_file(path: Path) -> bool:

@@ -74,7 +74,10 @@ def open_album(
         _require_whole(source, album.broken)
     if not album.keys:
         wanted = f"{TAKEN} with a face in it" if config.alignment else f"{TAKEN} in it"
-        raise DataError(f"{source}: has no pictures; expected a folder for each person with {wanted}")
+        raise DataError(
+            f"{source}: has no pictures; expected a folder for each person with {wanted}, or another folder of people "
+            "in --data, named with --images"
+        )
     return album
 
 

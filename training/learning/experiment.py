@@ -116,6 +116,10 @@ class Experiment(ABC, Generic[Data]):
     def read_data(self, source: DataSource, album: Album) -> Data:
         """The training data, read from this experiment's list in the data folder. Raises DataError."""
 
+    def warnings(self, data: Data) -> list[str]:  # noqa: ARG002 (subclasses need it)
+        """What the data are too few for, in sentences."""
+        return []
+
     @abstractmethod
     def recipe(self, data: Data, device: torch.device) -> "Recipe":
         """The recipe before its first step, equal in every process. Raises TrainingError for unsuitable data."""

@@ -51,21 +51,23 @@ def fnmr_over_people(pairs: scoring.AllPairs, max_fmr: float, *, evenly: bool = 
 
 
 def measure_all_pairs(
-    checkpoint: Checkpoint, source: DataSource, album: Album, people_list: str, device: torch.device
+    checkpoint: Checkpoint, source: DataSource, album: Album, device: torch.device
 ) -> records.AllPairsRates:
-    """Error rates over the available pictures of a list's people. Raises DataError if no person has several."""
-    header, path = checkpoint.header, source.folder / people_list
-    listed = lists.read_people(path)
+    """Error rates over the available pictures of the test people. Raises DataError if no person has several."""
+    header, listed = checkpoint.header, source.people("test_people", album)
     people = lists.pictures_at_hand(listed, album)
     if len(people) < 2 or all(len(pictures) == 1 for pictures in people.values()):
-        raise DataError(f"{path}: at least 2 people, one with several pictures in {source.images}, are needed")
+        raise DataError(
+            f"{source.describe_list('test_people')}: at least 2 people, one with several pictures in {source.images}, "
+            "are needed"
+        )
     pictures, owner = owners(people)
     network = restore_calibrated(checkpoint).to(device)
     pairs = scoring.score_all(network, scoring.embed_all(network, album, pictures), owner)
     return records.AllPairsRates(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
-        people_list=people_list,
+        people_list=source.describe_list("test_people"),
         images=source.images,
         data_sha256=album.sha256,
         people=len(people),

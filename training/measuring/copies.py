@@ -61,7 +61,7 @@ def distinct_pictures(album: Album) -> Tensor:
 
 def copies_under_two_names(album: Album, pictures: Tensor, embeddings: Embeddings) -> list[tuple[int, int]]:
     """Pictures int64 (N,) with embeddings of length 1 (N, D) -> the album's indices of each two that are copies."""
-    alike = _alike_under_two_names(album, pictures, torch.from_numpy(embeddings), MIN_COSINE)
+    alike = _alike(album, pictures, torch.from_numpy(embeddings), MIN_COSINE)
     return [pair for pair in alike if _correlation(album, *pair) >= MIN_CORRELATION]
 
 
@@ -69,19 +69,47 @@ def describe_copies(album: Album) -> str:
     """The album's crops that look like copies under two names, for a message; "" if there are none."""
     if len(album.keys) > MAX_COMPARED:
         return f"copies under two names are looked for among at most {MAX_COMPARED:,} pictures"
-    rows = torch.stack([_shrunk(pixels).flatten() for pixels in album.pixels])
-    found = _alike_under_two_names(album, torch.arange(len(rows)), rows, MIN_CORRELATION_ALONE)
-    pairs = [f"{name_of(album.keys[left])} and {name_of(album.keys[right])}" for left, right in found]
+    pairs = _alike_crops(album, one_person=False)
     return f"{len(pairs)} pairs of pictures look like copies under two names: {_listed(pairs)}" if pairs else ""
 
 
-def _alike_under_two_names(album: Album, pictures: Tensor, rows: Tensor, least: float) -> list[tuple[int, int]]:
-    """Pictures int64 (N,) with rows of length 1 (N, D) -> the album's indices of each two whose cosine is `least`."""
+def describe_copies_of_one_person(album: Album) -> str:
+    """The album's crops that look like copies of another of the same person, for a message; "" if there are none."""
+    if len(album.keys) > MAX_COMPARED:
+        return ""
+    pairs = _alike_crops(album, one_person=True)
+    what = "pairs of pictures look like copies under one name, which make a network look better than it is"
+    return f"{len(pairs)} {what}: {_listed(pairs)}" if pairs else ""
+
+
+def require_none_under_two_names(album: Album) -> None:
+    """Raises DataError for crops that look like copies under two names; does nothing for very many pictures."""
+    if len(album.keys) <= MAX_COMPARED and (pairs := _alike_crops(album, one_person=False)):
+        raise DataError(
+            "some pictures look like copies under two names, so that one of each has a wrong name; keep one of each, "
+            f"or add --keep-alike if they are different pictures of different people: {_listed(pairs)}"
+        )
+
+
+def _alike_crops(album: Album, *, one_person: bool) -> list[str]:
+    """The names of each two pictures whose crops are nearly the same."""
+    rows = torch.stack([_shrunk(pixels).flatten() for pixels in album.pixels])
+    found = _alike(album, torch.arange(len(rows)), rows, MIN_CORRELATION_ALONE, one_person=one_person)
+    return [f"{name_of(album.keys[left])} and {name_of(album.keys[right])}" for left, right in found]
+
+
+def _alike(
+    album: Album, pictures: Tensor, rows: Tensor, least: float, *, one_person: bool = False
+) -> list[tuple[int, int]]:
+    """Pictures int64 (N,) with rows of length 1 (N, D) -> the album's indices of each two whose cosine is `least`.
+
+    They are of two people, or with `one_person` of one.
+    """
     names, found = [album.keys[number][0] for number in pictures.tolist()], []
     for start in range(0, len(rows), ROWS):
         for row, other in (rows[start : start + ROWS] @ rows[start:].T >= least).nonzero().tolist():
             left, right = start + row, start + other
-            if left < right and names[left] != names[right]:
+            if left < right and (names[left] == names[right]) == one_person:
                 found.append((int(pictures[left]), int(pictures[right])))
     return found
 

@@ -15,8 +15,7 @@ from model.networks.face_network import FaceNetwork
 from model.similarity import similarity
 from training import scoring
 from training.data.album import Album, People, owners
-from training.data.datasets import PeopleData
-from training.data.lists import pictures_at_hand, read_people
+from training.data.lists import pictures_at_hand
 from training.data.source import DataSource
 from training.measuring import copies, samples
 from training.measuring.calibration_draws import Photographs, Rule, measure_draws
@@ -79,8 +78,7 @@ def measure_elsewhere(
 
 def _people(header: Header, source: DataSource, album: Album, *, held_out: bool) -> People:
     if held_out:
-        rule, path = held_out_rule(header), source.folder / source.train_people
-        data = PeopleData.of(album, path, read_people(path), rule)
+        data = source.people_data(album, held_out_rule(header))
         require_people(header, data)
         return data.held_out
     if album.sha256 == header.provenance.data_sha256:

@@ -19,8 +19,6 @@ from model.networks.face_network import FaceNetwork
 from model.similarity import OperatingPoint
 from training import scoring
 from training.data.album import Album, owners
-from training.data.datasets import PeopleData
-from training.data.lists import read_people
 from training.data.source import DataSource
 from training.measuring.variants import held_out_rule, require_people
 from training.runs.records import Measurement, Record
@@ -87,9 +85,9 @@ def measure_references(
 
     Raises DataError for other people than the run's, too few people, or a checkpoint without the operating point.
     """
-    header, path = checkpoint.header, source.folder / source.train_people
+    header = checkpoint.header
     point = _operating_point(header)
-    data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
+    data = source.people_data(album, held_out_rule(header))
     require_people(header, data)
     pictures, owner = owners(data.held_out)
     network = restore_calibrated(checkpoint).to(device)

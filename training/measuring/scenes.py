@@ -107,9 +107,8 @@ class Material:
 
 def read_material(source: DataSource) -> Material:
     """The test pairs, and the first picture of every eighth training person. Raises DataError for missing pictures."""
-    pairs = lists.read_pairs(source.folder / source.test_pairs)
-    people = list(lists.read_people(source.folder / source.train_people))[::8]
-    others = [(person, f"{person}_0001") for person in people]
+    pairs = lists.read_pairs(source.find_list("test_pairs") or source.folder / source.test_pairs)
+    others = source.first_pictures(list(source.people("train_people"))[::8])
     shown = [key for pair in pairs for key in (pair.left, pair.right)]
     files = source.files({*shown, *others})
     if missing := sorted(name_of(key) for key in shown if key not in files):

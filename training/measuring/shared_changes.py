@@ -19,8 +19,6 @@ from training.conditions.held_out import HeldOutPictures, Scored
 from training.data.album import Album
 from training.data.change import Change
 from training.data.changes import CHANGES
-from training.data.datasets import PeopleData
-from training.data.lists import read_people
 from training.data.source import DataSource
 from training.data.unfitted_changes import UNFITTED_CHANGES
 from training.measuring.calibration_draws import calibrated_threshold, one_each, spread
@@ -46,8 +44,8 @@ def measure_shared_changes(
     With `calibrate`, a threshold is also set on so many of them, and measured on the others. Raises DataError for other
     people than the run's, or if there are too few to calibrate.
     """
-    header, path = checkpoint.header, source.folder / source.train_people
-    data = PeopleData.of(album, path, read_people(path), held_out_rule(header))
+    header = checkpoint.header
+    data = source.people_data(album, held_out_rule(header))
     require_people(header, data)
     pictures = HeldOutPictures(restore_calibrated(checkpoint).to(device), source, data)
     wanted = MEASURED if changes is None else changes

@@ -36,7 +36,7 @@ def measure_variant(
     header = checkpoint.header
     network, threshold = restore_calibrated(checkpoint).to(device), header.threshold.value
     if parts:
-        data = datasets.PeopleData.read(album, source.folder / source.train_people, held_out_rule(header))
+        data = source.people_data(album, held_out_rule(header))
         network, threshold = leave_out(checkpoint, parts, data, device)
     scores, same = scoring.score_pairs(network, album, test)
     people = resampling.numbered(test.names_of(album.keys))
@@ -47,13 +47,18 @@ def measure_variant(
         checkpoint_sha256=header.checkpoint_sha256,
         what=", ".join(WITHOUT[part][1] for part in parts) or whole,
         images=source.images,
-        pairs_list=source.test_pairs,
+        pairs_list=source.describe_list("test_pairs"),
         data_sha256=album.sha256,
-        left_out=len(lists.read_pairs(source.folder / source.test_pairs)) - len(test),
+        left_out=_left_out(source, test),
         threshold=threshold,
         metrics=measured.for_checkpoint(calibrated=network.calibrated),
         over_people=measured.over_people,
     )
+
+
+def _left_out(source: DataSource, test: PairSet) -> int:
+    path = source.find_list("test_pairs")
+    return len(lists.read_pairs(path)) - len(test) if path else 0
 
 
 def held_out_rule(header: Header) -> datasets.HoldOut:

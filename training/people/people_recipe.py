@@ -32,7 +32,7 @@ from training.learning.experiment import (
     require_finite,
 )
 from training.learning.shares import Shares
-from training.people import people_augmentation, people_batches
+from training.people import enough, people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
 from training.people.losses import Classifier, supervised_contrastive
@@ -124,7 +124,10 @@ class PeopleExperiment(Experiment[PeopleData]):
         return _between(self.learning_rate, self.learning_rate / 25e4, (step - rise) / (steps - 1 - rise))
 
     def read_data(self, source: DataSource, album: Album) -> PeopleData:
-        return PeopleData.read(album, source.folder / source.train_people, self.held_out)
+        return source.people_data(album, self.held_out)
+
+    def warnings(self, data: PeopleData) -> list[str]:
+        return enough.warnings(data, self.held_out)
 
     def recipe(self, data: PeopleData, device: torch.device) -> "PeopleRecipe":
         return PeopleRecipe(self, data, device)

@@ -23,9 +23,11 @@ from training.measuring import copies
 from training.measuring.copies import (
     copies_under_two_names,
     describe_copies,
+    describe_copies_of_one_person,
     distinct_pictures,
     require_distinct,
     require_no_copies,
+    require_none_under_two_names,
 )
 
 
@@ -125,6 +127,21 @@ def test_only_copies_under_two_names_are_described(monkeypatch: pytest.MonkeyPat
     assert describe_copies(noise_album(("A", "1"), ("A", "2"), ("C", "3"))) == ""
     monkeypatch.setattr(copies, "MAX_COMPARED", 2)
     assert describe_copies(noise_album(("A", "1"), ("B", "2"), ("C", "3"))).endswith("among at most 2 pictures")
+
+
+def test_copies_of_one_person_are_described_apart() -> None:
+    album = noise_album(("A", "1"), ("A", "2"), ("C", "3"))
+    found = describe_copies_of_one_person(album)
+    assert found.startswith("1 pairs of pictures look like copies under one name, which make a network look better")
+    assert found.endswith(": A/1 and A/2")
+    assert describe_copies_of_one_person(noise_album(("A", "1"), ("B", "2"), ("C", "3"))) == ""
+
+
+def test_copies_under_two_names_are_refused_without_a_network() -> None:
+    require_none_under_two_names(noise_album(("A", "1"), ("A", "2"), ("C", "3")))
+    message = r"one of each has a wrong name; keep one of each, or add --keep-alike .*: A/1 and B/2$"
+    with pytest.raises(DataError, match=message):
+        require_none_under_two_names(noise_album(("A", "1"), ("B", "2"), ("C", "3")))
 
 
 def test_pictures_that_are_not_used_are_not_looked_at() -> None:

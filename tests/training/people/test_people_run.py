@@ -1,6 +1,7 @@
 """A small run that learns from people: batches, steps, the weights it keeps, resuming, and the checkpoint."""
 
 import json
+import math
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +33,7 @@ from training.people.people_augmentation import BatchAugmentation
 from training.people.people_recipe import PeopleExperiment
 from training.runs.finish import finish
 from training.scoring import embed_all, raw_scores, score_pairs
-from training.statistics import similar_people
+from training.statistics import operating_points, similar_people
 from training.statistics.calibration import platt
 from training.statistics.rates import cross_entropy
 
@@ -44,6 +45,25 @@ STILL = replace(
         blur_probability=0,
     ),
 )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _few_people_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For operating points, of which the drawn people support none."""
+    monkeypatch.setattr(operating_points, "EXPECTED", 0)
+    monkeypatch.setattr(operating_points, "WITHIN", math.inf)
+
+
+def test_rates_that_too_few_people_support_have_no_operating_point(
+    data: PeopleData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = ResidualNetwork(SMALL_PEOPLE.network)
+    initialise(network, torch.Generator().manual_seed(0))
+    network.requires_grad_(False).eval()
+    points, curve = held_out_rates(network, data)
+    assert [point.name for point in points] == ["fmr_1e-1"]
+    monkeypatch.setattr(operating_points, "EXPECTED", 10)
+    assert held_out_rates(network, data) == ((), curve)
 
 
 @pytest.fixture(scope="module")
