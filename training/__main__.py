@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed, unknown = parser.parse_known_args(_with_default(sys.argv[1:] if arguments is None else arguments))
     if unknown and not getattr(parsed, "takes_values", False):
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    parsed.values = unknown
+    parsed.experiment_values = unknown
     try:
         options.require_writable(parsed)
         parsed.command(parsed)

@@ -61,7 +61,7 @@ def add_run(commands: options.Subcommands) -> None:
     options.add_data(command)
     options.add_device(command)
     goes_on = "; add --resume to continue from the last finished epoch"
-    command.set_defaults(command=run, goes_on=goes_on, values=(), takes_values=True)
+    command.set_defaults(command=run, goes_on=goes_on, experiment_values=(), takes_values=True)
 
 
 class _RunHelp(argparse.Action):
@@ -115,7 +115,7 @@ def _chosen(parsed: argparse.Namespace) -> tuple[Experiment[Any], StartingPoint 
     named = experiments.find_experiment(parsed.experiment)
     start = StartingPoint.read(parsed.start_from) if parsed.start_from else None
     base = replace(named, start=start.start) if start else named
-    changed = with_values(base, parsed.values, experiments.EXPERIMENTS)
+    changed = with_values(base, parsed.experiment_values, experiments.EXPERIMENTS)
     if start:
         start.require_network_of(changed)
     return experiments.with_seed(variant_of(named, changed), parsed.seed), start
