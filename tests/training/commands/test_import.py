@@ -117,7 +117,7 @@ def test_conditions_and_shared_changes_work_as_for_our_own(
     out, listed = folder / "with-conditions.safetensors", ["--train-people", "people.txt"]
     assert main(["conditions", str(imported), "--out", str(out), *data_of(folder), *listed]) == 0
     assert load(out).header.embedding_sha256 == load(imported).header.embedding_sha256
-    assert [each.condition for each in load(out).header.condition_rates] == ["dark", "uncertain_face"]
+    assert [each.condition for each in load(out).header.condition_rates] == ["dark", "not_photograph", "uncertain_face"]
     verifier = open_verifier(read_settings({"weights": out, "device": "cpu"}, environment={}))
     assert verifier.header.conditions
     capsys.readouterr()

@@ -11,7 +11,7 @@ from training.__main__ import _parser, main
 
 FILES = {
     "landmarks", "evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "conditions", "calibrate",
-    "gallery", "import",
+    "gallery", "import", "embed", "verify",
 }  # fmt: skip
 FOLDERS = {"run", "grid", "view2", "report", "split"}
 

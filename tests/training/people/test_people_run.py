@@ -373,7 +373,7 @@ def test_command_runs_a_people_experiment(
     shown = capsys.readouterr()
     assert "other people, on cpu" in shown.out
     assert "calibration error" in shown.out
-    assert "epoch 1/1" in shown.err
+    assert "epoch 1/1" in shown.out
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
         "curves.png", "metrics.jsonl", "result.json", "small-people.md", "small-people.safetensors",
         "state.safetensors", "test-scores.csv", "test-summary.json",
