@@ -30,7 +30,7 @@ INPUTS := pyproject.toml constraints.txt
 .DELETE_ON_ERROR:
 
 serve: $(VENV)/serving.done
-	@echo "Starting facepair; it listens in a few seconds. Then open http://127.0.0.1:8000/ in a browser. Ctrl-C ends it."
+	@echo "Starting facepair. In a few seconds it names the address that it listens at; open that in a browser. Ctrl-C ends it."
 	$(VENV)/bin/python -m app $(FLAGS)
 
 # Every service that the tests start would compile all modules again.
