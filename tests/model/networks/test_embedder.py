@@ -19,7 +19,7 @@ WEIGHTS = sorted(SHIPPED.parent.glob("*.safetensors"))
 
 
 def relative_error(wanted: Embeddings, found: Embeddings) -> float:
-    """Relative to the largest value, at least 1: embeddings of Experiment 2 reach 6.6, and processors sum differently."""
+    """Relative to the largest value, at least 1: embeddings of Experiment 2 reach 6.6, and processors sum otherwise."""
     return float(np.abs(wanted - found).max() / max(1.0, np.abs(wanted).max()))
 
 
