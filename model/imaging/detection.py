@@ -35,8 +35,8 @@ SMALL_SHARE = 0.28
 # Faces fill the picture from this share of its shorter side. They need a higher score, which other large objects lack.
 FILLING_SHARE = 0.6
 MIN_FILLING_SCORE = 0.8
-# A glance searches a copy of this area, which is larger than LFW's pictures of 150 pixels. A face in it that is smaller
-# than this share of the picture's shorter side may be the smaller of two.
+# A glance searches a copy of this area, in which a usual upload's face has some 50 pixels. A face that is smaller than
+# this share of the picture's shorter side may be the smaller of two.
 GLANCE_PX = 192
 GLANCED_SHARE = 0.14
 # Narrower pictures are padded with black.

@@ -44,7 +44,7 @@ class Trackers:
         for name in names:
             if importlib.util.find_spec(name) is None:
                 raise TrainingError(f"--track {name} needs {name}, which is not installed; run: "
-                                    f"pip install 'facepair[{name}]'")  # fmt: skip
+                                    f".venv/bin/pip install -e '.[{name}]'")  # fmt: skip
         self._trackers = {name: TRACKERS[name](folder) for name in names}
         self._warn = warn
 

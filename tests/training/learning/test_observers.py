@@ -70,7 +70,9 @@ def test_mlflow_has_one_run_with_every_epoch(data: PairData, tmp_path: Path, mon
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
 def test_a_missing_package_is_named_with_its_extra(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(TrainingError, match=rf"--track {name} needs {name}, .*run: pip install 'facepair\[{name}\]'$"):
+    with pytest.raises(
+        TrainingError, match=rf"--track {name} needs {name}, .*run: .venv/bin/pip install -e '\.\[{name}\]'$"
+    ):
         Trackers([name], tmp_path, print)
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -39,10 +40,12 @@ from training.runs.results import (
     ELSEWHERE_FOLDER,
     ERRORS_FILE,
     RESULT_FILE,
+    SUMMARY_FILE,
     VARIANTS_FOLDER,
     VIEW2_FILE,
     compare_runs,
     read_run,
+    write_summary,
 )
 from training.statistics.rates import Scores
 
@@ -56,16 +59,24 @@ def scores(noise: float) -> Scores:
     return np.clip(0.5 + np.where(SAME, 0.2, -0.2) + np.random.default_rng(0).normal(0, noise, len(PAIRS)), 0, 1)
 
 
-@pytest.fixture
-def results(tmp_path: Path) -> Path:
-    """Experiment 2, one that learned from people, straightened, and one that is not finished."""
-    folder = tmp_path / "results"
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Measured once, since the intervals take seconds."""
+    folder = tmp_path_factory.mktemp("runs")
     write_run(folder / "experiment-2", PAIRS, scores(0.3))
     write_run(folder / "experiment-1", PAIRS, scores(0.5))
     write_run(folder / "experiment-5", PAIRS, scores(0.1), calibrated=True, preprocessing=ALIGNED, row=PEOPLE_ROW)
     write_run(folder / "smoke", PAIRS, scores(0.5))
+    for run in folder.iterdir():
+        write_summary(run / SUMMARY_FILE, read_run(run).summary)
     (write_run(folder / "experiment-9", PAIRS, scores(0.5)) / RESULT_FILE).unlink()
     return folder
+
+
+@pytest.fixture
+def results(runs: Path, tmp_path: Path) -> Path:
+    """Experiment 2, one that learned from people, straightened, and one that is not finished."""
+    return copytree(runs, tmp_path / "results")
 
 
 def page(results: Path) -> str:
@@ -206,6 +217,7 @@ def test_later_measurements_are_listed(results: Path) -> None:
         pairs=123456, people=600,
     )  # fmt: skip
     (folder / RESULT_FILE).write_text(header.model_copy(update={"operating_points": (point,)}).model_dump_json())
+    (folder / SUMMARY_FILE).unlink()
     metrics = tuple(metric for metric in header.metrics if metric.split == "test")
     variant = Variant(
         name="experiment-5", checkpoint_sha256="c" * 64, what="no flip averaging", images="lfw", pairs_list="pairs",
