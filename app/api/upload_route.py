@@ -53,7 +53,7 @@ class UploadRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def handle_upload(request: Request) -> Response:
-            if request.url.query:
+            if request.scope["query_string"]:
                 raise Problem("unexpected_query", "send options as parts or fields of the body")
             admission: Admission = request.app.state.admission
             with admission.reserve() as reservation:
