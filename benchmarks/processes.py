@@ -47,6 +47,15 @@ def own_bytes(pid: int) -> int:
     return 1024 * int(line.split()[1])
 
 
+def anonymous_bytes(pid: int) -> int:
+    """A process's present memory that belongs to no file, with its part of what it shares; 0 if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return 0
+    return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+
+
 def stop(pid: int) -> None:
     """Stops a process and its descendants, which then take no CPU time until `resume`."""
     _signal(pid, signal.SIGSTOP)
