@@ -181,9 +181,10 @@ def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
 
 def say_copies(album: Album) -> None:
     """Prints which pictures look like copies of others, and warns of those of one person."""
-    if two_names := copies.describe_copies(album):
+    two_names, one_name = copies.describe_copies(album)
+    if two_names:
         say(two_names)
-    if one_name := copies.describe_copies_of_one_person(album):
+    if one_name:
         warn([one_name])
 
 

@@ -2,12 +2,14 @@
 
 Under two names a copy is the surest impostor pair, and one of them is enough to move the threshold of a low rate.
 
-N pictures, H W pixels, D embedding
+N pictures, P pairs, H W pixels, D embedding
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from hashlib import sha256
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -25,30 +27,52 @@ MIN_CORRELATION_ALONE = 0.96
 MAX_COMPARED = 20_000
 # Crops are compared in grey at this side, at which compression and small shifts of the crop hardly show.
 SIDE_PX = 32
-# Rows of the table of cosines that are computed at once.
-ROWS = 256
+# Rows of the table of cosines, crops, and pairs of crops that are computed at once.
+ROWS, CROPS, PAIRS = 256, 256, 4096
 # How many pairs an error lists.
 NAMED = 5
 
 
+@dataclass(kw_only=True)
+class _Found:
+    """How many pairs of pictures were found, and the names of the first ones. There may be millions."""
+
+    album: Album
+    count: int = 0
+    named: list[str] = field(default_factory=list)
+
+    def add(self, pairs: Tensor) -> None:
+        """Pairs as the album's indices int64 (P, 2)."""
+        self.count += len(pairs)
+        for left, right in pairs[: NAMED - len(self.named)].tolist():
+            self.named.append(f"{name_of(self.album.keys[left])} and {name_of(self.album.keys[right])}")
+
+    @classmethod
+    def of(cls, album: Album, parts: Iterable[Tensor]) -> "_Found":
+        found = cls(album=album)
+        for pairs in parts:
+            found.add(pairs)
+        return found
+
+    def __str__(self) -> str:
+        more = f", and {self.count - NAMED} more" if self.count > NAMED else ""
+        return ", ".join(self.named) + more
+
+
 def require_distinct(album: Album, pictures: Tensor) -> None:
     """Raises DataError for identical crops among the album's pictures int64 (N,)."""
-    pairs = _identical(album, pictures)
-    twice = [f"{name_of(album.keys[left])} and {name_of(album.keys[right])}" for left, right in pairs]
-    if twice:
-        raise DataError(f"some pictures are identical; keep one of each: {_listed(twice)}")
+    twice = _Found.of(album, (torch.tensor([pair]) for pair in _identical(album, pictures)))
+    if twice.count:
+        raise DataError(f"some pictures are identical; keep one of each: {twice}")
 
 
 def require_no_copies(album: Album, pictures: Tensor, embeddings: Embeddings) -> None:
     """Raises DataError for copies under two names among the album's pictures int64 (N,), embedded (N, D)."""
-    found = [
-        f"{name_of(album.keys[left])} and {name_of(album.keys[right])}"
-        for left, right in copies_under_two_names(album, pictures, embeddings)
-    ]
-    if found:
+    found = _Found.of(album, copies_under_two_names(album, pictures, embeddings))
+    if found.count:
         raise DataError(
             "some pictures are nearly the same under two names; keep one of each, or add --keep-alike if they are "
-            f"different pictures of different people: {_listed(found)}"
+            f"different pictures of different people: {found}"
         )
 
 
@@ -59,74 +83,85 @@ def distinct_pictures(album: Album) -> Tensor:
     return every[~torch.isin(every, torch.tensor(again, dtype=torch.int64))]
 
 
-def copies_under_two_names(album: Album, pictures: Tensor, embeddings: Embeddings) -> list[tuple[int, int]]:
-    """Pictures int64 (N,) with embeddings of length 1 (N, D) -> the album's indices of each two that are copies."""
-    alike = _alike(album, pictures, torch.from_numpy(embeddings), MIN_COSINE)
-    return [pair for pair in alike if _correlation(album, *pair) >= MIN_CORRELATION]
+def copies_under_two_names(album: Album, pictures: Tensor, embeddings: Embeddings) -> Iterator[Tensor]:
+    """Pictures int64 (N,) with embeddings of length 1 (N, D) -> the album's indices of each two that are copies.
+
+    In parts, int64 (P, 2).
+    """
+    for alike, same in _alike(album, pictures, torch.from_numpy(embeddings), MIN_COSINE):
+        if len(of_two := alike[~same]):
+            for pairs in of_two.split(PAIRS):
+                yield pairs[_correlations(album, pairs) >= MIN_CORRELATION]
 
 
-def describe_copies(album: Album) -> str:
-    """The album's crops that look like copies under two names, for a message; "" if there are none."""
+def describe_copies(album: Album) -> tuple[str, str]:
+    """Two messages about the album's crops that look like copies; "" if there are none.
+
+    The first is about those under two names, the second about those of one person.
+    """
     if len(album.keys) > MAX_COMPARED:
-        return f"copies under two names are looked for among at most {MAX_COMPARED:,} pictures"
-    pairs = _alike_crops(album, one_person=False)
-    return f"{len(pairs)} pairs of pictures look like copies under two names: {_listed(pairs)}" if pairs else ""
-
-
-def describe_copies_of_one_person(album: Album) -> str:
-    """The album's crops that look like copies of another of the same person, for a message; "" if there are none."""
-    if len(album.keys) > MAX_COMPARED:
-        return ""
-    pairs = _alike_crops(album, one_person=True)
-    what = "pairs of pictures look like copies under one name, which make a network look better than it is"
-    return f"{len(pairs)} {what}: {_listed(pairs)}" if pairs else ""
+        return f"copies under two names are looked for among at most {MAX_COMPARED:,} pictures", ""
+    two, one = _alike_crops(album)
+    return (
+        f"{two.count} pairs of pictures look like copies under two names: {two}" if two.count else "",
+        f"{one.count} pairs of pictures look like copies under one name, which make a network look better than it is: "
+        f"{one}"
+        if one.count
+        else "",
+    )
 
 
 def require_none_under_two_names(album: Album) -> None:
     """Raises DataError for crops that look like copies under two names; does nothing for very many pictures."""
-    if len(album.keys) <= MAX_COMPARED and (pairs := _alike_crops(album, one_person=False)):
+    if len(album.keys) <= MAX_COMPARED and (found := _alike_crops(album)[0]).count:
         raise DataError(
             "some pictures look like copies under two names, so that one of each has a wrong name; keep one of each, "
-            f"or add --keep-alike if they are different pictures of different people: {_listed(pairs)}"
+            f"or add --keep-alike if they are different pictures of different people: {found}"
         )
 
 
-def _alike_crops(album: Album, *, one_person: bool) -> list[str]:
-    """The names of each two pictures whose crops are nearly the same."""
-    rows = torch.stack([_shrunk(pixels).flatten() for pixels in album.pixels])
-    found = _alike(album, torch.arange(len(rows)), rows, MIN_CORRELATION_ALONE, one_person=one_person)
-    return [f"{name_of(album.keys[left])} and {name_of(album.keys[right])}" for left, right in found]
+def _alike_crops(album: Album) -> tuple[_Found, _Found]:
+    """Pictures whose crops are nearly the same: those of two people, and those of one."""
+    every = torch.arange(len(album.keys))
+    two, one = _Found(album=album), _Found(album=album)
+    for pairs, same in _alike(album, every, _shrunk(album, every).flatten(1), MIN_CORRELATION_ALONE):
+        two.add(pairs[~same])
+        one.add(pairs[same])
+    return two, one
 
 
-def _alike(
-    album: Album, pictures: Tensor, rows: Tensor, least: float, *, one_person: bool = False
-) -> list[tuple[int, int]]:
-    """Pictures int64 (N,) with rows of length 1 (N, D) -> the album's indices of each two whose cosine is `least`.
+def _alike(album: Album, pictures: Tensor, rows: Tensor, least: float) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pictures int64 (N,) with rows of length 1 (N, D) -> those of each two whose cosine is `least`, in parts.
 
-    They are of two people, or with `one_person` of one.
+    A part has the album's indices int64 (P, 2), and whether both are of one person, bool (P,).
     """
-    names, found = [album.keys[number][0] for number in pictures.tolist()], []
+    names = [album.keys[number][0] for number in pictures.tolist()]
+    people = torch.from_numpy(np.unique(names, return_inverse=True)[1])
     for start in range(0, len(rows), ROWS):
-        for row, other in (rows[start : start + ROWS] @ rows[start:].T >= least).nonzero().tolist():
-            left, right = start + row, start + other
-            if left < right and (names[left] == names[right]) == one_person:
-                found.append((int(pictures[left]), int(pictures[right])))
+        # A row is compared with the rows after it.
+        near = (rows[start : start + ROWS] @ rows[start:].T >= least).triu(1)
+        left, right = (start + near.nonzero()).unbind(1)
+        yield torch.stack([pictures[left], pictures[right]], 1), people[left] == people[right]
+
+
+def _correlations(album: Album, pairs: Tensor) -> Tensor:
+    """The higher correlation of the grey crops of each pair, int64 (P, 2), one as it is or mirrored: float32 (P,)."""
+    used, places = pairs.unique(return_inverse=True)
+    crops = _shrunk(album, used)
+    one, other = crops[places[:, 0]], crops[places[:, 1]]
+    return torch.maximum((one * other).sum((1, 2)), (one * other.flip(2)).sum((1, 2)))
+
+
+def _shrunk(album: Album, pictures: Tensor) -> Tensor:
+    """Crops of the album's pictures int64 (N,), in grey, with mean 0 and length 1: float32 (N, SIDE_PX, SIDE_PX)."""
+    found = torch.empty(len(pictures), SIDE_PX, SIDE_PX)
+    for some, chosen in zip(found.split(CROPS), pictures.split(CROPS), strict=True):
+        pixels = album.pixels[chosen].float()
+        grey = pixels if pixels.ndim == 3 else pixels.mean(3)
+        some[:] = functional.adaptive_avg_pool2d(grey, SIDE_PX)
+        some -= some.mean((1, 2), keepdim=True)
+        some /= some.flatten(1).norm(dim=1).clamp_min(1e-6)[:, None, None]
     return found
-
-
-def _correlation(album: Album, left: int, right: int) -> float:
-    """The higher correlation of two grey crops, one of them as it is or mirrored."""
-    one, other = (_shrunk(album.pixels[number]) for number in (left, right))
-    return max(float((one * each).sum()) for each in (other, other.flip(1)))
-
-
-def _shrunk(pixels: Tensor) -> Tensor:
-    """A crop uint8 (H, W) or (H, W, 3) -> float32 (SIDE_PX, SIDE_PX), grey, with mean 0 and length 1."""
-    grey = pixels.float() if pixels.ndim == 2 else pixels.float().mean(2)
-    small = functional.adaptive_avg_pool2d(grey[None], SIDE_PX)[0]
-    apart = small - small.mean()
-    shrunk: Tensor = apart / apart.norm().clamp_min(1e-6)
-    return shrunk
 
 
 def _identical(album: Album, pictures: Tensor) -> Iterator[tuple[int, int]]:
@@ -135,8 +170,3 @@ def _identical(album: Album, pictures: Tensor) -> Iterator[tuple[int, int]]:
         first = known.setdefault(sha256(album.pixels[number].numpy().tobytes()).digest(), number)
         if first != number:
             yield first, number
-
-
-def _listed(named: list[str]) -> str:
-    more = f", and {len(named) - NAMED} more" if len(named) > NAMED else ""
-    return ", ".join(named[:NAMED]) + more

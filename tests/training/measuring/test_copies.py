@@ -1,6 +1,8 @@
 """Pictures that occur twice are refused by name before anything is measured."""
 
 import io
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +19,12 @@ from model.networks.architecture import restore
 from model.networks.face_network import FaceNetwork
 from tests.training.support.small_faces import draw_faces
 from training import scoring
-from training.data.album import Album, name_of
+from training.data.album import Album, Key, name_of
 from training.data.preparation import open_album
 from training.measuring import copies
 from training.measuring.copies import (
     copies_under_two_names,
     describe_copies,
-    describe_copies_of_one_person,
     distinct_pictures,
     require_distinct,
     require_no_copies,
@@ -73,10 +74,14 @@ def embedded(network: FaceNetwork, album: Album) -> Embeddings:
 def test_copy_under_another_name_is_refused_by_name(tmp_path: Path, network: FaceNetwork, change: str) -> None:
     album = album_with(tmp_path, ("Person_0/Person_0_0002", "Person_4/z", change))
     embeddings = embedded(network, album)
-    found = copies_under_two_names(album, every(album), embeddings)
-    assert (album.names.index("Person_0/Person_0_0002"), album.names.index("Person_4/z")) in found
+    found = found_copies(album, every(album), embeddings)
+    assert [album.names.index("Person_0/Person_0_0002"), album.names.index("Person_4/z")] in found
     with pytest.raises(DataError, match="nearly the same under two names; keep one of each, or add --keep-alike"):
         require_no_copies(album, every(album), embeddings)
+
+
+def found_copies(album: Album, pictures: torch.Tensor, embeddings: Embeddings) -> list[list[int]]:
+    return [pair for pairs in copies_under_two_names(album, pictures, embeddings) for pair in pairs.tolist()]
 
 
 def rows(*cosines: float) -> Embeddings:
@@ -95,16 +100,16 @@ def noise_album(*keys: tuple[str, str]) -> Album:
 @pytest.mark.parametrize(
     ("second", "cosines", "found"),
     [
-        ("B", (0.91, 0.95), [(0, 1)]),  # the third is like the first in its embedding alone
+        ("B", (0.91, 0.95), [[0, 1]]),  # the third is like the first in its embedding alone
         ("B", (0.89, 0.0), []),
         ("A", (0.91, 0.95), []),  # pictures that follow each other in a film are nearly the same too
     ],
 )
 def test_copies_have_similar_embeddings_and_pixels_and_two_names(
-    second: str, cosines: tuple[float, float], found: list[tuple[int, int]]
+    second: str, cosines: tuple[float, float], found: list[list[int]]
 ) -> None:
     album = noise_album(("A", "1"), (second, "2"), ("C", "3"))
-    assert copies_under_two_names(album, every(album), rows(*cosines)) == found
+    assert found_copies(album, every(album), rows(*cosines)) == found
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -118,23 +123,66 @@ def test_crop_that_was_saved_again_is_described_without_a_network(half: bool) ->
     keys = [(f"P{number}", "1") for number in range(4)] + [("P3", "forwarded")]
     pixels = torch.from_numpy(np.stack([np.asarray(crop) for crop in crops]))
     album = Album(keys=keys, pixels=pixels, sha256="", preprocessing=PreprocessingConfig())
-    assert describe_copies(album) == "1 pairs of pictures look like copies under two names: P1/1 and P3/forwarded"
+    found = "1 pairs of pictures look like copies under two names: P1/1 and P3/forwarded"
+    assert describe_copies(album) == (found, "")
 
 
 def test_only_copies_under_two_names_are_described(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = describe_copies(noise_album(("A", "1"), ("B", "2"), ("C", "3")))
-    assert found == "1 pairs of pictures look like copies under two names: A/1 and B/2"
-    assert describe_copies(noise_album(("A", "1"), ("A", "2"), ("C", "3"))) == ""
+    album = noise_album(("A", "1"), ("B", "2"), ("C", "3"))
+    assert describe_copies(album) == ("1 pairs of pictures look like copies under two names: A/1 and B/2", "")
     monkeypatch.setattr(copies, "MAX_COMPARED", 2)
-    assert describe_copies(noise_album(("A", "1"), ("B", "2"), ("C", "3"))).endswith("among at most 2 pictures")
+    two_names, one_name = describe_copies(album)
+    assert two_names.endswith("among at most 2 pictures")
+    assert one_name == ""
 
 
 def test_copies_of_one_person_are_described_apart() -> None:
     album = noise_album(("A", "1"), ("A", "2"), ("C", "3"))
-    found = describe_copies_of_one_person(album)
+    two_names, found = describe_copies(album)
+    assert two_names == ""
     assert found.startswith("1 pairs of pictures look like copies under one name, which make a network look better")
     assert found.endswith(": A/1 and A/2")
-    assert describe_copies_of_one_person(noise_album(("A", "1"), ("B", "2"), ("C", "3"))) == ""
+
+
+def linked_album(which: Sequence[int], people: int) -> Album:
+    """Pictures of people in turn, each one of some crops of noise, as links to a few files are."""
+    noise = np.random.default_rng(0).integers(30, 220, (max(which) + 1, 32, 32, 3)).astype(np.uint8)
+    keys = [(f"P{number % people:04d}", f"{number // people:02d}") for number in range(len(which))]
+    pixels = torch.from_numpy(noise[list(which)])
+    return Album(keys=keys, pixels=pixels, sha256="", preprocessing=PreprocessingConfig())
+
+
+def test_many_copies_are_counted_and_a_few_are_named() -> None:
+    """As in a slow loop over all pairs."""
+    which = np.random.default_rng(0).integers(0, 3, 600).tolist()
+    album = linked_album(which, people=40)
+    alike = [(left, right) for left, right in combinations(range(len(which)), 2) if which[left] == which[right]]
+    for found, one_person in zip(describe_copies(album), (False, True), strict=True):
+        expected = [pair for pair in alike if (pair[0] % 40 == pair[1] % 40) == one_person]
+        assert found.startswith(f"{len(expected)} pairs of pictures look like copies under ")
+        assert found.endswith(f", and {len(expected) - copies.NAMED} more")
+        named = found.partition(": ")[2].rpartition(", and ")[0].split(", ")
+        assert named == [" and ".join(album.names[each] for each in pair) for pair in expected[: copies.NAMED]]
+    with pytest.raises(DataError, match=rf", and {len(which) - 3 - copies.NAMED} more$"):
+        require_distinct(album, every(album))
+
+
+def test_copies_that_are_not_named_cost_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair that is only counted costs no Python: 20,000 links to a few files have millions of pairs."""
+    album, named = linked_album([0] * 1500, people=1500), []
+
+    def count(key: Key) -> str:
+        named.append(key)
+        return name_of(key)
+
+    monkeypatch.setattr(copies, "name_of", count)
+    two_names, one_name = describe_copies(album)
+    assert two_names.startswith(f"{1500 * 1499 // 2} pairs of pictures look like copies under two names: P0000/00 and")
+    assert one_name == ""
+    embeddings = np.tile(np.array([1, 0], np.float32), (1500, 1))
+    with pytest.raises(DataError, match=rf"and {200 * 199 // 2 - copies.NAMED} more$"):
+        require_no_copies(album, every(album)[:200], embeddings[:200])
+    assert len(named) == 2 * 2 * copies.NAMED
 
 
 def test_copies_under_two_names_are_refused_without_a_network() -> None:
@@ -146,8 +194,8 @@ def test_copies_under_two_names_are_refused_without_a_network() -> None:
 
 def test_pictures_that_are_not_used_are_not_looked_at() -> None:
     album = noise_album(("A", "1"), ("B", "2"), ("C", "3"))
-    assert copies_under_two_names(album, torch.tensor([0, 2]), rows(0.99)) == []
-    assert copies_under_two_names(album, torch.tensor([1, 0]), rows(0.99)) == [(1, 0)]
+    assert found_copies(album, torch.tensor([0, 2]), rows(0.99)) == []
+    assert found_copies(album, torch.tensor([1, 0]), rows(0.99)) == [[1, 0]]
 
 
 @pytest.mark.parametrize("target", ["Person_4/z", "Person_0/z"])
