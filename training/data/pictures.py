@@ -34,11 +34,13 @@ def describe_ignored(source: Path) -> str:
 
     Raises DataError for an unusable archive.
     """
-    files = _files_of_folder(source) if source.is_dir() else _files_of_archive(source)
-    pictures = [path for path in files if _is_picture(path)]
-    others = [path for path in set(files) - set(pictures) if len(path.parts) > 1 or path.suffix != LIST_ENDING]
+    elsewhere, others = 0, set[Path]()
+    for path in _files_of_folder(source) if source.is_dir() else _files_of_archive(source):
+        if _is_picture(path):
+            elsewhere += len(path.parts) != PARTS
+        elif len(path.parts) > 1 or path.suffix != LIST_ENDING:
+            others.add(path)
     endings = sorted({path.suffix or path.name for path in others})
-    elsewhere = sum(len(path.parts) != PARTS for path in pictures)
     named = ", ".join(endings[:NAMED]) + (", ..." if len(endings) > NAMED else "")
     said = [f"other files ({len(others)}: {named})"] if endings else []
     said += [f"pictures not in NAME/FILE ({elsewhere})"] if elsewhere else []
@@ -68,8 +70,18 @@ def picture_names(source: Path) -> list[Path]:
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """Regular files, for a folder may be called d.jpg, and links to nothing, which cannot be read."""
-    return sorted(path for path in folder.glob("*/*") if _is_picture(path) and _may_be_file(path))
+    """Regular files, for a folder may be called d.jpg, and links to nothing, which cannot be read. In order."""
+    people = [folder / name for name in _names_in(folder)]
+    paths = (person / name for person in people if person.is_dir() for name in _names_in(person))
+    return [path for path in paths if _is_picture(path) and _may_be_file(path)]
+
+
+def _names_in(folder: Path) -> list[str]:
+    """In order; none if the folder cannot be read. Half a million paths would take seconds and memory to sort."""
+    try:
+        return sorted(os.listdir(folder))
+    except PermissionError:
+        return []
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
@@ -81,10 +93,11 @@ def size_and_time(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _files_of_folder(folder: Path) -> list[Path]:
+def _files_of_folder(folder: Path) -> Iterator[Path]:
     """Relative to the folder, without hidden files."""
-    found = [Path(place, name) for place, _, names in os.walk(folder) for name in names if name[0] != "."]
-    return [path.relative_to(folder) for path in found]
+    for place, _, names in os.walk(folder):
+        inner = Path(place).relative_to(folder)
+        yield from (inner / name for name in names if name[0] != ".")
 
 
 def _files_of_archive(source: Path) -> list[Path]:
