@@ -1,22 +1,17 @@
 """`python -m benchmarks.album`: a large album, from its files to training steps and calibration, and the memory for it.
 
-The pictures are links to a few drawn files. Memory is what the processes hold together in private and shared anonymous
-pages; pages of mapped shards belong to files, and the kernel takes them back when it needs memory.
+Each part prints its row when it ends. A part that fails is named in the record, and the others go on.
 """
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from multiprocessing import get_context
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,145 +19,115 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from benchmarks.album_data import add_picture, make_people, scene_files, straight_files
+from benchmarks.anonymous_memory import Measured, run_apart, run_command
 from benchmarks.command import new_parser, run_benchmark
-from benchmarks.processes import anonymous_bytes, family
-from benchmarks.record import Figures, Row
-from benchmarks.timing import Work, interleave, spread
+from benchmarks.processes import other_work
+from benchmarks.record import Figures, Row, Value
+from benchmarks.timing import Seconds, Work, interleave, spread
 from benchmarks.training_step import Steps
 from model.errors import DataError
 from model.networks import residual
 from model.networks.heads import similarity
-from tests.drawing import encode, portrait
-from tests.faces import head_at, scene
 from training import fitting
 from training.commands.options import positive
 from training.data.source import DataSource
-from training.learning.experiments import EXPERIMENT_5_UNALIGNED, EXPERIMENT_7, PEOPLE_EXPERIMENTS
+from training.learning.experiment import Recipe
+from training.learning.experiments import EXPERIMENT_5_UNALIGNED, EXPERIMENT_7
+from training.learning.loop import take_step
+from training.learning.precision import with_precision
+from training.people.people_recipe import PeopleExperiment
 from training.scoring import logit_blocks
 from training.statistics import streamed_rates
 
-MIB = 2**20
-# Different files, less than a file system's limit of links to one: ext4 allows 65,000.
-FILES = 64
-SIDE_PX = 250
-PEOPLE_LIST, NO_LIST = "people.txt", "none.txt"
-# How often memory is looked at.
-EVERY_S = 0.5
+CPU = torch.device("cpu")
 STEPS = 4
+# Of each album in a turn.
+STEPS_OF_A_TURN = 3
+# In the small album and in the one that is straightened.
+PICTURES_OF_A_PERSON = 5
+CALIBRATED_OF_A_PERSON = 50
+# For the extrapolation of straightening.
+MANY = 500_000
+PARTS = {
+    "small": "prepare the small album",
+    "prepare": "prepare",
+    "again": "prepare again, nothing new",
+    "one": "prepare one new picture",
+    "straighten": "straighten",
+    "network": "steps on one batch of the small album",
+    "train-small": "open and train, small album",
+    "train": "open and train",
+    "calibrate": "calibrate",
+    "steps": "steps from both albums in turns",
+}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Measured:
-    """How long a part took, the most anonymous memory of its processes, and what it gave."""
+@dataclass(kw_only=True)
+class Parts:
+    """Runs the wanted parts, prints a row when one ends, and goes on after one that fails."""
 
-    seconds: float
-    mib: float
-    result: Any = None
+    wanted: Sequence[str]
+    rows: list[Row] = field(default_factory=list)
+    found: dict[str, Measured] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    """The part, and the kind of its error."""
+
+    def run(self, name: str, pictures: int, work: Callable[[], Measured]) -> None:
+        if name not in self.wanted:
+            return
+        try:
+            found = work()
+        except Exception as error:  # whatever happens to a part, the others were measured for an hour
+            self.failed[name] = type(error).__name__
+            print(f"{PARTS[name]}: failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            return
+        self.found[name] = found
+        self.rows.append(
+            {
+                "part": PARTS[name],
+                "pictures": pictures,
+                "seconds": found.seconds,
+                "pictures_per_s": pictures / found.seconds,
+                "anonymous_mib": found.mib,
+            }
+        )
+        print(
+            f"{PARTS[name]}: {pictures:,} pictures, {found.seconds:.1f} s, {found.mib:.0f} MiB of anonymous memory",
+            flush=True,
+        )
+
+    def mib(self, name: str) -> float | None:
+        return self.found[name].mib if name in self.found else None
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status."""
+    """Returns the exit status: 1 also if a part failed."""
     parser = new_parser("album", "benchmarks.album", "Prepares a large album and trains on it.", 7, cpu_alone=True)
-    parser.add_argument("--pictures", type=positive, default=500_000, help="already straightened")
+    parser.add_argument("--pictures", type=positive, default=MANY, help="already straightened")
     parser.add_argument("--people", type=positive, default=10_000)
     parser.add_argument("--small", type=positive, default=2_000, help="pictures of the small album, 5 of each person")
     parser.add_argument("--straightened", type=positive, default=20_000, help="pictures that are straightened")
     parser.add_argument("--calibrated", type=positive, default=45_000, help="pictures whose pairs are calibrated on")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="what is measured")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for files and albums")
-    return run_benchmark(parser, arguments, _measure)
+    parser.add_argument(
+        "--keep", action="store_true", help="leave files and albums in --folder, and use those that are there"
+    )
+    failed: list[str] = []
+    return run_benchmark(parser, arguments, partial(_measure, failed=failed)) or len(failed[:1])
 
 
-def make_people(folder: Path, files: Sequence[bytes], pictures: int, people: int) -> DataSource:
-    """A data folder whose people have pictures in turn, each a link to one of the files."""
-    originals = folder / "originals"
-    originals.mkdir(parents=True)
-    for number, data in enumerate(files):
-        (originals / f"{number}.jpg").write_bytes(data)
-    counts = [pictures // people + (person < pictures % people) for person in range(people)]
-    for person, count in enumerate(counts):
-        place = folder / "people" / f"Person_{person:05d}"
-        place.mkdir(parents=True)
-        for number in range(count):
-            os.link(originals / f"{(person + number) % len(files)}.jpg", place / f"{number:04d}.jpg")
-    rows = [f"Person_{person:05d}\t{count}" for person, count in enumerate(counts)]
-    (folder / PEOPLE_LIST).write_text("\n".join(rows) + "\n")
-    return DataSource(
-        folder=folder,
-        cache=folder / "cache",
-        images="people",
-        train_pairs=NO_LIST,
-        train_people=PEOPLE_LIST,
-        test_pairs=NO_LIST,
+def prepare(source: DataSource, experiment: PeopleExperiment) -> Measured:
+    """`python -m training prepare`, as a user starts it. Raises DataError."""
+    options = ["--data", source.folder, "--images", source.images, "--cache", source.cache, "--no-test"]
+    lists = ["--train-people", source.train_people]
+    return run_command(
+        [sys.executable, "-m", "training", "prepare", experiment.name, *map(str, options), *lists],
     )
 
 
-def straight_files() -> list[bytes]:
-    return [encode(portrait(number, size=(SIDE_PX, SIDE_PX)), "JPEG", quality=90) for number in range(FILES)]
-
-
-def scene_files() -> list[bytes]:
-    return [
-        encode(scene(head_at(number, 125, 118, 40), size=(SIDE_PX, SIDE_PX)), "JPEG", quality=90)
-        for number in range(FILES)
-    ]
-
-
-@dataclass
-class Peak:
-    """The most anonymous memory of a process and its descendants, looked at while `watch` is entered."""
-
-    mib: float = 0.0
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    @contextmanager
-    def watch(self, pid: int) -> Iterator[None]:
-        thread = threading.Thread(target=self._look, args=(pid,))
-        thread.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            thread.join()
-
-    def _look(self, pid: int) -> None:
-        while True:
-            self.mib = max(self.mib, sum(map(anonymous_bytes, family(pid))) / MIB)
-            if self._over.wait(EVERY_S):
-                return
-
-
-def prepare(source: DataSource, experiment: str) -> Measured:
-    """`python -m training prepare`, as a user starts it."""
-    options = ["--data", source.folder, "--images", source.images, "--cache", source.cache, "--no-test"]
-    lists = ["--train-people", source.train_people]
-    peak, started = Peak(), time.perf_counter()
-    command = [sys.executable, "-m", "training", "prepare", experiment, *map(str, options), *lists]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, peak.watch(process.pid):
-        said = process.communicate()[0]
-    if process.returncode:
-        raise DataError(f"{source.folder}: could not be prepared")
-    return Measured(seconds=time.perf_counter() - started, mib=peak.mib, result=said)
-
-
-def apart(work: Callable[[], Any]) -> Measured:
-    """What a function does in a process of its own."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pid, peak = pool.submit(os.getpid).result(), Peak()
-        started = time.perf_counter()
-        with peak.watch(pid):
-            result = pool.submit(work).result()
-        return Measured(seconds=time.perf_counter() - started, mib=peak.mib, result=result)
-
-
-def steps_of(source: DataSource, experiment: str) -> Steps:
-    run = PEOPLE_EXPERIMENTS[experiment]
-    data = run.read_data(source, source.album(run.preprocessing))
-    recipe = run.recipe(data, torch.device("cpu"))
-    recipe.state.train()
-    return Steps(run, recipe, torch.device("cpu"))
-
-
-def train(source: DataSource, experiment: str) -> float:
+def train(source: DataSource, experiment: PeopleExperiment) -> float:
     """Opens the album and takes some steps -> seconds until the first step."""
     started = time.perf_counter()
     steps = steps_of(source, experiment)
@@ -172,21 +137,45 @@ def train(source: DataSource, experiment: str) -> float:
     return opened_s
 
 
-def compare(large: DataSource, small: DataSource, experiment: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds of a step from each album, and of drawing a batch, in turns."""
+def steps_of(source: DataSource, experiment: PeopleExperiment) -> Steps:
+    run = with_precision(experiment, CPU)
+    return Steps(run, _recipe(run, source), CPU)
+
+
+def train_on_one_batch(source: DataSource, experiment: PeopleExperiment) -> None:
+    """Takes some steps on the first batch, while no other is made."""
+    run = with_precision(experiment, CPU)
+    recipe = _recipe(run, source)
+    for batch in islice(recipe.batches(1), 1):
+        for _ in range(STEPS):
+            take_step(run, recipe, batch, CPU)
+            recipe.after_step(0)
+
+
+def _recipe(run: PeopleExperiment, source: DataSource) -> Recipe:
+    recipe = run.recipe(run.read_data(source, source.album(run.preprocessing)), CPU)
+    recipe.state.to(memory_format=torch.channels_last)
+    recipe.use_training_mode()
+    return recipe
+
+
+def compare(large: DataSource, small: DataSource, experiment: PeopleExperiment, rounds: int) -> tuple[Seconds, float]:
+    """Seconds of a step from each album and of drawing a batch, in turns; the cores that others kept busy meanwhile."""
     albums = {"large": steps_of(large, experiment), "small": steps_of(small, experiment)}
-    works = {name: Work(run=steps.step) for name, steps in albums.items()}
+    works = {name: Work(run=steps.step, calls=STEPS_OF_A_TURN) for name, steps in albums.items()}
     drawn = {f"{name}_batch": Work(run=steps.draw) for name, steps in albums.items()}
-    return interleave(works | drawn, rounds, torch.device("cpu"))
+    with other_work() as others:
+        seconds = interleave(works | drawn, rounds, CPU)
+    return seconds, others.cores
 
 
 def calibrate(pictures: int) -> dict[str, Any]:
-    """The rates over all impostor pairs of so many random embeddings, 50 of each person."""
+    """The rates over all impostor pairs of random embeddings, 50 of each person."""
     network = residual.ResidualNetwork(EXPERIMENT_7.network).requires_grad_(False).eval()
     draws = torch.Generator().manual_seed(0)
     embeddings = functional.normalize(torch.randn(pictures, EXPERIMENT_7.network.dimension, generator=draws))
     stream = streamed_rates.Stream(
-        owner=(torch.arange(pictures) // 50).numpy(),
+        owner=(torch.arange(pictures) // CALIBRATED_OF_A_PERSON).numpy(),
         blocks=lambda: ((first, table.numpy()) for first, table in logit_blocks(network, embeddings)),
         similarity=lambda logits: similarity(torch.from_numpy(logits)).numpy(),
     )
@@ -194,63 +183,93 @@ def calibrate(pictures: int) -> dict[str, Any]:
     return {"pairs": stream.pairs, "fmr": [point.fmr for point in points]}
 
 
-def _measure(options: argparse.Namespace) -> Figures:
-    with tempfile.TemporaryDirectory(dir=options.folder) as name:
-        folder = Path(name)
+@contextmanager
+def _folder(options: argparse.Namespace) -> Iterator[Path]:
+    if options.keep:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        yield options.folder
+    else:
+        with tempfile.TemporaryDirectory(dir=options.folder) as name:
+            yield Path(name)
+
+
+def _measure(options: argparse.Namespace, failed: list[str]) -> Figures:
+    unaligned, aligned = EXPERIMENT_5_UNALIGNED, EXPERIMENT_7
+    parts = Parts(wanted=options.parts)
+    few = [max(1, pictures // PICTURES_OF_A_PERSON) for pictures in (options.small, options.straightened)]
+    with _folder(options) as folder:
         straight = straight_files()
         large = make_people(folder / "large", straight, options.pictures, options.people)
-        small = make_people(folder / "small", straight, options.small, max(1, options.small // 5))
-        turned = make_people(folder / "turned", scene_files(), options.straightened, max(1, options.straightened // 5))
-        unaligned, aligned = EXPERIMENT_5_UNALIGNED.name, EXPERIMENT_7.name
-        rows = [
-            _row("prepare the small album", options.small, prepare(small, unaligned)),
-            _row("prepare", options.pictures, prepared := prepare(large, unaligned)),
-            _row("prepare again, nothing new", options.pictures, prepare(large, unaligned)),
-            _row("prepare one new picture", options.pictures, _prepare_one(large, unaligned)),
-            _row("straighten", options.straightened, straightened := prepare(turned, aligned)),
-            _row("open and train, small album", options.small, alone := apart(partial(train, small, unaligned))),
-            _row("open and train", options.pictures, trained := apart(partial(train, large, unaligned))),
-            _row("calibrate", options.calibrated, calibrated := apart(partial(calibrate, options.calibrated))),
-        ]
-        seconds = apart(partial(compare, large, small, unaligned, options.rounds)).result
-    ratios = [one / other for one, other in zip(seconds["small"], seconds["large"], strict=True)]
-    return Figures(
-        summary={
-            "experiment": unaligned,
-            "pictures": options.pictures,
-            "people": options.people,
-            "step_s": median(seconds["large"]),
-            "step_from_small_album_s": median(seconds["small"]),
-            "of_it_batch_s": median(seconds["large_batch"]),
-            "of_it_batch_from_small_album_s": median(seconds["small_batch"]),
-            **spread("speed_to_small_album", ratios),
-            "beside_network_mib": max(prepared.mib, trained.mib - alone.mib),
-            "opened_s": trained.result,
-            "straightening_500000_hours_extrapolated": straightened.seconds / options.straightened * 500_000 / 3600,
-            "impostor_pairs": calibrated.result["pairs"],
-        },
-        table=rows,
-    )
+        small = make_people(folder / "small", straight, options.small, few[0])
+        turned = make_people(folder / "turned", scene_files(), options.straightened, few[1])
+        print("the pictures are there", flush=True)
+        parts.run("small", options.small, partial(prepare, small, unaligned))
+        parts.run("prepare", options.pictures, partial(prepare, large, unaligned))
+        parts.run("again", options.pictures, partial(prepare, large, unaligned))
+        parts.run("one", options.pictures + 1, partial(_prepare_one, large, unaligned))
+        parts.run("straighten", options.straightened, partial(prepare, turned, aligned))
+        parts.run("network", options.small, lambda: run_apart(partial(train_on_one_batch, small, unaligned)))
+        parts.run("train-small", options.small, lambda: run_apart(partial(train, small, unaligned)))
+        parts.run("train", options.pictures, lambda: run_apart(partial(train, large, unaligned)))
+        parts.run("calibrate", options.calibrated, lambda: run_apart(partial(calibrate, options.calibrated)))
+        steps = partial(compare, large, small, unaligned, options.rounds)
+        parts.run("steps", options.pictures, lambda: run_apart(steps))
+    failed += parts.failed
+    if not parts.rows:
+        raise DataError("no part could be measured; their errors are above")
+    return Figures(summary=summarise(parts, options.straightened), table=parts.rows)
 
 
-def _row(part: str, pictures: int, found: Measured) -> Row:
-    return {
-        "part": part,
-        "pictures": pictures,
-        "seconds": found.seconds,
-        "pictures_per_s": pictures / found.seconds,
-        "anonymous_mib": found.mib,
-    }
-
-
-def _prepare_one(source: DataSource, experiment: str) -> Measured:
-    """After a person got a picture more."""
-    path = source.folder / source.train_people
-    first, _, rest = path.read_text().partition("\n")
-    name, count = first.split("\t")
-    os.link(source.folder / "originals" / "0.jpg", source.folder / "people" / name / "new.jpg")
-    path.write_text(f"{name}\t{int(count) + 1}\n{rest}")
+def _prepare_one(source: DataSource, experiment: PeopleExperiment) -> Measured:
+    add_picture(source)
     return prepare(source, experiment)
+
+
+def summarise(parts: Parts, straightened: int) -> Row:
+    """The single values; None for those of parts that were not measured."""
+    found = parts.found
+    summary: Row = {"experiment": EXPERIMENT_5_UNALIGNED.name, **_beside_network(parts)}
+    summary["opened_s"] = found["train"].result if "train" in found else None
+    summary["straightening_500000_hours_extrapolated"] = (
+        found["straighten"].seconds / straightened * MANY / 3600 if "straighten" in found else None
+    )
+    if "calibrate" in found:
+        summary["impostor_pairs"] = found["calibrate"].result["pairs"]
+    if "steps" in found:
+        summary |= _compared(*found["steps"].result)
+    summary["failed"] = ", ".join(f"{name} ({error})" for name, error in parts.failed.items()) or None
+    return summary
+
+
+def _beside_network(parts: Parts) -> dict[str, Value]:
+    """The most anonymous memory of any part, in MiB. From training alone the network's is subtracted.
+
+    The network's is all that a process holds which takes steps on one batch of the small album: the interpreter and
+    torch, weights, moments and activations, few people's classifiers. Preparing and calibrating count whole.
+    """
+    network, trained = parts.mib("network"), parts.mib("train")
+    beside = {
+        "prepare_mib": parts.mib("prepare"),
+        "add_one_mib": parts.mib("one"),
+        "straighten_mib": parts.mib("straighten"),
+        "calibrate_mib": parts.mib("calibrate"),
+        "train_less_network_mib": None if network is None or trained is None else trained - network,
+    }
+    measured = [mib for mib in beside.values() if mib is not None]
+    return {"network_mib": network, **beside, "beside_network_mib": max(measured, default=None)}
+
+
+def _compared(seconds: Seconds, others: float) -> Row:
+    ratios = [one / other for one, other in zip(seconds["small"], seconds["large"], strict=True)]
+    return {
+        "step_s": median(seconds["large"]),
+        "step_from_small_album_s": median(seconds["small"]),
+        "of_it_batch_s": median(seconds["large_batch"]),
+        "of_it_batch_from_small_album_s": median(seconds["small_batch"]),
+        **spread("speed_to_small_album", ratios),
+        "rounds": len(ratios),
+        "cores_busy_with_other_work": others,
+    }
 
 
 if __name__ == "__main__":

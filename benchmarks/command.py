@@ -61,7 +61,7 @@ def run_benchmark(
     record = Record(
         name=options.name,
         utc=started.isoformat(timespec="seconds"),
-        command=shlex.join([*parser.prog.split(), *given]),
+        command=shlex.join([*parser.prog.split(), *map(_without_place, given)]),
         code_version=code,
         machine=machine,
         figures=figures,
@@ -70,3 +70,10 @@ def run_benchmark(
     print(format_record(record))
     print(f"\nwrote {path}")
     return 0
+
+
+def _without_place(argument: str) -> str:
+    """An argument as a record has it: of a path on this machine, or outside the project, the name alone."""
+    option, sign, value = argument.rpartition("=")
+    path = Path(value)
+    return f"{option}{sign}{path.name}" if path.is_absolute() or ".." in path.parts else argument

@@ -2,8 +2,11 @@
 
 import os
 import signal
+import time
 from collections import defaultdict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 
@@ -22,6 +25,28 @@ def family(pid: int) -> list[int]:
 def cpu_s(pid: int) -> float:
     """The CPU time so far of a process's threads, and of its children that have ended; 0 if it has ended itself."""
     return sum(map(int, _stat(pid)[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class OtherWork:
+    """How many of the machine's cores all other processes kept busy, on average."""
+
+    cores: float = 0.0
+
+
+@contextmanager
+def other_work() -> Iterator[OtherWork]:
+    """Filled in at the end. Counts as others' what children of this process did if they have not ended then."""
+    found, started, before = OtherWork(), time.perf_counter(), _others_s()
+    yield found
+    found.cores = (_others_s() - before) / (time.perf_counter() - started)
+
+
+def _others_s() -> float:
+    """The CPU time so far of all processes but this one, idle time left out."""
+    fields = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    user, nice, system, _idle, _waiting, *rest = fields
+    return (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK") - cpu_s(os.getpid())
 
 
 def state_of(pid: int) -> str:
