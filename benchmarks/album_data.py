@@ -12,7 +12,8 @@ from training.data.source import DataSource
 
 # Different files, less than a file system's limit of links to one: ext4 allows 65,000.
 FILES = 64
-SIDE_PX = 250
+# Large data sets of straightened faces are published at this size; photographs are like LFW's.
+STRAIGHT_PX, PHOTO_PX = 112, 250
 PEOPLE_LIST, NO_LIST, MADE = "people.txt", "none.txt", "made.json"
 
 
@@ -62,11 +63,11 @@ def add_picture(source: DataSource) -> None:
 
 
 def straight_files() -> list[bytes]:
-    return [encode(portrait(number, size=(SIDE_PX, SIDE_PX)), "JPEG", quality=90) for number in range(FILES)]
+    return [encode(portrait(number, size=(STRAIGHT_PX, STRAIGHT_PX)), "JPEG", quality=90) for number in range(FILES)]
 
 
 def scene_files() -> list[bytes]:
     return [
-        encode(scene(head_at(number, 125, 118, 40), size=(SIDE_PX, SIDE_PX)), "JPEG", quality=90)
+        encode(scene(head_at(number, 125, 118, 40), size=(PHOTO_PX, PHOTO_PX)), "JPEG", quality=90)
         for number in range(FILES)
     ]
