@@ -101,7 +101,10 @@ class PairSet:
         """Raises DataError unless there are genuine and impostor pairs, which error rates need."""
         same = int(self.same.sum())
         if not 0 < same < len(self):
-            raise DataError(f"{path}: {use} needs genuine and impostor pairs; {same} of {len(self)} are genuine")
+            raise DataError(
+                f"{path}: {use} needs genuine and impostor pairs, and {same} of {len(self)} are genuine; add pairs of "
+                "both kinds"
+            )
 
     def keys_of(self, album_keys: Sequence[Key]) -> list[tuple[Key, Key]]:
         """The keys of the two pictures of each pair; `album_keys` has all keys of the album."""

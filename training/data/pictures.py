@@ -35,7 +35,7 @@ def describe_ignored(source: Path) -> str:
     Raises DataError for an unusable archive.
     """
     elsewhere, others = 0, set[Path]()
-    for path in _files_of_folder(source) if source.is_dir() else _files_of_archive(source):
+    for path in _others_in_folder(source) if source.is_dir() else _files_of_archive(source):
         if _is_picture(path):
             elsewhere += len(path.parts) != PARTS
         elif len(path.parts) > 1 or path.suffix != LIST_ENDING:
@@ -65,23 +65,44 @@ def picture_files(source: Path) -> Iterator[tuple[Path, bytes | DataError]]:
 def picture_names(source: Path) -> list[Path]:
     """NAME/FILE of every picture. Raises DataError for an unusable archive."""
     if source.is_dir():
-        return [path.relative_to(source) for path in picture_paths(source)]
+        return [Path(path) for path, _, _ in pictures_in(source)]
     return sorted(path for path in _files_of_archive(source) if _is_picture(path) and len(path.parts) == PARTS)
 
 
 def picture_paths(folder: Path) -> list[Path]:
-    """Regular files, for a folder may be called d.jpg, and links to nothing, which cannot be read. In order."""
-    people = [folder / name for name in _names_in(folder)]
-    paths = (person / name for person in people if person.is_dir() for name in _names_in(person))
-    return [path for path in paths if _is_picture(path) and _may_be_file(path)]
+    """The paths of `pictures_in`."""
+    return [folder / path for path, _, _ in pictures_in(folder)]
 
 
-def _names_in(folder: Path) -> list[str]:
-    """In order; none if the folder cannot be read. Half a million paths would take seconds and memory to sort."""
+def pictures_in(folder: Path) -> Iterator[tuple[str, int, int]]:
+    """NAME/FILE of each picture in a folder of people, in order, with its size in bytes and time in nanoseconds.
+
+    Of regular files, for a folder may be called d.jpg, and of links to nothing, which cannot be read: their size and
+    time are 0. A folder may have half a million, so a file costs one look and no `Path`.
+    """
+    for person in _entries(folder):
+        if not person.name.startswith(".") and os.path.isdir(person):
+            for file in _entries(person):
+                if _is_picture_name(file.name) and (found := _look_at(file)):
+                    yield f"{person.name}/{file.name}", *found
+
+
+def _entries(folder: Path | os.DirEntry[str]) -> list[os.DirEntry[str]]:
+    """In the order of their names; none if the folder cannot be read."""
     try:
-        return sorted(os.listdir(folder))
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
     except PermissionError:
         return []
+
+
+def _look_at(file: os.DirEntry[str]) -> tuple[int, int] | None:
+    """Size and time, zeros if they cannot be seen; None for what is no file."""
+    try:
+        status = file.stat()
+    except OSError:
+        return 0, 0
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def size_and_time(path: Path) -> tuple[int, int]:
@@ -93,11 +114,14 @@ def size_and_time(path: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _files_of_folder(folder: Path) -> Iterator[Path]:
-    """Relative to the folder, without hidden files."""
+def _others_in_folder(folder: Path) -> Iterator[Path]:
+    """The files that are not pictures in NAME/FILE, relative to the folder, without hidden files."""
     for place, _, names in os.walk(folder):
         inner = Path(place).relative_to(folder)
-        yield from (inner / name for name in names if name[0] != ".")
+        of_person = len(inner.parts) == PARTS - 1 and not inner.name.startswith(".")
+        for name in names:
+            if not name.startswith(".") and not (of_person and _is_picture_name(name)):
+                yield inner / name
 
 
 def _files_of_archive(source: Path) -> list[Path]:
@@ -165,15 +189,11 @@ def _is_picture(path: Path) -> bool:
 
     Nor is a hidden folder a person: programs keep thumbnails and deleted files there.
     """
-    hidden = path.name.startswith(".") or path.parent.name.startswith(".")
-    return path.suffix.lower() in ENDINGS and not hidden
+    return _is_picture_name(path.name) and not path.parent.name.startswith(".")
 
 
-def _may_be_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(path.stat().st_mode)
-    except OSError:
-        return True
+def _is_picture_name(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in ENDINGS and not name.startswith(".")
 
 
 def read_picture(path: Path) -> bytes:

@@ -34,7 +34,7 @@ from training.data.cropping import (
     require_guarded_script,
     workers,
 )
-from training.data.pictures import picture_files, picture_paths, size_and_time
+from training.data.pictures import picture_files, pictures_in, size_and_time
 from training.data.shards import Row, Shard
 from training.data.store import ShardWriter, Store, name_of_source
 
@@ -114,7 +114,7 @@ class _Listing:
     def of(cls, source: Path) -> "_Listing":
         if not source.is_dir():
             return cls(files=None, state=_stamp(source))
-        files = [(path.relative_to(source).as_posix(), _stamp(path)) for path in picture_paths(source)]
+        files = [(path, f"{size} {time_ns}") for path, size, time_ns in pictures_in(source)]
         state = hashlib.sha256()
         for path, stamp in files:
             state.update(json.dumps([path, stamp]).encode())

@@ -23,7 +23,7 @@ from tests.drawing import encode, portrait
 from tests.faces import head_at, scene
 from tests.model.support.pictures import prepare
 from training.data.album import Album
-from training.data.pictures import describe_ignored, find_images
+from training.data.pictures import describe_ignored, find_images, picture_paths, pictures_in, size_and_time
 from training.data.preparation import open_album
 from training.learning.experiments import ALIGNED
 
@@ -270,6 +270,23 @@ def test_folder_named_like_the_archive_is_taken_if_two_have_as_many_pictures(tmp
     assert open_album(archive, cache, CONFIG).names == ["Ada/1"]
     archive.rename(tmp_path / "other.tgz")
     assert open_album(tmp_path / "other.tgz", cache, CONFIG).names == ["people/x"]
+
+
+def test_pictures_of_a_folder_are_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    """As a slow search finds them, with what tells that a file has changed."""
+    for name in ("A b/1.jpg", "A/2.JPG", "A/10.png", "A-b/1.webp", "A/.2.jpg", "A/2.txt", ".A/1.jpg", "A/x/1.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    (tmp_path / "A" / "folder.jpg").mkdir()
+    (tmp_path / "A" / "lost.jpg").symlink_to("nothing")
+    (tmp_path / "1.jpg").touch()
+    searched = sorted(path for path in tmp_path.glob("[!.]*/[!.]*") if path.suffix in {".jpg", ".JPG", ".png", ".webp"})
+    searched.remove(tmp_path / "A" / "folder.jpg")
+    assert picture_paths(tmp_path) == searched
+    assert [tmp_path / path for path, _, _ in pictures_in(tmp_path)] == searched
+    for path, size, time_ns in pictures_in(tmp_path):
+        assert (size, time_ns) == ((0, 0) if path == "A/lost.jpg" else size_and_time(tmp_path / path))
+    assert describe_ignored(tmp_path) == "other files (2: .jpg, .txt), pictures not in NAME/FILE (2)"
 
 
 def test_person_who_is_a_link_is_followed_in_a_folder_and_refused_in_an_archive(source: Path, cache: Path) -> None:
