@@ -60,6 +60,10 @@ def head_at(person: int, x: float = 320, y: float = 220, inter_eye_px: float = 6
     return Placed(person=person, at=(x, y), inter_eye_px=inter_eye_px, tilt_deg=tilt_deg)
 
 
+# Its earlier name, by which scripts outside the repository still call it.
+beheld = head_at
+
+
 def too_small() -> Image.Image:
     """A picture with a face that is found but has too few pixels between its eyes, since it is narrowed."""
     return scene(head_at(58, 150, 150, 9.5), size=(300, 300)).resize((240, 300))
