@@ -109,11 +109,11 @@ def has_all_scans(data: bytes) -> bool:
     return bool(left) and not any(map(any, left.values()))
 
 
-def isolate_means(data: bytes) -> tuple[bytes, list[int]]:
-    """The file with all quantisation steps 0 but those of the blocks' means, which are 1; and what these were.
+def isolate_means(data: bytes, step: int = 1) -> tuple[bytes, list[int]]:
+    """The file with all quantisation steps 0 but those of the blocks' means, which are `step`; and what these were.
 
-    It decodes to the means alone, divided by these steps, one for each component. Raises ValueError without tables for
-    the components.
+    It decodes to the means alone, times `step` and divided by these steps, one for each component. Raises ValueError
+    without tables for the components.
     """
     changed, steps, tables = bytearray(data), dict[int, int](), b""
     for marker, at, body in _located_segments(data, through_scans=False):
@@ -126,7 +126,7 @@ def isolate_means(data: bytes) -> tuple[bytes, list[int]]:
             table_end = 1 + COEFFICIENTS * size
             if len(body) < table_end:
                 raise ValueError("a quantisation table is cut off")
-            changed[at + 1 : at + table_end] = (1).to_bytes(size, "big") + bytes((COEFFICIENTS - 1) * size)
+            changed[at + 1 : at + table_end] = step.to_bytes(size, "big") + bytes((COEFFICIENTS - 1) * size)
             body, at = body[table_end:], at + table_end
     if not tables or not set(tables) <= set(steps):
         raise ValueError("a component has no quantisation table")
