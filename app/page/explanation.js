@@ -49,14 +49,18 @@ function figure({ crop, influence }, strongest, photo) {
   return make("figure", {}, layers, make("figcaption", {}, words));
 }
 
-/** Where the strongest parts are. */
+/** Which ninths of the picture speak most for and against. */
 function inWords(influence, strongest) {
-  const cells = influence.flatMap((row, y) => row.map((value, x) => ({ value, place: place(x, y, influence.length) })));
-  cells.sort((one, other) => other.value - one.value);
-  const [most, least] = [cells[0], cells.at(-1)];
+  const sums = new Map();
+  influence.forEach((row, y) => row.forEach((value, x) => {
+    const where = place(x, y, influence.length);
+    sums.set(where, (sums.get(where) ?? 0) + value);
+  }));
+  const ranked = [...sums].sort(([, one], [, other]) => other - one);
+  const [most, least] = [ranked[0], ranked.at(-1)];
   const found = [
-    most.value > 0.1 * strongest ? `most for one person: ${most.place}` : null,
-    least.value < -0.1 * strongest ? `most against: ${least.place}` : null,
+    most[1] > 0.1 * strongest ? `most for one person: ${most[0]}` : null,
+    least[1] < -0.1 * strongest ? `most against: ${least[0]}` : null,
   ].filter(Boolean);
   return found.join("; ") || "no part matters much";
 }

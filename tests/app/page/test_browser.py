@@ -149,7 +149,7 @@ def test_pictures_that_share_a_condition_are_undecided(browser: Browser, url_wit
         opened.give(2, ANNA_AGAIN)
         words = opened.compare()
         assert words.startswith("Too close to say: how many strangers look this alike in such pictures (")
-        assert words.endswith("not photograph) was not measured.")
+        assert words.endswith("drawn) was not measured.")
         assert "what was measured holds for photographs. Try another photograph" in opened.page.inner_text("#answer")
         assert "looks like a drawing" in opened.page.locator("#side1 .warnings").inner_text()
 
