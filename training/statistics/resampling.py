@@ -3,7 +3,7 @@
 M people, R rounds
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +15,43 @@ BOOTSTRAP_SEED = 0
 
 # (P,): for each pair, the number from 0 of the person in its left, or in its right, picture.
 Owners = NDArray[np.int64]
-Statistic = Callable[[rates.Scores, rates.Labels], float]
+Statistic = Callable[[rates.Tally], float]
+Statistics = Mapping[str, Statistic]
 
 
-def bootstrap(statistic: Statistic, scores: rates.Scores, same: rates.Labels) -> rates.Estimate:
-    """A statistic with its percentile interval (Efron 1979); genuine and impostor pairs are resampled separately."""
-    low, high = np.percentile(resampled(statistic, scores, same), [2.5, 97.5])
-    return rates.Estimate(value=statistic(scores, same), low=float(low), high=float(high))
+def bootstrap(statistics: Statistics, scores: rates.Scores, same: rates.Labels) -> dict[str, rates.Estimate]:
+    """Statistics with percentile intervals (Efron 1979); genuine and impostor pairs are resampled separately."""
+    whole, estimates = rates.Tally.of(scores, same), {}
+    for name, values in resampled(statistics, scores, same).items():
+        low, high = np.percentile(values, [2.5, 97.5])
+        estimates[name] = rates.Estimate(value=statistics[name](whole), low=float(low), high=float(high))
+    return estimates
 
 
 def resampled(
-    statistic: Statistic, scores: rates.Scores, same: rates.Labels, *, impostors_alone: bool = False
-) -> list[float]:
-    """The statistic in each round: impostor pairs are drawn with replacement, genuine ones too or kept as they are."""
+    statistics: Statistics, scores: rates.Scores, same: rates.Labels, *, impostors_alone: bool = False
+) -> dict[str, list[float]]:
+    """Each statistic in each round: impostor pairs are drawn with replacement, genuine ones too or kept as they are."""
     draws = np.random.default_rng(BOOTSTRAP_SEED)
-    genuine, impostor = np.flatnonzero(same), np.flatnonzero(~same)
-    values = []
-    for _ in range(BOOTSTRAP_ROUNDS):
-        drawn = genuine if impostors_alone else draws.choice(genuine, len(genuine))
-        chosen = np.concatenate([drawn, draws.choice(impostor, len(impostor))])
-        values.append(statistic(scores[chosen], same[chosen]))
+    distinct, places = np.unique(scores, return_inverse=True)
+    genuine, impostor = places[same], places[~same]
+    tallies = (
+        rates.Tally.of_places(
+            distinct,
+            genuine if impostors_alone else draws.choice(genuine, len(genuine)),
+            draws.choice(impostor, len(impostor)),
+        )
+        for _ in range(BOOTSTRAP_ROUNDS)
+    )
+    return _each(statistics, tallies)
+
+
+def _each(statistics: Statistics, tallies: Iterable[rates.Tally]) -> dict[str, list[float]]:
+    """Each statistic of all tallies, one tally after the other, so that statistics share what they compute of it."""
+    values: dict[str, list[float]] = {name: [] for name in statistics}
+    for tally in tallies:
+        for name, statistic in statistics.items():
+            values[name].append(statistic(tally))
     return values
 
 
@@ -59,9 +76,9 @@ def pair_weights(drawn: NDArray[np.int64], left: Owners, right: Owners) -> NDArr
 
 
 def bootstrap_over_people(
-    statistic: Statistic, scores: rates.Scores, same: rates.Labels, left: Owners, right: Owners
-) -> rates.Estimate:
-    """A statistic of pairs with its 95% percentile interval (Efron 1979) over people; all arguments (P,).
+    statistics: Statistics, scores: rates.Scores, same: rates.Labels, left: Owners, right: Owners
+) -> dict[str, rates.Estimate]:
+    """Statistics of pairs with 95% percentile intervals (Efron 1979) over people; all arrays are (P,).
 
     Drawing people (pigeonhole bootstrap, Owen 2007) counts the variance of each impostor pair three times: its weight
     is a product of two random counts, and varies with either and with both. So twice the variance from resampling only
@@ -71,14 +88,22 @@ def bootstrap_over_people(
 
     Rounds without genuine pairs or without impostor pairs are left out.
     """
-    value = statistic(scores, same)
-    every, values = np.arange(len(scores)), []
+    whole, estimates = rates.Tally.of(scores, same), {}
+    over_people = _each(statistics, _drawn_tallies(scores, same, left, right))
+    over_impostors = resampled(statistics, scores, same, impostors_alone=True)
+    for name, statistic in statistics.items():
+        value, values = statistic(whole), over_people[name]
+        counted, of_impostors = np.var(values), np.var(over_impostors[name])
+        narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
+        low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
+        estimates[name] = rates.Estimate(value=value, low=float(low), high=float(high))
+    return estimates
+
+
+def _drawn_tallies(scores: rates.Scores, same: rates.Labels, left: Owners, right: Owners) -> Iterator[rates.Tally]:
+    """The pairs of the people drawn in each round that has pairs of both kinds."""
+    distinct, places = np.unique(scores, return_inverse=True)
     for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1), left, right):
-        chosen = np.repeat(every, weights)
-        if 0 < same[chosen].sum() < len(chosen):
-            values.append(statistic(scores[chosen], same[chosen]))
-    counted = np.var(values)
-    of_impostors = np.var(resampled(statistic, scores, same, impostors_alone=True))
-    narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
-    low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
-    return rates.Estimate(value=value, low=float(low), high=float(high))
+        genuine, impostor = (np.repeat(places[kind], weights[kind]) for kind in (same, ~same))
+        if len(genuine) and len(impostor):
+            yield rates.Tally.of_places(distinct, genuine, impostor)

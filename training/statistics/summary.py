@@ -7,8 +7,14 @@ from functools import partial
 from model.similarity import Metric, OperatingPoint
 from training import metrics
 from training.statistics import calibration, rates, resampling
-from training.statistics.rates import Estimate, Labels, Scores
+from training.statistics.rates import Estimate, Labels, Scores, Tally
 from training.statistics.resampling import Owners, Statistic
+
+WITHOUT_THRESHOLD: dict[str, Statistic] = {
+    metrics.AREA: Tally.area_under_roc,
+    metrics.EER: Tally.equal_error_rate,
+    metrics.FNMR_AT_1: partial(Tally.fnmr_at_fmr, max_fmr=0.01),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,11 +71,10 @@ def measure(
 
 
 def _over_pairs(scores: Scores, same: Labels, threshold: float) -> dict[str, Estimate | float]:
-    bootstrapped: dict[str, Statistic] = _without_threshold()
     return {
         metrics.ACCURACY_AT_HALF: rates.accuracy(scores, same, 0.5),
         metrics.ACCURACY_AT_THRESHOLD: rates.accuracy(scores, same, threshold),
-        **{name: resampling.bootstrap(statistic, scores, same) for name, statistic in bootstrapped.items()},
+        **resampling.bootstrap(WITHOUT_THRESHOLD, scores, same),
         metrics.CROSS_ENTROPY: rates.cross_entropy(scores, same),
         metrics.SQUARED_ERROR: rates.squared_error(scores, same),
         metrics.CALIBRATION_ERROR: calibration.calibration_error(scores, same),
@@ -81,23 +86,14 @@ def _over_people(scores: Scores, same: Labels, left: Owners, right: Owners, thre
     statistics: dict[str, Statistic] = {
         metrics.ACCURACY_AT_HALF: partial(_share_right, threshold=0.5, genuine=genuine),
         metrics.ACCURACY_AT_THRESHOLD: partial(_share_right, threshold=threshold, genuine=genuine),
-        **_without_threshold(),
+        **WITHOUT_THRESHOLD,
     }
-    return {
-        name: resampling.bootstrap_over_people(statistic, scores, same, left, right)
-        for name, statistic in statistics.items()
-    }
+    return resampling.bootstrap_over_people(statistics, scores, same, left, right)
 
 
-def _without_threshold() -> dict[str, Statistic]:
-    return {
-        metrics.AREA: rates.area_under_roc,
-        metrics.EER: rates.equal_error_rate,
-        metrics.FNMR_AT_1: partial(rates.fnmr_at_fmr, max_fmr=0.01),
-    }
-
-
-def _share_right(scores: Scores, same: Labels, threshold: float, genuine: float) -> float:
+def _share_right(tally: Tally, threshold: float, genuine: float) -> float:
     """The accuracy with the share `genuine` of genuine pairs, however many of them were drawn."""
-    right = (scores >= threshold) == same
-    return float(genuine * right[same].mean() + (1 - genuine) * right[~same].mean())
+    accepted = tally.scores >= threshold
+    right_genuine = tally.genuine[accepted].sum() / tally.genuine.sum()
+    right_impostor = tally.impostor[~accepted].sum() / tally.impostor.sum()
+    return float(genuine * right_genuine + (1 - genuine) * right_impostor)

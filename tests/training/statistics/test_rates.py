@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.support.scored import Pairs, right_at, scored_pairs
+from tests.training.support.scored import Pairs, of_tally, right_at, scored_pairs
 from training.statistics.rates import (
     Labels,
     Scores,
@@ -92,16 +92,19 @@ def test_bootstrap_is_deterministic_and_near_the_normal_interval() -> None:
     draws = np.random.default_rng(1)
     same = np.arange(400) < 200
     scores = draws.random(400)
-    estimate = bootstrap(mean_of_genuine, scores, same)
-    assert bootstrap(mean_of_genuine, scores, same) == estimate
-    assert estimate.value == mean_of_genuine(scores, same)
+    statistics = {"mean": of_tally(mean_of_genuine)}
+    estimate = bootstrap(statistics, scores, same)["mean"]
+    assert bootstrap(statistics, scores, same)["mean"] == estimate
+    order = np.argsort(scores)  # a tally's
+    assert estimate.value == mean_of_genuine(scores[order], same[order])
     half = 1.959964 * float(scores[same].std()) / math.sqrt(200)
     assert (estimate.low, estimate.high) == pytest.approx((estimate.value - half, estimate.value + half), abs=0.005)
 
 
 def test_bootstrap_keeps_the_balance_of_the_two_kinds() -> None:
     same = np.arange(50) < 13
-    estimate = bootstrap(lambda _scores, labels: float(labels.sum()), np.linspace(0, 1, 50), same)
+    statistics = {"genuine": of_tally(lambda _scores, labels: float(labels.sum()))}
+    estimate = bootstrap(statistics, np.linspace(0, 1, 50), same)["genuine"]
     assert (estimate.value, estimate.low, estimate.high) == (13, 13, 13)
 
 

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from training.metrics import ACCURACY_AT_THRESHOLD, find_metric
-from training.statistics.rates import Labels, Scores, area_under_roc, equal_error_rate
+from tests.training.support.scored import OfPairs, of_tally
+from training.metrics import ACCURACY_AT_THRESHOLD, AREA, EER, FNMR_AT_1, find_metric
+from training.statistics.rates import Estimate, Labels, Scores, area_under_roc, equal_error_rate, fnmr_at_fmr
 from training.statistics.resampling import (
     Owners,
     bootstrap,
@@ -14,9 +15,18 @@ from training.statistics.resampling import (
     pair_weights,
     resampled,
 )
-from training.statistics.summary import measure
+from training.statistics.summary import WITHOUT_THRESHOLD, measure
 
 PEOPLE, PICTURES = 12, 4
+
+
+def over_people(statistic: OfPairs, *pairs: *tuple[Scores, Labels, Owners, Owners]) -> Estimate:
+    """The estimate of one statistic of single pairs."""
+    return bootstrap_over_people({"it": of_tally(statistic)}, *pairs)["it"]
+
+
+def over_pairs(statistic: OfPairs, scores: Scores, same: Labels) -> Estimate:
+    return bootstrap({"it": of_tally(statistic)}, scores, same)["it"]
 
 
 def scored() -> tuple[Scores, Labels, Owners, Owners]:
@@ -47,7 +57,7 @@ def test_pair_weight_is_the_product_of_its_peoples_draws() -> None:
 
 def test_interval_equals_a_slow_bootstrap() -> None:
     scores, same, left, right = scored()
-    found = bootstrap_over_people(equal_error_rate, scores, same, left, right)
+    found = bootstrap_over_people(WITHOUT_THRESHOLD, scores, same, left, right)[EER]
     values = []
     for drawn in np.random.default_rng(0).multinomial(PEOPLE, [1 / PEOPLE] * PEOPLE, 1000).tolist():
         chosen = []
@@ -63,6 +73,20 @@ def test_interval_equals_a_slow_bootstrap() -> None:
     assert [found.low, found.high] == pytest.approx(
         [value - narrowed * (value - low), value + narrowed * (high - value)]
     )
+
+
+def test_rounds_equal_those_of_single_pairs() -> None:
+    """To the bit, so that no reported interval changes with how it is computed."""
+    scores, same, _, _ = scored()
+    scores = scores.round(2)  # with ties
+    draws, genuine, impostor = np.random.default_rng(0), np.flatnonzero(same), np.flatnonzero(~same)
+    expected: dict[str, list[float]] = {AREA: [], EER: [], FNMR_AT_1: []}
+    for _ in range(1000):
+        chosen = np.concatenate([draws.choice(genuine, len(genuine)), draws.choice(impostor, len(impostor))])
+        expected[AREA].append(area_under_roc(scores[chosen], same[chosen]))
+        expected[EER].append(equal_error_rate(scores[chosen], same[chosen]))
+        expected[FNMR_AT_1].append(fnmr_at_fmr(scores[chosen], same[chosen], 0.01))
+    assert resampled(WITHOUT_THRESHOLD, scores, same) == expected
 
 
 def listed(pairs: int, people: int) -> tuple[Scores, Labels, Owners, Owners]:
@@ -82,7 +106,7 @@ def test_interval_of_pairs_without_shared_people_is_that_over_pairs() -> None:
     right = np.where(same, left, left + 600)
     for statistic in (share_right, area_under_roc):
         people, pairs = (
-            bootstrap_over_people(statistic, scores, same, left, right), bootstrap(statistic, scores, same)
+            over_people(statistic, scores, same, left, right), over_pairs(statistic, scores, same)
         )  # fmt: skip
         assert people.high - people.low == pytest.approx(pairs.high - pairs.low, rel=0.12)
 
@@ -101,8 +125,8 @@ def test_variance_is_that_of_pairs_that_share_people(people: int) -> None:
 
 def test_interval_over_people_is_wider_than_over_pairs() -> None:
     scores, same, left, right = scored()
-    people = bootstrap_over_people(share_right, scores, same, left, right)
-    pairs = bootstrap(share_right, scores, same)
+    people = over_people(share_right, scores, same, left, right)
+    pairs = over_pairs(share_right, scores, same)
     assert people.value == pairs.value
     assert people.high - people.low > 1.5 * (pairs.high - pairs.low)
 
@@ -126,10 +150,10 @@ def share_of_strangers(scores: Scores, same: Labels) -> float:
 @pytest.mark.parametrize(("apart", "narrowed"), [(1, False), (2, True)])
 def test_interval_is_narrowed_at_most_to_that_of_independent_pairs(apart: int, narrowed: bool) -> None:
     scores, same, left, right = couples(apart)
-    found = bootstrap_over_people(share_of_strangers, scores, same, left, right)
+    found = over_people(share_of_strangers, scores, same, left, right)
     rounds = [np.repeat(np.arange(len(same)), counts) for counts in pair_weights(draw_people(16), left, right)]
     values = [share_of_strangers(scores[chosen], same[chosen]) for chosen in rounds if not same[chosen].all()]
-    alone = resampled(share_of_strangers, scores, same, impostors_alone=True)
+    alone = resampled({"it": of_tally(share_of_strangers)}, scores, same, impostors_alone=True)["it"]
     deviations = np.std(alone) / np.std(values)
     assert (1 / 3 < deviations**2 < 1) == narrowed
     low, high = np.percentile(values, [2.5, 97.5]) - found.value
@@ -140,5 +164,5 @@ def test_interval_is_narrowed_at_most_to_that_of_independent_pairs(apart: int, n
 def test_rounds_with_one_kind_of_pair_are_skipped() -> None:
     """Of three people only one has two pictures, and in many rounds that one is not drawn."""
     left, right = np.array([0, 0, 1]), np.array([0, 1, 2])
-    found = bootstrap_over_people(share_right, np.array([0.9, 0.1, 0.2]), left == right, left, right)
+    found = over_people(share_right, np.array([0.9, 0.1, 0.2]), left == right, left, right)
     assert (found.low, found.value, found.high) == (1, 1, 1)

@@ -1,13 +1,16 @@
 """Scored pairs for the tests of metrics, and slow loops that count what the metrics are computed from."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from hypothesis import strategies as st
 
-from training.statistics.rates import Labels, Scores
+from training.statistics.rates import Labels, Scores, Tally
+from training.statistics.resampling import Statistic
 
 Pairs = tuple[Scores, Labels]
+OfPairs = Callable[[Scores, Labels], float]
 
 
 @st.composite
@@ -38,3 +41,13 @@ def rates_at(scores: Scores, same: Labels, threshold: float) -> tuple[float, flo
 def thresholds(scores: Scores) -> list[float]:
     """One for each set of decisions that there is, the strictest first."""
     return [math.inf, *sorted(set(scores.tolist()), reverse=True)]
+
+
+def of_tally(statistic: OfPairs) -> Statistic:
+    """A statistic of single pairs as one of a tally, whose pairs are listed one by one."""
+
+    def of_listed(tally: Tally) -> float:
+        genuine, impostor = (np.repeat(tally.scores, counts) for counts in (tally.genuine, tally.impostor))
+        return statistic(np.concatenate([genuine, impostor]), np.arange(len(genuine) + len(impostor)) < len(genuine))
+
+    return of_listed
