@@ -18,8 +18,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+# Training imports some of these at its first step or epoch; here they are imported once for all children.
+import matplotlib.figure
+import matplotlib.ticker  # noqa: F401
 import numpy as np
 import torch
+import torch._dynamo
+import torchvision.transforms.v2.functional  # noqa: F401
 from safetensors.numpy import load_file
 
 from benchmarks.command import new_parser, run_benchmark

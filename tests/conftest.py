@@ -1,10 +1,12 @@
 """Shared fixtures with small real parts: a narrow network's checkpoint, a folder of drawn people, the application."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -28,6 +30,19 @@ from model.verifier import Verifier
 from tests.drawing import encode, portrait
 from training.learning.experiments import ALIGNED
 
+ROOT = Path(__file__).parent
+# Long files from the end of the order, which start first. They keep all cores busy, so no browser runs beside them.
+LONGEST = (
+    "training/learning/test_kill.py",
+    "training/people/test_several_processes.py",
+    "test_shipped.py",
+    "training/learning/test_parallel.py",
+    "training/commands/test_commands.py",
+    "training/people/test_people_run.py",
+    "training/importing/test_self_test.py",
+    "training/data/test_store.py",
+)
+
 TINY = NetworkConfig(batch_norm=True, embedding_activation="relu", channels=(4, 4, 8, 8), dimension=32)
 PEOPLE = 6
 PICTURES = 3
@@ -40,6 +55,12 @@ DRAWN_RANGES = QualityRanges(
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--restarts", type=int, default=1, help="replicas restarted under load in tests/deploy")
     parser.addoption("--kills", type=int, default=6, help="of the training run in test_kill.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts long files first, so that processes that share the files out end at nearly the same time."""
+    places = {ROOT / name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path, len(places)))
 
 
 def tiny_network(seed: int = 0, config: NetworkConfig = TINY) -> SiameseNetwork:
@@ -134,6 +155,18 @@ async def client(settings: Settings, verifier: Verifier) -> AsyncIterator[httpx.
     """A client of the application with default settings."""
     async with client_of(settings, verifier) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def openapi(settings: Settings, verifier: Verifier) -> dict[str, Any]:
+    """The answer of /openapi.json with default settings, which each application would make again. Read it only."""
+
+    async def ask() -> dict[str, Any]:
+        async with client_of(settings, verifier) as client:
+            document: dict[str, Any] = (await client.get("/openapi.json")).json()
+            return document
+
+    return asyncio.run(ask())
 
 
 @pytest.fixture(scope="session")

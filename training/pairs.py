@@ -7,8 +7,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as transforms
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
@@ -70,6 +68,10 @@ def augment(images: Tensor, parameters: Draw) -> Tensor:
 
 
 def _augment_one(image: Tensor, flip: bool, angle_deg: float, brightness: float, contrast: float) -> Tensor:
+    # Imported here, since it takes seconds and few commands augment.
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional as transforms
+
     if flip:
         image = transforms.horizontal_flip_image(image)
     image = transforms.rotate_image(image, angle_deg, interpolation=InterpolationMode.BILINEAR)

@@ -197,9 +197,8 @@ def test_the_key_is_sent(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("name", TYPES)
-async def test_types_are_those_of_the_http_api(client: httpx.AsyncClient, name: str) -> None:
-    schemas = (await client.get("/openapi.json")).json()["components"]["schemas"]
-    schema = schemas[NAMES_OF_API.get(name, name)]
+def test_types_are_those_of_the_http_api(openapi: dict[str, Any], name: str) -> None:
+    schema = openapi["components"]["schemas"][NAMES_OF_API.get(name, name)]
     hints = get_type_hints(getattr(answers, name))
     assert set(hints) == set(schema["properties"])
     for field, hint in hints.items():

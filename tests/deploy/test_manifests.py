@@ -7,7 +7,6 @@ import sysconfig
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -32,7 +31,6 @@ MANIFESTS: dict[str, Any] = {
 POD: dict[str, Any] = MANIFESTS["Deployment"]["spec"]["template"]
 CONTAINER: dict[str, Any] = POD["spec"]["containers"][0]
 PROBES = ("startupProbe", "readinessProbe", "livenessProbe")
-SCHEMAS = kubernetes_validate.latest_version()
 HADOLINT = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
 REPLICA_NAMES = [f"replica{number}" for number in range(1, REPLICAS + 1)]
 
@@ -80,9 +78,12 @@ def test_there_is_one_manifest_of_each_kind_and_each_finds_the_pods() -> None:
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_kubernetes_knows_every_field(kind: str) -> None:
-    kubernetes_validate.validate(MANIFESTS[kind], SCHEMAS, strict=True)
+    import kubernetes_validate  # which takes seconds to import
+
+    schemas = kubernetes_validate.latest_version()
+    kubernetes_validate.validate(MANIFESTS[kind], schemas, strict=True)
     with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate({**MANIFESTS[kind], "speck": {}}, SCHEMAS, strict=True)
+        kubernetes_validate.validate({**MANIFESTS[kind], "speck": {}}, schemas, strict=True)
 
 
 def test_ports_are_the_service_s() -> None:

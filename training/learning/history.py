@@ -4,9 +4,6 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
 from model.errors import TrainingError
 from model.files import replacing
 
@@ -76,6 +73,10 @@ def read_metrics(path: Path) -> list[Epoch]:
 
 def draw_curves(path: Path, title: str, history: list[Epoch]) -> None:
     """Draws training and validation, with one panel for the loss and one for the accuracy at a similarity of 0.5."""
+    # Imported here, since it takes a second and few commands draw.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     # A run that learns from people trains and validates with different losses, which need separate axes.
     learns_people = any(row.validation_best_accuracy is not None for row in history)
     trained, validated = (

@@ -3,11 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from typing import TYPE_CHECKING, Any
 
 from model.errors import DataError
 from model.files import replacing
@@ -15,6 +11,9 @@ from model.similarity import Metric
 from training.learning.history import Epoch
 from training.reports import markdown
 from training.runs.results import Run, compare_runs
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # What an experiment's JSON has beside its values.
 RECORDS = {"changes"}
@@ -47,6 +46,10 @@ def format_comparison(labels: tuple[str, str], runs: tuple[Run, Run]) -> str:
 
 def draw_comparison(path: Path, labels: tuple[str, str], runs: tuple[Run, Run]) -> None:
     """Draws both runs' losses, accuracies and areas over the epochs, and their ROC curves, as one PNG."""
+    # Imported here, since it takes a second and few commands draw.
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
     figure = Figure(figsize=(13, 4), layout="constrained")
     losses, rates, roc = figure.subplots(1, 3)
     for colour, label, run in zip(("C0", "C1"), labels, runs, strict=True):
@@ -66,7 +69,7 @@ def draw_comparison(path: Path, labels: tuple[str, str], runs: tuple[Run, Run]) 
         figure.savefig(partial, format="png", dpi=120)
 
 
-def _draw_epochs(panel: Axes, rows: Sequence[Epoch], styles: Mapping[str, str], colour: str, label: str) -> None:
+def _draw_epochs(panel: "Axes", rows: Sequence[Epoch], styles: Mapping[str, str], colour: str, label: str) -> None:
     """Draws fields of the epochs that have them; the first one bears the run's label."""
     for number, (name, style) in enumerate(styles.items()):
         known = [(row.epoch, value) for row in rows if (value := getattr(row, name)) is not None]

@@ -2,17 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from model.files import replacing
 from training.metrics import AREA
 from training.runs.results import Run
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def draw_roc(path: Path, runs: Sequence[Run]) -> None:
     """Draws 1 - FNMR over FMR, with each run's area in the legend."""
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    figure = _new_figure()
     panel = figure.subplots()
     for run in runs:
         fmr, fnmr = run.roc()
@@ -27,7 +29,7 @@ def draw_roc(path: Path, runs: Sequence[Run]) -> None:
 
 def draw_det(path: Path, runs: Sequence[Run]) -> None:
     """Draws FNMR over FMR on logarithmic axes, without rates of 0."""
-    figure = Figure(figsize=(5, 4.5), layout="constrained")
+    figure = _new_figure()
     panel = figure.subplots()
     for run in runs:
         fmr, fnmr = run.roc()
@@ -41,6 +43,13 @@ def draw_det(path: Path, runs: Sequence[Run]) -> None:
     _save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def _new_figure() -> "Figure":
+    # Imported here, since it takes a second and few commands draw.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(5, 4.5), layout="constrained")
+
+
+def _save(figure: "Figure", path: Path) -> None:
     with replacing(path) as partial:
         figure.savefig(partial, format="png", dpi=120)

@@ -55,10 +55,10 @@ def best_threshold(scores: Scores, same: Labels, ceiling: float = 1.0) -> float:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tally:
-    """How many genuine and how many impostor pairs have each of T distinct scores, which rise; (T,) each.
+class Tallies:
+    """How many pairs have each of T distinct scores, which rise (T,), in each of R samples: int64 (R, T).
 
-    At least one pair has each score.
+    Each sample has genuine and impostor pairs; a score may have none of them.
     """
 
     scores: Scores
@@ -66,43 +66,51 @@ class Tally:
     impostor: Counts
 
     @classmethod
-    def of(cls, scores: Scores, same: Labels) -> "Tally":
-        """Of scores (P,) and labels (P,)."""
+    def of(cls, scores: Scores, same: Labels) -> "Tallies":
+        """Of one sample, with scores (P,) and labels (P,)."""
         distinct = np.unique(scores)
-        genuine, impostor = (_count(scores[kind], distinct) for kind in (same, ~same))
+        genuine, impostor = (_count(scores[kind], distinct)[None] for kind in (same, ~same))
         return cls(scores=distinct, genuine=genuine, impostor=impostor)
-
-    @classmethod
-    def of_places(cls, distinct: Scores, genuine: Counts, impostor: Counts) -> "Tally":
-        """Of G genuine and I impostor pairs, whose scores are at the places (G,) and (I,) among distinct ones."""
-        counts = (np.bincount(places, minlength=len(distinct)) for places in (genuine, impostor))
-        of_genuine, of_impostor = counts
-        there = of_genuine + of_impostor > 0
-        return cls(scores=distinct[there], genuine=of_genuine[there], impostor=of_impostor[there])
 
     @cached_property
     def roc(self) -> tuple[Scores, Scores]:
-        """FMR and FNMR, each (T + 1,), at every threshold from above the highest score down to the lowest."""
-        matches, genuine = (np.append(0, np.cumsum(counts[::-1])) for counts in (self.impostor, self.genuine))
-        return matches / matches[-1], (genuine[-1] - genuine) / genuine[-1]
+        """FMR and FNMR, each (R, T + 1), at every threshold from above the highest score down to the lowest."""
+        matches, genuine = (_cumulative(counts) for counts in (self.impostor, self.genuine))
+        return matches / matches[:, -1:], (genuine[:, -1:] - genuine) / genuine[:, -1:]
 
-    def area_under_roc(self) -> float:
-        """The probability that a genuine pair scores higher than an impostor pair; ties count half."""
+    def area_under_roc(self) -> Scores:
+        """(R,): the probability that a genuine pair scores higher than an impostor pair; ties count half."""
         fmr, fnmr = self.roc
-        return float(np.trapezoid(1 - fnmr, fmr))
+        match_rate = 1 - fnmr
+        parts = np.diff(fmr) * (match_rate[:, 1:] + match_rate[:, :-1]) / 2.0
+        # Without the scores that a sample does not have: the sum's rounding is that of the sample alone.
+        there = (self.genuine + self.impostor > 0)[:, ::-1]
+        return np.array([each[some].sum() for each, some in zip(parts, there, strict=True)])
 
-    def equal_error_rate(self) -> float:
-        """Where FMR and FNMR cross, interpolated between the two thresholds around the crossing."""
+    def equal_error_rate(self) -> Scores:
+        """(R,): where FMR and FNMR cross, interpolated between the two thresholds around the crossing."""
         fmr, fnmr = self.roc
-        after = int(np.argmax(fmr >= fnmr))
-        gap_before, gap_after = fnmr[after - 1] - fmr[after - 1], fmr[after] - fnmr[after]
+        after = np.argmax(fmr >= fnmr, axis=1)[:, None]
+        fmr_before, fnmr_before, fmr_after, fnmr_after = (
+            np.take_along_axis(rate, place, axis=1)[:, 0] for place in (after - 1, after) for rate in (fmr, fnmr)
+        )
+        gap_before, gap_after = fnmr_before - fmr_before, fmr_after - fnmr_after
         weight = gap_before / (gap_before + gap_after)
-        return float(fmr[after - 1] + weight * (fmr[after] - fmr[after - 1]))
+        found: Scores = fmr_before + weight * (fmr_after - fmr_before)
+        return found
 
-    def fnmr_at_fmr(self, max_fmr: float) -> float:
-        """The lowest FNMR among thresholds whose FMR is at most `max_fmr`."""
+    def fnmr_at_fmr(self, max_fmr: float) -> Scores:
+        """(R,): the lowest FNMR among thresholds whose FMR is at most `max_fmr`."""
         fmr, fnmr = self.roc
-        return float(fnmr[fmr <= max_fmr].min())
+        found: Scores = np.where(fmr <= max_fmr, fnmr, np.inf).min(1)
+        return found
+
+
+def _cumulative(counts: Counts) -> Counts:
+    """(R, T) -> (R, T + 1): how many pairs have at least the highest scores, none first."""
+    found: Counts = np.zeros((len(counts), counts.shape[1] + 1), np.int64)
+    np.cumsum(counts[:, ::-1], axis=1, out=found[:, 1:])
+    return found
 
 
 def _count(scores: Scores, distinct: Scores) -> Counts:
@@ -112,22 +120,23 @@ def _count(scores: Scores, distinct: Scores) -> Counts:
 
 def roc(scores: Scores, same: Labels) -> tuple[Scores, Scores]:
     """FMR and FNMR, each (T,), at every threshold from above the highest score down to the lowest."""
-    return Tally.of(scores, same).roc
+    fmr, fnmr = Tallies.of(scores, same).roc
+    return fmr[0], fnmr[0]
 
 
 def area_under_roc(scores: Scores, same: Labels) -> float:
     """The probability that a genuine pair scores higher than an impostor pair; ties count half."""
-    return Tally.of(scores, same).area_under_roc()
+    return float(Tallies.of(scores, same).area_under_roc()[0])
 
 
 def equal_error_rate(scores: Scores, same: Labels) -> float:
     """Where FMR and FNMR cross, interpolated between the two thresholds around the crossing."""
-    return Tally.of(scores, same).equal_error_rate()
+    return float(Tallies.of(scores, same).equal_error_rate()[0])
 
 
 def fnmr_at_fmr(scores: Scores, same: Labels, max_fmr: float) -> float:
     """The lowest FNMR among thresholds whose FMR is at most `max_fmr`."""
-    return Tally.of(scores, same).fnmr_at_fmr(max_fmr)
+    return float(Tallies.of(scores, same).fnmr_at_fmr(max_fmr)[0])
 
 
 def cross_entropy(scores: Scores, same: Labels) -> float:

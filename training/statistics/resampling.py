@@ -15,44 +15,60 @@ BOOTSTRAP_SEED = 0
 
 # (P,): for each pair, the number from 0 of the person in its left, or in its right, picture.
 Owners = NDArray[np.int64]
-Statistic = Callable[[rates.Tally], float]
+# Of R samples: (R,).
+Statistic = Callable[[rates.Tallies], rates.Scores]
 Statistics = Mapping[str, Statistic]
+# Samples are made together while their counts are so few.
+MOST_COUNTS = 2**18
 
 
 def bootstrap(statistics: Statistics, scores: rates.Scores, same: rates.Labels) -> dict[str, rates.Estimate]:
     """Statistics with percentile intervals (Efron 1979); genuine and impostor pairs are resampled separately."""
-    whole, estimates = rates.Tally.of(scores, same), {}
+    whole, estimates = rates.Tallies.of(scores, same), {}
     for name, values in resampled(statistics, scores, same).items():
         low, high = np.percentile(values, [2.5, 97.5])
-        estimates[name] = rates.Estimate(value=statistics[name](whole), low=float(low), high=float(high))
+        estimates[name] = rates.Estimate(value=float(statistics[name](whole)[0]), low=float(low), high=float(high))
     return estimates
 
 
 def resampled(
     statistics: Statistics, scores: rates.Scores, same: rates.Labels, *, impostors_alone: bool = False
-) -> dict[str, list[float]]:
-    """Each statistic in each round: impostor pairs are drawn with replacement, genuine ones too or kept as they are."""
+) -> dict[str, rates.Scores]:
+    """Each statistic in each round (R,): impostor pairs are drawn with replacement, genuine ones too or kept."""
     draws = np.random.default_rng(BOOTSTRAP_SEED)
     distinct, places = np.unique(scores, return_inverse=True)
     genuine, impostor = places[same], places[~same]
-    tallies = (
-        rates.Tally.of_places(
-            distinct,
-            genuine if impostors_alone else draws.choice(genuine, len(genuine)),
-            draws.choice(impostor, len(impostor)),
+
+    def drawn(rounds: int) -> rates.Tallies:
+        ours, others = [], []
+        for _ in range(rounds):
+            ours.append(genuine if impostors_alone else draws.choice(genuine, len(genuine)))
+            others.append(draws.choice(impostor, len(impostor)))
+        return rates.Tallies(
+            scores=distinct, genuine=_count(np.stack(ours), distinct), impostor=_count(np.stack(others), distinct)
         )
-        for _ in range(BOOTSTRAP_ROUNDS)
-    )
-    return _each(statistics, tallies)
+
+    return _each(statistics, (drawn(len(part)) for part in _parts(distinct)))
 
 
-def _each(statistics: Statistics, tallies: Iterable[rates.Tally]) -> dict[str, list[float]]:
-    """Each statistic of all tallies, one tally after the other, so that statistics share what they compute of it."""
-    values: dict[str, list[float]] = {name: [] for name in statistics}
-    for tally in tallies:
-        for name, statistic in statistics.items():
-            values[name].append(statistic(tally))
-    return values
+def _parts(distinct: rates.Scores) -> list[NDArray[np.int64]]:
+    """The numbers of the rounds, in parts that are computed together."""
+    at_once = max(1, MOST_COUNTS // len(distinct))
+    return np.split(np.arange(BOOTSTRAP_ROUNDS), range(at_once, BOOTSTRAP_ROUNDS, at_once))
+
+
+def _count(places: NDArray[np.int64], distinct: rates.Scores, weights: NDArray[np.int64] | None = None) -> rates.Counts:
+    """Places (R, P) among T distinct scores, and how often each counts -> how often each occurs, (R, T)."""
+    rounds = len(places)
+    flat = (places + len(distinct) * np.arange(rounds)[:, None]).ravel()
+    counts = np.bincount(flat, None if weights is None else weights.ravel(), rounds * len(distinct))
+    return counts.astype(np.int64).reshape(rounds, len(distinct))
+
+
+def _each(statistics: Statistics, parts: Iterable[rates.Tallies]) -> dict[str, rates.Scores]:
+    """Each statistic of all samples, one part after the other, so that statistics share what they compute of it."""
+    found = [{name: statistic(part) for name, statistic in statistics.items()} for part in parts]
+    return {name: np.concatenate([part[name] for part in found]) for name in statistics}
 
 
 def numbered(names: Sequence[tuple[str, str]]) -> tuple[Owners, Owners]:
@@ -88,11 +104,11 @@ def bootstrap_over_people(
 
     Rounds without genuine pairs or without impostor pairs are left out.
     """
-    whole, estimates = rates.Tally.of(scores, same), {}
-    over_people = _each(statistics, _drawn_tallies(scores, same, left, right))
+    whole, estimates = rates.Tallies.of(scores, same), {}
+    over_people = _each(statistics, _of_drawn_people(scores, same, left, right))
     over_impostors = resampled(statistics, scores, same, impostors_alone=True)
     for name, statistic in statistics.items():
-        value, values = statistic(whole), over_people[name]
+        value, values = float(statistic(whole)[0]), over_people[name]
         counted, of_impostors = np.var(values), np.var(over_impostors[name])
         narrowed = np.sqrt(max(counted - 2 * of_impostors, of_impostors) / counted) if counted else 1.0
         low, high = value + min(narrowed, 1.0) * (np.percentile(values, [2.5, 97.5]) - value)
@@ -100,10 +116,15 @@ def bootstrap_over_people(
     return estimates
 
 
-def _drawn_tallies(scores: rates.Scores, same: rates.Labels, left: Owners, right: Owners) -> Iterator[rates.Tally]:
+def _of_drawn_people(scores: rates.Scores, same: rates.Labels, left: Owners, right: Owners) -> Iterator[rates.Tallies]:
     """The pairs of the people drawn in each round that has pairs of both kinds."""
     distinct, places = np.unique(scores, return_inverse=True)
-    for weights in pair_weights(draw_people(int(max(left.max(), right.max())) + 1), left, right):
-        genuine, impostor = (np.repeat(places[kind], weights[kind]) for kind in (same, ~same))
-        if len(genuine) and len(impostor):
-            yield rates.Tally.of_places(distinct, genuine, impostor)
+    drawn = draw_people(int(max(left.max(), right.max())) + 1)
+    for part in _parts(distinct):
+        weights = pair_weights(drawn[part], left, right)
+        both = weights[:, same].any(1) & weights[:, ~same].any(1)
+        genuine, impostor = (
+            _count(np.broadcast_to(places[kind], (int(both.sum()), int(kind.sum()))), distinct, weights[both][:, kind])
+            for kind in (same, ~same)
+        )
+        yield rates.Tallies(scores=distinct, genuine=genuine, impostor=impostor)

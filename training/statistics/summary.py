@@ -7,13 +7,13 @@ from functools import partial
 from model.similarity import Metric, OperatingPoint
 from training import metrics
 from training.statistics import calibration, rates, resampling
-from training.statistics.rates import Estimate, Labels, Scores, Tally
+from training.statistics.rates import Estimate, Labels, Scores, Tallies
 from training.statistics.resampling import Owners, Statistic
 
 WITHOUT_THRESHOLD: dict[str, Statistic] = {
-    metrics.AREA: Tally.area_under_roc,
-    metrics.EER: Tally.equal_error_rate,
-    metrics.FNMR_AT_1: partial(Tally.fnmr_at_fmr, max_fmr=0.01),
+    metrics.AREA: Tallies.area_under_roc,
+    metrics.EER: Tallies.equal_error_rate,
+    metrics.FNMR_AT_1: partial(Tallies.fnmr_at_fmr, max_fmr=0.01),
 }
 
 
@@ -91,9 +91,10 @@ def _over_people(scores: Scores, same: Labels, left: Owners, right: Owners, thre
     return resampling.bootstrap_over_people(statistics, scores, same, left, right)
 
 
-def _share_right(tally: Tally, threshold: float, genuine: float) -> float:
-    """The accuracy with the share `genuine` of genuine pairs, however many of them were drawn."""
-    accepted = tally.scores >= threshold
-    right_genuine = tally.genuine[accepted].sum() / tally.genuine.sum()
-    right_impostor = tally.impostor[~accepted].sum() / tally.impostor.sum()
-    return float(genuine * right_genuine + (1 - genuine) * right_impostor)
+def _share_right(tallies: Tallies, threshold: float, genuine: float) -> Scores:
+    """The accuracy (R,) with the share `genuine` of genuine pairs, however many of them were drawn."""
+    accepted = tallies.scores >= threshold
+    right_genuine = tallies.genuine[:, accepted].sum(1) / tallies.genuine.sum(1)
+    right_impostor = tallies.impostor[:, ~accepted].sum(1) / tallies.impostor.sum(1)
+    found: Scores = genuine * right_genuine + (1 - genuine) * right_impostor
+    return found

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import jsonschema
 import pytest
 from pydantic import BaseModel
 
@@ -48,6 +47,8 @@ FORMS = ("VerifyRequest", "BatchForm", "EmbedForm", "DetectRequest", "ExplainFor
 @pytest.mark.parametrize("weights", ["experiment-2", "experiment-5", "experiment-7"])
 def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
     """/info has the network and its preprocessing; where either schema fitted, a client could not tell which it is."""
+    import jsonschema  # which takes seconds to import
+
     header = load(SHIPPED.with_name(f"{weights}.safetensors")).header
     document = MODELS["Info"].model_json_schema(mode="serialization")
     values = header.model_dump(mode="json")
@@ -56,12 +57,6 @@ def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
         jsonschema.validate(values[field], schema)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(values[field] | others, schema)
-
-
-@pytest.fixture
-async def openapi(client: httpx.AsyncClient) -> dict[str, Any]:
-    document: dict[str, Any] = (await client.get("/openapi.json")).json()
-    return document
 
 
 async def test_info_describes_the_checkpoint(client: httpx.AsyncClient, verifier: Verifier) -> None:
@@ -144,6 +139,8 @@ async def test_the_document_has_the_limits_of_lists(settings: Settings, verifier
 
 @pytest.mark.parametrize("name", ["VerifyRequest", "BatchRequest", "CompareRequest"])
 async def test_threshold_and_max_fmr_exclude_each_other(openapi: dict[str, Any], name: str) -> None:
+    import jsonschema
+
     schema = openapi["components"]["schemas"][name]
     images = {"image1": ["aGk="], "image2": ["aGk="]}
     sides = {"embedding1": [0.5], "embedding2": [0.5], "embedding_sha256": "0" * 64}

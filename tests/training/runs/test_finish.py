@@ -31,7 +31,7 @@ from training.runs.card import format_card
 from training.runs.finish import finish
 from training.runs.results import read_run
 from training.scoring import score_pairs
-from training.statistics.rates import Tally, accuracy, best_threshold, cross_entropy
+from training.statistics.rates import Tallies, accuracy, best_threshold, cross_entropy
 from training.statistics.resampling import bootstrap
 from training.statistics.summary import measure
 
@@ -111,7 +111,7 @@ def test_metrics_equal_those_of_an_evaluation() -> None:
     for name, expected in (
         ("accuracy at 0.5", accuracy(scores, same, 0.5)),
         ("accuracy at threshold", accuracy(scores, same, 0.6)),
-        ("area under ROC", bootstrap({"area": Tally.area_under_roc}, scores, same)["area"]),
+        ("area under ROC", bootstrap({"area": Tallies.area_under_roc}, scores, same)["area"]),
     ):
         assert (found[name].value, found[name].interval) == (expected.value, (expected.low, expected.high))
     assert found["accuracy at 0.5"].value != found["accuracy at threshold"].value

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.training.support.scored import Pairs, of_tally, right_at, scored_pairs
+from tests.training.support.scored import Pairs, of_tallies, right_at, scored_pairs
 from training.statistics.rates import (
     Labels,
     Scores,
@@ -92,7 +92,7 @@ def test_bootstrap_is_deterministic_and_near_the_normal_interval() -> None:
     draws = np.random.default_rng(1)
     same = np.arange(400) < 200
     scores = draws.random(400)
-    statistics = {"mean": of_tally(mean_of_genuine)}
+    statistics = {"mean": of_tallies(mean_of_genuine)}
     estimate = bootstrap(statistics, scores, same)["mean"]
     assert bootstrap(statistics, scores, same)["mean"] == estimate
     order = np.argsort(scores)  # a tally's
@@ -103,7 +103,7 @@ def test_bootstrap_is_deterministic_and_near_the_normal_interval() -> None:
 
 def test_bootstrap_keeps_the_balance_of_the_two_kinds() -> None:
     same = np.arange(50) < 13
-    statistics = {"genuine": of_tally(lambda _scores, labels: float(labels.sum()))}
+    statistics = {"genuine": of_tallies(lambda _scores, labels: float(labels.sum()))}
     estimate = bootstrap(statistics, np.linspace(0, 1, 50), same)["genuine"]
     assert (estimate.value, estimate.low, estimate.high) == (13, 13, 13)
 

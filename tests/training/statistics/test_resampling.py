@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.training.support.scored import OfPairs, of_tally
+from tests.training.support.scored import OfPairs, of_tallies
 from training.metrics import ACCURACY_AT_THRESHOLD, AREA, EER, FNMR_AT_1, find_metric
 from training.statistics.rates import Estimate, Labels, Scores, area_under_roc, equal_error_rate, fnmr_at_fmr
 from training.statistics.resampling import (
@@ -22,11 +22,11 @@ PEOPLE, PICTURES = 12, 4
 
 def over_people(statistic: OfPairs, *pairs: *tuple[Scores, Labels, Owners, Owners]) -> Estimate:
     """The estimate of one statistic of single pairs."""
-    return bootstrap_over_people({"it": of_tally(statistic)}, *pairs)["it"]
+    return bootstrap_over_people({"it": of_tallies(statistic)}, *pairs)["it"]
 
 
 def over_pairs(statistic: OfPairs, scores: Scores, same: Labels) -> Estimate:
-    return bootstrap({"it": of_tally(statistic)}, scores, same)["it"]
+    return bootstrap({"it": of_tallies(statistic)}, scores, same)["it"]
 
 
 def scored() -> tuple[Scores, Labels, Owners, Owners]:
@@ -86,7 +86,8 @@ def test_rounds_equal_those_of_single_pairs() -> None:
         expected[AREA].append(area_under_roc(scores[chosen], same[chosen]))
         expected[EER].append(equal_error_rate(scores[chosen], same[chosen]))
         expected[FNMR_AT_1].append(fnmr_at_fmr(scores[chosen], same[chosen], 0.01))
-    assert resampled(WITHOUT_THRESHOLD, scores, same) == expected
+    found = resampled(WITHOUT_THRESHOLD, scores, same)
+    assert {name: values.tolist() for name, values in found.items()} == expected
 
 
 def listed(pairs: int, people: int) -> tuple[Scores, Labels, Owners, Owners]:
@@ -153,7 +154,7 @@ def test_interval_is_narrowed_at_most_to_that_of_independent_pairs(apart: int, n
     found = over_people(share_of_strangers, scores, same, left, right)
     rounds = [np.repeat(np.arange(len(same)), counts) for counts in pair_weights(draw_people(16), left, right)]
     values = [share_of_strangers(scores[chosen], same[chosen]) for chosen in rounds if not same[chosen].all()]
-    alone = resampled({"it": of_tally(share_of_strangers)}, scores, same, impostors_alone=True)["it"]
+    alone = resampled({"it": of_tallies(share_of_strangers)}, scores, same, impostors_alone=True)["it"]
     deviations = np.std(alone) / np.std(values)
     assert (1 / 3 < deviations**2 < 1) == narrowed
     low, high = np.percentile(values, [2.5, 97.5]) - found.value

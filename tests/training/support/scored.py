@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from hypothesis import strategies as st
 
-from training.statistics.rates import Labels, Scores, Tally
+from training.statistics.rates import Labels, Scores, Tallies
 from training.statistics.resampling import Statistic
 
 Pairs = tuple[Scores, Labels]
@@ -43,11 +43,15 @@ def thresholds(scores: Scores) -> list[float]:
     return [math.inf, *sorted(set(scores.tolist()), reverse=True)]
 
 
-def of_tally(statistic: OfPairs) -> Statistic:
-    """A statistic of single pairs as one of a tally, whose pairs are listed one by one."""
+def of_tallies(statistic: OfPairs) -> Statistic:
+    """A statistic of single pairs as one of tallies, whose pairs are listed one by one."""
 
-    def of_listed(tally: Tally) -> float:
-        genuine, impostor = (np.repeat(tally.scores, counts) for counts in (tally.genuine, tally.impostor))
-        return statistic(np.concatenate([genuine, impostor]), np.arange(len(genuine) + len(impostor)) < len(genuine))
+    def of_listed(tallies: Tallies) -> Scores:
+        found = []
+        for counts in zip(tallies.genuine, tallies.impostor, strict=True):
+            genuine, impostor = (np.repeat(tallies.scores, of_kind) for of_kind in counts)
+            same = np.arange(len(genuine) + len(impostor)) < len(genuine)
+            found.append(statistic(np.concatenate([genuine, impostor]), same))
+        return np.array(found)
 
     return of_listed

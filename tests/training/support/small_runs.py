@@ -33,8 +33,8 @@ def write_run(
 ) -> Path:
     """Writes the results of a run that bears the folder's name; pairs of one person are known by the name."""
     same: Labels = np.array([left.split("/")[0] == right.split("/")[0] for left, right in pairs])
-    summaries = [measure(split, scores, same, threshold) for split in ("validation", "test")]
-    metrics = [metric for each in summaries for metric in each.for_checkpoint(calibrated=calibrated)]
+    measured = measure("test", scores, same, threshold).for_checkpoint(calibrated=calibrated)
+    metrics = [metric.model_copy(update={"split": split}) for split in ("validation", "test") for metric in measured]
     described = describe(name=folder.name, threshold=threshold, preprocessing=preprocessing)
     header = Header(
         **dict(described.model_copy(update={"metrics": tuple(metrics)})),
