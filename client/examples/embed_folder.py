@@ -9,13 +9,14 @@ import argparse
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 from facepair_client import AsyncFacepair, ServiceError
 
 AT_A_TIME = 4
 
 
-async def embed_folder(folder: Path, url: str) -> dict[str, object]:
+async def embed_folder(folder: Path, url: str) -> dict[str, Any]:
     """The embedding of each file's largest face, and of which model it is; files that cannot be used are named."""
     limit = asyncio.Semaphore(AT_A_TIME)
     async with AsyncFacepair(url) as service:
@@ -35,7 +36,7 @@ async def embed_folder(folder: Path, url: str) -> dict[str, object]:
 
 
 def main() -> None:
-    """Writes the store and prints how many photographs are in it."""
+    """Writes the store and prints how many files were embedded; the others are in it with their errors."""
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--store", type=Path, default=Path("embeddings.json"))
@@ -43,7 +44,8 @@ def main() -> None:
     options = parser.parse_args()
     store = asyncio.run(embed_folder(options.folder, options.url))
     options.store.write_text(json.dumps(store))
-    print(f"{options.store}: {len(store['files'])} photographs")
+    embedded = sum("embedding" in each for each in store["files"].values())
+    print(f"{options.store}: {embedded} of {len(store['files'])} files embedded")
 
 
 if __name__ == "__main__":
