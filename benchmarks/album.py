@@ -30,7 +30,7 @@ from model.errors import DataError
 from model.networks import residual
 from model.networks.heads import similarity
 from training import fitting
-from training.commands.options import positive
+from training.commands.options import add_threads, positive
 from training.data.source import DataSource
 from training.learning.experiment import Recipe
 from training.learning.experiments import EXPERIMENT_5_UNALIGNED, EXPERIMENT_7
@@ -42,8 +42,6 @@ from training.statistics import streamed_rates
 
 CPU = torch.device("cpu")
 STEPS = 4
-# Of each album in a turn.
-STEPS_OF_A_TURN = 3
 # In the small album and in the one that is straightened.
 PICTURES_OF_A_PERSON = 5
 CALIBRATED_OF_A_PERSON = 50
@@ -110,10 +108,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--straightened", type=positive, default=20_000, help="pictures that are straightened")
     parser.add_argument("--calibrated", type=positive, default=45_000, help="pictures whose pairs are calibrated on")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=[*PARTS], help="what is measured")
+    parser.add_argument("--steps", type=positive, default=3, help="of each album in a turn")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()), help="for files and albums")
     parser.add_argument(
         "--keep", action="store_true", help="leave files and albums in --folder, and use those that are there"
     )
+    add_threads(parser)
     failed: list[str] = []
     return run_benchmark(parser, arguments, partial(_measure, failed=failed)) or len(failed[:1])
 
@@ -159,14 +159,35 @@ def _recipe(run: PeopleExperiment, source: DataSource) -> Recipe:
     return recipe
 
 
-def compare(large: DataSource, small: DataSource, experiment: PeopleExperiment, rounds: int) -> tuple[Seconds, float]:
-    """Seconds of a step from each album and of drawing a batch, in turns; the cores that others kept busy meanwhile."""
+@dataclass(kw_only=True)
+class Compared:
+    """Seconds of a step from each album, and of drawing a batch, by turns; the same of processor time, by steps.
+
+    `others` is how many cores other work kept busy meanwhile. Processor time hardly depends on it with one thread; more
+    threads wait for each other in a loop.
+    """
+
+    seconds: Seconds
+    cpu_s: Seconds
+    others: float
+
+
+def compare(large: DataSource, small: DataSource, experiment: PeopleExperiment, rounds: int, steps: int) -> Compared:
     albums = {"large": steps_of(large, experiment), "small": steps_of(small, experiment)}
-    works = {name: Work(run=steps.step, calls=STEPS_OF_A_TURN) for name, steps in albums.items()}
-    drawn = {f"{name}_batch": Work(run=steps.draw) for name, steps in albums.items()}
+    cpu_s: Seconds = {name: [] for name in albums}
+    works = {name: Work(run=partial(_timed_step, each, cpu_s[name]), calls=steps) for name, each in albums.items()} | {
+        f"{name}_batch": Work(run=each.draw) for name, each in albums.items()
+    }
     with other_work() as others:
-        seconds = interleave(works | drawn, rounds, CPU)
-    return seconds, others.cores
+        seconds = interleave(works, rounds, CPU)
+    # The first step of each was not timed either.
+    return Compared(seconds=seconds, cpu_s={name: each[1:] for name, each in cpu_s.items()}, others=others.cores)
+
+
+def _timed_step(steps: Steps, cpu_s: list[float]) -> None:
+    started = time.process_time()
+    steps.step()
+    cpu_s.append(time.process_time() - started)
 
 
 def calibrate(pictures: int) -> dict[str, Any]:
@@ -208,16 +229,27 @@ def _measure(options: argparse.Namespace, failed: list[str]) -> Figures:
         parts.run("again", options.pictures, partial(prepare, large, unaligned))
         parts.run("one", options.pictures + 1, partial(_prepare_one, large, unaligned))
         parts.run("straighten", options.straightened, partial(prepare, turned, aligned))
-        parts.run("network", options.small, lambda: run_apart(partial(train_on_one_batch, small, unaligned)))
-        parts.run("train-small", options.small, lambda: run_apart(partial(train, small, unaligned)))
-        parts.run("train", options.pictures, lambda: run_apart(partial(train, large, unaligned)))
-        parts.run("calibrate", options.calibrated, lambda: run_apart(partial(calibrate, options.calibrated)))
-        steps = partial(compare, large, small, unaligned, options.rounds)
-        parts.run("steps", options.pictures, lambda: run_apart(steps))
+        run = partial(_run_apart, options.threads)
+        parts.run("network", options.small, partial(run, partial(train_on_one_batch, small, unaligned)))
+        parts.run("train-small", options.small, partial(run, partial(train, small, unaligned)))
+        parts.run("train", options.pictures, partial(run, partial(train, large, unaligned)))
+        parts.run("calibrate", options.calibrated, partial(run, partial(calibrate, options.calibrated)))
+        steps = partial(compare, large, small, unaligned, options.rounds, options.steps)
+        parts.run("steps", options.pictures, partial(run, steps))
     failed += parts.failed
     if not parts.rows:
         raise DataError("no part could be measured; their errors are above")
     return Figures(summary=summarise(parts, options.straightened), table=parts.rows)
+
+
+def _run_apart(threads: int | None, work: Callable[[], Any]) -> Measured:
+    return run_apart(partial(_with_threads, threads, work))
+
+
+def _with_threads(threads: int | None, work: Callable[[], Any]) -> Any:
+    if threads:
+        torch.set_num_threads(threads)
+    return work()
 
 
 def _prepare_one(source: DataSource, experiment: PeopleExperiment) -> Measured:
@@ -236,7 +268,7 @@ def summarise(parts: Parts, straightened: int) -> Row:
     if "calibrate" in found:
         summary["impostor_pairs"] = found["calibrate"].result["pairs"]
     if "steps" in found:
-        summary |= _compared(*found["steps"].result)
+        summary |= _compared(found["steps"].result)
     summary["failed"] = ", ".join(f"{name} ({error})" for name, error in parts.failed.items()) or None
     return summary
 
@@ -259,16 +291,22 @@ def _beside_network(parts: Parts) -> dict[str, Value]:
     return {"network_mib": network, **beside, "beside_network_mib": max(measured, default=None)}
 
 
-def _compared(seconds: Seconds, others: float) -> Row:
-    ratios = [one / other for one, other in zip(seconds["small"], seconds["large"], strict=True)]
+def _compared(found: Compared) -> Row:
+    seconds, cpu_s = found.seconds, found.cpu_s
+    ratios, cpu_ratios = (
+        [small / large for small, large in zip(each["small"], each["large"], strict=True)] for each in (seconds, cpu_s)
+    )
     return {
         "step_s": median(seconds["large"]),
         "step_from_small_album_s": median(seconds["small"]),
         "of_it_batch_s": median(seconds["large_batch"]),
         "of_it_batch_from_small_album_s": median(seconds["small_batch"]),
         **spread("speed_to_small_album", ratios),
+        "step_cpu_s": median(cpu_s["large"]),
+        "step_cpu_from_small_album_s": median(cpu_s["small"]),
+        **spread("cpu_speed_to_small_album", cpu_ratios),
         "rounds": len(ratios),
-        "cores_busy_with_other_work": others,
+        "cores_busy_with_other_work": found.others,
     }
 
 

@@ -110,6 +110,11 @@ def test_memory_of_training_alone_is_counted_without_the_network() -> None:
     parts = album.Parts(wanted=[*album.PARTS])
     for name, mib in (("network", 900), ("train", 1000), ("prepare", 90), ("one", 80), ("straighten", 300)):
         parts.run(name, 10, partial(Measured, seconds=1, mib=mib))
+    seconds = {"large": [2.0, 3.0], "small": [1.0, 3.0], "large_batch": [0.2, 0.2], "small_batch": [0.1, 0.1]}
+    compared = album.Compared(seconds=seconds, cpu_s={"large": [2.0], "small": [2.0]}, others=0.5)
+    parts.run("steps", 10, partial(Measured, seconds=1, mib=2000, result=compared))
     found = album.summarise(parts, straightened=10)
+    assert (found["speed_to_small_album_low"], found["speed_to_small_album_high"]) == (0.5, 1.0)
+    assert (found["cpu_speed_to_small_album"], found["cores_busy_with_other_work"]) == (1.0, 0.5)
     assert found["train_less_network_mib"] == 100
     assert found["beside_network_mib"] == found["straighten_mib"] == 300
