@@ -91,13 +91,16 @@ function scale(answer, points) {
     at(make("span", { className: "mark" }, ratio(point.max_fmr).replace("1 in ", "1:")), place(point.threshold)));
   const pair = at(make("span", { className: "pair" }, "this pair"), here);
   const bar = make("div", { className: "scale", "aria-hidden": "true" }, pair, make("span", { className: "line" }), ...marks);
+  // Then the rates do not hold, whatever the threshold.
+  const undecided = answer.decision === "undecided";
+  const reached = undecided ? "too close to say" : "same";
   const slider = make("input", { type: "range", id: "threshold", min: low, max: high, step: "any" });
   slider.value = place(answer.threshold);
   const output = make("output", { htmlFor: "threshold" });
   slider.oninput = () => {
     const threshold = slider.value === String(place(answer.threshold)) ? answer.threshold : toShare(slider.value);
-    const text = `From ${digits(threshold)} on: ${answer.similarity >= threshold ? "same" : "different"}`;
-    output.textContent = `${text}. ${between(threshold, points)}`;
+    const text = `From ${digits(threshold)} on: ${answer.similarity >= threshold ? reached : "different"}`;
+    output.textContent = `${text}. ${undecided ? "" : between(threshold, points)}`;
     slider.setAttribute("aria-valuetext", text);
   };
   slider.oninput();

@@ -152,6 +152,8 @@ def test_pictures_that_share_a_condition_are_undecided(browser: Browser, url_wit
         assert words.endswith("drawn) was not measured.")
         assert "what was measured holds for photographs. Try another photograph" in opened.page.inner_text("#answer")
         assert "looks like a drawing" in opened.page.locator("#side1 .warnings").inner_text()
+        opened.page.get_by_role("slider").press("Home")
+        assert opened.page.locator("output").inner_text().endswith(": too close to say.")
 
 
 def test_photographs_of_lfw_get_the_service_s_decision(browser: Browser, url_with_conditions: str, lfw: Path) -> None:
