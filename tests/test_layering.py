@@ -63,11 +63,12 @@ ROOMS = {
         "training.importing": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
         " model.networks training.data training.statistics training.scoring training.fitting"
         " training.learning.experiments training.measuring",
+        "training.cluster": "model",
         "training.bulk": "model model.imaging model.checkpoint model.verifier training.data",
         "training.reports": "model model.imaging model.checkpoint training training.data training.learning"
         " training.runs",
         "training.commands": "model model.imaging model.networks.configurations model.checkpoint model.onnx"
-        " model.networks model.verifier training training.bulk training.data"
+        " model.networks model.verifier training training.bulk training.cluster training.data"
         " training.learning training.pairs training.people training.landmarks training.learning.experiments"
         " training.learning.grid training.runs training.conditions training.measuring training.importing"
         " training.reports",

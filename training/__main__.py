@@ -18,6 +18,7 @@ try:
         prepare,
         report,
         runs,
+        seeds,
         split,
         train,
     )
@@ -32,6 +33,7 @@ COMMANDS = (
     train.add_run,
     train.add_grid,
     train.add_view2,
+    seeds.add_seeds,
     landmarks.add_landmarks,
     import_network.add_import,
     bulk.add_embed,

@@ -7,6 +7,7 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,23 @@ class PartEmbedder:
         counts = _write(part, rows, self._embedder.header.network.dimension)
         attempts.forget()
         return counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartTask:
+    """A part as a task of a cluster, whose workers keep the network between parts."""
+
+    task: ImageTask
+    part: Part
+
+    def __call__(self) -> PartCounts:
+        """Raises what PartEmbedder raises."""
+        return _embedder(self.task)(self.part)
+
+
+@lru_cache(1)
+def _embedder(task: ImageTask) -> PartEmbedder:
+    return PartEmbedder(task)
 
 
 class Attempts:

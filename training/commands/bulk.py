@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -20,8 +20,9 @@ from training.bulk.image_files import ImageTask
 from training.bulk.listing import Listing, digest_of
 from training.bulk.outputs import Record, beside, is_finished, write_embeddings, write_record
 from training.bulk.pairs import EmbeddedImages, PairList, PairVerifier
-from training.bulk.parts import Part, PartCounts
+from training.bulk.parts import Part, PartCounts, PartTask
 from training.commands import options
+from training.commands.on_cluster import add_ray, cluster_of
 
 GOES_ON = "; the same command continues where it stopped"
 CHOICES = (*get_args(FaceChoice), "none")
@@ -101,7 +102,7 @@ class _Work:
             device=parsed.device,
             choice=_choice(parsed.face, verifier.header),
         )
-        return cls(task=task, verifier=verifier, run=run_here(parsed.workers))
+        return cls(task=task, verifier=verifier, run=_run_of(parsed))
 
     @property
     def header(self) -> Header:
@@ -129,6 +130,18 @@ class _Work:
         }
 
 
+def _run_of(parsed: argparse.Namespace) -> Run:
+    """How parts are embedded: by processes of this machine, or on a cluster."""
+    cluster, folder = cluster_of(parsed), parts_folder(parsed.out)
+    if cluster is None:
+        return run_here(parsed.workers)
+    return lambda task, parts: cluster.run((PartTask(task=task, part=_absolute(part)) for part in parts), folder)
+
+
+def _absolute(part: Part) -> Part:
+    return replace(part, root=part.root.absolute(), path=part.path.absolute())
+
+
 def _updating(bar: Any) -> Callable[[PartCounts], object]:
     return lambda counts: bar.update(counts.files)
 
@@ -144,6 +157,7 @@ def _add_work(command: argparse.ArgumentParser, choices: Sequence[str]) -> None:
         "--workers", type=options.positive, default=default_workers(), help="processes (default: one for each core)"
     )
     command.add_argument("--device", default="cpu", help="of the network: auto, cpu, cuda or cuda:N (default: cpu)")
+    add_ray(command)
 
 
 def _choice(face: Choice | None, header: Header) -> Choice:

@@ -12,7 +12,7 @@ import torch
 from model.checkpoint import Header
 from model.errors import DataError, TrainingError
 from training import metrics
-from training.commands import options
+from training.commands import on_cluster, options
 from training.commands.values import describe_values, with_values
 from training.data import lists
 from training.data.album import Album, PairSet
@@ -44,13 +44,7 @@ def add_run(commands: options.Subcommands) -> None:
     options.add_out_folder(command, "folder of the run (default: runs/EXPERIMENT)")
     command.add_argument("--resume", action="store_true", help="continue from the last finished epoch, if there is one")
     command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
-    command.add_argument("--no-test", action="store_true", help="do not read or score test pairs")
-    command.add_argument(
-        "--start-from",
-        type=Path,
-        metavar="CHECKPOINT",
-        help="begin with its tensors, for example to learn other people; --freeze STAGE... keeps some of them",
-    )
+    add_values(command)
     command.add_argument(
         "--track",
         nargs="+",
@@ -61,7 +55,19 @@ def add_run(commands: options.Subcommands) -> None:
     options.add_data(command)
     options.add_device(command)
     goes_on = "; add --resume to continue from the last finished epoch"
-    command.set_defaults(command=run, goes_on=goes_on, experiment_values=(), takes_values=True)
+    command.set_defaults(command=run, goes_on=goes_on)
+
+
+def add_values(command: argparse.ArgumentParser) -> None:
+    """What a run tests and starts from; takes the experiment's values as further options."""
+    command.add_argument("--no-test", action="store_true", help="do not read or score test pairs")
+    command.add_argument(
+        "--start-from",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="begin with its tensors, for example to learn other people; --freeze STAGE... keeps some of them",
+    )
+    command.set_defaults(experiment_values=(), takes_values=True)
 
 
 class _RunHelp(argparse.Action):
@@ -81,12 +87,12 @@ def run(parsed: argparse.Namespace) -> None:
     """Trains an experiment, alone or as one of several processes, and measures it."""
     code = options.code_version()  # now, since files may change during hours of training
     device = parallel.local_device(options.select_device(parsed))
-    experiment, start = _chosen(parsed)
-    experiment = with_precision(experiment, device)
+    experiment, start = choose_experiment(parsed)
+    experiment = with_precision(experiments.with_seed(experiment, parsed.seed), device)
     folder = parsed.out or Path("runs") / experiment.name
     observer = observers.Trackers(parsed.track, folder, options.say) if parsed.track else None
     with parallel.process_group(device):
-        data, test = _training_data(options.data_source(parsed), experiment, tested=not parsed.no_test)
+        data, test = training_data(options.data_source(parsed), experiment, tested=not parsed.no_test)
         if parallel.rank() == 0:
             print(f"{experiment.name}: {data.describe()}, on {device} in {experiment.precision}")
             if start:
@@ -110,15 +116,15 @@ def run(parsed: argparse.Namespace) -> None:
     _print_result(header, folder)
 
 
-def _chosen(parsed: argparse.Namespace) -> tuple[Experiment[Any], StartingPoint | None]:
-    """The experiment with the values, the starting point and the seed that the command gives."""
+def choose_experiment(parsed: argparse.Namespace) -> tuple[Experiment[Any], StartingPoint | None]:
+    """The experiment with the values and the starting point that the command gives. Raises FacepairError."""
     named = experiments.find_experiment(parsed.experiment)
     start = StartingPoint.read(parsed.start_from) if parsed.start_from else None
     base = replace(named, start=start.start) if start else named
     changed = with_values(base, parsed.experiment_values, experiments.EXPERIMENTS)
     if start:
         start.require_network_of(changed)
-    return experiments.with_seed(variant_of(named, changed), parsed.seed), start
+    return variant_of(named, changed), start
 
 
 def add_grid(commands: options.Subcommands) -> None:
@@ -129,17 +135,28 @@ def add_grid(commands: options.Subcommands) -> None:
     )
     options.add_data(command)
     options.add_device(command)
+    on_cluster.add_ray(command)
     command.set_defaults(command=search, goes_on=options.GOES_ON)
 
 
 def search(parsed: argparse.Namespace) -> None:
     """Runs the trajectories, continuing where the last call stopped. Tests the best point, except with `--only`."""
     parallel.require_lone_process()
+    cluster = on_cluster.cluster_of(parsed)
     code, device, plan = options.code_version(), options.select_device(parsed), grid.Grid()
     trajectories = {each.name: each for each in plan.trajectories()}
     if unknown := set(parsed.only) - set(trajectories):
         raise TrainingError(f"unknown trajectory {min(unknown)!r}; use one of {', '.join(trajectories)}")
-    data, test = _training_data(options.data_source(parsed), plan.base, tested=True)
+    source = options.data_source(parsed)
+    data, test = training_data(source, plan.base, tested=True)
+    if cluster:
+        setting, out = on_cluster.Setting.of(parsed, source, code), parsed.out.absolute()
+        tasks = [
+            on_cluster.TrainingTask(experiment=each, folder=out / name, setting=setting)
+            for name, each in trajectories.items()
+            if not parsed.only or name in parsed.only
+        ]
+        on_cluster.train_on(cluster, tasks, out)
     kept: dict[str, loop.Trained] = {}
 
     def run_one(experiment: PairExperiment, folder: Path) -> None:
@@ -171,6 +188,7 @@ def add_view2(commands: options.Subcommands) -> None:
     command.add_argument("--seed", type=options.seed, help="another seed than the experiment's")
     options.add_data(command)
     options.add_device(command)
+    on_cluster.add_ray(command)
     command.set_defaults(command=view2, goes_on=options.GOES_ON)
 
 
@@ -181,6 +199,7 @@ def view2(parsed: argparse.Namespace) -> None:
         names = ", ".join(experiments.PEOPLE_EXPERIMENTS)
         raise TrainingError(f"{parsed.experiment}: View 2 is for experiments that learn from people: {names}")
     experiment = experiments.with_seed(experiments.PEOPLE_EXPERIMENTS[parsed.experiment], parsed.seed)
+    cluster = on_cluster.cluster_of(parsed)
     source, device = options.data_source(parsed), options.select_device(parsed)
     experiment = with_precision(experiment, device)
     folds = lists.read_folds(source.folder / parsed.people, source.folder / parsed.pairs)
@@ -188,8 +207,17 @@ def view2(parsed: argparse.Namespace) -> None:
     album = options.open_album(source, experiment.preprocessing)
     out = parsed.out or Path("runs") / f"view2-{experiment.name}"
     runs = {number: FoldRun.of(number, experiment, folds, album, out) for number in folds.numbers}
-    done = {number: header for number, run in runs.items() if (header := run.result())}
+    done = _results(runs)
     left = sorted(wanted - set(done))
+    if cluster and left:
+        setting = on_cluster.Setting.of(parsed, source, options.code_version())
+        people, pairs, folder = folds.people_path.absolute(), folds.pairs_path.absolute(), out.absolute()
+        tasks = [
+            FoldTask(number=n, experiment=experiment, people=people, pairs=pairs, out=folder, setting=setting)
+            for n in left
+        ]
+        on_cluster.train_on(cluster, tasks, folder)
+        done, left = _results(runs), []
     for number in left:
         described = runs[number].data.describe()
         print(f"fold {number} of {len(folds.numbers)}: {described}, on {device}", flush=True)
@@ -208,6 +236,11 @@ def _wanted(numbers: Sequence[int] | None, folds: lists.Folds) -> set[int]:
     return set(numbers or folds.numbers)
 
 
+def _results(runs: "Mapping[int, FoldRun]") -> dict[int, Header]:
+    """The headers of the folds that are finished, by number."""
+    return {number: header for number, run in runs.items() if (header := run.result())}
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoldRun:
     """The run of one fold: it learns from the other folds' people. Methods raise DataError for missing pictures."""
@@ -221,7 +254,7 @@ class FoldRun:
     @classmethod
     def of(cls, number: int, experiment: PeopleExperiment, folds: lists.Folds, album: Album, out: Path) -> Self:
         """The run of that fold, in its own folder inside `out`."""
-        name = f"fold-{number:02d}"
+        name = fold_name(number)
         named = replace(experiment, name=f"{experiment.name}-{name}")
         return cls(number=number, experiment=named, folds=folds, album=album, folder=out / name)
 
@@ -237,29 +270,40 @@ class FoldRun:
         return lists.resolve(self.folds.pairs_path, self.folds.pairs[self.number - 1], self.album)
 
     def result(self) -> Header | None:
-        """The header of the finished run, or None. Raises TrainingError if it is of another run."""
-        pairs_sha256 = self.data.pairs_sha256  # first, so that missing pictures are an error before any fold is trained
-        path = self.folder / results.RESULT_FILE
-        if not path.exists() or not (self.folder / results.SCORES_FILE).exists():
-            return None
-        try:
-            header = Header.model_validate_json(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise TrainingError(f"{path}: cannot be read as the result of a fold") from error
-        if not self._is_of(header, pairs_sha256):
-            raise TrainingError(f"{self.folder}: holds a fold of another run; choose another --out")
-        return header
-
-    def _is_of(self, header: Header, pairs_sha256: str) -> bool:
-        found, wanted = header.provenance, (self.experiment.as_json(), self.album.sha256, pairs_sha256)
-        networks = (header.network, header.preprocessing) == (self.experiment.network, self.experiment.preprocessing)
-        return networks and (found.experiment, found.data_sha256, found.pairs_sha256) == wanted
+        """The header of the finished run, or None. Raises TrainingError for another run, DataError without pictures."""
+        return results.find_result(self.folder, self.experiment, self.data)
 
     def train(self, device: torch.device) -> Header:
         """Trains the fold, continuing where it stopped, and tests it."""
         test, code = self.test_pairs(), options.code_version()
         trained = loop.train(self.experiment, self.data, self.folder, device, resume=True, code=code, say=options.say)
         return finish(self.experiment, trained, self.data, test, self.folder, code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldTask:
+    """The run of one fold of these lists, for a worker that reads the pictures itself."""
+
+    number: int
+    experiment: PeopleExperiment
+    people: Path
+    pairs: Path
+    out: Path
+    setting: on_cluster.Setting
+
+    @property
+    def folder(self) -> Path:
+        return self.out / fold_name(self.number)
+
+    def __call__(self) -> str:
+        """Returns the run's name. Raises what training raises."""
+        device, folds = self.setting.begin(), lists.read_folds(self.people, self.pairs)
+        run = FoldRun.of(self.number, self.experiment, folds, self.setting.album(self.experiment), self.out)
+        return run.train(device).name
+
+
+def fold_name(number: int) -> str:
+    return f"fold-{number:02d}"
 
 
 def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> records.View2:
@@ -280,7 +324,7 @@ def _summary(name: str, headers: Mapping[int, Header], of_folds: int) -> records
     return records.View2(name=name, category=literature.category(first), of_folds=of_folds, done=tuple(done))
 
 
-def _training_data(source: DataSource, experiment: Experiment[Data], *, tested: bool) -> tuple[Data, PairSet | None]:
+def training_data(source: DataSource, experiment: Experiment[Data], *, tested: bool) -> tuple[Data, PairSet | None]:
     """A run's data and, if it will be tested, its test pairs. The first of several processes fills the cache."""
     if parallel.rank() > 0:
         parallel.wait_for_all()

@@ -12,11 +12,12 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from model.checkpoint import Header
-from model.errors import DataError
+from model.errors import DataError, TrainingError
 from model.files import replacing
 from model.similarity import Metric
 from training import metrics
 from training.learning import history
+from training.learning.experiment import Data, Experiment
 from training.runs.records import AllPairsRates, Elsewhere, ErrorAnalysis, Measurement, Record, ScoredPair, Variant
 from training.statistics import decisions, rates, resampling
 from training.statistics.summary import Summary, measure
@@ -124,6 +125,26 @@ def read_run(folder: Path) -> Run:
         )
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise DataError(f"{folder}: cannot be read as the results of a run: {error}") from error
+
+
+def find_result(folder: Path, experiment: Experiment[Data], data: Data, *, tested: bool = True) -> Header | None:
+    """The header of a run in its folder, None if the run is not finished. With `tested` its test must be finished, too.
+
+    Raises TrainingError if the folder holds the result of another run, or one that cannot be read.
+    """
+    path = folder / RESULT_FILE
+    if not path.exists() or (tested and not (folder / SCORES_FILE).exists()):
+        return None
+    try:
+        header = Header.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path}: cannot be read as the result of a run") from error
+    found = header.provenance
+    networks = (header.network, header.preprocessing) == (experiment.network, experiment.preprocessing)
+    wanted = (experiment.as_json(), data.album.sha256, data.pairs_sha256)
+    if not networks or (found.experiment, found.data_sha256, found.pairs_sha256) != wanted:
+        raise TrainingError(f"{folder}: holds the result of another run; choose another --out")
+    return header
 
 
 def write_summary(path: Path, summary: Summary) -> None:

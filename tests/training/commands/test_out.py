@@ -13,7 +13,7 @@ FILES = {
     "landmarks", "evaluate", "all-pairs", "references", "shared-changes", "elsewhere", "conditions", "calibrate",
     "gallery", "import", "embed", "verify",
 }  # fmt: skip
-FOLDERS = {"run", "grid", "view2", "report", "split"}
+FOLDERS = {"run", "grid", "view2", "seeds", "report", "split"}
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:

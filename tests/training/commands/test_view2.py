@@ -119,6 +119,17 @@ def test_folds_are_trained_in_turn(arguments: list[str], tmp_path: Path, capsys:
     assert found.standard_error == pytest.approx(np.std(shares, ddof=1) / 3**0.5)
 
 
+@pytest.mark.usefixtures("tasks_here")
+def test_folds_as_tasks_equal_serial_ones(arguments: list[str], tmp_path: Path) -> None:
+    found = []
+    for folder, further in ((tmp_path / "out", []), (tmp_path / "tasks", ["--ray", "--out", str(tmp_path / "tasks")])):
+        assert main([*arguments, "--folds", "2", *further]) == 0
+        done = View2.model_validate_json((folder / VIEW2_FILE).read_bytes()).done
+        digest = read_run(folder / "fold-02").header.embedding_sha256
+        found.append(([(fold.fold, fold.accuracy, fold.threshold) for fold in done], digest))
+    assert found[0] == found[1]
+
+
 def test_failed_fold_keeps_the_results_of_others(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,7 +171,7 @@ def test_folds_of_another_run_are_refused(
     assert main([*arguments, "--folds", "1"]) == 0
     monkeypatch.setitem(PEOPLE_EXPERIMENTS, RUN.name, replace(RUN, temperature=0.2))
     assert main([*arguments, "--folds", "2"]) == 1
-    assert "fold-01: holds a fold of another run" in capsys.readouterr().err.splitlines()[-1]
+    assert "fold-01: holds the result of another run; choose another --out" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_unknown_folds_and_pair_experiments_are_refused(
