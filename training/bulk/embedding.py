@@ -81,7 +81,7 @@ def embed_parts(
         parts=parts,
         files=sum(each.files for each in counted),
         embeddings=sum(each.embeddings for each in counted),
-        problems=dict(problems),
+        problems=dict(sorted(problems.items())),  # whichever part is finished first
     )
 
 
