@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import album
 from benchmarks.album_data import add_picture, make_people, straight_files
+from benchmarks.album_parts import PARTS, Compared, Parts, summarise
 from benchmarks.anonymous_memory import Measured, run_apart, run_command
 from benchmarks.processes import anonymous_bytes, other_work
 from model.errors import DataError
@@ -107,13 +108,13 @@ def test_part_that_fails_loses_no_other(
 
 
 def test_memory_of_training_alone_is_counted_without_the_network() -> None:
-    parts = album.Parts(wanted=[*album.PARTS])
+    parts = Parts(wanted=[*PARTS])
     for name, mib in (("network", 900), ("train", 1000), ("prepare", 90), ("one", 80), ("straighten", 300)):
         parts.run(name, 10, partial(Measured, seconds=1, mib=mib))
     seconds = {"large": [2.0, 3.0], "small": [1.0, 3.0], "large_batch": [0.2, 0.2], "small_batch": [0.1, 0.1]}
-    compared = album.Compared(seconds=seconds, cpu_s={"large": [2.0], "small": [2.0]}, others=0.5)
+    compared = Compared(seconds=seconds, cpu_s={"large": [2.0], "small": [2.0]}, others=0.5)
     parts.run("steps", 10, partial(Measured, seconds=1, mib=2000, result=compared))
-    found = album.summarise(parts, straightened=10)
+    found = summarise(parts, straightened=10)
     assert (found["speed_to_small_album_low"], found["speed_to_small_album_high"]) == (0.5, 1.0)
     assert (found["cpu_speed_to_small_album"], found["cores_busy_with_other_work"]) == (1.0, 0.5)
     assert found["train_less_network_mib"] == 100
