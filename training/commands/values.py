@@ -43,8 +43,8 @@ def with_values(experiment: Run, arguments: Sequence[str], names: Container[str]
         raise TrainingError(
             f"unrecognized arguments: {' '.join(unknown)}; `python -m training run {experiment.name} --help` lists all"
         )
-    if changed.name != experiment.name and changed.name in names:
-        raise TrainingError(f"--name {changed.name}: is the name of another experiment; choose a new one")
+    if changed.name in names and any(each.partition("=")[0] == "--name" for each in arguments):
+        raise TrainingError(f"--name {changed.name}: is the name of an experiment; choose a new one")
     return changed
 
 

@@ -81,7 +81,8 @@ def test_parts_are_left_out_and_added() -> None:
         (["--network.dropout", "2"], "smoke: Error parsing network: .* dropout Input should be less than 1"),
         (["--network.side-px", "70"], "smoke: the network and the preprocessing disagree on side_px"),
         (["--preprocessing.alignment.refinement", "smooth"], "--preprocessing.alignment: the experiment has none"),
-        (["--name", "experiment-5"], "--name experiment-5: is the name of another experiment"),
+        (["--name", "experiment-5"], "--name experiment-5: is the name of an experiment"),
+        (["--name=smoke", "--epochs", "3"], "--name smoke: is the name of an experiment"),
         (["--freeze", "stage1"], "smoke: freeze keeps the weights of a checkpoint; add --start-from CHECKPOINT"),
     ],
 )
