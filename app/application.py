@@ -12,14 +12,14 @@ from starlette.exceptions import HTTPException
 
 from app.api.admission import Admission
 from app.api.bodies.upload_clock import UploadPace
-from app.api.heads import HeadMiddleware
-from app.api.limits.middleware import PaceMiddleware, ReadyMiddleware, RefusingMiddleware
-from app.api.middleware import ClosingMiddleware, TelemetryMiddleware
+from app.api.heads import HeadCheck
+from app.api.limits.middleware import ReadyMiddleware, RoomCheck
+from app.api.middleware import AnswerMiddleware, Check, CheckingMiddleware
 from app.api.openapi.document import CONTACT, DOCS_DOCUMENT, SERVERS, TAGS, complete, for_docs, name_operation
-from app.api.problems import KINDS, Problem, from_domain, respond
+from app.api.problems import KINDS, Problem, ProblemResponse, from_domain
 from app.api.routes import batch, embeddings, explain, health, images, info
 from app.doors.keys import ApiKeys
-from app.doors.middleware import KeyMiddleware, cors
+from app.doors.middleware import KeyCheck, cors
 from app.engine.batching import DeadlinePassed
 from app.engine.inference import Inference
 from app.lifecycle import Drain
@@ -93,19 +93,17 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(DeadlinePassed, _answer_late)
     app.add_middleware(ReadyMiddleware, paths=READY)
-    app.add_middleware(RefusingMiddleware, admission=admission, routes=_paths(*uploading))
+    # In the order in which they are asked.
+    checks: list[Check] = [HeadCheck(settings.allowed_hosts), RoomCheck(admission, _paths(*uploading))]
     if settings.api_keys_file:
-        app.add_middleware(
-            KeyMiddleware,
-            keys=ApiKeys(settings.api_keys_file),
-            further_public=["/metrics"] if settings.metrics == "open" else [],
-        )
+        public = ["/metrics"] if settings.metrics == "open" else []
+        checks.insert(1, KeyCheck(ApiKeys(settings.api_keys_file), public))
     if settings.cors_origins:  # around the keys, since a browser's preflight carries none
+        app.add_middleware(CheckingMiddleware, checks=checks[1:])
         app.add_middleware(cors, allow_origins=settings.cors_origins)
-    app.add_middleware(HeadMiddleware, hosts=settings.allowed_hosts)
-    app.add_middleware(PaceMiddleware, pace=admission.pace)
-    app.add_middleware(TelemetryMiddleware, metrics=metrics)
-    app.add_middleware(ClosingMiddleware, drain=drain)
+        checks = checks[:1]
+    app.add_middleware(CheckingMiddleware, checks=checks)
+    app.add_middleware(AnswerMiddleware, metrics=metrics, pace=admission.pace, drain=drain, traced=bool(traces))
     return app
 
 
@@ -121,7 +119,7 @@ async def _show_docs_document(app: FastAPI) -> JSONResponse:
 
 async def _answer_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
-    return respond(error, request.state.request_id)
+    return ProblemResponse(error, request.state.request_id)
 
 
 async def _answer_domain_error(request: Request, error: Exception) -> Response:
@@ -133,10 +131,10 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     """Starlette's own: an unknown path or method."""
     assert isinstance(error, HTTPException)
     if error.status_code == 405:
-        problem = Problem("method_not_allowed", "see the Allow header, and /docs for what each path takes")
-        return respond(problem, request.state.request_id, error.headers or {"Allow": ALLOWED_OF_FILES})
-    problem = Problem("not_found", "see /docs for the paths that there are")
-    return respond(problem, request.state.request_id)
+        why = "see the Allow header, and /docs for what each path takes"
+        headers = error.headers or {"Allow": ALLOWED_OF_FILES}
+        return await _answer_problem(request, Problem("method_not_allowed", why, headers=headers))
+    return await _answer_problem(request, Problem("not_found", "see /docs for the paths that there are"))
 
 
 async def _answer_late(request: Request, error: Exception) -> Response:

@@ -1,6 +1,7 @@
 """Prometheus metrics of the service."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import get_args
 
 from prometheus_client import (
@@ -75,6 +76,9 @@ class Metrics:
             "facepair_log_lines_dropped", "Log lines that nobody read in time", registry=self.registry
         )
         self.log_lines_dropped.set_function(dropped_lines)
+        # Kept, since looking one up costs several times as much as counting. Values of labels are few.
+        self._requests_of, self._seconds_of = cache(self.requests.labels), cache(self.request_seconds.labels)
+        self._problems_of, self._stage_of = cache(self.problems.labels), cache(self.stage_seconds.labels)
         self.model_info = Gauge(
             "facepair_model_info",
             "Always 1; the labels name the model that is served",
@@ -82,10 +86,17 @@ class Metrics:
             registry=self.registry,
         )
 
+    def count_answer(self, route: str, status: int, code: str | None, seconds: float) -> None:
+        """Counts an answer by its route and status, and by the code of its problem if it has one."""
+        self._requests_of(route, status).inc()
+        self._seconds_of(route).observe(seconds)
+        if code:
+            self._problems_of(code).inc()
+
     def observe_stages(self, seconds: Mapping[str, float]) -> None:
         """Counts stages of one image or request, which came one after the other and have just ended."""
         for stage, each in seconds.items():
-            self.stage_seconds.labels(stage).observe(each)
+            self._stage_of(stage).observe(each)
         if self.trace_stages:
             self.trace_stages(seconds)
 

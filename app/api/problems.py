@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from model import errors
@@ -69,17 +70,31 @@ KINDS = (
 BY_CODE = {kind.code: kind for kind in KINDS}
 BY_ERROR = {kind.error: kind for kind in KINDS if kind.error}
 
+MEDIA_TYPE = b"application/problem+json"
+
+Body = dict[str, str | int | None]
+_BODY = TypeAdapter(Body)
+
 
 class Problem(Exception):
     """Ends a request with the answer `code`; `detail` says what the client can do."""
 
-    def __init__(self, code: str, detail: str, field: str | None = None, retry_after_s: int = 1) -> None:
-        """`retry_after_s` is the Retry-After of 429 and 503."""
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        field: str | None = None,
+        *,
+        retry_after_s: int = 1,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`retry_after_s` is the Retry-After of 429 and 503, `headers` are further ones of the answer."""
         super().__init__(detail)
         self.kind = BY_CODE[code]
         self.detail = detail
         self.field = field
         self.retry_after_s = retry_after_s
+        self.headers = headers or {}
 
 
 def from_domain(error: errors.FacepairError, field: str | None = None) -> Problem:
@@ -90,19 +105,29 @@ def from_domain(error: errors.FacepairError, field: str | None = None) -> Proble
     return Problem(kind.code, str(error), field)
 
 
-class ProblemResponse(JSONResponse):
-    """The answer of a problem; when it is sent, the telemetry learns its code."""
+class ProblemResponse(Response):
+    """The answer of a problem; when it is sent, the log line and the metrics learn its code."""
 
-    media_type = "application/problem+json"
-    code: str
+    def __init__(self, problem: Problem, request_id: str) -> None:
+        retry = {"Retry-After": str(problem.retry_after_s)} if problem.kind.status in (429, 503) else {}
+        super().__init__(
+            _BODY.dump_json(describe(problem, request_id)), problem.kind.status, {**retry, **problem.headers}
+        )
+        self._code = problem.kind.code
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Called by Starlette, whose own method looks first what the headers have."""
+        further = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+        length = (b"content-length", str(len(self.body)).encode())
+        self.raw_headers = [*further, length, (b"content-type", MEDIA_TYPE)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Called with the connection."""
-        scope["state"]["problem_code"] = self.code
+        scope["state"]["problem_code"] = self._code
         await super().__call__(scope, receive, send)
 
 
-def describe(problem: Problem, request_id: str) -> dict[str, str | int | None]:
+def describe(problem: Problem, request_id: str) -> Body:
     """The body of a problem's answer."""
     kind = problem.kind
     return {
@@ -114,16 +139,3 @@ def describe(problem: Problem, request_id: str) -> dict[str, str | int | None]:
         "field": problem.field,
         "request_id": request_id,
     }
-
-
-def respond(problem: Problem, request_id: str, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    """The answer of a problem."""
-    kind = problem.kind
-    further = {"Retry-After": str(problem.retry_after_s)} if kind.status in (429, 503) else {}
-    response = ProblemResponse(
-        describe(problem, request_id),
-        status_code=kind.status,
-        headers={**further, **(headers or {})},
-    )
-    response.code = kind.code
-    return response

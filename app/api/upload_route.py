@@ -6,11 +6,12 @@ from typing import Any
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
-from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope
 
 from app.api.admission import Admission, Reservation
 from app.api.bodies.upload_clock import UploadPace
+from app.api.heads import header_of
 from app.api.problems import Problem
 
 # nginx's status for a client that left. It is only logged and counted.
@@ -35,10 +36,9 @@ class UploadRequest(Request):
         self.state.body_asked_for = True
 
 
-def awaits_continue(connection: HTTPConnection) -> bool:
+def awaits_continue(scope: Scope) -> bool:
     """Whether the client holds its body back until it reads `100 Continue` (RFC 9110 section 10.1.1)."""
-    expects = connection.headers.get("expect", "").lower() == "100-continue"
-    return expects and not getattr(connection.state, "body_asked_for", False)
+    return header_of(scope, b"expect").lower() == b"100-continue" and not scope["state"].get("body_asked_for")
 
 
 class UploadRoute(APIRoute):

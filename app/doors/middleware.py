@@ -3,11 +3,11 @@
 from collections.abc import Collection
 from functools import partial
 
-from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Scope
 
-from app.api.problems import Problem, respond
+from app.api.heads import header_of
+from app.api.problems import Problem
 from app.doors.keys import ApiKeys
 
 # What a page of another site may send and read.
@@ -32,34 +32,30 @@ MSG_NO_KEY = "send a key in the header Authorization: Bearer KEY"
 MSG_WRONG_KEY = "this key is not, or no longer, one of the service's; send another, or ask its operator for one"
 
 
-class KeyMiddleware:
+class KeyCheck:
     """Answers 401 to a request without one of the keys, but for paths that are open to all."""
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, further_public: Collection[str] = ()) -> None:
-        self._app = app
-        self._keys = keys
+    def __init__(self, keys: ApiKeys, further_public: Collection[str] = ()) -> None:
+        self.keys = keys
         self._public = {*PUBLIC, *further_public}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._is_public(scope["path"]):
-            await self._app(scope, receive, send)
+    def __call__(self, scope: Scope) -> None:
+        """Raises Problem."""
+        if self._is_public(scope["path"]):
             return
-        key = _bearer(Headers(scope=scope).get("authorization", ""))
-        name = self._keys.find(key) if key else None
+        key = _bearer(header_of(scope, b"authorization"))
+        name = self.keys.find(key) if key else None
         if name is None:
-            problem = Problem("unauthorized", MSG_WRONG_KEY if key else MSG_NO_KEY)
             challenge = CHALLENGE + (', error="invalid_token"' if key else "")
-            response = respond(problem, scope["state"]["request_id"], {"WWW-Authenticate": challenge})
-            await response(scope, receive, send)
-            return
+            why = MSG_WRONG_KEY if key else MSG_NO_KEY
+            raise Problem("unauthorized", why, headers={"WWW-Authenticate": challenge})
         scope["state"]["api_key"] = name
-        await self._app(scope, receive, send)
 
     def _is_public(self, path: str) -> bool:
         return path in self._public or path.startswith(PUBLIC_FOLDERS)
 
 
-def _bearer(header: str) -> bytes:
+def _bearer(header: bytes) -> bytes:
     """The token of an Authorization header, b"" if it has another scheme."""
-    scheme, _, token = header.partition(" ")
-    return token.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+    scheme, _, token = header.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else b""

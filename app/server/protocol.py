@@ -40,7 +40,9 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _unfinished_bytes = 0
     """Received so far of a head or trailers."""
+    _head_begun = False
     _head_timer: asyncio.TimerHandle | None = None
+    """Runs while the first head is awaited, or when a part of a head has arrived."""
     _received = _again = b""
     _body_arrives = False
     _linger_timer: asyncio.TimerHandle | None = None
@@ -74,7 +76,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Called at the first byte of a head."""
         super().on_message_begin()
-        self._start_head_timer()
+        self._stop_head_timer()
+        self._head_begun = True
 
     def data_received(self, data: bytes) -> None:
         """Called with a part of a request, or with stray bytes after it, which leave the connection idle."""
@@ -91,6 +94,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._received = b""  # otherwise an idle connection would keep its last bytes
         if self.transport.is_closing():
             return
+        if self._head_begun and self._head_timer is None:
+            self._start_head_timer()
         if self._unfinished_bytes > MAX_HEAD_BYTES:
             self._refuse(b"431", TOO_LARGE)
         elif idle_until and self._is_idle() and self.timeout_keep_alive_task is None:
@@ -101,6 +106,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_offer():
             return
         self._unfinished_bytes = 0
+        self._head_begun = False
         self._stop_head_timer()
         self._body_arrives = True
         self._all.send(self)

@@ -131,6 +131,7 @@ def configure_server(settings: Settings, app: FastAPI, metrics: Metrics) -> uvic
         timeout_graceful_shutdown=settings.grace_s,
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # nothing reads the client's address
         server_header=False,
     )
 

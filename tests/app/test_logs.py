@@ -3,7 +3,11 @@
 import json
 import logging
 import os
+import select
+import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -11,7 +15,7 @@ from typing import Any
 import pytest
 
 from app import logs
-from app.logs import DROPPED, DroppingHandler, QueueingHandler, dropped_lines
+from app.logs import DROPPED, DroppingHandler, QueueingHandler, _pieces, dropped_lines
 
 PIPE_BYTES = 65536
 
@@ -46,6 +50,39 @@ def test_lines_are_written_whole(pipe: tuple[int, int], kind: type[DroppingHandl
     lines = read(pipe[0], lambda text: text.count("\n") == 5)
     assert [line["number"] for line in lines] == [0, 1, 2, 3, 4]
     assert handler.dropped == 0
+
+
+def test_short_lines_are_in_one_piece_that_a_pipe_takes_whole() -> None:
+    lines = [f"{number}" * 50 for number in range(10, 200)] + ["x" * 3 * select.PIPE_BUF, "end"]
+    pieces = list(_pieces(lines))
+    assert b"".join(pieces).decode().splitlines() == lines
+    assert max(map(len, pieces)) <= select.PIPE_BUF
+    short = pieces[: -(-100 * 190 // select.PIPE_BUF)]
+    assert all(piece.endswith(b"\n") for piece in short)
+
+
+def test_a_waiting_record_keeps_neither_arguments_nor_frames(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "GATHER_S", 0.2)  # the records wait for so long
+    handler, changing = QueueingHandler(pipe[1]), ["before"]
+    handler.handle(logging.LogRecord("", logging.INFO, "", 0, "%s", (changing,), None))
+    changing[0] = "after"
+    seen = raise_and_log(handler)
+    assert seen() is None
+    lines = read(pipe[0], lambda text: text.count("\n") == 2)
+    assert lines[0]["message"] == "['before']"
+    assert "ValueError: cause" in lines[1]["exception"]
+
+
+def raise_and_log(handler: logging.Handler) -> "weakref.ref[threading.Event]":
+    """Logs an exception of a frame that has an object, and returns a reference to it that does not hold it."""
+    held = threading.Event()
+    try:
+        raise ValueError("cause")
+    except ValueError:
+        handler.handle(logging.LogRecord("", logging.ERROR, "", 0, "failed", (), sys.exc_info()))
+    return weakref.ref(held)
 
 
 @pytest.mark.parametrize("kind", [DroppingHandler, QueueingHandler])

@@ -73,7 +73,7 @@ async def _body(request: UploadRequest, limit_bytes: int) -> AsyncIterator[Chunk
     """The chunks of a body. Raises Problem if the head says that it cannot be taken."""
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
-    if awaits_continue(request) and int(request.headers.get("content-length", 0)) > limit_bytes:
+    if awaits_continue(request.scope) and int(request.headers.get("content-length", 0)) > limit_bytes:
         raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
     async with aclosing(_read_chunks(request)) as chunks:
         yield chunks

@@ -7,50 +7,26 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.admission import Admission
-from app.api.limits.pace import Pace
-from app.api.problems import Problem, respond
+from app.api.problems import Problem
 
 
-class PaceMiddleware:
-    """Holds answers without work when there are too many of them."""
+class RoomCheck:
+    """Refuses a request with 429 or 503 before its route is looked for, which would cost several times as much."""
 
-    def __init__(self, app: ASGIApp, pace: Pace) -> None:
-        self._app = app
-        self._pace = pace
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_in_pace(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                if scope["state"].get("worked") and message["status"] < 400:
-                    self._pace.note_work()
-                else:
-                    await self._pace.hold()
-            await send(message)
-
-        await self._app(scope, receive, send_in_pace)
-
-
-class RefusingMiddleware:
-    """Answers 429 or 503 without reading a request's body. Routing it would cost several times as much."""
-
-    def __init__(self, app: ASGIApp, admission: Admission, routes: Mapping[str, BaseRoute]) -> None:
-        self._app = app
+    def __init__(self, admission: Admission, routes: Mapping[str, BaseRoute]) -> None:
+        """`routes` by their paths."""
         self._admission = admission
         self._routes = routes
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and (route := self._routes.get(scope["path"])):
-            try:
-                self._admission.require_room()
-            except Problem as problem:
-                scope["route"] = route  # for the metrics
-                await respond(problem, scope["state"]["request_id"])(scope, receive, send)
-                return
-        await self._app(scope, receive, send)
+    def __call__(self, scope: Scope) -> None:
+        """Raises Problem."""
+        if scope["method"] != "POST" or not (route := self._routes.get(scope["path"])):
+            return
+        try:
+            self._admission.require_room()
+        except Problem:
+            scope["route"] = route  # for the metrics
+            raise
 
 
 @dataclass

@@ -1,14 +1,15 @@
 """What a request needs to be let in, and what pages of other sites may do."""
 
+import itertools
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 
-from app.doors.keys import ApiKeys
-from app.doors.middleware import PUBLIC
+from app.api.middleware import Check
+from app.doors.middleware import PUBLIC, KeyCheck
 from app.settings import Settings
 from model.verifier import Verifier
 from tests.app.support.requests import check_problem, pair
@@ -177,8 +178,8 @@ async def test_a_key_file_that_changes_takes_effect_without_a_restart(keyed: Set
         assert (await client.get("/info", headers=HEADERS)).status_code == 200
         assert keyed.api_keys_file
         keyed.api_keys_file.write_text("another-0123456789abcdef\n")
-        [keys] = [each.kwargs["keys"] for each in app.user_middleware if "keys" in each.kwargs]
-        assert isinstance(keys, ApiKeys)
+        checks = [cast("list[Check]", each.kwargs.get("checks", [])) for each in app.user_middleware]
+        [keys] = [check.keys for check in itertools.chain(*checks) if isinstance(check, KeyCheck)]
         keys._read_at -= 1  # a second ago
         check_problem(await client.get("/info", headers=HEADERS), 401, "unauthorized")
         other = {"authorization": "Bearer another-0123456789abcdef"}
