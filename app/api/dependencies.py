@@ -1,4 +1,4 @@
-"""What routes ask FastAPI for: the parts of the replica, and what belongs to the request.
+"""What routes without a body ask FastAPI for: the parts of the replica, and what belongs to the request.
 
 All are coroutines: FastAPI would run plain functions on threads.
 """
@@ -7,8 +7,6 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from app.api.admission import Reservation
-from app.api.upload_route import UploadRequest
 from app.engine.inference import Inference
 from app.lifecycle import Drain
 from app.metrics import Metrics
@@ -41,13 +39,8 @@ async def _request_id(request: Request) -> str:
     return request_id
 
 
-async def _reservation(request: UploadRequest) -> Reservation:
-    return request.reservation
-
-
 SettingsDep = Annotated[Settings, Depends(_settings)]
 InferenceDep = Annotated[Inference, Depends(_inference)]
 MetricsDep = Annotated[Metrics, Depends(_metrics)]
 DrainDep = Annotated[Drain, Depends(_drain)]
 RequestIdDep = Annotated[str, Depends(_request_id)]
-ReservationDep = Annotated[Reservation, Depends(_reservation)]

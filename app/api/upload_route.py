@@ -7,12 +7,15 @@ from typing import Any
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope
+from starlette.types import Scope
 
 from app.api.admission import Admission, Reservation
 from app.api.bodies.upload_clock import UploadPace
 from app.api.heads import header_of
 from app.api.problems import Problem
+from app.engine.inference import Inference
+from app.metrics import Metrics
+from app.settings import Settings
 
 # nginx's status for a client that left. It is only logged and counted.
 CLIENT_CLOSED_REQUEST = 499
@@ -22,12 +25,21 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class UploadRequest(Request):
-    """A request with a reservation and the pace that its body must keep, which knows how far the body has come."""
+    """A request with a reservation and the pace that its body must keep, which knows how far the body has come.
 
-    def __init__(self, scope: Scope, receive: Receive, reservation: Reservation, pace: UploadPace) -> None:
-        super().__init__(scope, receive)
+    It has the parts of the replica that routes work with: as dependencies, FastAPI would solve each by itself, which
+    took a seventh of the event loop's time for a request.
+    """
+
+    def __init__(self, request: Request, reservation: Reservation) -> None:
+        super().__init__(request.scope, request.receive)
+        state = request.app.state
+        self.settings: Settings = state.settings
+        self.inference: Inference = state.inference
+        self.metrics: Metrics = state.metrics
+        self.pace: UploadPace = state.pace
+        self.request_id: str = request.state.request_id
         self.reservation = reservation
-        self.pace = pace
         self.body_read = asyncio.Event()
         """Set when the last chunk has been read."""
 
@@ -57,7 +69,7 @@ class UploadRoute(APIRoute):
                 raise Problem("unexpected_query", "send options as parts or fields of the body")
             admission: Admission = request.app.state.admission
             with admission.reserve() as reservation:
-                upload = UploadRequest(request.scope, request.receive, reservation, request.app.state.pace)
+                upload = UploadRequest(request, reservation)
                 try:
                     return await _handle_while_connected(handle, upload)
                 finally:

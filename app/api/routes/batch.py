@@ -1,13 +1,11 @@
 """/verify/batch."""
 
 import time
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.analyses import analyse_images
 from app.api.bodies.images import read_images
-from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
 from app.api.inputs import CHOICES, BatchUpload, pair_up, parse_choice, parse_rule
 from app.api.openapi.bodies import BATCH_BODY
 from app.api.openapi.errors import OF_BODIES, OF_FORMS, responses_of
@@ -24,30 +22,26 @@ from model.imaging.analysis import ImageAnalysis
 router = APIRouter(tags=["images"], route_class=UploadRoute)
 
 
-async def _read_pairs(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> BatchUpload:
-    form, refused = await read_images(request, settings, ["image1", "image2"], ["threshold", "max_fmr", "face"])
+async def _read_pairs(request: UploadRequest) -> BatchUpload:
+    form, refused = await read_images(request, ["image1", "image2"], ["threshold", "max_fmr", "face"])
+    header = request.inference.header
     return BatchUpload(
         images=form.images,
         refused=refused,
         report=True,
         pairs=pair_up(list(form.images), form.counts["image1"]),
-        max_faces=settings.max_faces,
-        rule=parse_rule(form.fields, inference.header),
-        choice=parse_choice(form.fields, inference.header, CHOICES),
+        max_faces=request.settings.max_faces,
+        rule=parse_rule(form.fields, header),
+        choice=parse_choice(form.fields, header, CHOICES),
     )
 
 
 @router.post("/verify/batch", openapi_extra=BATCH_BODY, responses=responses_of(OF_BODIES, OF_FORMS, "uneven_pairs"))
-async def verify_batch(
-    upload: Annotated[BatchUpload, Depends(_read_pairs)],
-    inference: InferenceDep,
-    metrics: MetricsDep,
-    reservation: ReservationDep,
-    request_id: RequestIdDep,
-) -> BatchVerification:
+async def verify_batch(request: UploadRequest) -> BatchVerification:
     """The decision of /verify for each of several pairs: the images in the same place of both sides, or a side's only
     image with each of the other. A pair with an image that cannot be used has its problem instead.
     """
+    upload, inference, reservation = await _read_pairs(request), request.inference, request.reservation
     uploaded = time.perf_counter()
     outcomes = await analyse_images(upload, inference, reservation.deadline)
     analysed = time.perf_counter()
@@ -61,8 +55,8 @@ async def verify_batch(
         for (one, other), similarity in zip(pairs, result.value, strict=True)
     }
     for each in decided.values():
-        metrics.decisions.labels(each.decision).inc()
-    problems = {each.field: each for each in report_problems(outcomes, request_id)}
+        request.metrics.decisions.labels(each.decision).inc()
+    problems = {each.field: each for each in report_problems(outcomes, request.request_id)}
     return BatchVerification(
         pairs=[
             PairReport(
@@ -83,7 +77,7 @@ async def verify_batch(
             inference=milliseconds(result.work_s),
             total=milliseconds(time.perf_counter() - reservation.started),
         ),
-        request_id=request_id,
+        request_id=request.request_id,
     )
 
 

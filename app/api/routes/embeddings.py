@@ -1,11 +1,8 @@
 """/compare."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.bodies.reading import read_json
-from app.api.dependencies import InferenceDep, MetricsDep, RequestIdDep, ReservationDep, SettingsDep
 from app.api.embedding_inputs import EmbeddingPair, max_json_bytes, parse_embedding_pair
 from app.api.openapi.bodies import COMPARE_BODY
 from app.api.openapi.errors import OF_BODIES, OF_EMBEDDINGS, responses_of
@@ -18,23 +15,17 @@ MSG_CLEAN = "the rates hold for clean photographs only; send the conditions that
 router = APIRouter(tags=["embeddings"], route_class=UploadRoute)
 
 
-async def _read_embedding_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> EmbeddingPair:
-    most = max(2, settings.max_images)
-    limit = max_json_bytes(inference.header.network.dimension, most)
-    body = await read_json(request, limit)
-    return parse_embedding_pair(body, inference.header, most)
+async def _read_embedding_pair(request: UploadRequest) -> EmbeddingPair:
+    header, most = request.inference.header, max(2, request.settings.max_images)
+    body = await read_json(request, max_json_bytes(header.network.dimension, most))
+    return parse_embedding_pair(body, header, most)
 
 
 @router.post("/compare", openapi_extra=COMPARE_BODY, responses=responses_of(OF_BODIES, OF_EMBEDDINGS))
-async def compare(
-    pair: Annotated[EmbeddingPair, Depends(_read_embedding_pair)],
-    inference: InferenceDep,
-    metrics: MetricsDep,
-    reservation: ReservationDep,
-    request_id: RequestIdDep,
-) -> Comparison:
+async def compare(request: UploadRequest) -> Comparison:
     """The decision of /verify for stored embeddings, one or several of each side."""
-    result = await inference.compare(pair.left, pair.right, reservation.deadline)
+    pair, inference = await _read_embedding_pair(request), request.inference
+    result = await inference.compare(pair.left, pair.right, request.reservation.deadline)
     unknown = pair.shared is None and inference.header.condition_rates
     report = Comparison.of(
         result.value,
@@ -43,7 +34,7 @@ async def compare(
         pair.shared,
         warnings=[MSG_CLEAN] if unknown else [],
         model=ModelName.of(inference.header),
-        request_id=request_id,
+        request_id=request.request_id,
     )
-    metrics.decisions.labels(report.decision).inc()
+    request.metrics.decisions.labels(report.decision).inc()
     return report

@@ -2,13 +2,11 @@
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 
 from app.api.analyses import analyse_images, usable
 from app.api.bodies.images import read_images
-from app.api.dependencies import InferenceDep, RequestIdDep, ReservationDep, SettingsDep
 from app.api.inputs import ImagesUpload, parse_face_number
 from app.api.openapi.bodies import EXPLAIN_BODY
 from app.api.openapi.errors import OF_BODIES, OF_FACES, OF_FORMS, OF_IMAGES, responses_of
@@ -34,38 +32,33 @@ class ExplainUpload(ImagesUpload):
     faces: tuple[int, int]
 
 
-async def _read_pair(request: UploadRequest, settings: SettingsDep, inference: InferenceDep) -> ExplainUpload:
-    form, refused = await read_images(request, settings, ["image1", "image2"], ["face1", "face2"])
+async def _read_pair(request: UploadRequest) -> ExplainUpload:
+    form, refused = await read_images(request, ["image1", "image2"], ["face1", "face2"])
     for name, count in form.counts.items():
         if name.startswith("image") and count > 1:
             raise Problem("too_many_images", "one image of each side is explained; send the others by themselves", name)
     faces = parse_face_number(form.fields, "face1"), parse_face_number(form.fields, "face2")
-    whole = inference.header.preprocessing.alignment is None
+    whole = request.inference.header.preprocessing.alignment is None
     return ExplainUpload(
         images=form.images,
         refused=refused,
-        max_faces=settings.max_faces,
+        max_faces=request.settings.max_faces,
         choice="none" if whole else "all" if any(faces) else "largest",
         faces=faces,
     )
 
 
 @router.post("/explain", openapi_extra=EXPLAIN_BODY, responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, OF_FACES))
-async def explain(
-    upload: Annotated[ExplainUpload, Depends(_read_pair)],
-    settings: SettingsDep,
-    inference: InferenceDep,
-    reservation: ReservationDep,
-    request_id: RequestIdDep,
-) -> Explanation:
+async def explain(request: UploadRequest) -> Explanation:
     """Which parts of two faces speak for one person and which against: each of the 6 x 6 parts of either is blurred,
     and the pair compared again. These comparisons count as 72 further images of the request.
     """
+    upload, inference, reservation = await _read_pair(request), request.inference, request.reservation
     analyses = usable(await analyse_images(upload, inference, reservation.deadline))
     crops = [_crop_of(*each) for each in zip(upload.images, analyses, upload.faces, strict=True)]
     copies = await asyncio.to_thread(lambda: [blur_patches(crop) for crop in crops])
     reservation.extend_work(sum(map(len, copies)))
-    most = max(1, settings.max_batch - len(crops))
+    most = max(1, request.settings.max_batch - len(crops))
     [similarity] = (await inference.verify_pairs(crops, [(0, 1)], reservation.deadline)).value
     without = [
         await _compare_copies(crops, side, copies[side], inference, reservation.deadline, most) for side in (0, 1)
@@ -84,7 +77,7 @@ async def explain(
             )
         ],
         model=ModelName.of(inference.header),
-        request_id=request_id,
+        request_id=request.request_id,
     )
 
 
