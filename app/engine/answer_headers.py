@@ -3,7 +3,6 @@
 H W pixels
 """
 
-from dataclasses import asdict
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -51,7 +50,7 @@ class FaceHeader(_Header):
         landmarks = face.face.landmarks.tolist()
         about = {"box": tuple(map(float, face.face.box)), "landmarks": landmarks, "score": float(face.face.score)}
         texts = {"conditions": face.conditions, "warnings": face.warnings}
-        quality = {name: float(value) for name, value in asdict(face.quality).items()}
+        quality = {name: float(value) for name, value in vars(face.quality).items()}
         return cls.model_validate(
             {"index": face.index, "turned_deg": face.face.turned_deg, **about, **texts, **quality}
         )

@@ -1,6 +1,8 @@
 """Which answers without work are held, on a clock of the test's own."""
 
-from app.api.limits.pace import FREE_PER_S, HOLD_S, Pace
+import pytest
+
+from app.api.limits.pace import FREE_PER_S, HOLD_S, TICK_S, Pace, until_tick
 
 FREE = round(FREE_PER_S)
 
@@ -48,3 +50,9 @@ def test_a_client_that_waits_its_turn_is_not_held_for_others_of_before() -> None
     clock.take(10_000)
     clock.now = HOLD_S + 0.02
     assert clock.take(1) == [0.0]
+
+
+def test_answers_that_are_held_are_due_together() -> None:
+    for now in (7.001, 7.02, 7.049):
+        assert now + until_tick(now, HOLD_S) == pytest.approx(7.0 + HOLD_S)
+    assert until_tick(7.01, TICK_S / 2) == 0
