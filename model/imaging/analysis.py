@@ -36,8 +36,9 @@ Choice = FaceChoice | Literal["none", "all", "any"]
 
 # A second face of at least this share of the chosen face's size is worth a warning.
 SIMILAR_SIZE = 0.8
-# The middle part of a crop that the face fills, as a share of the crop's side.
+# The middle part of a crop that the face fills, as a share of the crop's side; and its corners, in sides of the crop.
 FACE_SHARE = 0.7
+FACE_CORNERS = 0.5 + FACE_SHARE / 2 * np.array([[-1, -1], [-1, 1], [1, -1], [1, 1]])
 MSG_NOT_DETECTED = "no face was looked for: the image is assumed to be in the model's frame already"
 MSG_ANOTHER_FACE = "another face is nearly as large as the chosen one"
 MSG_LEAVES_IMAGE = "the face reaches beyond the image's edge"
@@ -230,10 +231,8 @@ def _describe_face(
 
 def _leaves_image(face: Face, photo: Photo, template: Points) -> bool:
     """Whether the middle part of the crop, which the face fills, reaches beyond the photo."""
-    margin = (1 - FACE_SHARE) / 2
-    corners = np.array([[x, y] for x in (margin, 1 - margin) for y in (margin, 1 - margin)])
-    placed = fit_similarity(template, face.landmarks)(corners)
-    return bool((placed < 0).any() or (placed > [photo.width_px, photo.height_px]).any())
+    placed = fit_similarity(template, face.landmarks)(FACE_CORNERS)
+    return bool(placed.min() < 0 or (placed > (photo.width_px, photo.height_px)).any())
 
 
 def _similar_faces(found: list[Face], taken: int) -> list[str]:

@@ -55,10 +55,10 @@ def _light(grey: Pixels) -> Features:
     mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(levels))
     deviation += FLOOR
     relative = (means - mean) / deviation
-    middle = float(np.median(means))
+    middle = float(np.sort(means, axis=None)[FINE * FINE // 2 - 1 :][:2].mean())  # the median
     apart = np.abs(means - middle) / deviation
     mirrored = np.abs(relative - relative[:, ::-1])[:, : FINE // 2]
-    below = np.bincount(grey.ravel(), minlength=256).cumsum() / grey.size
+    below = _counts(grey).cumsum() / grey.size
     quantiles = np.searchsorted(below, np.array(QUANTILES) / 100)
     histogram = [mean, np.log(deviation), below[BLACK], 1 - below[WHITE - 1], *quantiles]
     sides = [abs(relative[:, : FINE // 2].mean() - relative[:, FINE // 2 :].mean())]
@@ -94,8 +94,7 @@ def _steps(grey: Pixels) -> Features:
         small = grey if scale == 1 else _reduced(grey, scale)
         across, down = cv2.absdiff(small[:-1, 1:], small[:-1, :-1]), cv2.absdiff(small[1:, :-1], small[:-1, :-1])
         largest = np.asarray(cv2.max(across, down), np.uint8)
-        counts = np.asarray(cv2.calcHist([largest], [0], None, [256], [0, 256]), np.float32)
-        below = counts.ravel().cumsum()[list(STEPS)] / largest.size
+        below = _counts(largest).cumsum()[list(STEPS)] / largest.size
         parts += [np.log(FEW + below[:SMALL_STEPS]), np.log(FEW + np.maximum(1 - below, 0))]
     return np.concatenate(parts)
 
@@ -144,6 +143,11 @@ def outside_shares(transform: SimilarityTransform, size: tuple[float, float], si
 def _grid_points(side_px: int) -> Points:
     at = (np.arange(PLACES) + 0.5) / PLACES * side_px
     return np.stack(np.meshgrid(at, at), axis=-1).reshape(-1, 2)
+
+
+def _counts(grey: Pixels) -> NDArray[np.float64]:
+    """(H, W) -> (256,): how many pixels have each grey level."""
+    return np.asarray(cv2.calcHist([grey], [0], None, [256], [0, 256]), np.float64).ravel()
 
 
 def _mean(values: NDArray[Any]) -> float:

@@ -132,7 +132,7 @@ def measure_face(landmarks: Points, grey: Pixels) -> Quality:
 
     Sharpness and brightness (the mean, 0 to 255) are those of the crop, since the network sees nothing else.
     """
-    return measure(landmarks, sharpness=sharpness(grey), brightness=float(grey.mean()))
+    return measure(landmarks, sharpness=sharpness(grey), brightness=float(cv2.mean(grey)[0]))
 
 
 def sharpness(pixels: Pixels) -> float:
@@ -140,7 +140,8 @@ def sharpness(pixels: Pixels) -> float:
 
     Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy: a comparative study" (2000).
     """
-    return float(cv2.Laplacian(pixels, cv2.CV_64F).var())
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(pixels, cv2.CV_64F))
+    return float(deviation[0, 0]) ** 2
 
 
 def require_size(quality: Quality) -> None:

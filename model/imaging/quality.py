@@ -3,6 +3,7 @@
 H W pixels
 """
 
+import math
 from dataclasses import dataclass
 from typing import Self
 
@@ -70,28 +71,29 @@ class QualityRanges(BaseModel):
 
 def measure(landmarks: Points, *, sharpness: float, brightness: float) -> Quality:
     """The quality of a face from its landmarks, float64 (5, 2) in pixels of the image, and its grey crop's measures."""
-    right_eye, left_eye = landmarks[:2]
+    right_eye, left_eye, nose, right_mouth, left_mouth = (complex(x, y) for x, y in landmarks.tolist())
     across = left_eye - right_eye
+    down = (right_mouth + left_mouth - right_eye - left_eye) / 2
+    offset = nose - (right_eye + left_eye + right_mouth + left_mouth) / 4
     return Quality(
-        inter_eye_px=float(np.hypot(*across)),
+        inter_eye_px=abs(across),
         sharpness=sharpness,
         brightness=brightness,
-        roll_deg=float(np.degrees(np.arctan2(across[1], across[0]))),
-        yaw_deg=_yaw_deg(landmarks),
+        roll_deg=math.degrees(math.atan2(across.imag, across.real)),
+        yaw_deg=_yaw_deg(across, down, offset),
     )
 
 
-def _yaw_deg(landmarks: Points) -> float:
-    """From the nose's offset between the sides of the face: tan(yaw) = offset / (distance of the eyes x NOSE_DEPTH)."""
-    right_eye, left_eye, nose, right_mouth, left_mouth = landmarks
-    middle = (right_eye + left_eye + right_mouth + left_mouth) / 4
-    down = (right_mouth + left_mouth) / 2 - (right_eye + left_eye) / 2
-    length = float(np.hypot(*down))
-    if length == 0:
+def _yaw_deg(across: complex, down: complex, offset: complex) -> float:
+    """From the nose's offset between the sides of the face: tan(yaw) = offset / (distance of the eyes x NOSE_DEPTH).
+
+    `across` is from eye to eye, `down` from the eyes to the mouth, `offset` from the middle of these four to the nose.
+    """
+    if not down:
         return 0.0
-    across = np.array([down[1], -down[0]]) / length
-    width = max(abs(float((left_eye - right_eye) @ across)), 1e-6)
-    return float(np.degrees(np.arctan2(float((nose - middle) @ across), NOSE_DEPTH * width)))
+    sideways = -1j * down / abs(down)
+    width = max(abs((across * sideways.conjugate()).real), 1e-6)
+    return math.degrees(math.atan2((offset * sideways.conjugate()).real, NOSE_DEPTH * width))
 
 
 def warnings_of(

@@ -24,7 +24,7 @@ def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> 
     # never below the sampled resolution. Sampling it directly would alias.
     fine = SimilarityTransform(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
     factor = math.ceil(1 / fine.scale)
-    box = _box(fine, side_px * OVERSAMPLING, factor, picture.size)
+    box = _box(*_extent(fine.inverse(), side_px * OVERSAMPLING), factor, picture.size)
     part = np.asarray(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
     # From pixels of `part` to sampled pixels; OpenCV has the first pixel's centre at 0, the transform at 0.5.
     matrix = fine.matrix * factor
@@ -34,13 +34,19 @@ def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> 
     return cv2.resize(sampled, (side_px, side_px), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
-def _box(transform: SimilarityTransform, side_px: int, factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """The part of a picture of this size that the transform shows, with a margin of two reduced pixels."""
-    corners = transform.inverse()(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64))
-    margin, limit = 2 * factor, np.array(size)
-    low = np.clip(np.floor(corners.min(axis=0)) - margin, 0, limit - 1).astype(int)
-    high = np.clip(np.ceil(corners.max(axis=0)) + margin, low + 1, limit).astype(int)
-    return int(low[0]), int(low[1]), int(high[0]), int(high[1])
+def _extent(inverse: SimilarityTransform, side_px: int) -> tuple[list[float], list[float]]:
+    """The lowest and the highest x and y of what a square of that side shows of a picture."""
+    corners = inverse(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64))
+    return corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+
+
+def _box(low: list[float], high: list[float], factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a picture of this size between these points, with a margin of two reduced pixels."""
+    margin = 2 * factor
+    left, top = (max(0, min(math.floor(at) - margin, end - 1)) for at, end in zip(low, size, strict=True))
+    right = max(left + 1, min(math.ceil(high[0]) + margin, size[0]))
+    bottom = max(top + 1, min(math.ceil(high[1]) + margin, size[1]))
+    return left, top, right, bottom
 
 
 def sample(grey: Image.Image, transform: SimilarityTransform, side_px: int) -> NDArray[np.float32]:
@@ -50,14 +56,14 @@ def sample(grey: Image.Image, transform: SimilarityTransform, side_px: int) -> N
     little; `warp` rounds them to whole grey levels, and OpenCV 4 rounds positions to 1/32 pixel.
     """
     factor = max(1, round(1 / transform.scale))
-    box = _box(transform, side_px, factor, grey.size)
-    part = np.asarray(grey.reduce(factor, box) if factor > 1 else grey.crop(box), np.float32)
     inverse = transform.inverse()
-    corners = (
-        inverse(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64)) - box[:2]
-    ) / factor
-    beyond = math.ceil(max(0, -corners.min(), (corners - part.shape[::-1]).max()))
-    margin = 1 + min(beyond, 2 * side_px)
+    low, high = _extent(inverse, side_px)
+    box = _box(low, high, factor, grey.size)
+    part = np.asarray(grey.reduce(factor, box) if factor > 1 else grey.crop(box), np.float32)
+    height, width = part.shape
+    before = max(box[0] - low[0], box[1] - low[1]) / factor
+    behind = max((high[0] - box[0]) / factor - width, (high[1] - box[1]) / factor - height)
+    margin = 1 + min(math.ceil(max(0, before, behind)), 2 * side_px)
     bordered = cv2.copyMakeBorder(part, *(margin,) * 4, cv2.BORDER_REPLICATE)
     matrix = inverse.matrix / factor
     shift = (inverse.shift - box[:2]) / factor + margin
