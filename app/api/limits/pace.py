@@ -10,7 +10,7 @@ from app.token_bucket import TokenBucket
 FREE_PER_S = 100.0
 # At most so long.
 HOLD_S = 0.25
-# Answers that are held are sent at these intervals, which costs less than each by itself: the caches are warm.
+# Answers that are held are sent at these intervals: together they cost less than one by one, since caches are warm.
 TICK_S = 0.05
 
 
@@ -38,5 +38,5 @@ class Pace:
 
 
 def until_tick(now: float, seconds: float) -> float:
-    """Seconds until the last tick before `seconds` are over, none if there was no tick meanwhile."""
+    """Seconds until the last tick within `seconds`, 0 if none falls there."""
     return max(0.0, (now + seconds) // TICK_S * TICK_S - now)

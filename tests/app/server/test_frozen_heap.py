@@ -35,7 +35,12 @@ def test_loaded_objects_are_not_searched_for_garbage() -> None:
 from app.server.replica import freeze_heap
 freeze_heap()
 print(gc.get_freeze_count(), len(gc.get_objects()))
+searches = []
+gc.callbacks.append(lambda *_: searches.append(1))
+held = [[] for _ in range(4000)]
+print(len(searches))
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    frozen, searched = map(int, told.split())
+    frozen, searched, searches = map(int, told.split())
     assert frozen > 100 * searched
+    assert searches == 0, "the objects of some hundred requests start no search"
