@@ -1,6 +1,7 @@
-"""Micro-batching without a timer: whenever the thread is free, it takes all jobs that wait, up to a maximum.
+"""Micro-batching: whenever the thread is free, it takes all jobs that wait, up to a maximum.
 
-A job that comes alone starts at once, and many jobs at a time fill the batches. It knows neither HTTP nor networks.
+A job that comes alone starts at once, and many jobs at a time fill the batches. While the caller expects more jobs and
+has other work, a batch may be held for a moment, since larger ones cost less. It knows neither HTTP nor networks.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ Done = tuple[Sequence[Result], float, float]
 
 # Seconds between checks that the thread of a running batch is alive.
 CHECK_S = 0.5
+# The longest time for which a job is held.
+HOLD_S = 0.05
 MSG_BUSY = "the replica was too busy to begin in time; send the request again"
 MSG_ENDED = "the thread of the batch ended"
 
@@ -63,9 +66,20 @@ class _Waiting(Generic[Job, Result]):
 class Batcher(Generic[Job, Result]):
     """A worker thread and the jobs that wait for it. All methods but `note_progress` belong to one event loop."""
 
-    def __init__(self, work: Callable[[list[Job]], Sequence[Result]], *, max_size: int, name: str) -> None:
-        """`work` gets a batch and returns a result per job, in order; `max_size` limits the sum of a batch's sizes."""
+    def __init__(
+        self,
+        work: Callable[[list[Job]], Sequence[Result]],
+        *,
+        max_size: int,
+        name: str,
+        holds: Callable[[int], bool] = lambda _: False,
+    ) -> None:
+        """`work` gets a batch and returns a result per job, in order; `max_size` limits the sum of a batch's sizes.
+
+        `holds` says whether jobs of that size in all should wait for more. Jobs of size 0 are not held.
+        """
         self._work = work
+        self._holds = holds
         self._max_size = max_size
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
         self._thread: threading.Thread | None = None
@@ -92,7 +106,9 @@ class Batcher(Generic[Job, Result]):
         if deadline < inf:
             waiting.expiry = loop.call_later(deadline - asked, waiting.expire)
         self._waiting.append(waiting)
-        self._begin()
+        self.begin()
+        if not self._busy:
+            loop.call_later(HOLD_S, self.begin)
         return await waiting.future
 
     def note_progress(self) -> None:
@@ -121,9 +137,9 @@ class Batcher(Generic[Job, Result]):
         """Whether the thread was started and has ended."""
         return self._thread is not None and not self._thread.is_alive()
 
-    def _begin(self) -> None:
-        """Hands waiting jobs to the thread if it is free."""
-        while not self._busy and (batch := self._take()):
+    def begin(self) -> None:
+        """Hands waiting jobs to the thread if it is free. To be called when `holds` may have changed."""
+        while not self._busy and not self._held() and (batch := self._take()):
             self._last_progress, self._busy = time.perf_counter(), True
             try:
                 running = self._submit([each.job for each in batch])
@@ -134,6 +150,12 @@ class Batcher(Generic[Job, Result]):
                 continue
             running.add_done_callback(partial(self._end, batch))
             self._watch(running)
+
+    def _held(self) -> bool:
+        """Whether the waiting jobs wait for more."""
+        if not self._waiting or time.perf_counter() - self._waiting[0].asked >= HOLD_S:
+            return False
+        return all(each.size for each in self._waiting) and self._holds(self.waiting)
 
     def _submit(self, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
         """Raises BatchError if the thread was closed or has ended, RuntimeError if it cannot be started."""
@@ -173,7 +195,7 @@ class Batcher(Generic[Job, Result]):
     def _end(self, batch: list[_Waiting[Job, Result]], done: "asyncio.Future[Done[Result]]") -> None:
         """Begins the next batch, and gives this one's callers their results."""
         self._busy = False
-        self._begin()
+        self.begin()
         error = BatchError(MSG_ENDED) if done.cancelled() else done.exception()
         for number, each in enumerate(batch):
             if each.future.done():

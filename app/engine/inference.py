@@ -29,6 +29,8 @@ logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
 
+# A crop costs hardly less in a pass of more crops than this.
+ENOUGH_CROPS = 8
 # Passes of the canary pair for readiness.
 CHECKS_PER_S = 10
 
@@ -68,7 +70,9 @@ class Inference:
         self._analysing = 0
         self._canary_checks = TokenBucket(CHECKS_PER_S)
         self._canary_check: asyncio.Future[Timed[None]] | None = None
-        self._network: Batcher[_Job, object] = Batcher(self._work, max_size=max_batch, name="network")
+        self._network: Batcher[_Job, object] = Batcher(
+            self._work, max_size=max_batch, name="network", holds=self._await_more
+        )
 
     async def __aenter__(self) -> Self:
         """Raises DecodersError."""
@@ -92,6 +96,7 @@ class Inference:
             analysis = await self.decoders.analyse(request, deadline)
         finally:
             self._analysing -= 1
+            self._network.begin()
         if analysis.all_faces:
             allowance.take(len(analysis.faces))
         return analysis
@@ -152,6 +157,10 @@ class Inference:
     def _may_check(self, last: "asyncio.Future[Timed[None]]") -> bool:
         failed = last.cancelled() or last.exception() is not None
         return failed or self._canary_checks.try_take()
+
+    def _await_more(self, crops: int) -> bool:
+        """Whether a pass of so many crops should wait: while images wait for a decoder, the cores have other work."""
+        return crops < ENOUGH_CROPS and self.decoders.waiting > 0
 
     def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, if anything: the network's thread has ended, a pass has taken longer

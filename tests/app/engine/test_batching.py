@@ -3,11 +3,12 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
+from app.engine import batching
 from app.engine.batching import Batcher, BatchError, DeadlinePassed
 from tests.app.support.threads import end_thread
 
@@ -33,8 +34,10 @@ class Worker:
 
 
 @asynccontextmanager
-async def batcher_of(worker: Worker, max_size: int = 4) -> AsyncIterator[Batcher[int, int]]:
-    batcher: Batcher[int, int] = Batcher(worker, max_size=max_size, name="test")
+async def batcher_of(
+    worker: Worker, max_size: int = 4, holds: Callable[[int], bool] = lambda _: False
+) -> AsyncIterator[Batcher[int, int]]:
+    batcher: Batcher[int, int] = Batcher(worker, max_size=max_size, name="test", holds=holds)
     try:
         yield batcher
     finally:
@@ -84,6 +87,43 @@ async def test_sizes_count_and_a_large_job_is_a_batch_of_its_own() -> None:
         worker.gate.set()
         await asyncio.gather(first, *others)
     assert worker.batches == [[0], [1], [2], [3]]
+
+
+async def test_jobs_are_held_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
+    worker = Worker()
+    async with batcher_of(worker, holds=lambda size: size < 3) as batcher:
+        first = await waiting(batcher, 1, 2)
+        assert not worker.begun.is_set()
+        await asyncio.gather(*first, *await waiting(batcher, 3))
+    assert worker.batches == [[1, 2, 3]]
+
+
+async def test_held_jobs_begin_when_nothing_holds_them_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
+    worker, more = Worker(), [True]
+    async with batcher_of(worker, holds=lambda _: bool(more)) as batcher:
+        held = await waiting(batcher, 1, 2)
+        more.clear()
+        batcher.begin()
+        await asyncio.gather(*held)
+    assert worker.batches == [[1, 2]]
+
+
+async def test_no_job_is_held_for_long() -> None:
+    worker = Worker()
+    async with batcher_of(worker, holds=lambda _: True) as batcher:
+        await asyncio.gather(*await waiting(batcher, 1, 2))
+    assert worker.batches == [[1, 2]]
+
+
+async def test_jobs_without_size_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
+    worker = Worker()
+    async with batcher_of(worker, holds=lambda _: True) as batcher:
+        held = await waiting(batcher, 1)
+        await asyncio.gather(*held, *await waiting(batcher, 2, size=0))
+    assert worker.batches == [[1, 2]]
 
 
 async def test_job_of_cancelled_caller_is_not_run() -> None:

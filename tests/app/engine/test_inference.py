@@ -18,9 +18,10 @@ from PIL import Image
 from app.api.analyses import analyse_images
 from app.api.inputs import ImagesUpload
 from app.api.problems import Problem
+from app.engine import batching
 from app.engine.cpu_budget import Threads
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
-from app.engine.inference import Inference
+from app.engine.inference import ENOUGH_CROPS, Inference
 from app.server.replica import build_replica
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
@@ -193,3 +194,24 @@ async def test_passes_get_every_core_while_nothing_else_is_in_progress(
         await decoding
         await inference.embed([picture])
         assert verifier.passes[5:] == [2]
+
+
+async def test_passes_wait_for_more_crops_while_images_wait_for_a_decoder(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
+) -> None:
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
+        with stopped(inference.decoders):
+            decoding = [
+                asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0))) for _ in range(2)
+            ]
+            await asyncio.sleep(0)
+            assert inference.decoders.waiting == 1
+            few = asyncio.create_task(inference.embed([picture]))
+            await asyncio.gather(few, inference.embed([picture] * (ENOUGH_CROPS - 1)))
+            assert len(verifier.passes) == 1
+            last = asyncio.create_task(inference.embed([picture]))
+            await asyncio.sleep(0)
+        await asyncio.gather(*decoding, last)  # when no image waits any more
+        assert len(verifier.passes) == 2
