@@ -86,6 +86,7 @@ class Batcher(Generic[Job, Result]):
         self._busy = False
         self._last_progress = 0.0
         self._waiting: deque[_Waiting[Job, Result]] = deque()
+        self._hold_end: asyncio.TimerHandle | None = None
         self._closed = False
 
     @property
@@ -107,8 +108,6 @@ class Batcher(Generic[Job, Result]):
             waiting.expiry = loop.call_later(deadline - asked, waiting.expire)
         self._waiting.append(waiting)
         self.begin()
-        if not self._busy:
-            loop.call_later(HOLD_S, self.begin)
         return await waiting.future
 
     def note_progress(self) -> None:
@@ -139,7 +138,7 @@ class Batcher(Generic[Job, Result]):
 
     def begin(self) -> None:
         """Hands waiting jobs to the thread if it is free. To be called when `holds` may have changed."""
-        while not self._busy and not self._held() and (batch := self._take()):
+        while not self._busy and not self._hold() and (batch := self._take()):
             self._last_progress, self._busy = time.perf_counter(), True
             try:
                 running = self._submit([each.job for each in batch])
@@ -151,11 +150,18 @@ class Batcher(Generic[Job, Result]):
             running.add_done_callback(partial(self._end, batch))
             self._watch(running)
 
-    def _held(self) -> bool:
-        """Whether the waiting jobs wait for more."""
-        if not self._waiting or time.perf_counter() - self._waiting[0].asked >= HOLD_S:
+    def _hold(self) -> bool:
+        """Whether the waiting jobs wait for more. If so, they begin in time by themselves."""
+        left_s = HOLD_S - (time.perf_counter() - self._waiting[0].asked) if self._waiting else 0.0
+        if left_s <= 0 or not all(each.size for each in self._waiting) or not self._holds(self.waiting):
             return False
-        return all(each.size for each in self._waiting) and self._holds(self.waiting)
+        if self._hold_end is None:
+            self._hold_end = asyncio.get_running_loop().call_later(left_s, self._end_hold)
+        return True
+
+    def _end_hold(self) -> None:
+        self._hold_end = None
+        self.begin()
 
     def _submit(self, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
         """Raises BatchError if the thread was closed or has ended, RuntimeError if it cannot be started."""

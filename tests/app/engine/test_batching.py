@@ -113,8 +113,11 @@ async def test_held_jobs_begin_when_nothing_holds_them_any_more(monkeypatch: pyt
 async def test_no_job_is_held_for_long() -> None:
     worker = Worker()
     async with batcher_of(worker, holds=lambda _: True) as batcher:
-        await asyncio.gather(*await waiting(batcher, 1, 2))
-    assert worker.batches == [[1, 2]]
+        first = await begin(batcher, worker)
+        others = await waiting(batcher, 1, 2)
+        worker.gate.set()
+        await asyncio.gather(first, *others)
+    assert worker.batches == [[0], [1, 2]]
 
 
 async def test_jobs_without_size_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
