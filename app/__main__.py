@@ -47,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(settings)
     except FacepairError as error:
         logger.debug("cannot start", exc_info=error)
+        for handler in logging.getLogger().handlers:
+            handler.flush()
         print(f"error: {error}", file=sys.stderr)  # noqa: T201 (for a person; logging comes later)
         return 1
 

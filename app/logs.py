@@ -20,13 +20,14 @@ from typing import Any
 
 # Libraries whose log lines quote the request: Pillow the EXIF (debug), python-multipart the body (warning).
 QUOTING = ("PIL", "python_multipart")
-# Lines that wait for the reader; further ones are dropped. With some hundred bytes a line they take some megabytes.
+# The most records that wait for the thread; further ones are dropped. They take some megabytes.
 MAX_LINES = 10_000
 # How long the end of a process waits for its last lines to be read.
 FLUSH_S = 1.0
 POLL_S = 0.01
-# Lines of this time are written together: waking the thread costs more than a line.
+# Lines of this time are written together, at most TOGETHER: waking the thread costs more than a line.
 GATHER_S = 0.02
+TOGETHER = 500
 DROPPED = "log lines dropped"
 
 
@@ -99,7 +100,7 @@ class QueueingHandler(DroppingHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Called by logging with each record, one at a time."""
-        if self._taken - self._done >= MAX_LINES:
+        if self._records.qsize() >= MAX_LINES:
             self.dropped += 1
             return
         try:
@@ -120,7 +121,7 @@ class QueueingHandler(DroppingHandler):
         while True:
             records = [self._records.get()]
             time.sleep(GATHER_S)
-            while not self._records.empty():
+            while len(records) < TOGETHER and not self._records.empty():
                 records.append(self._records.get())
             self._write(self._lines_of(records), patience_s=None)
             self._done += len(records)

@@ -38,7 +38,7 @@ class Capacity:
             raise Problem("queue_full", "the replica has as many large images as it takes on; send the request again")
 
     def take(self, slots: int) -> None:
-        """Takes so many slots more; a negative number gives slots back."""
+        """Takes further slots; a negative number gives slots back."""
         self.taken += slots
         self._gauge.set(self.taken)
 

@@ -54,6 +54,7 @@ class _Waiting(Generic[Job, Result]):
     job: Job
     size: int
     asked: float
+    deadline: float
     future: "asyncio.Future[Timed[Result]]" = field(repr=False)
     expiry: asyncio.TimerHandle | None = None
 
@@ -76,7 +77,8 @@ class Batcher(Generic[Job, Result]):
     ) -> None:
         """`work` gets a batch and returns a result per job, in order; `max_size` limits the sum of a batch's sizes.
 
-        `holds` says whether jobs of that size in all should wait for more. Jobs of size 0 are not held.
+        `holds` says whether jobs of that size in all should wait for more, which they do for at most HOLD_S. Jobs of
+        size 0, and those whose deadline is near, do not wait.
         """
         self._work = work
         self._holds = holds
@@ -101,7 +103,9 @@ class Batcher(Generic[Job, Result]):
         its batch. A job whose caller was cancelled is not begun.
         """
         loop, asked = asyncio.get_running_loop(), time.perf_counter()
-        waiting: _Waiting[Job, Result] = _Waiting(job=job, size=size, asked=asked, future=loop.create_future())
+        waiting: _Waiting[Job, Result] = _Waiting(
+            job=job, size=size, asked=asked, deadline=deadline, future=loop.create_future()
+        )
         if deadline <= asked:
             raise DeadlinePassed
         if deadline < inf:
@@ -152,8 +156,12 @@ class Batcher(Generic[Job, Result]):
 
     def _hold(self) -> bool:
         """Whether the waiting jobs wait for more. If so, they begin in time by themselves."""
-        left_s = HOLD_S - (time.perf_counter() - self._waiting[0].asked) if self._waiting else 0.0
-        if left_s <= 0 or not all(each.size for each in self._waiting) or not self._holds(self.waiting):
+        if not self._waiting or self.ended:
+            return False
+        now, first = time.perf_counter(), self._waiting[0]
+        left_s = HOLD_S - (now - first.asked)
+        urgent = any(not each.size or each.deadline - now < 2 * HOLD_S for each in self._waiting)
+        if left_s <= 0 or urgent or not self._holds(self.waiting):
             return False
         if self._hold_end is None:
             self._hold_end = asyncio.get_running_loop().call_later(left_s, self._end_hold)

@@ -47,7 +47,7 @@ class DecoderConfig:
     """How the checkpoint wants its images, which images are refused, and what decoders may do.
 
     `limit_s` is the time that one image may take, and `memory_bytes` how much memory, None without a limit. A decoder
-    is replaced after so many `images`.
+    is replaced after that number of `images`.
     """
 
     preprocessing: PreprocessingConfig

@@ -159,8 +159,9 @@ class Inference:
         return failed or self._canary_checks.try_take()
 
     def _await_more(self, crops: int) -> bool:
-        """Whether a pass of so many crops should wait: while images wait for a decoder, the cores have other work."""
-        return crops < ENOUGH_CROPS and self.decoders.waiting > 0
+        """Whether a pass of that size should wait: while images wait for a decoder, the cores have other work."""
+        enough = min(ENOUGH_CROPS, self._max_batch)
+        return self.device == "cpu" and crops < enough and self.decoders.waiting > 0
 
     def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, if anything: the network's thread has ended, a pass has taken longer

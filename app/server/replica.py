@@ -135,7 +135,7 @@ def configure_server(settings: Settings, app: FastAPI, metrics: Metrics) -> uvic
         timeout_graceful_shutdown=settings.grace_s,
         log_config=None,
         access_log=False,
-        proxy_headers=False,  # nothing reads the client's address
+        proxy_headers=False,  # only spans would show the client's address and the proxy's scheme
         server_header=False,
     )
 

@@ -65,7 +65,7 @@ def read_header(data: bytes) -> Promise:
 
 
 def has_too_few_bytes(data: bytes, pixels: int) -> bool:
-    """Whether no photograph of so many pixels has so few bytes."""
+    """Whether a photograph with these pixels would have more bytes."""
     return pixels > max(MIN_SUSPECT_PIXELS, MAX_PIXELS_PER_BYTE * len(data))
 
 

@@ -29,7 +29,7 @@ OTHERS, OTHERS_NOT_MEASURED = 1.0, 3.0
 # The squared weights times this are added to the mean loss; features have deviation 1.
 PENALTY = 1e-3
 STEPS, CONVERGED = 30, 1e-6
-# Weights are stored to so many significant digits.
+# The significant digits of stored weights.
 DIGITS = 5
 
 

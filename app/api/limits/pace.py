@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from app.token_bucket import TokenBucket
 
-# So many answers without work a second are free, and one more for each answer with work.
+# The answers without work that are free in a second. Each answer with work frees one more.
 FREE_PER_S = 100.0
-# At most so long.
+# The longest hold.
 HOLD_S = 0.25
 # Answers that are held are sent at these intervals: together they cost less than one by one, since caches are warm.
 TICK_S = 0.05
@@ -21,6 +21,7 @@ class Pace:
     """
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
         self._free = TokenBucket(FREE_PER_S, clock)
 
     def note_work(self) -> None:
@@ -34,7 +35,7 @@ class Pace:
     async def hold(self) -> None:
         """Counts an answer without work, and waits if there are too many."""
         if seconds := self.take():
-            await asyncio.sleep(until_tick(asyncio.get_running_loop().time(), seconds))
+            await asyncio.sleep(until_tick(self._clock(), seconds))
 
 
 def until_tick(now: float, seconds: float) -> float:

@@ -116,8 +116,28 @@ async def test_no_job_is_held_for_long() -> None:
         first = await begin(batcher, worker)
         others = await waiting(batcher, 1, 2)
         worker.gate.set()
-        await asyncio.gather(first, *others)
+        await asyncio.wait_for(asyncio.gather(first, *others), 10)
     assert worker.batches == [[0], [1, 2]]
+
+
+async def test_job_whose_deadline_is_near_is_not_held() -> None:
+    worker = Worker()
+    async with batcher_of(worker, holds=lambda _: True) as batcher:
+        held = await waiting(batcher, 1)
+        await batcher.run(2, deadline=time.perf_counter() + 1.5 * batching.HOLD_S)
+        await asyncio.gather(*held)
+    assert worker.batches == [[1, 2]]
+
+
+async def test_closed_batcher_holds_no_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
+    worker = Worker()
+    async with batcher_of(worker, holds=lambda _: True) as batcher:
+        held = await waiting(batcher, 1)
+        batcher.close()
+        batcher.begin()
+        with pytest.raises(BatchError):
+            await asyncio.wait_for(asyncio.gather(*held), 10)
 
 
 async def test_jobs_without_size_are_not_held(monkeypatch: pytest.MonkeyPatch) -> None:

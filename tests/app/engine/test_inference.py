@@ -196,12 +196,13 @@ async def test_passes_get_every_core_while_nothing_else_is_in_progress(
         assert verifier.passes[5:] == [2]
 
 
+@pytest.mark.parametrize(("max_batch", "enough"), [(16, ENOUGH_CROPS), (3, 3)])
 async def test_passes_wait_for_more_crops_while_images_wait_for_a_decoder(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path, max_batch: int, enough: int
 ) -> None:
     monkeypatch.setattr(batching, "HOLD_S", 1000.0)
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
-    async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
+    async with inference_of(settings.model_copy(update={"decoders": 1, "max_batch": max_batch}), verifier) as inference:
         with stopped(inference.decoders):
             decoding = [
                 asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0))) for _ in range(2)
@@ -209,7 +210,7 @@ async def test_passes_wait_for_more_crops_while_images_wait_for_a_decoder(
             await asyncio.sleep(0)
             assert inference.decoders.waiting == 1
             few = asyncio.create_task(inference.embed([picture]))
-            await asyncio.gather(few, inference.embed([picture] * (ENOUGH_CROPS - 1)))
+            await asyncio.gather(few, inference.embed([picture] * (enough - 1)))
             assert len(verifier.passes) == 1
             last = asyncio.create_task(inference.embed([picture]))
             await asyncio.sleep(0)

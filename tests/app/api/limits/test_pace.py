@@ -4,6 +4,8 @@ import pytest
 
 from app.api.limits.pace import FREE_PER_S, HOLD_S, TICK_S, Pace, until_tick
 
+pytestmark = pytest.mark.anyio
+
 FREE = round(FREE_PER_S)
 
 
@@ -56,3 +58,18 @@ def test_answers_that_are_held_are_due_together() -> None:
     for now in (7.001, 7.02, 7.049):
         assert now + until_tick(now, HOLD_S) == pytest.approx(7.0 + HOLD_S)
     assert until_tick(7.01, TICK_S / 2) == 0
+
+
+async def test_an_answer_is_held_until_its_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waited.append(seconds)
+
+    monkeypatch.setattr("app.api.limits.pace.asyncio.sleep", sleep)
+    clock = Clock()
+    clock.take(10_000)
+    clock.now = 0.03
+    await clock.pace.hold()
+    assert waited == [pytest.approx(until_tick(0.03, HOLD_S))]
+    assert waited != [HOLD_S]
