@@ -86,7 +86,7 @@ class DecodeRequest:
 
 def warm_up() -> None:
     """Loads what would be loaded late: a confined decoder can open no file, and so import nothing."""
-    import numpy.ma  # noqa: F401 (by the first median)
+    import numpy.ma  # noqa: F401 (which NumPy imports late)
 
     import model.imaging.yunet  # noqa: F401 (by the detector)
 
