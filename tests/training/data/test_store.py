@@ -355,6 +355,6 @@ def test_album_is_never_wholly_in_memory(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(shards, "FULL", 64)
     batch_of_a_new_album(tmp_path / "first", 2, 1)  # imports what is imported late, which takes megabytes
     with traced() as peak:
-        batch = batch_of_a_new_album(tmp_path / "second", 1500, 15)
-    assert batch == [number % 256 for number in range(0, 1500, 15)]
-    assert peak[0] < 1500 * 100 * 100 * 3 / 2
+        batch = batch_of_a_new_album(tmp_path / "second", 2500, 25)
+    assert batch == [number % 256 for number in range(0, 2500, 25)]
+    assert peak[0] < 2500 * 100 * 100 * 3 / 2
