@@ -19,8 +19,8 @@ CLOSE = {"Connection": "close"}
 
 
 class HeadCheck:
-    """Answers 400 to a Host that is missing, doubled, malformed or not one of `hosts`, if there are any, and 501 to a
-    Transfer-Encoding other than chunked.
+    """Refuses a Host that is missing, doubled, malformed or not one of `hosts`, if there are any, with 400, and a
+    Transfer-Encoding other than chunked with 501.
     """
 
     def __init__(self, hosts: Collection[str] = ()) -> None:

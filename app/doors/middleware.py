@@ -33,7 +33,7 @@ MSG_WRONG_KEY = "this key is not, or no longer, one of the service's; send anoth
 
 
 class KeyCheck:
-    """Answers 401 to a request without one of the keys, but for paths that are open to all."""
+    """Refuses a request without one of the keys with 401, but for paths that are open to all."""
 
     def __init__(self, keys: ApiKeys, further_public: Collection[str] = ()) -> None:
         self.keys = keys

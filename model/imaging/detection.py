@@ -121,7 +121,7 @@ class FaceFinder:
     def glance(self, grey: Pixels, least_score: float) -> list[Face]:
         """uint8 (H, W) -> faces as `find` returns them, by one look at a small copy that costs as much for any size.
 
-        None if the largest is small or scores less than `least_score`, or if the picture is long or already small.
+        Empty if the largest is small or scores less than `least_score`, or if the picture is long or already small.
         """
         height, width = grey.shape
         scale = GLANCE_PX / math.sqrt(height * width)

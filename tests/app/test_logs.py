@@ -64,7 +64,7 @@ def test_short_lines_are_in_one_piece_that_a_pipe_takes_whole() -> None:
 def test_a_waiting_record_keeps_neither_arguments_nor_frames(
     pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "GATHER_S", 0.2)  # the records wait for so long
+    monkeypatch.setattr(logs, "GATHER_S", 0.2)  # for which the records wait
     handler, changing = QueueingHandler(pipe[1]), ["before"]
     handler.handle(logging.LogRecord("", logging.INFO, "", 0, "%s", (changing,), None))
     changing[0] = "after"

@@ -120,12 +120,13 @@ async def test_no_job_is_held_for_long() -> None:
     assert worker.batches == [[0], [1, 2]]
 
 
-async def test_job_whose_deadline_is_near_is_not_held() -> None:
+async def test_job_whose_deadline_is_near_is_not_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
     worker = Worker()
     async with batcher_of(worker, holds=lambda _: True) as batcher:
         held = await waiting(batcher, 1)
-        await batcher.run(2, deadline=time.perf_counter() + 1.5 * batching.HOLD_S)
-        await asyncio.gather(*held)
+        urgent = batcher.run(2, deadline=time.perf_counter() + 1.5 * batching.HOLD_S)
+        await asyncio.wait_for(asyncio.gather(*held, urgent), 10)
     assert worker.batches == [[1, 2]]
 
 

@@ -357,4 +357,4 @@ def test_album_is_never_wholly_in_memory(tmp_path: Path, monkeypatch: pytest.Mon
     with traced() as peak:
         batch = batch_of_a_new_album(tmp_path / "second", 2500, 25)
     assert batch == [number % 256 for number in range(0, 2500, 25)]
-    assert peak[0] < 2500 * 100 * 100 * 3 / 2
+    assert peak[0] < 2500 * 100 * 100 * 3 / 3
