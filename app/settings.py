@@ -51,7 +51,7 @@ class Settings(BaseModel):
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
     weights: Path = Field(default=SHIPPED, description="checkpoint to serve")
-    threads: int | None = Field(default=None, ge=1, le=1024, description="CPU threads of a pass of the network")
+    threads: int | None = Field(default=None, ge=1, le=1024, description="most CPU threads of the network at a time")
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="processes that decode images and find faces in them"
     )

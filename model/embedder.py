@@ -16,7 +16,7 @@ from model.device import needs_torch
 class Embedder(Protocol):
     """A checkpoint's network on a device: crops to embeddings, embeddings to logits, without its calibration.
 
-    On a CPU threads may call it at once and wait for their turns, on a GPU one at a time. Every method raises
+    On a CPU threads may call it at once, on a GPU one at a time. Every method raises
     DeviceExhausted if the device has too little memory, and DeviceLost if it failed.
     """
 
@@ -25,16 +25,16 @@ class Embedder(Protocol):
     canary: Embeddings
     """The canary pair's embeddings (2, D), computed on the CPU when the network was loaded."""
 
-    def embed(self, pixels: Pixels) -> Embeddings:
-        """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
+        """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D).
+
+        On a CPU the batch is divided among the threads that it was opened with and that no other call uses, at most
+        `threads` of them.
+        """
         ...
 
     def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
         """float32 (B, D) twice -> float64 (B,) logits of "same person"; symmetric."""
-        ...
-
-    def use_threads(self, count: int) -> None:
-        """Sets among how many CPU threads later calls divide their batch, at most those that it was opened with."""
         ...
 
     def release_memory(self) -> None:
@@ -45,8 +45,8 @@ class Embedder(Protocol):
 def open_embedder(checkpoint: Checkpoint, device: str = "auto", threads: int = 1) -> Embedder:
     """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`).
 
-    Raises DeviceError, and CheckpointError for a network from elsewhere that cannot be run safely. On a CPU a batch is
-    divided among `threads`, until `use_threads` is called.
+    Raises DeviceError, and CheckpointError for a network from elsewhere that cannot be run safely. On a CPU at most
+    `threads` compute at the same time.
     """
     # Imported here, so that a process needs only the runtime that it uses.
     if checkpoint.header.network.runtime == "onnx":

@@ -32,9 +32,9 @@ class Verifier:
         """A checkpoint's verifier, as `open_embedder` opens its network. Raises DeviceError."""
         return cls(checkpoint.header, open_embedder(checkpoint, device, threads))
 
-    def embed(self, pixels: Pixels) -> Embeddings:
-        """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D). Raises InferenceError."""
-        embeddings = self.embedder.embed(pixels)
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
+        """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D), by at most `threads`. Raises InferenceError."""
+        embeddings = self.embedder.embed(pixels, threads)
         if not np.isfinite(embeddings).all():
             raise InferenceError("the network returned an embedding that is not finite")
         return embeddings

@@ -1,4 +1,4 @@
-"""Micro-batching: whenever the thread is free, it takes all jobs that wait, up to a maximum.
+"""Micro-batching: whenever a thread is free, it takes all jobs that wait, up to a maximum.
 
 A job that comes alone starts at once, and many jobs at a time fill the batches. While the caller expects more jobs and
 has other work, a batch may be held for a moment, since larger ones cost less. It knows neither HTTP nor networks.
@@ -64,8 +64,30 @@ class _Waiting(Generic[Job, Result]):
             self.future.set_exception(DeadlinePassed())
 
 
+class _Worker:
+    """A thread that is started with its first batch."""
+
+    def __init__(self, name: str) -> None:
+        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
+        self.thread: threading.Thread | None = None
+        self.busy = False
+        self.last_progress = 0.0
+
+    @property
+    def ended(self) -> bool:
+        """Whether the thread was started and has ended."""
+        return self.thread is not None and not self.thread.is_alive()
+
+    def note_progress(self) -> None:
+        """A part of the batch is done."""
+        self.last_progress = time.perf_counter()
+
+    def _know_thread(self) -> None:
+        self.thread = threading.current_thread()
+
+
 class Batcher(Generic[Job, Result]):
-    """A worker thread and the jobs that wait for it. All methods but `note_progress` belong to one event loop."""
+    """Worker threads and the jobs that wait for them. All methods but `note_progress` belong to one event loop."""
 
     def __init__(
         self,
@@ -73,20 +95,19 @@ class Batcher(Generic[Job, Result]):
         *,
         max_size: int,
         name: str,
+        workers: int = 1,
         holds: Callable[[int], bool] = lambda _: False,
     ) -> None:
         """`work` gets a batch and returns a result per job, in order; `max_size` limits the sum of a batch's sizes.
 
-        `holds` says whether jobs of that size in all should wait for more, which they do for at most HOLD_S. Jobs of
-        size 0, and those whose deadline is near, do not wait.
+        It is called by as many threads at a time as there are `workers`. `holds` says whether jobs of that size in all
+        should wait for more, which they do for at most HOLD_S. Jobs of size 0, and those whose deadline is near, do not
+        wait.
         """
         self._work = work
         self._holds = holds
         self._max_size = max_size
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name, initializer=self._know_thread)
-        self._thread: threading.Thread | None = None
-        self._busy = False
-        self._last_progress = 0.0
+        self._workers = [_Worker(name) for _ in range(workers)]
         self._waiting: deque[_Waiting[Job, Result]] = deque()
         self._hold_end: asyncio.TimerHandle | None = None
         self._closed = False
@@ -116,43 +137,49 @@ class Batcher(Generic[Job, Result]):
 
     def note_progress(self) -> None:
         """Called by the work, on its thread, whenever a part of a batch is done."""
-        self._last_progress = time.perf_counter()
+        for each in self._workers:
+            if each.thread is threading.current_thread():
+                each.note_progress()
+
+    @property
+    def running(self) -> int:
+        """How many batches have begun and not ended."""
+        return sum(each.busy for each in self._workers)
 
     @property
     def ended(self) -> bool:
-        """Whether the thread has ended or was closed; then every job is refused."""
-        return self._closed or self._thread_ended()
+        """Whether a thread has ended or all were closed; then every job is refused."""
+        return self._closed or any(each.ended for each in self._workers)
 
     @property
     def seconds_since_progress(self) -> float:
-        """For how long the running batch has made no progress; 0 if none is running."""
-        return time.perf_counter() - self._last_progress if self._busy else 0.0
+        """For how long a running batch has made no progress, the longest of all; 0 if none is running."""
+        busy = [each.last_progress for each in self._workers if each.busy]
+        return time.perf_counter() - min(busy) if busy else 0.0
 
     def close(self) -> None:
-        """Ends the thread after the batch that it has begun."""
+        """Ends the threads after the batches that they have begun."""
         self._closed = True
-        self._pool.shutdown()
-
-    def _know_thread(self) -> None:
-        self._thread = threading.current_thread()
-
-    def _thread_ended(self) -> bool:
-        """Whether the thread was started and has ended."""
-        return self._thread is not None and not self._thread.is_alive()
+        for each in self._workers:
+            each.pool.shutdown()
 
     def begin(self) -> None:
-        """Hands waiting jobs to the thread if it is free. To be called when `holds` may have changed."""
-        while not self._busy and not self._hold() and (batch := self._take()):
-            self._last_progress, self._busy = time.perf_counter(), True
+        """Hands waiting jobs to free threads. To be called when `holds` may have changed."""
+        while (worker := self._free_worker()) and not self._hold() and (batch := self._take()):
+            worker.note_progress()
+            worker.busy = True
             try:
-                running = self._submit([each.job for each in batch])
+                running = self._submit(worker, [each.job for each in batch])
             except RuntimeError as error:
                 for each in batch:
                     each.future.set_exception(error)
-                self._busy = False
+                worker.busy = False
                 continue
-            running.add_done_callback(partial(self._end, batch))
-            self._watch(running)
+            running.add_done_callback(partial(self._end, worker, batch))
+            self._watch(worker, running)
+
+    def _free_worker(self) -> _Worker | None:
+        return next((each for each in self._workers if not each.busy), None)
 
     def _hold(self) -> bool:
         """Whether the waiting jobs wait for more. If so, they begin in time by themselves."""
@@ -171,18 +198,18 @@ class Batcher(Generic[Job, Result]):
         self._hold_end = None
         self.begin()
 
-    def _submit(self, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
-        """Raises BatchError if the thread was closed or has ended, RuntimeError if it cannot be started."""
+    def _submit(self, worker: _Worker, jobs: list[Job]) -> "asyncio.Future[Done[Result]]":
+        """Raises BatchError if the threads were closed or one has ended, RuntimeError if it cannot be started."""
         if self.ended:
             raise BatchError(MSG_ENDED)
-        return asyncio.get_running_loop().run_in_executor(self._pool, self._timed, jobs)
+        return asyncio.get_running_loop().run_in_executor(worker.pool, self._timed, worker, jobs)
 
-    def _watch(self, running: "asyncio.Future[Done[Result]]") -> None:
+    def _watch(self, worker: _Worker, running: "asyncio.Future[Done[Result]]") -> None:
         """Fails a batch whose thread has ended: its future would never complete."""
-        if self._thread_ended():
+        if worker.ended:
             running.cancel()
         elif not running.done():
-            asyncio.get_running_loop().call_later(CHECK_S, self._watch, running)
+            asyncio.get_running_loop().call_later(CHECK_S, self._watch, worker, running)
 
     def _take(self) -> list[_Waiting[Job, Result]]:
         """The first jobs whose callers still wait, up to the maximum size; a job beyond it is a batch of its own."""
@@ -198,17 +225,17 @@ class Batcher(Generic[Job, Result]):
             size += each.size
         return batch
 
-    def _timed(self, jobs: list[Job]) -> Done[Result]:
+    def _timed(self, worker: _Worker, jobs: list[Job]) -> Done[Result]:
         started = time.perf_counter()
-        self.note_progress()
+        worker.note_progress()
         results = self._work(jobs)
         if len(results) != len(jobs):
             raise BatchError(f"{len(results)} results for {len(jobs)} jobs")
         return results, started, time.perf_counter() - started
 
-    def _end(self, batch: list[_Waiting[Job, Result]], done: "asyncio.Future[Done[Result]]") -> None:
+    def _end(self, worker: _Worker, batch: list[_Waiting[Job, Result]], done: "asyncio.Future[Done[Result]]") -> None:
         """Begins the next batch, and gives this one's callers their results."""
-        self._busy = False
+        worker.busy = False
         self.begin()
         error = BatchError(MSG_ENDED) if done.cancelled() else done.exception()
         for number, each in enumerate(batch):

@@ -1,11 +1,9 @@
-"""How a process divides the cores that it may use between its decoders and its network.
+"""How many processes and threads a service has for the cores that it may use.
 
-Decoders get every core, and while they find faces the network gets half: a pass of fewer threads takes larger parts of
-the batch, which cost less a crop. A pass gets every core while no decoder works, and where no faces are looked for.
+There are a decoder and a thread of the network for each core. `app.engine.inference` says which of them work at a time.
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.settings import Settings
@@ -28,19 +26,9 @@ def own_cores(quota: Path = QUOTA) -> int:
     return max(1, int(min(allowed, _limit(quota))))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Threads:
-    """Threads of a pass of the network: while decoders are busy (`beside`), and otherwise (`alone`)."""
-
-    beside: int
-    alone: int
-
-
-def threads_of(settings: Settings, finds_faces: bool) -> Threads:
-    """The number that is set, in both cases, or a share of the cores."""
-    cores = settings.threads or own_cores()
-    halved = finds_faces and settings.threads is None
-    return Threads(beside=max(1, cores // 2) if halved else cores, alone=cores)
+def threads_of(settings: Settings) -> int:
+    """Threads of the network."""
+    return settings.threads or own_cores()
 
 
 def decoders_of(settings: Settings) -> int:

@@ -48,8 +48,6 @@ class Decoders:
         self._count = count
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
-        self.waiting = 0
-        """Images that wait until any decoder is free."""
         self._large = asyncio.Semaphore(max(1, count - 1))
         """Decoders that may have a large image at a time: one is left for small ones, if there are several."""
         self._complete = asyncio.Event()
@@ -133,13 +131,9 @@ class Decoders:
             raise
 
     async def _next_idle(self) -> DecoderProcess:
-        self.waiting += 1
-        try:
-            while (decoder := await self._idle.get()).ended.is_set():
-                pass
-            return decoder
-        finally:
-            self.waiting -= 1
+        while (decoder := await self._idle.get()).ended.is_set():
+            pass
+        return decoder
 
     def _send(
         self, decoder: DecoderProcess, request: DecodeRequest, give_back: Callable[[], None]

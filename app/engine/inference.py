@@ -1,4 +1,7 @@
-"""Where the work of a request is done: images are decoded in processes, and the network runs on a thread.
+"""Where the work of a request is done: images are decoded in processes, and the network runs on threads.
+
+Passes of one thread run side by side, so that no thread waits for another. A pass that begins while cores have nothing
+to do is divided among them.
 
 B crops, D embedding
 """
@@ -13,7 +16,6 @@ from typing import Self, TypeVar, cast
 import numpy as np
 
 from app.engine.batching import Batcher, Timed
-from app.engine.cpu_budget import Threads
 from app.engine.decoder import DecodeRequest
 from app.engine.decoder_pool import Decoders
 from app.lifecycle import Drain
@@ -37,15 +39,15 @@ CHECKS_PER_S = 10
 
 @dataclass(frozen=True, kw_only=True)
 class _Job:
-    """Crops, and what is made of their embeddings (B, D), also on the network's thread."""
+    """Crops, and what is made of their embeddings (B, D), also on a thread of the network."""
 
     crops: Sequence[Pixels]
     finish: Callable[[Embeddings], object]
 
 
 class Inference:
-    """The verifier on its thread, and the decoders. As a context it starts the decoders; its end waits for the pass
-    of the network that runs.
+    """The verifier on its threads, and the decoders. As a context it starts the decoders; its end waits for the passes
+    of the network that run.
     """
 
     def __init__(
@@ -54,11 +56,15 @@ class Inference:
         decoders: Decoders,
         metrics: Metrics,
         *,
-        threads: Threads,
+        cores: int,
+        threads: int,
         max_batch: int,
         drain: Drain,
     ) -> None:
-        """`drain` is told when the device is lost."""
+        """On a CPU the network has at most that many `threads`, which share the `cores` with the decoders.
+
+        `drain` is told when the device is lost.
+        """
         self.header = verifier.header
         self.device = verifier.embedder.device
         self.decoders = decoders
@@ -66,12 +72,13 @@ class Inference:
         self._metrics = metrics
         self._max_batch = max_batch
         self._drain = drain
-        self._threads = threads
+        self._cores, self._threads = cores, threads
         self._analysing = 0
         self._canary_checks = TokenBucket(CHECKS_PER_S)
         self._canary_check: asyncio.Future[Timed[None]] | None = None
+        workers = threads if self.device == "cpu" else 1
         self._network: Batcher[_Job, object] = Batcher(
-            self._work, max_size=max_batch, name="network", holds=self._await_more
+            self._work, max_size=max_batch, name="network", workers=workers, holds=self._await_more
         )
 
     async def __aenter__(self) -> Self:
@@ -159,16 +166,17 @@ class Inference:
         return failed or self._canary_checks.try_take()
 
     def _await_more(self, crops: int) -> bool:
-        """Whether a pass of that size should wait: while images wait for a decoder, the cores have other work."""
+        """Whether a pass of that size should wait for more: while images and other passes occupy all cores."""
         enough = min(ENOUGH_CROPS, self._max_batch)
-        return self.device == "cpu" and crops < enough and self.decoders.waiting > 0
+        busy = self._analysing + self._network.running >= self._cores
+        return self.device == "cpu" and crops < enough and busy
 
     def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, if anything: the network's thread has ended, a pass has taken longer
         than `hung_s`, or there has been no decoder for that long.
         """
         if self._network.ended:
-            return "the thread of the network has ended"
+            return "a thread of the network has ended"
         if self._network.seconds_since_progress > hung_s:
             return f"the network has been at one pass for more than {hung_s:g} s"
         if self.decoders.missing_s > hung_s:
@@ -187,12 +195,10 @@ class Inference:
         return cast("Timed[T]", result)
 
     def _work(self, jobs: list[_Job]) -> list[object]:
-        """The result of each job, or the exception that it failed with. Called on the network's thread.
+        """The result of each job, or the exception that it failed with. Called on the network's threads.
 
         Each job of a batch that fails is tried again by itself, crop by crop, as is one that needs too much memory.
         """
-        alone = self._analysing == 0 and sum(bool(job.crops) for job in jobs) <= 1
-        self._verifier.embedder.use_threads(self._threads.alone if alone else self._threads.beside)
         results = self._attempt(jobs, self._max_batch)
         return [
             self._attempt([job], 1)[0] if _should_retry(result, len(jobs)) else result
@@ -229,7 +235,8 @@ class Inference:
         passes = []
         for start in range(0, len(crops), max_batch):
             self._network.note_progress()
-            passes.append(self._verifier.embed(np.stack(crops[start : start + max_batch])))
+            idle = min(self._threads, max(1, self._cores - self._analysing))
+            passes.append(self._verifier.embed(np.stack(crops[start : start + max_batch]), idle))
         return np.concatenate(passes)
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:

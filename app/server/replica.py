@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
-from app.engine.cpu_budget import Threads, decoders_of, threads_of
+from app.engine.cpu_budget import decoders_of, own_cores, threads_of
 from app.engine.decoder import DecoderConfig
 from app.engine.decoder_pool import Decoders
 from app.engine.decoder_trial import try_out
@@ -65,8 +65,15 @@ def build_replica(settings: Settings, verifier: Verifier, fork_server: ForkServe
     header = verifier.header
     metrics.model_info.labels(header.name, header.embedding_sha256, verifier.embedder.device).set(1)
     decoders = Decoders(fork_server, decoder_config(settings, header), decoders_of(settings), metrics.observe_stages)
-    threads = _threads(settings, header)
-    inference = Inference(verifier, decoders, metrics, threads=threads, max_batch=settings.max_batch, drain=drain)
+    inference = Inference(
+        verifier,
+        decoders,
+        metrics,
+        cores=own_cores(),
+        threads=threads_of(settings),
+        max_batch=settings.max_batch,
+        drain=drain,
+    )
     return Replica(inference=inference, metrics=metrics, drain=drain)
 
 
@@ -76,25 +83,19 @@ def open_verifier(settings: Settings) -> Verifier:
     It runs before the event loop and the listener, so that a service that listens can answer.
     """
     checkpoint = load(settings.weights)
-    threads = _threads(settings, checkpoint.header)
-    verifier = Verifier.of(checkpoint, settings.device, threads.alone)
-    _warm_up(verifier, threads)
+    verifier = Verifier.of(checkpoint, settings.device, threads_of(settings))
+    _warm_up(verifier)
     verifier.check_canary()
     return verifier
 
 
-def _warm_up(verifier: Verifier, threads: Threads) -> None:
+def _warm_up(verifier: Verifier) -> None:
     """Runs passes of one and of two crops, since the first ones are slow."""
     channels, side = verifier.header.preprocessing.input_shape
     crop = np.zeros((side, side) if channels == 1 else (side, side, channels), np.uint8)
-    for count in (threads.beside, threads.alone):
-        verifier.embedder.use_threads(count)
+    for threads in (1, None):
         for size in (1, 2):
-            verifier.embed(np.stack([crop] * size))
-
-
-def _threads(settings: Settings, header: Header) -> Threads:
-    return threads_of(settings, finds_faces=header.preprocessing.alignment is not None)
+            verifier.embed(np.stack([crop] * size), threads)
 
 
 def decoder_config(settings: Settings, header: Header) -> DecoderConfig:

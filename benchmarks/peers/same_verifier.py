@@ -26,7 +26,6 @@ class SameVerifier:
         self._finder = FaceFinder() if self._preprocessing.alignment else None
         self.threshold = checkpoint.header.threshold.value
         self._verifier = Verifier.of(checkpoint, "cpu")
-        self._verifier.embedder.use_threads(1)
 
     def crop(self, image: bytes) -> Pixels:
         """The crop of the largest face of an image file. Raises ImageError."""

@@ -4,7 +4,6 @@ B batch, H W pixels, D embedding
 """
 
 import re
-import threading
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,35 +32,28 @@ translate_faults = translating(fault_of)
 
 
 class CpuEmbedder:
-    """An `Embedder` with the checkpoint's network. A batch is divided among threads that do not wait for each other."""
+    """An `Embedder` with the checkpoint's network. Each thread computes a part of a batch by itself."""
 
     device = "cpu"
 
     @translate_faults
     def __init__(self, checkpoint: Checkpoint, threads: int = 1) -> None:
-        """`threads` is how many threads embed at the same time, each a part of the batch."""
+        """`threads` is how many threads embed at the same time, each a part of a batch."""
         header = checkpoint.header
         self._requests = Requests(build_graph(checkpoint), threads)
-        self.threads = self._most_threads = threads
-        self._turn = threading.Lock()
+        self.threads = threads
         self.compare_logits = comparison_of(checkpoint.tensors)
         self.canary: Embeddings = self.embed(canary_pair(header.preprocessing.input_shape))
 
     @translate_faults
-    def embed(self, pixels: Pixels) -> Embeddings:
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
-        parts = np.array_split(pixels, min(self.threads, len(pixels)))
-        with self._turn:
-            return np.concatenate(self._requests.run(parts))
+        return self._requests.run(pixels, threads or self.threads)
 
     @translate_faults
     def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
         """float32 (B, D) twice -> float64 (B,) logits; symmetric."""
         return self.compare_logits(left, right)
-
-    def use_threads(self, count: int) -> None:
-        """Sets among how many threads later calls divide their batch, at most those that it was opened with."""
-        self.threads = min(count, self._most_threads)
 
     def release_memory(self) -> None:
         """Nothing: memory for later calls is bounded by the largest batch."""

@@ -40,8 +40,9 @@ def _joint_bayesian(tensors: Tensors) -> Callable[[Array, Array], Array]:
     transposed = np.ascontiguousarray(_double(tensors["head.projection"]).T)
 
     def project(rows: Array) -> Array:
-        # Not by a BLAS, whose threads would wait for work on the cores that the network and the decoders need.
-        return np.asarray(np.einsum("bd,ed->be", rows - mean, transposed))
+        # Products of two vectors each: a BLAS has no threads for these, which would wait for work on the cores that
+        # the network and the decoders need.
+        return np.asarray(np.vecdot((rows - mean)[:, None], transposed))
 
     def score(left: Array, right: Array) -> Array:
         u, v = project(left), project(right)

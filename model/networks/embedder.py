@@ -42,7 +42,7 @@ class TorchEmbedder:
 
     @translate_faults
     @torch.inference_mode()
-    def embed(self, pixels: Pixels) -> Embeddings:
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:  # noqa: ARG002 (the GPU computes)
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
         embeddings: Embeddings = embed_pixels(self.network, pixels, self._preprocessing).cpu().numpy()
         return embeddings
@@ -54,9 +54,6 @@ class TorchEmbedder:
         logits = self.network.compare(torch.from_numpy(left).to(self.device), torch.from_numpy(right).to(self.device))
         doubled: NDArray[np.float64] = logits.double().cpu().numpy()
         return doubled
-
-    def use_threads(self, count: int) -> None:
-        """Nothing, as the GPU computes."""
 
     def release_memory(self) -> None:
         """Returns PyTorch's cached memory to a GPU."""

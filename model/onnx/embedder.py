@@ -42,7 +42,7 @@ translate_faults = translating(fault_of)
 
 
 class OnnxEmbedder:
-    """An `Embedder` with the checkpoint's graph. On a CPU a batch is divided among threads."""
+    """An `Embedder` with the checkpoint's graph."""
 
     @translate_faults
     def __init__(self, checkpoint: Checkpoint, device: str = "cpu", threads: int = 1) -> None:
@@ -53,26 +53,20 @@ class OnnxEmbedder:
         graph, runtime = checkpoint.tensors[GRAPH].tobytes(), runtime_on(self.device, config)
         require_safe(config, graph, runtime)
         self._runner = open_runner(config, graph, runtime, threads=threads)
-        self._most_threads = threads
         pair = canary_pair(self._preprocessing.input_shape)
         self.canary: Embeddings = self._runner.embed(normalise(pair, self._preprocessing))
         if self.device != "cpu":
             self._runner = open_runner(config, graph, runtime, self.device)
 
     @translate_faults
-    def embed(self, pixels: Pixels) -> Embeddings:
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D)."""
-        return self._runner.embed(normalise(pixels, self._preprocessing))
+        return self._runner.embed(normalise(pixels, self._preprocessing), threads)
 
     def compare(self, left: Embeddings, right: Embeddings) -> NDArray[np.float64]:
         """float32 (B, D) twice -> float64 (B,) cosines; symmetric."""
         one, other = (unit_rows(side).astype(np.float64) for side in (left, right))
         return np.asarray((one * other).sum(1))
-
-    def use_threads(self, count: int) -> None:
-        """Sets among how many threads later calls divide their batch, at most those that it was opened with."""
-        if self.device == "cpu":
-            self._runner.threads = min(count, self._most_threads)
 
     def release_memory(self) -> None:
         """Nothing: memory for later calls is bounded by the largest pass."""

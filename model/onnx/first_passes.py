@@ -55,7 +55,7 @@ def _load(runtime: GraphRuntime) -> None:
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("crops", "embedding")]
     graph = helper.make_graph([helper.make_node("Neg", ["crops"], ["embedding"])], "first", ends[:1], ends[1:])
     data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
-    open_session(data, "embedding", shape, runtime).run([np.zeros(shape, np.float32)])
+    open_session(data, "embedding", shape, runtime).run(np.zeros(shape, np.float32), 1, 1)
 
 
 def _limit(kind: int, soft: int, hard: int) -> None:
@@ -152,8 +152,7 @@ class _Candidate:
 
     def _run(self, session: Session, crops: Images) -> Images:
         """Crops -> embeddings (B, D). Raises CheckpointError if they are anything else."""
-        [found] = session.run([crops])
-        rows = np.asarray(found)
+        rows = np.asarray(session.run(crops, len(crops), 1))
         if rows.dtype != np.float32 or len(rows) != len(crops):
             raise CheckpointError(f"the output {self.output!a} is not float32 with a row for each crop")
         rows = rows.reshape(len(crops), -1)

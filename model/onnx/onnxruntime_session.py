@@ -1,8 +1,8 @@
 """Runs a graph with ONNX Runtime, on a GPU, and on a CPU if OpenVINO cannot."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import onnxruntime
 
 from model.onnx.device import CUDA
@@ -10,7 +10,7 @@ from model.onnx.session import Images
 
 
 class OnnxRuntimeSession:
-    """A `Session` whose passes have a thread and a core each on the CPU."""
+    """A `Session` whose threads have a core each on the CPU."""
 
     def __init__(self, graph: bytes, output: str, device: str = "cpu", threads: int = 1) -> None:
         """Raises various exceptions of ONNX Runtime."""
@@ -29,9 +29,17 @@ class OnnxRuntimeSession:
         """As in `Session`. ONNX Runtime takes the CPU if CUDA or cuDNN is missing."""
         return device == "cpu" or CUDA in self._session.get_providers()
 
-    def run(self, passes: Sequence[Images]) -> Sequence[Images]:
+    def run(self, images: Images, largest: int, threads: int) -> Images:
         """As in `Session`."""
-        return [self._run(passes[0])] if len(passes) == 1 else list(self._pool.map(self._run, passes))
+        shares = np.array_split(images, min(threads, len(images)))
+        if len(shares) == 1:
+            return self._run_share(images, largest)
+        return np.concatenate(list(self._pool.map(self._run_share, shares, [largest] * len(shares))))
+
+    def _run_share(self, images: Images, largest: int) -> Images:
+        """A thread's share, in passes of at most `largest` crops."""
+        passes = [images[start : start + largest] for start in range(0, len(images), largest)]
+        return np.concatenate([self._run(each) for each in passes])
 
     def _run(self, images: Images) -> Images:
         """Raises RuntimeError instead of ONNX Runtime's exceptions, which have no base class of their own."""

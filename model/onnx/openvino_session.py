@@ -1,7 +1,6 @@
 """Runs a graph with OpenVINO on a CPU."""
 
 import io
-from collections.abc import Sequence
 from functools import cache
 
 import openvino as ov
@@ -26,9 +25,9 @@ class OpenVinoSession:
         """As in `Session`."""
         return device == "cpu"
 
-    def run(self, passes: Sequence[Images]) -> Sequence[Images]:
+    def run(self, images: Images, largest: int, threads: int) -> Images:
         """As in `Session`."""
-        return self._requests.run(passes)
+        return self._requests.run(images, threads, largest)
 
 
 @cache

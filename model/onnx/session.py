@@ -3,9 +3,6 @@
 B batch, C channels, H W pixels, D embedding
 """
 
-import threading
-from collections.abc import Sequence
-from math import ceil
 from typing import Protocol
 
 import numpy as np
@@ -29,10 +26,10 @@ class Session(Protocol):
         """Whether it computes on this device, `cpu` or `cuda:N`."""
         ...
 
-    def run(self, passes: Sequence[Images]) -> Sequence[Images]:
-        """Crops in the graph's layout -> the output for each pass, (B, ...). The passes are computed at the same time.
+    def run(self, images: Images, largest: int, threads: int) -> Images:
+        """Crops in the graph's layout -> the output (B, ...), in passes of at most `largest`, by at most `threads`.
 
-        Raises RuntimeError and MemoryError.
+        Any number of threads may call it. Raises RuntimeError and MemoryError.
         """
         ...
 
@@ -60,20 +57,21 @@ def open_session(
 
 
 class GraphRunner:
-    """A checkpoint's graph. Any number of threads may call it and wait for their turns."""
+    """A checkpoint's graph. Any number of threads may call it."""
 
     def __init__(self, config: OnnxConfig, session: Session, threads: int = 1) -> None:
-        """`threads` is how many passes are computed at the same time, at most those that the session was opened for."""
+        """`threads` is for how many passes at the same time the session was opened."""
         self.config = config
         self.session = session
-        self.threads = threads
-        self._turn = threading.Lock()
+        self._threads = threads
+        self._largest = 1 if config.batch == "one" else MAX_PASS
 
-    def embed(self, images: Images) -> Embeddings:
-        """Normalised crops float32 (B, C, H, W), red first -> float32 (B, D)."""
-        rows = self._run(self._oriented(images))
+    def embed(self, images: Images, threads: int | None = None) -> Embeddings:
+        """Normalised crops float32 (B, C, H, W), red first -> float32 (B, D), by at most `threads`."""
+        threads = min(threads or self._threads, self._threads)
+        rows = self._run(self._oriented(images), threads)
         if self.config.flip_average:
-            rows = (rows + self._run(self._oriented(images[..., ::-1]))) / np.float32(2)
+            rows = (rows + self._run(self._oriented(images[..., ::-1]), threads)) / np.float32(2)
         return unit_rows(rows) if self.config.unit_length else rows
 
     def _oriented(self, images: Images) -> Images:
@@ -84,15 +82,8 @@ class GraphRunner:
             images = images.transpose(0, 2, 3, 1)
         return np.ascontiguousarray(images)
 
-    def _run(self, images: Images) -> Images:
-        with self._turn:
-            threads = self.threads
-            least = len(images) if self.config.batch == "one" else ceil(len(images) / MAX_PASS)
-            passes = np.array_split(images, max(least, min(threads, len(images))))
-            rows: list[Images] = []
-            for start in range(0, len(passes), threads):
-                rows += self.session.run(passes[start : start + threads])
-        return np.concatenate(rows).reshape(len(images), -1)
+    def _run(self, images: Images, threads: int) -> Images:
+        return self.session.run(images, self._largest, threads).reshape(len(images), -1)
 
 
 def unit_rows(rows: NDArray[np.floating]) -> Images:

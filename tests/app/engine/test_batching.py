@@ -35,9 +35,9 @@ class Worker:
 
 @asynccontextmanager
 async def batcher_of(
-    worker: Worker, max_size: int = 4, holds: Callable[[int], bool] = lambda _: False
+    worker: Worker, max_size: int = 4, holds: Callable[[int], bool] = lambda _: False, workers: int = 1
 ) -> AsyncIterator[Batcher[int, int]]:
-    batcher: Batcher[int, int] = Batcher(worker, max_size=max_size, name="test", holds=holds)
+    batcher: Batcher[int, int] = Batcher(worker, max_size=max_size, name="test", workers=workers, holds=holds)
     try:
         yield batcher
     finally:
@@ -76,6 +76,22 @@ async def test_waiting_jobs_share_batches_up_to_max_size() -> None:
         results = await asyncio.gather(first, *others)
     assert worker.batches == [[0], [1, 2, 3, 4], [5]]
     assert [result.value for result in results] == [0, 2, 4, 6, 8, 10]  # type: ignore[attr-defined]
+
+
+async def test_workers_run_batches_side_by_side() -> None:
+    worker = Worker()
+    async with batcher_of(worker, workers=2) as batcher:
+        first = await begin(batcher, worker, 1)
+        worker.begun.clear()
+        second = asyncio.create_task(batcher.run(2))
+        await asyncio.to_thread(worker.begun.wait, 10)
+        others = await waiting(batcher, 3, 4)
+        assert (batcher.running, batcher.waiting) == (2, 2)
+        worker.gate.set()
+        results = await asyncio.gather(first, second, *others)
+    assert sorted(worker.batches) == [[1], [2], [3, 4]]
+    assert [result.value for result in results] == [2, 4, 6, 8]  # type: ignore[attr-defined]
+    assert batcher.running == 0
 
 
 async def test_sizes_count_and_a_large_job_is_a_batch_of_its_own() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.cpu_budget import Threads, decoders_of, first_slots, large_pixels_of, own_cores, queue_of, threads_of
+from app.engine.cpu_budget import decoders_of, first_slots, large_pixels_of, own_cores, queue_of, threads_of
 from app.settings import Settings
 
 
@@ -34,16 +34,11 @@ def test_own_cores_respect_affinity_and_quota(tmp_path: Path, text: str | None, 
     assert own_cores(quota) == cores
 
 
-@pytest.mark.parametrize(
-    ("cores", "threads", "decoders", "queue"), [(1, 1, 2, 256), (2, 1, 2, 256), (3, 1, 3, 384), (16, 8, 16, 2048)]
-)
-def test_defaults_for_a_number_of_cores(
-    monkeypatch: pytest.MonkeyPatch, cores: int, threads: int, decoders: int, queue: int
-) -> None:
+@pytest.mark.parametrize(("cores", "decoders", "queue"), [(1, 2, 256), (2, 2, 256), (3, 3, 384), (16, 16, 2048)])
+def test_defaults_for_a_number_of_cores(monkeypatch: pytest.MonkeyPatch, cores: int, decoders: int, queue: int) -> None:
     monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: cores)
     settings = Settings()
-    assert threads_of(settings, finds_faces=True) == Threads(beside=threads, alone=cores)
-    assert threads_of(settings, finds_faces=False) == Threads(beside=cores, alone=cores)
+    assert threads_of(settings) == cores
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
     assert first_slots() == max(10, 5 * cores)
     assert large_pixels_of(settings) == decoders * 64_000_000
@@ -53,5 +48,4 @@ def test_settings_override_the_defaults() -> None:
     settings = Settings(threads=7, decoders=1, queue=3, large_pixels=2000)
     assert large_pixels_of(settings) == 2000
     assert (decoders_of(settings), queue_of(settings)) == (1, 3)
-    for finds_faces in (True, False):
-        assert threads_of(settings, finds_faces) == Threads(beside=7, alone=7)
+    assert threads_of(settings) == 7

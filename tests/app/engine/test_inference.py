@@ -19,7 +19,6 @@ from app.api.analyses import analyse_images
 from app.api.inputs import ImagesUpload
 from app.api.problems import Problem
 from app.engine import batching
-from app.engine.cpu_budget import Threads
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
 from app.engine.inference import ENOUGH_CROPS, Inference
 from app.server.replica import build_replica
@@ -154,65 +153,110 @@ def assert_freed(analysis: ImageAnalysis) -> None:
 
 
 class Counted(Verifier):
-    """Keeps with how many threads each pass was made; a probe lasts until it is released."""
+    """Keeps among how many threads each pass may be divided. Passes wait while `gate` is closed."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.cpu = CpuEmbedder(checkpoint, 2)
-        super().__init__(checkpoint.header, self.cpu)
-        self.passes: list[int] = []
-        self.probed, self.released = threading.Event(), threading.Event()
+        super().__init__(checkpoint.header, CpuEmbedder(checkpoint, 2))
+        self.passes: list[int | None] = []
+        self.begun, self.gate = threading.Semaphore(0), threading.Event()
+        self.gate.set()
 
-    def embed(self, pixels: Pixels) -> Embeddings:
-        self.passes.append(self.cpu.threads)
-        return super().embed(pixels)
-
-    def check_canary(self) -> None:
-        self.probed.set()
-        self.released.wait(30)
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
+        self.passes.append(threads)
+        self.begun.release()
+        self.gate.wait(30)
+        return super().embed(pixels, threads)
 
 
-async def test_passes_get_every_core_while_nothing_else_is_in_progress(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
-) -> None:
-    monkeypatch.setattr("app.server.replica.threads_of", lambda *_, **__: Threads(beside=1, alone=2))
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores, however many this machine has, and passes that are held until they need not be."""
+    monkeypatch.setattr("app.server.replica.own_cores", lambda: 2)
+    monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: 2)
+    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
+
+
+def analysis_of(inference: Inference) -> "asyncio.Task[ImageAnalysis]":
+    return asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0)))
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_pass_is_divided_among_the_cores_that_decode_no_image(settings: Settings, checkpoint_path: Path) -> None:
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
     async with inference_of(settings, verifier) as inference:
         await inference.embed([picture])
-        probe = asyncio.create_task(inference.check_canary())
-        assert await asyncio.to_thread(verifier.probed.wait, 30)
-        waiting = asyncio.create_task(inference.embed([picture]))  # the probe does not count
-        verifier.released.set()
-        await asyncio.gather(probe, waiting)
-        assert verifier.passes == [2, 2]
-        await asyncio.gather(*(inference.embed([picture]) for _ in range(4)))  # the last three in one pass
-        assert verifier.passes == [2, 2, 2, 1]
+        assert verifier.passes == [2]
         with stopped(inference.decoders):
-            decoding = asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0)))
+            decoding = analysis_of(inference)
             await asyncio.sleep(0)
             await inference.embed([picture])
-            assert verifier.passes[4:] == [1]
+            assert verifier.passes[1:] == [1]
         await decoding
         await inference.embed([picture])
-        assert verifier.passes[5:] == [2]
+        assert verifier.passes[2:] == [2]
 
 
+@pytest.mark.usefixtures("two_cores")
+async def test_set_threads_are_the_most_of_a_pass(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings.model_copy(update={"threads": 1}), verifier) as inference:
+        await inference.embed([picture])
+        verifier.gate.clear()
+        both = [asyncio.create_task(inference.embed([picture])) for _ in range(2)]
+        assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
+        await asyncio.sleep(0.01)
+        assert verifier.passes == [1, 1]
+        verifier.gate.set()
+        await asyncio.gather(*both)
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_passes_run_side_by_side(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, pictures = Counted(load(checkpoint_path)), [np.zeros((105, 105), np.uint8)] * ENOUGH_CROPS
+    async with inference_of(settings, verifier) as inference:
+        verifier.gate.clear()
+        both = [asyncio.create_task(inference.embed(pictures)) for _ in range(2)]
+        for _ in both:
+            assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
+        verifier.gate.set()
+        one, other = await asyncio.gather(*both)
+    assert np.array_equal(one.value, other.value)
+
+
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize(("max_batch", "enough"), [(16, ENOUGH_CROPS), (3, 3)])
-async def test_passes_wait_for_more_crops_while_images_wait_for_a_decoder(
-    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path, max_batch: int, enough: int
+async def test_passes_wait_for_more_crops_while_every_core_decodes(
+    settings: Settings, checkpoint_path: Path, max_batch: int, enough: int
 ) -> None:
-    monkeypatch.setattr(batching, "HOLD_S", 1000.0)
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
     async with inference_of(settings.model_copy(update={"decoders": 1, "max_batch": max_batch}), verifier) as inference:
         with stopped(inference.decoders):
-            decoding = [
-                asyncio.create_task(inference.analyse(encode(portrait(1)), "none", FaceAllowance(0))) for _ in range(2)
-            ]
+            decoding = [analysis_of(inference) for _ in range(2)]
             await asyncio.sleep(0)
-            assert inference.decoders.waiting == 1
             few = asyncio.create_task(inference.embed([picture]))
             await asyncio.gather(few, inference.embed([picture] * (enough - 1)))
             assert len(verifier.passes) == 1
             last = asyncio.create_task(inference.embed([picture]))
             await asyncio.sleep(0)
-        await asyncio.gather(*decoding, last)  # when no image waits any more
+        await asyncio.gather(*decoding, last)  # when a core has no image any more
         assert len(verifier.passes) == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_passes_wait_for_more_crops_while_another_pass_and_an_image_take_the_cores(
+    settings: Settings, checkpoint_path: Path
+) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings, verifier) as inference:
+        with stopped(inference.decoders):
+            decoding = analysis_of(inference)
+            verifier.gate.clear()
+            first = asyncio.create_task(inference.embed([picture]))
+            assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
+            others = [asyncio.create_task(inference.embed([picture])) for _ in range(2)]
+            await asyncio.sleep(0.01)
+            assert len(verifier.passes) == 1
+            verifier.gate.set()
+            await asyncio.gather(first, *others)
+            assert verifier.passes == [1, 1]
+        await decoding

@@ -38,14 +38,14 @@ class Held(Verifier):
         self.gate = Gate()
         self.passes: list[int] = []
 
-    def embed(self, pixels: Pixels) -> Embeddings:
+    def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
         """float32 (B, D)."""
         self.passes.append(len(pixels))
         if len(self.passes) == 1:
             self.gate.wait()
         if (pixels == 255).all(axis=(1, 2)).any():
             raise RuntimeError("white")
-        return super().embed(pixels)
+        return super().embed(pixels, threads)
 
 
 @pytest.fixture

@@ -62,9 +62,9 @@ def failing(check: Callable[[Pixels], None]) -> Iterator[None]:
     """Every network of this process checks the batches that it embeds."""
     embed = CpuEmbedder.embed
 
-    def checked(embedder: CpuEmbedder, pixels: Pixels) -> Embeddings:
+    def checked(embedder: CpuEmbedder, pixels: Pixels, threads: int | None = None) -> Embeddings:
         check(pixels)
-        return embed(embedder, pixels)
+        return embed(embedder, pixels, threads)
 
     with patch.object(CpuEmbedder, "embed", checked):
         yield

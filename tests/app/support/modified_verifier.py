@@ -61,8 +61,8 @@ class Gate:
         """Puts the gate before the network."""
         embed = embedder.embed
 
-        def stop(pixels: Pixels) -> Embeddings:
+        def stop(pixels: Pixels, threads: int | None = None) -> Embeddings:
             self.wait()
-            return embed(pixels)
+            return embed(pixels, threads)
 
         embedder.embed = stop  # type: ignore[method-assign]

@@ -81,8 +81,7 @@ def test_embeddings_do_not_depend_on_the_batch(config: NetworkConfig | ResidualC
     backwards = embedder.embed(pixels[::-1])[::-1]
     assert np.abs(together - alone).max() <= 1e-5
     assert np.abs(together - backwards).max() <= 1e-5
-    embedder.use_threads(1)
-    assert np.abs(together - embedder.embed(pixels)).max() <= 1e-5
+    assert np.abs(together - embedder.embed(pixels, 1)).max() <= 1e-5
 
 
 def test_calls_from_several_threads_get_their_own_results() -> None:

@@ -122,8 +122,7 @@ def test_embeddings_do_not_depend_on_the_batch(data: bytes, changes: dict[str, A
     together = embedder.embed(pixels)
     alone = np.concatenate([embedder.embed(pixels[each : each + 1]) for each in range(len(pixels))])
     assert np.abs(together - alone).max() <= 1e-5
-    embedder.use_threads(1)
-    assert np.abs(together - embedder.embed(pixels)).max() <= 1e-5
+    assert np.abs(together - embedder.embed(pixels, 1)).max() <= 1e-5
 
 
 def saved(path: Path, data: bytes = tiny_graph(), **changes: Any) -> Path:
