@@ -172,7 +172,7 @@ class Inference:
         return self.device == "cpu" and crops < enough and busy
 
     def health_problem(self, hung_s: float) -> str | None:
-        """What keeps the replica from working, if anything: the network's thread has ended, a pass has taken longer
+        """What keeps the replica from working, if anything: a thread of the network has ended, a pass has taken longer
         than `hung_s`, or there has been no decoder for that long.
         """
         if self._network.ended:
