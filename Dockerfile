@@ -23,13 +23,17 @@ WORKDIR /srv/facepair
 
 # Exact versions with their digests, but for PyTorch, whose files differ from machine to machine.
 COPY --chmod=755 requirements.txt requirements-traces.txt constraints.txt ./
-# What serving never loads goes: OpenVINO's parts for other devices and file formats (78 MB), packages' tests (35 MB).
+# What serving never loads goes: OpenVINO's parts for other devices, file formats and compilers (83 MB), ONNX Runtime for
+# other languages and its tools (46 MB), packages' tests (35 MB), OpenCV's older detectors (9 MB).
 RUN pip install --require-hashes -r requirements.txt \
     && case ",$EXTRAS," in *,traces,*) pip install --require-hashes -r requirements-traces.txt ;; esac \
     && case ",$EXTRAS," in *,gpu,*) pip install -c constraints.txt torch ;; esac \
     && find /usr -path "*/openvino/libs/*" \( -name "*_[gn]pu_plugin.so" -o -name cache.json \
     -o \( -name "*_frontend.so*" ! -name "*_onnx_frontend.so*" \) \) -delete \
-    && find /usr -path "*-packages/*" \( -path "*/numpy/*/tests" -o -path "*/onnx/backend/test" \) -prune -exec rm -r {} +
+    && find /usr -path "*-packages/*" \( -path "*/onnxruntime/capi/libonnxruntime.so*" -o -path "*/cv2/data/*.xml" \) -delete \
+    && find /usr -path "*-packages/*" \( -path "*/numpy/*/tests" -o -path "*/onnx/backend/test" -o -path "*/openvino/include" \
+    -o -path "*/onnxruntime/transformers" -o -path "*/onnxruntime/tools" -o -path "*/onnxruntime/quantization" \
+    -o -path "*/onnxruntime/datasets" \) -prune -exec rm -r {} +
 
 # Readable for the image's user, whoever may read the checkout's files.
 COPY --chmod=755 model model

@@ -19,7 +19,7 @@ PATIENCE = 2
 
 UNSET = {
     "large_pixels": "64 million a decoder",
-    "threads": "half the cores; all for whole pictures and while no image is decoded",
+    "threads": "one a core",
     "decoders": "one a core, at least 2",
     "decoder_memory_bytes": "what the largest image needs; less if a container has little",
     "queue": "128 a core, at least 256",

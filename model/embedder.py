@@ -28,8 +28,8 @@ class Embedder(Protocol):
     def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
         """Crops uint8 (B, H, W) or (B, H, W, 3) -> float32 (B, D).
 
-        On a CPU the batch is divided among the threads that it was opened with and that no other call uses, at most
-        `threads` of them.
+        On a CPU the batch is divided among at most `threads`, and no more than it was opened with. With OpenVINO a
+        call has only threads that no other call uses, and waits until there is one.
         """
         ...
 
@@ -46,7 +46,7 @@ def open_embedder(checkpoint: Checkpoint, device: str = "auto", threads: int = 1
     """The checkpoint's network on a device (`auto`, `cpu`, `cuda` or `cuda:N`).
 
     Raises DeviceError, and CheckpointError for a network from elsewhere that cannot be run safely. On a CPU at most
-    `threads` compute at the same time.
+    `threads` compute a batch.
     """
     # Imported here, so that a process needs only the runtime that it uses.
     if checkpoint.header.network.runtime == "onnx":

@@ -87,7 +87,7 @@ class _Worker:
 
 
 class Batcher(Generic[Job, Result]):
-    """Worker threads and the jobs that wait for them. All methods but `note_progress` belong to one event loop."""
+    """Worker threads and the jobs that wait for them. All but `note_progress` and `running` belong to an event loop."""
 
     def __init__(
         self,

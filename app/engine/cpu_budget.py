@@ -1,6 +1,7 @@
 """How many processes and threads a service has for the cores that it may use.
 
-There are a decoder and a thread of the network for each core. `app.engine.inference` says which of them work at a time.
+Unless the settings say otherwise, there are a decoder and a thread of the network for each core, and two decoders at
+least. `app.engine.inference` says how many threads a pass of the network has.
 """
 
 import os
@@ -24,6 +25,11 @@ def own_cores(quota: Path = QUOTA) -> int:
     """The cores that the process may use, at least 1; a container's limit counts, too."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, int(min(allowed, _limit(quota))))
+
+
+def cores_of(settings: Settings) -> int:
+    """The cores that decoders and the network share: as many as the process may use, if the settings use that many."""
+    return min(own_cores(), max(threads_of(settings), decoders_of(settings)))
 
 
 def threads_of(settings: Settings) -> int:

@@ -45,7 +45,8 @@ class Decoders:
         self._fork_server = fork_server
         self._config = config
         self._pickled = pickle.dumps(config)
-        self._count = count
+        self.count = count
+        """How many there are, or will be again soon."""
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
         self._large = asyncio.Semaphore(max(1, count - 1))
@@ -56,7 +57,7 @@ class Decoders:
 
     async def start(self) -> None:
         """Returns when all are ready. Raises DecodersError."""
-        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._count)]
+        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self.count)]
         try:
             await asyncio.wait_for(self._complete.wait(), STARTING_S)
         except TimeoutError as error:
@@ -174,7 +175,7 @@ class Decoders:
                     continue
                 self._decoders = {*self._decoders, successor} - {current}
                 self._idle.put_nowait(successor)
-                if len(self.pids) == self._count:
+                if len(self.pids) == self.count:
                     self._complete.set()
                 if current:
                     current.dismiss()

@@ -1,7 +1,7 @@
 """Where the work of a request is done: images are decoded in processes, and the network runs on threads.
 
-Passes of one thread run side by side, so that no thread waits for another. A pass that begins while cores have nothing
-to do is divided among them.
+Passes run side by side. A pass has one thread while the cores have other work, and is divided among those that have
+none.
 
 B crops, D embedding
 """
@@ -31,8 +31,10 @@ logger = logging.getLogger("facepair")
 
 T = TypeVar("T")
 
-# A crop costs hardly less in a pass of more crops than this.
+# A crop costs hardly less in a pass of more crops than this for each thread.
 ENOUGH_CROPS = 8
+# A request hands on its crops this soon after its last image: a pass that waited for more then has them, too.
+SOON_S = 0.002
 # Passes of the canary pair for readiness.
 CHECKS_PER_S = 10
 
@@ -103,7 +105,7 @@ class Inference:
             analysis = await self.decoders.analyse(request, deadline)
         finally:
             self._analysing -= 1
-            self._network.begin()
+            asyncio.get_running_loop().call_later(SOON_S, self._network.begin)
         if analysis.all_faces:
             allowance.take(len(analysis.faces))
         return analysis
@@ -166,10 +168,15 @@ class Inference:
         return failed or self._canary_checks.try_take()
 
     def _await_more(self, crops: int) -> bool:
-        """Whether a pass of that size should wait for more: while images and other passes occupy all cores."""
+        """Whether a pass of that size should wait for more: while there are as many images and passes as cores."""
         enough = min(ENOUGH_CROPS, self._max_batch)
-        busy = self._analysing + self._network.running >= self._cores
+        busy = self._decoding + self._network.running >= self._cores
         return self.device == "cpu" and crops < enough and busy
+
+    @property
+    def _decoding(self) -> int:
+        """How many cores decode images."""
+        return min(self._analysing, self.decoders.count)
 
     def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, if anything: a thread of the network has ended, a pass has taken longer
@@ -228,15 +235,18 @@ class Inference:
             self._drain.device_lost = True
 
     def _embed(self, crops: Sequence[Pixels], max_batch: int) -> Embeddings:
-        """B crops -> (B, D), in passes of at most `max_batch`."""
+        """B crops -> (B, D), in passes of at most `max_batch`, and of ENOUGH_CROPS for each thread."""
         if not crops:
             return np.empty((0, self.header.network.dimension), np.float32)
         self._metrics.batch_images.observe(len(crops))
-        passes = []
-        for start in range(0, len(crops), max_batch):
+        passes: list[Embeddings] = []
+        while (done := sum(map(len, passes))) < len(crops):
             self._network.note_progress()
-            idle = min(self._threads, max(1, self._cores - self._analysing))
-            passes.append(self._verifier.embed(np.stack(crops[start : start + max_batch]), idle))
+            # Each running pass has its share of the cores that decode nothing, and at least one.
+            idle = min(self._threads, self._cores - self._decoding) // max(1, self._network.running)
+            threads = max(1, idle)
+            size = min(max_batch, ENOUGH_CROPS * threads)
+            passes.append(self._verifier.embed(np.stack(crops[done : done + size]), threads))
         return np.concatenate(passes)
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:

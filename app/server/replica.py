@@ -11,7 +11,7 @@ import numpy as np
 import uvicorn
 from fastapi import FastAPI
 
-from app.engine.cpu_budget import decoders_of, own_cores, threads_of
+from app.engine.cpu_budget import cores_of, decoders_of, threads_of
 from app.engine.decoder import DecoderConfig
 from app.engine.decoder_pool import Decoders
 from app.engine.decoder_trial import try_out
@@ -69,7 +69,7 @@ def build_replica(settings: Settings, verifier: Verifier, fork_server: ForkServe
         verifier,
         decoders,
         metrics,
-        cores=own_cores(),
+        cores=cores_of(settings),
         threads=threads_of(settings),
         max_batch=settings.max_batch,
         drain=drain,

@@ -33,7 +33,7 @@ def test_network_figures_from_known_seconds(checkpoint_path: Path) -> None:
 def test_every_turn_embeds_about_as_many_pictures(checkpoint_path: Path) -> None:
     bare = load_bare(checkpoint_path, "cpu")
     embed, seen = bare.embedder.embed, list[int]()
-    bare.embedder.embed = lambda pixels, _=None: seen.append(len(pixels)) or embed(pixels)  # type: ignore[method-assign,func-returns-value]
+    bare.embedder.embed = lambda pixels, threads=None: seen.append(len(pixels)) or embed(pixels, threads)  # type: ignore[method-assign,func-returns-value]
     network.time_batches(bare, [1, 4], rounds=1)
     assert seen == [1, 4, 1, 1, 1, 1, 4]
 

@@ -116,7 +116,7 @@ def test_canary_fails_for_changed_embeddings_with_the_same_score(checkpoint: Che
     verifier.check_canary()
     embedder = cpu_embedder(verifier)
     embed = embedder.embed
-    embedder.embed = lambda pixels, _=None: embed(pixels) * np.float32(factor)  # type: ignore[method-assign]
+    embedder.embed = lambda pixels, threads=None: embed(pixels, threads) * np.float32(factor)  # type: ignore[method-assign]
     with pytest.raises(CheckpointError, match="embeddings on cpu"):
         verifier.check_canary()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from training import metrics
 from training.reports import markdown
 from training.runs import records, results
-from training.runs.changed import PointUnderChange, SharedChanges
+from training.runs.changed import ChangeRates, PointUnderChange, SharedChanges
 
 FOLDER = "outside"
 EVALUATION_FILE = "evaluation.json"
@@ -23,7 +23,7 @@ CHANGES = """\
 The same change in all pictures of LFW's held-out people, as [photographs.md](photographs.md) says, at `max_fmr=0.01`.
 Strangers are accepted by the threshold alone; "as decided" counts only `same`, since the checkpoint finds the condition
 that both pictures are in. Nothing is fitted on changes with a star. The last columns are accuracies at the default
-threshold, if only one picture of each pair is changed."""
+threshold, if only one picture of each pair is changed. A cell is empty where a change was not measured."""
 POINT = "fmr_1e-2"
 
 
@@ -62,16 +62,17 @@ def _changes(folder: Path) -> list[str]:
 
 def _changes_row(number: int, every: Sequence[SharedChanges], theirs: Sequence[SharedChanges]) -> markdown.Row:
     change = theirs[0].changes[number]
+    measured = [each.of(change.change) for each in every]
     cells = [change.change if change.fitted else f"{change.change} *"]
-    cells += [f"{_point(each, change.change).fmr:.1%}" for each in every]
-    for each in theirs:
-        point = _point(each, change.change)
-        cells += [f"{share:.1%}" for share in (point.fmr_decided, point.fnmr, point.undecided)]
-    return cells + [f"{each.of(change.change).accuracy_of_one:.1%}" for each in every]
+    cells += [f"{_point(each).fmr:.1%}" if each else "" for each in measured]
+    for each in measured[-len(theirs) :]:
+        point = _point(each) if each else None
+        cells += [f"{share:.1%}" for share in (point.fmr_decided, point.fnmr, point.undecided)] if point else [""] * 3
+    return cells + [f"{each.accuracy_of_one:.1%}" if each else "" for each in measured]
 
 
-def _point(found: SharedChanges, change: str) -> PointUnderChange:
-    [point] = [each for each in found.of(change).points if each.name == POINT]
+def _point(found: ChangeRates) -> PointUnderChange:
+    [point] = [each for each in found.points if each.name == POINT]
     return point
 
 

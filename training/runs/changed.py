@@ -1,6 +1,5 @@
 """The result of `shared-changes`, as a run's folder stores it: error rates of pictures that are changed alike."""
 
-from model.errors import DataError
 from training.runs.records import Measurement, Record, Spread
 
 
@@ -65,9 +64,6 @@ class SharedChanges(Measurement):
     pairs: int
     changes: tuple[ChangeRates, ...]
 
-    def of(self, change: str) -> ChangeRates:
-        """The rates under the change of that name. Raises DataError if it was not measured."""
-        for each in self.changes:
-            if each.change == change:
-                return each
-        raise DataError(f"{self.name}: the change {change!r} was not measured; run `shared-changes` again")
+    def of(self, change: str) -> ChangeRates | None:
+        """The rates under the change of that name, or None if it was not measured."""
+        return next((each for each in self.changes if each.change == change), None)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.cpu_budget import decoders_of, first_slots, large_pixels_of, own_cores, queue_of, threads_of
+from app.engine.cpu_budget import cores_of, decoders_of, first_slots, large_pixels_of, own_cores, queue_of, threads_of
 from app.settings import Settings
 
 
@@ -38,7 +38,7 @@ def test_own_cores_respect_affinity_and_quota(tmp_path: Path, text: str | None, 
 def test_defaults_for_a_number_of_cores(monkeypatch: pytest.MonkeyPatch, cores: int, decoders: int, queue: int) -> None:
     monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: cores)
     settings = Settings()
-    assert threads_of(settings) == cores
+    assert (threads_of(settings), cores_of(settings)) == (cores, cores)
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
     assert first_slots() == max(10, 5 * cores)
     assert large_pixels_of(settings) == decoders * 64_000_000
@@ -49,3 +49,9 @@ def test_settings_override_the_defaults() -> None:
     assert large_pixels_of(settings) == 2000
     assert (decoders_of(settings), queue_of(settings)) == (1, 3)
     assert threads_of(settings) == 7
+
+
+def test_cores_that_are_not_used_are_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: 64)  # as without cgroup v2
+    assert cores_of(Settings(threads=2, decoders=3)) == 3
+    assert cores_of(Settings(threads=2)) == 64

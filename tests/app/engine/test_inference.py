@@ -171,7 +171,6 @@ class Counted(Verifier):
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cores, however many this machine has, and passes that are held until they need not be."""
-    monkeypatch.setattr("app.server.replica.own_cores", lambda: 2)
     monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: 2)
     monkeypatch.setattr(batching, "HOLD_S", 1000.0)
 
@@ -201,6 +200,7 @@ async def test_set_threads_are_the_most_of_a_pass(settings: Settings, checkpoint
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
     async with inference_of(settings.model_copy(update={"threads": 1}), verifier) as inference:
         await inference.embed([picture])
+        verifier.begun.acquire()
         verifier.gate.clear()
         both = [asyncio.create_task(inference.embed([picture])) for _ in range(2)]
         assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
@@ -229,7 +229,7 @@ async def test_passes_wait_for_more_crops_while_every_core_decodes(
     settings: Settings, checkpoint_path: Path, max_batch: int, enough: int
 ) -> None:
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
-    async with inference_of(settings.model_copy(update={"decoders": 1, "max_batch": max_batch}), verifier) as inference:
+    async with inference_of(settings.model_copy(update={"max_batch": max_batch}), verifier) as inference:
         with stopped(inference.decoders):
             decoding = [analysis_of(inference) for _ in range(2)]
             await asyncio.sleep(0)
@@ -240,6 +240,62 @@ async def test_passes_wait_for_more_crops_while_every_core_decodes(
             await asyncio.sleep(0)
         await asyncio.gather(*decoding, last)  # when a core has no image any more
         assert len(verifier.passes) == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_images_that_wait_for_a_decoder_occupy_no_core(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
+        with stopped(inference.decoders):
+            decoding = [analysis_of(inference) for _ in range(3)]
+            await asyncio.sleep(0)
+            await asyncio.wait_for(inference.embed([picture]), 30)
+            assert verifier.passes == [1]
+        await asyncio.gather(*decoding)
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_held_pass_has_the_crops_of_the_request_whose_image_was_the_last(
+    settings: Settings, checkpoint_path: Path
+) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+
+    async def verify() -> None:
+        analyses = await asyncio.gather(*(analysis_of(inference) for _ in range(2)))
+        await inference.embed([each.pixels for each in analyses])
+
+    async with inference_of(settings, verifier) as inference:
+        with stopped(inference.decoders):
+            request = asyncio.create_task(verify())
+            await asyncio.sleep(0.01)
+            held = asyncio.create_task(inference.embed([picture]))
+            await asyncio.sleep(0.01)
+            assert verifier.passes == []
+        await asyncio.gather(request, held)
+    assert len(verifier.passes) == 1
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_large_batch_has_eight_crops_a_pass_and_thread(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings.model_copy(update={"threads": 1}), verifier) as inference:
+        result = await inference.embed([picture] * (2 * ENOUGH_CROPS + 1))
+    assert len(result.value) == 2 * ENOUGH_CROPS + 1
+    assert verifier.passes == [1, 1, 1]
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_divided_pass_leaves_a_thread_to_one_that_comes_later(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings.model_copy(update={"max_batch": 4}), verifier) as inference:
+        verifier.gate.clear()
+        long = asyncio.create_task(inference.embed([picture] * 12))
+        assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
+        short = asyncio.create_task(inference.embed([picture]))
+        assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
+        verifier.gate.set()
+        await asyncio.gather(long, short)
+    assert verifier.passes[:2] == [2, 1]
 
 
 @pytest.mark.usefixtures("two_cores")

@@ -15,9 +15,9 @@ def open_hanging_verifier(settings: Settings) -> Verifier:
     """The checkpoint's, loaded and warm."""
     verifier = open_verifier(settings)
 
-    def hang(pixels: Pixels) -> Embeddings:
+    def hang(pixels: Pixels, threads: int | None = None) -> Embeddings:
         threading.Event().wait()
-        return Verifier.embed(verifier, pixels)
+        return Verifier.embed(verifier, pixels, threads)
 
     verifier.embed = hang  # type: ignore[method-assign]  # that it never returns is the point
     return verifier
