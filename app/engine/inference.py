@@ -235,19 +235,21 @@ class Inference:
             self._drain.device_lost = True
 
     def _embed(self, crops: Sequence[Pixels], max_batch: int) -> Embeddings:
-        """B crops -> (B, D), in passes of at most `max_batch`, and of ENOUGH_CROPS for each thread."""
+        """B crops -> (B, D), in passes of at most `max_batch`, and on a CPU of ENOUGH_CROPS for each thread."""
         if not crops:
             return np.empty((0, self.header.network.dimension), np.float32)
         self._metrics.batch_images.observe(len(crops))
         passes: list[Embeddings] = []
         while (done := sum(map(len, passes))) < len(crops):
             self._network.note_progress()
-            # Each running pass has its share of the cores that decode nothing, and at least one.
-            idle = min(self._threads, self._cores - self._decoding) // max(1, self._network.running)
-            threads = max(1, idle)
-            size = min(max_batch, ENOUGH_CROPS * threads)
+            threads = self._threads_of_pass()
+            size = min(max_batch, ENOUGH_CROPS * threads) if self.device == "cpu" else max_batch
             passes.append(self._verifier.embed(np.stack(crops[done : done + size]), threads))
         return np.concatenate(passes)
+
+    def _threads_of_pass(self) -> int:
+        """Among how many a pass is divided: its share of the cores that decode nothing, and at least one."""
+        return max(1, min(self._threads, self._cores - self._decoding) // max(1, self._network.running))
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:
         self._network.note_progress()

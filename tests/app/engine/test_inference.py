@@ -153,16 +153,20 @@ def assert_freed(analysis: ImageAnalysis) -> None:
 
 
 class Counted(Verifier):
-    """Keeps among how many threads each pass may be divided. Passes wait while `gate` is closed."""
+    """Keeps among how many threads each pass may be divided, and its crops. Passes wait while `gate` is closed."""
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
-        super().__init__(checkpoint.header, CpuEmbedder(checkpoint, 2))
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+        embedder = CpuEmbedder(checkpoint, 2)
+        embedder.device = device
+        super().__init__(checkpoint.header, embedder)
         self.passes: list[int | None] = []
+        self.sizes: list[int] = []
         self.begun, self.gate = threading.Semaphore(0), threading.Event()
         self.gate.set()
 
     def embed(self, pixels: Pixels, threads: int | None = None) -> Embeddings:
         self.passes.append(threads)
+        self.sizes.append(len(pixels))
         self.begun.release()
         self.gate.wait(30)
         return super().embed(pixels, threads)
@@ -277,11 +281,27 @@ async def test_held_pass_has_the_crops_of_the_request_whose_image_was_the_last(
 
 @pytest.mark.usefixtures("two_cores")
 async def test_large_batch_has_eight_crops_a_pass_and_thread(settings: Settings, checkpoint_path: Path) -> None:
-    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    verifier, count = Counted(load(checkpoint_path)), 2 * ENOUGH_CROPS + 1
+    pictures = np.random.default_rng(0).integers(0, 256, (count, 105, 105), np.uint8)
     async with inference_of(settings.model_copy(update={"threads": 1}), verifier) as inference:
-        result = await inference.embed([picture] * (2 * ENOUGH_CROPS + 1))
-    assert len(result.value) == 2 * ENOUGH_CROPS + 1
+        result = await inference.embed(list(pictures))
+    assert np.abs(result.value - verifier.embedder.embed(pictures)).max() <= 1e-5
+    assert verifier.sizes == [ENOUGH_CROPS, ENOUGH_CROPS, 1]
     assert verifier.passes == [1, 1, 1]
+
+
+async def test_gpu_has_one_pass_at_a_time_and_full_batches(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path), "cuda:0"), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings.model_copy(update={"max_batch": 32}), verifier) as inference:
+        verifier.gate.clear()
+        first = asyncio.create_task(inference.embed([picture] * 40))
+        assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
+        others = [asyncio.create_task(inference.embed([picture])) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        assert verifier.sizes == [32]
+        verifier.gate.set()
+        await asyncio.gather(first, *others)
+    assert verifier.sizes == [32, 8, 3]
 
 
 @pytest.mark.usefixtures("two_cores")
