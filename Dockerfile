@@ -23,8 +23,8 @@ WORKDIR /srv/facepair
 
 # Exact versions with their digests, but for PyTorch, whose files differ from machine to machine.
 COPY --chmod=755 requirements.txt requirements-traces.txt constraints.txt ./
-# What serving never loads goes: OpenVINO's parts for other devices, file formats and compilers (83 MB), ONNX Runtime for
-# other languages and its tools (46 MB), packages' tests (35 MB), OpenCV's older detectors (9 MB).
+# What serving never loads goes: OpenVINO's parts for other devices, file formats and compilers (81 MB), ONNX Runtime for
+# other languages and its tools (43 MB), packages' tests (35 MB), OpenCV's older detectors (10 MB).
 RUN pip install --require-hashes -r requirements.txt \
     && case ",$EXTRAS," in *,traces,*) pip install --require-hashes -r requirements-traces.txt ;; esac \
     && case ",$EXTRAS," in *,gpu,*) pip install -c constraints.txt torch ;; esac \

@@ -28,7 +28,9 @@ def own_cores(quota: Path = QUOTA) -> int:
 
 
 def cores_of(settings: Settings) -> int:
-    """The cores that decoders and the network share: as many as the process may use, if the settings use that many."""
+    """The cores that decoders and the network share: all that the process may use, or, if there are fewer threads and
+    fewer decoders, the larger of these numbers. Some systems say that there are more cores than a container has.
+    """
     return min(own_cores(), max(threads_of(settings), decoders_of(settings)))
 
 

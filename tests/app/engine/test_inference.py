@@ -260,8 +260,9 @@ async def test_images_that_wait_for_a_decoder_occupy_no_core(settings: Settings,
 
 @pytest.mark.usefixtures("two_cores")
 async def test_held_pass_has_the_crops_of_the_request_whose_image_was_the_last(
-    settings: Settings, checkpoint_path: Path
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
+    monkeypatch.setattr("app.engine.inference.SOON_S", 1.0)  # long enough for the other image of the request
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
 
     async def verify() -> None:
@@ -290,6 +291,7 @@ async def test_large_batch_has_eight_crops_a_pass_and_thread(settings: Settings,
     assert verifier.passes == [1, 1, 1]
 
 
+@pytest.mark.usefixtures("two_cores")
 async def test_gpu_has_one_pass_at_a_time_and_full_batches(settings: Settings, checkpoint_path: Path) -> None:
     verifier, picture = Counted(load(checkpoint_path), "cuda:0"), np.zeros((105, 105), np.uint8)
     async with inference_of(settings.model_copy(update={"max_batch": 32}), verifier) as inference:
