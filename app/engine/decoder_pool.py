@@ -47,6 +47,7 @@ class Decoders:
         self._pickled = pickle.dumps(config)
         self.count = count
         """How many there are, or will be again soon."""
+        self._claims = 0
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
         self._large = asyncio.Semaphore(max(1, count - 1))
@@ -81,6 +82,11 @@ class Decoders:
     def pids(self) -> set[int]:
         """The processes that are ready or busy."""
         return {each.ready.result().pid for each in self._decoders if not each.ended.is_set()}
+
+    @property
+    def busy(self) -> int:
+        """How many decoders have an image, or will as soon as they are free; a large image may have to wait longer."""
+        return min(self._claims, self.count)
 
     @property
     def missing_s(self) -> float:
@@ -132,8 +138,13 @@ class Decoders:
             raise
 
     async def _next_idle(self) -> DecoderProcess:
-        while (decoder := await self._idle.get()).ended.is_set():
-            pass
+        self._claims += 1
+        try:
+            while (decoder := await self._idle.get()).ended.is_set():
+                pass
+        except BaseException:
+            self._claims -= 1
+            raise
         return decoder
 
     def _send(
@@ -142,6 +153,7 @@ class Decoders:
         try:
             awaited = decoder.send(pickle.dumps(request), request.expected(self._config.preprocessing))
         except BaseException:  # such as a lack of memory: it is unknown what the decoder received
+            self._claims -= 1
             give_back()
             decoder.end()
             raise
@@ -157,6 +169,7 @@ class Decoders:
         awaited: "asyncio.Future[DecodeResult | None]",
     ) -> None:
         """Called when a decoder has a result or has ended, also if its caller has left."""
+        self._claims -= 1
         give_back()
         if result := awaited.result():
             if decoder.dismissed:

@@ -75,7 +75,6 @@ class Inference:
         self._max_batch = max_batch
         self._drain = drain
         self._cores, self._threads = cores, threads
-        self._analysing = 0
         self._canary_checks = TokenBucket(CHECKS_PER_S)
         self._canary_check: asyncio.Future[Timed[None]] | None = None
         workers = threads if self.device == "cpu" else 1
@@ -99,12 +98,10 @@ class Inference:
 
         Raises ImageError, or DeadlinePassed when that moment of `time.perf_counter` comes first.
         """
-        self._analysing += 1
         try:
             request = DecodeRequest(image=image, choice=choice, allowance=allowance)
             analysis = await self.decoders.analyse(request, deadline)
         finally:
-            self._analysing -= 1
             asyncio.get_running_loop().call_later(SOON_S, self._network.begin)
         if analysis.all_faces:
             allowance.take(len(analysis.faces))
@@ -170,13 +167,8 @@ class Inference:
     def _await_more(self, crops: int) -> bool:
         """Whether a pass of that size should wait for more: while there are as many images and passes as cores."""
         enough = min(ENOUGH_CROPS, self._max_batch)
-        busy = self._decoding + self._network.running >= self._cores
+        busy = self.decoders.busy + self._network.running >= self._cores
         return self.device == "cpu" and crops < enough and busy
-
-    @property
-    def _decoding(self) -> int:
-        """How many cores decode images."""
-        return min(self._analysing, self.decoders.count)
 
     def health_problem(self, hung_s: float) -> str | None:
         """What keeps the replica from working, if anything: a thread of the network has ended, a pass has taken longer
@@ -249,7 +241,7 @@ class Inference:
 
     def _threads_of_pass(self) -> int:
         """Among how many a pass is divided: its share of the cores that decode nothing, and at least one."""
-        return max(1, min(self._threads, self._cores - self._decoding) // max(1, self._network.running))
+        return max(1, min(self._threads, self._cores - self.decoders.busy) // max(1, self._network.running))
 
     def _finish(self, job: _Job, embeddings: Embeddings) -> object:
         self._network.note_progress()

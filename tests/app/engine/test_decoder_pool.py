@@ -62,6 +62,7 @@ async def running(
     try:
         await decoders.start()
         yield decoders, stages
+        await until(lambda: decoders.busy == 0)  # whatever became of the images
     finally:
         await decoders.close()
 

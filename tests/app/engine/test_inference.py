@@ -259,6 +259,23 @@ async def test_images_that_wait_for_a_decoder_occupy_no_core(settings: Settings,
 
 
 @pytest.mark.usefixtures("two_cores")
+async def test_large_images_that_wait_for_their_turn_occupy_no_core(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    large = encode(Image.new("L", (2100, 2000)))
+    async with inference_of(settings, verifier) as inference:
+        with stopped(inference.decoders):
+            decoding = [
+                asyncio.create_task(inference.analyse(large, "none", FaceAllowance(0))) for _ in range(3)
+            ]  # one of the two decoders may have a large image
+            await asyncio.sleep(0.01)
+            assert inference.decoders.busy == 1
+            await asyncio.wait_for(inference.embed([picture]), 30)
+            assert verifier.passes == [1]
+        await asyncio.gather(*decoding)
+        assert inference.decoders.busy == 0
+
+
+@pytest.mark.usefixtures("two_cores")
 async def test_held_pass_has_the_crops_of_the_request_whose_image_was_the_last(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
