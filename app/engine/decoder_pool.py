@@ -45,9 +45,9 @@ class Decoders:
         self._fork_server = fork_server
         self._config = config
         self._pickled = pickle.dumps(config)
-        self.count = count
-        """How many there are, or will be again soon."""
+        self._count = count
         self._claims = 0
+        """Images that a decoder has, or that wait until any is free."""
         self._observe = observe
         self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
         self._large = asyncio.Semaphore(max(1, count - 1))
@@ -58,7 +58,7 @@ class Decoders:
 
     async def start(self) -> None:
         """Returns when all are ready. Raises DecodersError."""
-        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self.count)]
+        self._keepers = [asyncio.create_task(self._keep()) for _ in range(self._count)]
         try:
             await asyncio.wait_for(self._complete.wait(), STARTING_S)
         except TimeoutError as error:
@@ -86,7 +86,7 @@ class Decoders:
     @property
     def busy(self) -> int:
         """How many decoders have an image, or will as soon as they are free; a large image may have to wait longer."""
-        return min(self._claims, self.count)
+        return min(self._claims, self._count)
 
     @property
     def missing_s(self) -> float:
@@ -188,7 +188,7 @@ class Decoders:
                     continue
                 self._decoders = {*self._decoders, successor} - {current}
                 self._idle.put_nowait(successor)
-                if len(self.pids) == self.count:
+                if len(self.pids) == self._count:
                     self._complete.set()
                 if current:
                     current.dismiss()
