@@ -10,6 +10,7 @@ from training.learning.experiment import Experiment
 from training.pairs import Augmentation, PairExperiment
 from training.people import people_augmentation, people_batches, people_recipe
 from training.people.nuisances import Nuisances
+from training.people.teaching import Teaching
 
 Run = TypeVar("Run", bound=Experiment[Any])
 
@@ -120,6 +121,21 @@ EXPERIMENT_7 = replace(
     preprocessing=EXPERIMENT_6.preprocessing.model_copy(update={"alignment": LEARNED_ALIGNMENT}),
     nuisances=Nuisances(probability=0.4),
 )
+# A smaller network, which learns from Experiments 5 and 7 how faces resemble each other, and sees faces lit from behind.
+EXPERIMENT_8 = replace(
+    EXPERIMENT_7,
+    name="experiment-8",
+    network=EXPERIMENT_7.network.model_copy(update={"channels": (16, 48, 96, 128)}),
+    epochs=32,
+    backlit=0.2,
+    teaching=Teaching(
+        teachers=("experiment-5", "experiment-7"),
+        embedding_sha256=(
+            "726597dc0fa1191b406a73be85ce577f0bcbc3c0814624e6c35c4e5bc845dc56",
+            "e71525f75bc6184cebb85fd54e587e747d025f2f211713455264ca84099b3d1f",
+        ),
+    ),
+)
 # The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
@@ -148,8 +164,8 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY,
-    EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR,
+    EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 

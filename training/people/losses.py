@@ -1,6 +1,7 @@
 """The losses of the recipe that learns from people.
 
-B batch, b pictures of this process, D embedding, K people that the classifiers know, k of them in this process
+B batch, b pictures of this process, D embedding, R regions, K people that the classifiers know, k of them in this
+process
 """
 
 import torch
@@ -8,6 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.learning.shares import highest, total_with_gradients
+
+
+def split_regions(embeddings: Tensor, count: int) -> list[Tensor]:
+    """(B, D) -> for each region (B, D / R) of unit length. Separate losses make the towers' errors differ."""
+    return [functional.normalize(part) for part in embeddings.chunk(count, dim=1)]
 
 
 def supervised_contrastive(
@@ -30,6 +36,28 @@ def supervised_contrastive(
     losses = -(likelihood * same).sum(1) / count.clamp_min(1)
     loss, compared = total_with_gradients(torch.stack([losses.sum(), (count > 0).sum()]))
     mean: Tensor = loss / compared.clamp_min(1)
+    return mean
+
+
+def relational_distillation(
+    embeddings: Tensor, wanted: Tensor, temperature: float, mine: Tensor | None = None
+) -> Tensor:
+    """(B, D) float32 of unit length, and cosines (B, B) of teachers -> the mean loss.
+
+    Each picture's cosines to the others, divided by the temperature, give a distribution by softmax. The loss is the
+    Kullback-Leibler divergence of the network's distribution from the teachers' (Passalis and Tefas 2018).
+
+    With several processes each compares the pictures at the places `mine` int64 (b,), its own, with all.
+    """
+    anchors = slice(None) if mine is None else mine
+    places = torch.arange(len(embeddings), device=embeddings.device)
+    alone = places[anchors, None] == places
+    found, taught = (
+        (cosines / temperature).masked_fill(alone, -torch.inf).log_softmax(1).masked_fill(alone, 0)
+        for cosines in (embeddings[anchors] @ embeddings.T, wanted[anchors])
+    )
+    divergence = (taught.exp() * (taught - found)).sum()
+    mean: Tensor = total_with_gradients(divergence) / len(embeddings)
     return mean
 
 

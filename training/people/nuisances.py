@@ -103,14 +103,28 @@ class Group:
         images[self.pictures] = changed[: len(self.pictures)]
 
 
-def draw_groups(people: int, pictures: int, singles: int, changes: Nuisances, draws: Draws) -> list[Group]:
-    """The changed groups of a batch in the order of `people_batches.assemble`: people with pictures, singles twice."""
+def draw_groups(
+    people: int,
+    pictures: int,
+    singles: int,
+    changes: Nuisances,
+    draws: Draws,
+    *,
+    backlit: float = 0,
+    eyes: Eyes | None = None,
+) -> list[Group]:
+    """The changed groups of a batch in the order of `people_batches.assemble`: people with pictures, singles twice.
+
+    The share `backlit` of them is lit from behind faces with these `eyes`.
+    """
     groups = []
     for members in _members(people, pictures, singles, changes.people, draws.generator):
         if not draws.happens(changes.probability):
             continue
         covered = draws.one_of(COVERS) if draws.happens(changes.covered) else None
         chosen = tuple(change for change in CHANGES if draws.happens(changes.each))
+        if backlit and eyes and draws.happens(backlit):
+            chosen = (partial(backlight, eyes=eyes), *chosen)
         groups.append(Group(pictures=members, cover=covered, changes=chosen))
     return groups
 
@@ -151,6 +165,18 @@ def side_light(images: Tensor, draws: Draws) -> Tensor:
         angle, strength, edge = draws.between(0, 2 * pi), draws.between(0.3, 1.6), draws.ratio(0.7, 4)
         exponent = strength * torch.tanh(edge * (x * cos(angle) + y * sin(angle)))
     return (images * torch.exp(exponent)).clamp(0, 1)
+
+
+def backlight(images: Tensor, draws: Draws, *, eyes: Eyes) -> Tensor:
+    """A dark and hazy face before a bright ground that may drown its edges."""
+    height, width = images.shape[2:]
+    y = ((torch.arange(height) + 0.5) / height - eyes.y)[:, None] / eyes.distance - draws.between(0, 0.6)
+    x = ((torch.arange(width) + 0.5) / width - eyes.x)[None, :] / eyes.distance - draws.between(-0.15, 0.15)
+    away = torch.hypot(x / draws.between(0.95, 1.6), y / draws.between(1.3, 2.1))
+    ground = torch.sigmoid((away - 1) / draws.ratio(0.05, 0.3))
+    face = draws.ratio(0.15, 0.55) * images + draws.between(0, 0.2)
+    behind = draws.between(0.1, 0.6) * images + draws.between(0.4, 1)
+    return torch.lerp(face, behind, ground).clamp(0, 1)
 
 
 def exposure(images: Tensor, draws: Draws) -> Tensor:

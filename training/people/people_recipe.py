@@ -10,11 +10,11 @@ from math import cos, pi
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import configurations, residual
+from model.networks.embedder import normalise
 from training import fitting, scoring
 from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
@@ -35,8 +35,9 @@ from training.learning.shares import Shares
 from training.people import enough, people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
-from training.people.losses import Classifier, supervised_contrastive
+from training.people.losses import Classifier, relational_distillation, split_regions, supervised_contrastive
 from training.people.nuisances import Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
+from training.people.teaching import Teachers, Teaching
 from training.statistics import calibration, operating_points, rates
 
 
@@ -45,8 +46,8 @@ class PeopleExperiment(Experiment[PeopleData]):
     """A run that learns from people.
 
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
-    picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people.
-    `average` is the decay of the weights' moving average. Several processes share a batch, and, if there are more than
+    picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people;
+    of these the share `backlit` is lit from behind. `teaching` names trained networks to learn from. `average` is the decay of the weights' moving average. Several processes share a batch, and, if there are more than
     `shard_above` people with several pictures, the people of the classifiers.
     """
 
@@ -55,6 +56,8 @@ class PeopleExperiment(Experiment[PeopleData]):
     preprocessing: PreprocessingConfig
     augmentation: people_augmentation.BatchAugmentation = field(default_factory=people_augmentation.BatchAugmentation)
     nuisances: Nuisances | None = field(default=None, metadata={LATER: True})
+    backlit: float = field(default=0.0, metadata={LATER: True})
+    teaching: Teaching | None = field(default=None, metadata={LATER: True})
     held_out: HoldOut = field(default_factory=HoldOut)
     face: people_batches.FaceParts
     people: int = 32
@@ -88,6 +91,8 @@ class PeopleExperiment(Experiment[PeopleData]):
             raise TrainingError(f"{self.name}: held_out.fraction, rising and average must lie between 0 and 1")
         if self.augmentation.colour and self.network.input_channels == 1:
             raise TrainingError(f"{self.name}: grey pictures cannot have colour augmentation; leave it out")
+        if not 0 <= self.backlit <= 1:
+            raise TrainingError(f"{self.name}: backlit must lie between 0 and 1")
         if self.nuisances and self.preprocessing.alignment is None:
             raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
         super().__post_init__()
@@ -109,7 +114,8 @@ class PeopleExperiment(Experiment[PeopleData]):
         if self.nuisances is None:
             return []
         singles, pictures = len(plan.singles), plan.pictures.shape[1]
-        return draw_groups((images - 2 * singles) // pictures, pictures, singles, self.nuisances, draws)
+        people = (images - 2 * singles) // pictures
+        return draw_groups(people, pictures, singles, self.nuisances, draws, backlit=self.backlit, eyes=self.eyes)
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:
         """One cycle over the run (Smith and Topin 2017).
@@ -175,6 +181,7 @@ class PeopleRecipe(Recipe):
         example = torch.zeros(2, channels, side, side, device=device)
         self._network = parallel.wrap(self.state.network, example)
         self._margins = self._share_classifiers(known)
+        self._teachers = _teachers_of(experiment, device)
 
     @property
     def networks(self) -> tuple[residual.ResidualNetwork, ...]:
@@ -196,11 +203,19 @@ class PeopleRecipe(Recipe):
             labels = people_batches.label(plan, len(data.several), swapped)
             images = people_batches.assemble(data.album.pixels, plan, swapped, mine)
             groups = [group.within(mine, len(labels)) for group in run.draw_groups(len(labels), plan, shared)]
+            drawn = people_augmentation.draw_batch(len(labels), run.augmentation, changes).of(mine)
+            plain = self._plain(images, drawn)
             images = cover_groups(images, groups, run.eyes, shared) if groups else images
-            drawn = people_augmentation.draw_batch(len(labels), run.augmentation, changes)
-            images = people_augmentation.augment_batch(images, drawn.of(mine))
+            images = people_augmentation.augment_batch(images, drawn)
             images = change_groups(images, groups, shared)
-            yield Batch(images=images, labels=labels, judged=self._judged)
+            yield Batch(images=images, labels=labels, judged=self._judged, plain=plain)
+
+    def _plain(self, images: Tensor, drawn: people_augmentation.BatchDraw) -> Tensor | None:
+        """The pictures that teachers see, augmented as all are."""
+        if self._teachers is None:
+            return None
+        seen = (self.shares.mine % self._teachers.one_in == 0).nonzero().flatten()
+        return people_augmentation.augment_batch(images[seen], drawn.of(seen))
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, C, H, W) -> embeddings (b, D)."""
@@ -208,7 +223,7 @@ class PeopleRecipe(Recipe):
         return embeddings
 
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The contrastive plus the weighted classifier loss of the whole batch, averaged over the regions."""
+        """The contrastive plus the weighted losses of classifiers and teachers, of the whole batch, averaged over regions."""
         run, labels = self.experiment, batch.labels
         regions = split_regions(self.shares.gather(outputs), len(run.network.views))
         margins, right = self._margins(regions, labels, run.classifier_scale, run.classifier_margin)
@@ -216,7 +231,25 @@ class PeopleRecipe(Recipe):
             supervised_contrastive(region, labels, run.temperature, self._anchors) + run.classifier_weight * margin
             for region, margin in zip(regions, margins, strict=True)
         ]
-        return torch.stack(losses).mean(), right
+        loss = torch.stack(losses).mean()
+        return (loss + self._taught(regions, batch) if self._teachers else loss), right
+
+    def _taught(self, regions: list[Tensor], batch: Batch) -> Tensor:
+        """The weighted loss of what the teachers see, averaged over the regions."""
+        run, teaching = self.experiment, self.experiment.teaching
+        assert self._teachers and teaching and batch.plain is not None
+        device = regions[0].device
+        images = normalise(batch.plain.to(device, non_blocking=True), run.preprocessing)
+        with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
+            embeddings = self._teachers(images.contiguous(memory_format=torch.channels_last))
+        shares = self._teachers.shared(self.shares)
+        wanted = self._teachers.cosines(shares.gather(embeddings))
+        anchors = None if self._anchors is None else shares.mine.to(device)
+        losses = [
+            relational_distillation(region[:: teaching.one_in], cosines, teaching.temperature, anchors)
+            for region, cosines in zip(regions, wanted, strict=True)
+        ]
+        return teaching.weight * torch.stack(losses).mean()
 
     def after_step(self, step: int) -> None:
         update_average(self.state.average, self.state.network, self.experiment.average, step)
@@ -245,6 +278,12 @@ class PeopleRecipe(Recipe):
         return ShardedMargins(shards, self.shares, judged)
 
 
+def _teachers_of(run: PeopleExperiment, device: torch.device) -> Teachers | None:
+    if run.teaching is None:
+        return None
+    return Teachers(run.teaching, run.preprocessing, len(run.network.views)).to(device)
+
+
 def _require_a_share(experiment: PeopleExperiment, people: int, images: int) -> None:
     """Raises TrainingError unless each process gets a person that the classifiers know, and two pictures."""
     count = parallel.world_size()
@@ -253,11 +292,6 @@ def _require_a_share(experiment: PeopleExperiment, people: int, images: int) -> 
             f"{experiment.name}: {people} people with several pictures in a batch are too few for {count} processes; "
             "start fewer processes"
         )
-
-
-def split_regions(embeddings: Tensor, count: int) -> list[Tensor]:
-    """(B, D) -> for each region (B, D / R) of unit length. Separate losses make the towers' errors differ."""
-    return [functional.normalize(part) for part in embeddings.chunk(count, dim=1)]
 
 
 @torch.no_grad()
