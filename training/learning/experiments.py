@@ -121,7 +121,7 @@ EXPERIMENT_7 = replace(
     preprocessing=EXPERIMENT_6.preprocessing.model_copy(update={"alignment": LEARNED_ALIGNMENT}),
     nuisances=Nuisances(probability=0.4),
 )
-# A smaller network, which learns from Experiments 5 and 7 how faces resemble each other, and sees faces lit from behind.
+# A smaller network, which learns from Experiments 5 and 7 how faces resemble each other, and sees backlit faces.
 EXPERIMENT_8 = replace(
     EXPERIMENT_7,
     name="experiment-8",
@@ -165,7 +165,8 @@ PAIR_EXPERIMENTS = _by_name(
 )
 PEOPLE_EXPERIMENTS = _by_name(
     EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR,
-    EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
+    EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT,
+    EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 

@@ -46,9 +46,10 @@ class PeopleExperiment(Experiment[PeopleData]):
     """A run that learns from people.
 
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
-    picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people;
-    of these the share `backlit` is lit from behind. `teaching` names trained networks to learn from. `average` is the decay of the weights' moving average. Several processes share a batch, and, if there are more than
-    `shard_above` people with several pictures, the people of the classifiers.
+    picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people,
+    the share `backlit` of them also by light from behind. `teaching` names trained networks to learn from. `average` is
+    the decay of the weights' moving average. Several processes share a batch, and, if there are more than `shard_above`
+    people with several pictures, the people of the classifiers.
     """
 
     name: str
@@ -223,7 +224,7 @@ class PeopleRecipe(Recipe):
         return embeddings
 
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The contrastive plus the weighted losses of classifiers and teachers, of the whole batch, averaged over regions."""
+        """The contrastive plus the weighted classifier and teacher losses of the whole batch, averaged over regions."""
         run, labels = self.experiment, batch.labels
         regions = split_regions(self.shares.gather(outputs), len(run.network.views))
         margins, right = self._margins(regions, labels, run.classifier_scale, run.classifier_margin)
@@ -237,7 +238,9 @@ class PeopleRecipe(Recipe):
     def _taught(self, regions: list[Tensor], batch: Batch) -> Tensor:
         """The weighted loss of what the teachers see, averaged over the regions."""
         run, teaching = self.experiment, self.experiment.teaching
-        assert self._teachers and teaching and batch.plain is not None
+        assert self._teachers
+        assert teaching
+        assert batch.plain is not None
         device = regions[0].device
         images = normalise(batch.plain.to(device, non_blocking=True), run.preprocessing)
         with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):

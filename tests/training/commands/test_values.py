@@ -37,7 +37,9 @@ def test_every_value_is_an_option(name: str) -> None:
     # A part that the experiment lacks is not listed: naming a value inside it adds the part.
     expected = {leaf.replace("_", "-") for leaf in leaves(experiment)}
     absent = {
-        leaf for leaf in expected if leaf.rpartition(".")[2] in ("augmentation", "nuisances", "colour", "alignment")
+        leaf
+        for leaf in expected
+        if leaf.rpartition(".")[2] in ("augmentation", "nuisances", "teaching", "colour", "alignment")
     }
     assert expected - listed <= absent
     assert {"epochs", "learning-rate", "precision", "seed", "freeze", "network.channels"} <= listed

@@ -58,7 +58,15 @@ def test_experiments_share_one_split() -> None:
 def test_experiments_are_found_by_name() -> None:
     kinds = ("", "-unaligned", "-colour", "-grey", "-grey-unaligned", "-one-view", "-short", "-short-smooth")
     from_people = {f"experiment-5{kind}" for kind in kinds}
-    others = {"experiment-6", "experiment-7", "experiment-2-aligned", "grid-winner", "grid-best", "smoke"}
+    others = {
+        "experiment-6",
+        "experiment-7",
+        "experiment-8",
+        "experiment-2-aligned",
+        "grid-winner",
+        "grid-best",
+        "smoke",
+    }
     assert set(EXPERIMENTS) == {*FULL, *from_people, *others}
     assert all(EXPERIMENTS[name].name == name for name in EXPERIMENTS)
     with pytest.raises(TrainingError, match="unknown experiment 'experiment-0'; use one of experiment-1, "):

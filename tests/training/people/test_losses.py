@@ -10,6 +10,7 @@ from torch.nn import functional
 from training.people.losses import (
     Classifier,
     large_margin_cosine,
+    relational_distillation,
     sharded_large_margin_cosine,
     supervised_contrastive,
 )
@@ -48,6 +49,42 @@ def test_contrastive_loss_falls_as_people_cluster() -> None:
     assert float(supervised_contrastive(directions, LABELS, 0.1)) < 1.2
     assert float(supervised_contrastive(embeddings(), LABELS, 0.1)) > 2
     assert float(supervised_contrastive(directions, LABELS.roll(1), 0.1)) > 4
+
+
+def slow_divergence(vectors: Tensor, wanted: Tensor, temperature: float) -> float:
+    """Passalis and Tefas 2018, equation 6, with softmax as the kernel."""
+    total = 0.0
+    for i in range(len(vectors)):
+        others = [j for j in range(len(vectors)) if j != i]
+        found, taught = (
+            [math.exp(float(cosines[i, j]) / temperature) for j in others] for cosines in (vectors @ vectors.T, wanted)
+        )
+        for p, q in zip(taught, found, strict=True):
+            total += p / sum(taught) * math.log(p / sum(taught) / (q / sum(found)))
+    return total / len(vectors)
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
+def test_distillation_equals_a_slow_loop(temperature: float) -> None:
+    teacher = embeddings(seed=1)
+    wanted = teacher @ teacher.T
+    found = relational_distillation(embeddings(), wanted, temperature)
+    assert float(found) == pytest.approx(slow_divergence(embeddings(), wanted, temperature), rel=1e-4)
+    assert float(relational_distillation(teacher, wanted, temperature)) == pytest.approx(0, abs=1e-6)
+
+
+def test_distillation_brings_cosines_to_those_of_the_teacher() -> None:
+    teacher, vectors = embeddings(seed=1), embeddings().requires_grad_()
+    wanted = teacher @ teacher.T
+    optimizer = torch.optim.Adam([vectors], 0.05)
+    before = after = float((vectors @ vectors.T - wanted).detach().abs().mean())
+    for _ in range(300):
+        optimizer.zero_grad()
+        unit = functional.normalize(vectors)
+        relational_distillation(unit, wanted, 0.2).backward()
+        optimizer.step()
+        after = float((unit @ unit.T - wanted).detach().abs().mean())
+    assert after < before / 5
 
 
 def test_gradients_are_finite_for_all_different_or_one_person() -> None:

@@ -118,6 +118,28 @@ def test_eyes_are_those_of_the_alignments_template() -> None:
     assert EYES.distance == pytest.approx((0.5864 - 0.4136) / 0.6)
 
 
+def test_backlight_darkens_the_face_and_drowns_the_ground() -> None:
+    images = noise(8)
+    centre = round((EYES.y + 0.4 * EYES.distance) * SIDE)
+    for seed in range(10):
+        found = nuisances.backlight(images, draws(seed), eyes=EYES)
+        assert 0 <= float(found.min()) < float(found.max()) <= 1
+        face, ground = found[:, :, centre, SIDE // 2], found[:, :, 1, 1]
+        assert float(ground.mean()) > float(face.mean()) + 0.1
+        spread = images[:, :, centre, SIDE // 2].std()
+        assert float(face.std()) < 0.6 * float(spread)
+
+
+def test_the_share_of_backlit_groups_is_drawn_and_others_stay_as_they_are() -> None:
+    plain = Nuisances(probability=1, covered=0, each=0)
+    groups = draw_groups(400, 1, 0, replace(plain, people=1), draws(), backlit=0.25, eyes=EYES)
+    lit = sum(bool(group.changes) for group in groups)
+    assert 0.15 < lit / len(groups) < 0.35
+    before = draw_groups(6, 4, 5, ALWAYS, draws())
+    after = draw_groups(6, 4, 5, ALWAYS, draws(), backlit=0, eyes=EYES)
+    assert [group.changes for group in before] == [group.changes for group in after]
+
+
 def test_nuisances_need_an_alignment() -> None:
     with pytest.raises(TrainingError, match="nuisances need aligned pictures"):
         replace(SMALL_PEOPLE, nuisances=Nuisances())

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from model.errors import TrainingError
-from tests.training.support.joint_people import JOINT, compare, noise_data
+from tests.training.support.joint_people import JOINT, TAUGHT, compare, noise_data
 from tests.training.support.people_command import KILL, SHARDED
 from tests.training.support.small_pairs import CPU
 from tests.training.support.small_people import draw_people
@@ -45,23 +45,33 @@ def joint(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def alone() -> dict[str, Any]:
-    return compare(JOINT)
+    whole = compare(JOINT)
+    return {"whole": whole, "sharded": whole, "taught": compare(TAUGHT)}
 
 
-@pytest.mark.parametrize("classifiers", ["whole", "sharded"])
+@pytest.mark.parametrize("kind", ["whole", "sharded", "taught"])
 def test_two_processes_without_normalisation_equal_one(
-    joint: list[dict[str, Any]], alone: dict[str, Any], classifiers: str
+    joint: list[dict[str, Any]], alone: dict[str, dict[str, Any]], kind: str
 ) -> None:
-    first, second = (found[classifiers] for found in joint)
+    first, second = (found[kind] for found in joint)
+    expected = alone[kind]
     # Adam's steps would hide gradients that are a multiple.
-    assert max(differences(alone["gradients"], first["gradients"]).values()) < TOLERANCE
-    for ours, theirs in zip(alone["rows"], first["rows"], strict=True):
+    assert max(differences(expected["gradients"], first["gradients"]).values()) < TOLERANCE
+    for ours, theirs in zip(expected["rows"], first["rows"], strict=True):
         for name in ("train_loss", "train_accuracy", "validation_loss"):
             assert theirs[name] == pytest.approx(ours[name], rel=TOLERANCE), name
     assert first["rows"][0]["train_loss"] > first["rows"][2]["train_loss"]
-    assert max(differences(alone["state"], first["state"]).values()) < TOLERANCE
+    assert max(differences(expected["state"], first["state"]).values()) < TOLERANCE
     networks = [name for name in first["state"] if not name.startswith("classifiers")]
     assert all(torch.equal(first["state"][name], second["state"][name]) for name in networks)
+
+
+def test_teachers_change_the_gradients(alone: dict[str, dict[str, Any]]) -> None:
+    changed = differences(alone["whole"]["gradients"], alone["taught"]["gradients"])
+    of_network = [change for name, change in changed.items() if name.startswith("network")]
+    of_classifiers = [change for name, change in changed.items() if name.startswith("classifiers")]
+    assert min(of_network) > 1e-3
+    assert max(of_classifiers) < TOLERANCE
 
 
 def test_a_shard_has_a_part_of_the_people(joint: list[dict[str, Any]]) -> None:

@@ -17,16 +17,18 @@ from torch import Tensor, nn
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import embedder
 from model.networks.embedder import to_unit
+from model.networks.residual import ResidualNetwork, initialise
 from tests.training.support.small_people import SIDE_PX, SMALL_PEOPLE
 from training.data.album import Album, PairSet
 from training.data.datasets import PeopleData
 from training.learning import parallel
 from training.learning.experiments import EXPERIMENT_6
 from training.learning.loop import run_epoch, take_step
-from training.people import people_batches
+from training.people import people_batches, teaching
 from training.people.classifiers import Shard
 from training.people.nuisances import Nuisances
 from training.people.people_recipe import PeopleExperiment, PeopleRecipe
+from training.people.teaching import Teaching
 
 CPU = torch.device("cpu")
 # Ten people have several pictures. A batch has 10 pictures of five of them, 4 of virtual people, 8 of people with one.
@@ -45,6 +47,7 @@ JOINT = replace(
     weight_decay=5e-3,
 )
 SHARDED = replace(JOINT, shard_above=1)
+TAUGHT = replace(JOINT, teaching=Teaching(teachers=("one", "other"), embedding_sha256=("", "")))
 
 
 def noise_data() -> PeopleData:
@@ -92,15 +95,23 @@ def _exact() -> Iterator[None]:
         for module in (people_batches, embedder):
             patches.enter_context(patch.object(module, "to_unit", lambda pixels: to_unit(pixels).double()))
         patches.enter_context(patch.object(Tensor, "float", Tensor.double))
+        patches.enter_context(patch.object(teaching, "_network", _teacher))
         patches.callback(torch.set_default_dtype, torch.get_default_dtype())
         torch.set_default_dtype(torch.float64)
         yield
 
 
+def _teacher(path: Path, *_: object) -> ResidualNetwork:
+    """A network with random weights instead of that file's."""
+    network = ResidualNetwork(JOINT.network)
+    initialise(network, torch.Generator().manual_seed(len(path.stem)))
+    return network
+
+
 def main() -> None:
     torch.set_num_threads(1)
     with parallel.process_group(CPU):
-        found = {"whole": compare(JOINT), "sharded": compare(SHARDED)}
+        found = {"whole": compare(JOINT), "sharded": compare(SHARDED), "taught": compare(TAUGHT)}
         torch.save(found, Path(sys.argv[1], str(parallel.rank())))
 
 
