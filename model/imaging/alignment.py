@@ -1,9 +1,11 @@
 """Similarity transforms of points: scale, rotation and shift.
 
-Points are (x, y); the centre of the first pixel is at 0.5.
+Points are (x, y); the centre of the first pixel is at 0.5. As a complex number a point p becomes m p + s, where m is
+the scale and the rotation, and s the shift.
 """
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Self
 
 import numpy as np
 
@@ -16,30 +18,36 @@ class SimilarityTransform(NamedTuple):
     matrix: Points
     shift: Points
 
+    @classmethod
+    def of(cls, turn: complex, shift: complex) -> Self:
+        """p -> turn p + shift, for points as complex numbers."""
+        matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+        return cls(matrix, np.array([shift.real, shift.imag]))
+
     @property
     def scale(self) -> float:
-        return float(np.sqrt(np.linalg.det(self.matrix)))
+        return math.hypot(*self.matrix[0].tolist())
 
     def __call__(self, points: Points) -> Points:
         """float64 (N, 2) -> float64 (N, 2)."""
         return points @ self.matrix.T + self.shift
 
     def inverse(self) -> "SimilarityTransform":
-        matrix: Points = self.matrix.T / (self.matrix[0] @ self.matrix[0])
-        return SimilarityTransform(matrix, -matrix @ self.shift)
+        turn, shift = complex(*self.matrix[:, 0].tolist()), complex(*self.shift.tolist())
+        return SimilarityTransform.of(1 / turn, -shift / turn)
 
 
 def fit_similarity(source: Points, target: Points) -> SimilarityTransform:
-    """The least-squares similarity transform from source (N, 2) to target (N, 2), without reflection.
+    """The least-squares similarity transform from source (N, 2) to target (N, 2), without reflection, for a small N.
 
-    With points as complex numbers it is p -> m p + s, so it is a linear regression (Umeyama, "Least-squares estimation
-    of transformation parameters between two point patterns" (1991), has the form for any dimension).
+    It is a linear regression of complex numbers (Umeyama, "Least-squares estimation of transformation parameters
+    between two point patterns" (1991), has the form for any dimension).
     """
-    count = len(source)
-    source_mean, target_mean = source.sum(axis=0) / count, target.sum(axis=0) / count
-    centred, wanted = source - source_mean, target - target_mean
-    (xx, xy), (yx, yy) = (centred.T @ wanted / (centred * centred).sum()).tolist()
-    along, across = xx + yy, xy - yx
-    matrix = np.array([[along, -across], [across, along]])
-    shift: Points = target_mean - matrix @ source_mean
-    return SimilarityTransform(matrix, shift)
+    # NumPy's calls would take most of the time for so few points.
+    given, wanted = ([complex(x, y) for x, y in points.tolist()] for points in (source, target))
+    given_mean, wanted_mean = sum(given) / len(given), sum(wanted) / len(wanted)
+    centred = [point - given_mean for point in given]
+    square = sum(point.real**2 + point.imag**2 for point in centred)
+    product = sum((point - wanted_mean) * own.conjugate() for point, own in zip(wanted, centred, strict=True))
+    turn = product / square
+    return SimilarityTransform.of(turn, wanted_mean - turn * given_mean)

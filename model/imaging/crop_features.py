@@ -6,6 +6,8 @@ H W pixels, F features, G cells of a grid
 """
 
 from functools import cache
+from itertools import chain
+from math import hypot, log
 from typing import Any
 
 import cv2
@@ -22,13 +24,13 @@ SCALES = (1.0, 0.5, 0.25)
 # Grey levels that count as clipped, and differences of channels that count as none.
 BLACK, WHITE, NO_COLOUR = 6, 249, 4
 # Differences of neighbouring pixels, in grey levels: more than these, and at most the first of them.
-STEPS, SMALL_STEPS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64), 6
+STEPS, SMALL_STEPS = [0, 1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64], 6
 # The copies of the crop in which these are counted.
 STEP_SCALES = (1.0, 0.5)
 # Added before a logarithm: in grey levels, and to a share of the pixels.
 FLOOR = 0.5
 FEW = 1e-3
-QUANTILES = (2, 10, 25, 50, 75, 90, 98)
+LEVELS = np.array([2, 10, 25, 50, 75, 90, 98]) / 100
 # Points along a side of the crop, to see which part of it lies beyond the photograph.
 PLACES = 12
 
@@ -52,37 +54,37 @@ def _light(grey: Pixels) -> Features:
     levels = grey.astype(np.float32)
     means = _grid(levels, FINE)
     deviations = np.sqrt(np.maximum(_grid(levels * levels, FINE) - means * means, 0))
-    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(levels))
+    mean, deviation = (float(value[0, 0]) for value in cv2.meanStdDev(grey))
     deviation += FLOOR
     relative = (means - mean) / deviation
-    middle = float(np.sort(means, axis=None)[FINE * FINE // 2 - 1 :][:2].mean())  # the median
-    apart = np.abs(means - middle) / deviation
+    low, high = np.sort(means, axis=None)[FINE * FINE // 2 - 1 :][:2].tolist()
+    apart = np.abs(means - (low + high) / 2) / deviation  # from the median
     mirrored = np.abs(relative - relative[:, ::-1])[:, : FINE // 2]
     below = _counts(grey).cumsum() / grey.size
-    quantiles = np.searchsorted(below, np.array(QUANTILES) / 100)
-    histogram = [mean, np.log(deviation), below[BLACK], 1 - below[WHITE - 1], *quantiles]
-    sides = [abs(relative[:, : FINE // 2].mean() - relative[:, FINE // 2 :].mean())]
+    quantiles = np.searchsorted(below, LEVELS).tolist()
+    histogram = [mean, log(deviation), float(below[BLACK]), 1 - float(below[WHITE - 1]), *quantiles]
+    columns = relative.sum(axis=0).tolist()
+    sides = [abs(sum(columns[: FINE // 2]) - sum(columns[FINE // 2 :])) / (FINE * FINE // 2)]
     parts = (relative, np.log(FLOOR + deviations), apart, mirrored)
-    return np.concatenate([*(part.ravel() for part in parts), histogram, sides]).astype(np.float32)
+    return np.concatenate([*(part.ravel() for part in parts), [*histogram, *sides]], dtype=np.float32)
 
 
 def _edges(grey: Pixels) -> Features:
     """The strength of edges at several scales, where they are, and whether few pixels have most of them."""
     parts: list[Features] = []
-    totals = []
+    totals: list[float] = []
     for scale in SCALES:
         small = grey if scale == 1 else _reduced(grey, scale)
-        edges = np.abs(np.asarray(cv2.Laplacian(small, cv2.CV_32F), np.float32))
-        cells = np.log(FLOOR + _grid(edges, COARSE))
-        totals.append(np.log(FLOOR + _mean(edges)))
-        peaked = np.log(1 + cv2.norm(edges, cv2.NORM_L2SQR) / edges.size) - 2 * totals[-1]
-        parts += [cells.ravel(), np.array([totals[-1], peaked], np.float32)]
+        edges = np.abs(cv2.Laplacian(small, cv2.CV_32F))
+        totals.append(log(FLOOR + _mean(edges)))
+        peaked = log(1 + cv2.norm(edges, cv2.NORM_L2SQR) / edges.size) - 2 * totals[-1]
+        parts += [np.log(FLOOR + _grid(edges, COARSE)).ravel(), np.array([totals[-1], peaked], np.float32)]
     across, down = cv2.absdiff(grey[:, 1:], grey[:, :-1]), cv2.absdiff(grey[1:], grey[:-1])
     flat = [1 - cv2.countNonZero(change) / change.size for change in (across, down)]
     wide = max(2, len(grey) // 12)
     # How much brightness changes towards each border, near it: nothing where an edge is repeated.
     near = (across[:, :wide], across[:, -wide:], down[:wide], down[-wide:])
-    border = [np.log(FLOOR + _mean(change)) for change in near]
+    border = [log(FLOOR + _mean(change)) for change in near]
     parts.append(np.array([*flat, *border, totals[0] - totals[1], totals[1] - totals[2]], np.float32))
     return np.concatenate(parts)
 
@@ -94,7 +96,7 @@ def _steps(grey: Pixels) -> Features:
         small = grey if scale == 1 else _reduced(grey, scale)
         across, down = cv2.absdiff(small[:-1, 1:], small[:-1, :-1]), cv2.absdiff(small[1:, :-1], small[:-1, :-1])
         largest = np.asarray(cv2.max(across, down), np.uint8)
-        below = _counts(largest).cumsum()[list(STEPS)] / largest.size
+        below = _counts(largest).cumsum()[STEPS] / largest.size
         parts += [np.log(FEW + below[:SMALL_STEPS]), np.log(FEW + np.maximum(1 - below, 0))]
     return np.concatenate(parts)
 
@@ -106,37 +108,39 @@ def _reduced(grey: Pixels, scale: float) -> Pixels:
 
 def _colours(pixels: Pixels) -> Features:
     """The differences of the channels: where, how strong, how noisy."""
-    red, green, blue = (np.asarray(channel, np.float32) for channel in cv2.split(pixels.astype(np.float32)))
-    warm, other = red - blue, np.asarray(green - (red + blue) / 2, np.float32)
+    red, green, blue = cv2.split(pixels)
+    middle = cv2.addWeighted(red, 0.5, blue, 0.5, 0, dtype=cv2.CV_32F)
+    differences = [cv2.subtract(one, other, dtype=cv2.CV_32F) for one, other in ((red, blue), (green, middle))]
     mean = _mean(green) + FLOOR
-    cells = [_grid(part, COARSE).ravel() / mean for part in (warm, other)]
-    strong = np.maximum(np.abs(warm), np.abs(other))
-    noisy = [np.log(FLOOR + _mean(np.abs(cv2.Laplacian(part, cv2.CV_32F)))) for part in (warm, other)]
-    casts = [_mean(warm) / mean, _mean(other) / mean]
+    cells = [_grid(part, COARSE).ravel() / mean for part in differences]
+    strong = cv2.max(*map(np.abs, differences))
+    noisy = [log(FLOOR + _mean(np.abs(cv2.Laplacian(part, cv2.CV_32F)))) for part in differences]
+    casts = [_mean(part) / mean for part in differences]
     clipped = [_share(channel >= WHITE) for channel in (red, green, blue)]
-    rest = [*noisy, *casts, *map(abs, casts), *clipped, np.log(FLOOR + _mean(strong)), _share(strong < NO_COLOUR)]
-    return np.concatenate([*cells, np.array(rest, np.float32)])
+    rest = [*noisy, *casts, *map(abs, casts), *clipped, log(FLOOR + _mean(strong)), _share(strong < NO_COLOUR)]
+    return np.concatenate([*cells, rest], dtype=np.float32)
 
 
 def _geometry(landmarks: Points, template: Points, size: tuple[float, float], score: float, side_px: int) -> Features:
     """How sure the detector is, how the landmarks differ from the template, and what lies beyond the photograph."""
     transform = fit_similarity(landmarks, template)
-    inter_eye = float(np.hypot(*(template[1] - template[0])))
-    residuals = (transform(landmarks) - template) / inter_eye
-    beyond = outside_shares(transform, size, side_px)
-    found = [score, np.log(max(transform.scale, 1e-3)), float(np.hypot(*residuals.T).mean())]
-    return np.concatenate([found, residuals.ravel(), np.abs(residuals[:, 0]), beyond]).astype(np.float32)
+    inter_eye = hypot(*(template[1] - template[0]).tolist())
+    residuals = ((transform(landmarks) - template) / inter_eye).tolist()
+    distances = [hypot(x, y) for x, y in residuals]
+    found = [score, log(max(transform.scale, 1e-3)), sum(distances) / len(distances)]
+    found += [*chain(*residuals), *(abs(x) for x, _ in residuals)]
+    return np.array([*found, *outside_shares(transform, size, side_px)], np.float32)
 
 
-def outside_shares(transform: SimilarityTransform, size: tuple[float, float], side_px: int) -> NDArray[np.float64]:
-    """(5,): the shares of the crop that lie to the left and right of the photograph, above, below, and outside it.
+def outside_shares(transform: SimilarityTransform, size: tuple[float, float], side_px: int) -> list[float]:
+    """The shares of the crop that lie to the left and right of the photograph, above, below, and outside it.
 
     `transform` is from the photograph, of that width and height, to the crop.
     """
-    places = transform.inverse()(_grid_points(side_px))
-    sides = np.concatenate([places < 0, places > size], axis=1)
-    left, above, right, below = sides.mean(axis=0)
-    return np.array([left, right, above, below, sides.any(axis=1).mean()])
+    x, y = transform.inverse()(_grid_points(side_px)).T
+    sides = (x < 0, x > size[0], y < 0, y > size[1])
+    left, right, above, below = sides
+    return [np.count_nonzero(where) / len(x) for where in (*sides, left | right | above | below)]
 
 
 @cache

@@ -72,7 +72,7 @@ def find_largest(photo: Photo, finder: FaceFinder) -> list[Face]:
     A glance at a small copy is enough if the largest face in it is upright: where a face is found matters little to the
     landmark network, which looks for its landmarks from there.
     """
-    return finder.glance(np.asarray(photo.grey), UPRIGHT_SCORE) or find_faces(photo, finder)
+    return finder.glance(photo.grey_pixels, UPRIGHT_SCORE) or find_faces(photo, finder)
 
 
 def find_faces(photo: Photo, finder: FaceFinder, *, include_small: bool = False) -> list[Face]:
@@ -81,7 +81,7 @@ def find_faces(photo: Photo, finder: FaceFinder, *, include_small: bool = False)
     If no face scores UPRIGHT_SCORE, the three other orientations are searched too, which takes four times as long in
     all. All faces are those of one orientation, in which the best face scores highest.
     """
-    grey = np.asarray(photo.grey)
+    grey = photo.grey_pixels
     upright = finder.find(grey, include_small=include_small)
     if _best_score(upright) >= UPRIGHT_SCORE:
         return upright

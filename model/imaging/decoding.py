@@ -2,14 +2,14 @@
 
 import io
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from typing import Literal
 
 import numpy as np
 from PIL import Image, ImageChops
 from PIL.Image import Transpose
 
-from model.arrays import Points
+from model.arrays import Pixels, Points
 from model.errors import ImageTooDemanding, ImageTooLarge, ImageTooSmall, UndecodableImage
 from model.imaging.block_means import has_impossible_means
 from model.imaging.formats import jpeg, orientation, png
@@ -62,6 +62,11 @@ class Photo:
     reduction: float = 1.0
     origin: tuple[float, float] = (0.0, 0.0)
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def grey_pixels(self) -> Pixels:
+        """`grey` as uint8 (H, W), not to be changed."""
+        return np.asarray(self.grey)
 
     def in_image(self, points: Points) -> Points:
         """Points of the decoded picture, float64 (N, 2), in pixels of the upright image."""

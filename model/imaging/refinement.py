@@ -52,7 +52,7 @@ def _locate(photo: Photo, face: Face, finder: FaceFinder) -> Points:
     landmarks, network = face.landmarks, finder.landmarks
     for _ in range(LOOKS):
         transform = fit_similarity(landmarks, network.template)
-        [found] = network.locate(sample(photo.grey, transform, network.side_px)[None])
+        [found] = network.locate(sample(photo.grey_pixels, transform, network.side_px)[None])
         landmarks = transform.inverse()(found.astype(np.float64))
     return landmarks
 
@@ -102,7 +102,7 @@ def _refine_smoothly(photo: Photo, face: Face, alignment: Alignment, finder: Fac
     template = alignment.points(REFINE_PX) - (REFINE_PX - MIDDLE_PX) / 2
     for step in STEPS:
         transform = fit_similarity(landmarks, template)
-        frame = sample(photo.grey, transform, MIDDLE_PX)
+        frame = sample(photo.grey_pixels, transform, MIDDLE_PX)
         scores, places = finder.score_places(np.stack([frame, frame[:, ::-1]]))
         found = transform.inverse()(_mean_landmarks(scores, places, template))
         landmarks = landmarks + step * (found - landmarks)

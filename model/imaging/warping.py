@@ -36,8 +36,11 @@ def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> 
 
 def _extent(inverse: SimilarityTransform, side_px: int) -> tuple[list[float], list[float]]:
     """The lowest and the highest x and y of what a square of that side shows of a picture."""
-    corners = inverse(np.array([[0, 0], [side_px, 0], [0, side_px], [side_px, side_px]], np.float64))
-    return corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
+    low, high = [], []
+    for at, row in zip(inverse.shift.tolist(), (side_px * inverse.matrix).tolist(), strict=True):
+        low.append(at + sum(min(0.0, each) for each in row))
+        high.append(at + sum(max(0.0, each) for each in row))
+    return low, high
 
 
 def _box(low: list[float], high: list[float], factor: int, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -49,8 +52,8 @@ def _box(low: list[float], high: list[float], factor: int, size: tuple[int, int]
     return left, top, right, bottom
 
 
-def sample(grey: Image.Image, transform: SimilarityTransform, side_px: int) -> NDArray[np.float32]:
-    """A picture (mode L) through the transform -> float32 (H, W) of that side.
+def sample(grey: Pixels, transform: SimilarityTransform, side_px: int) -> NDArray[np.float32]:
+    """A picture uint8 (H, W) through the transform -> float32 (H, W) of that side.
 
     Edges are repeated, up to two sides away, and then black. A small change of the transform changes the values a
     little; `warp` rounds them to whole grey levels, and OpenCV 4 rounds positions to 1/32 pixel.
@@ -58,15 +61,17 @@ def sample(grey: Image.Image, transform: SimilarityTransform, side_px: int) -> N
     factor = max(1, round(1 / transform.scale))
     inverse = transform.inverse()
     low, high = _extent(inverse, side_px)
-    box = _box(low, high, factor, grey.size)
-    part = np.asarray(grey.reduce(factor, box) if factor > 1 else grey.crop(box), np.float32)
+    box = _box(low, high, factor, grey.shape[::-1])
+    part = grey[box[1] : box[3], box[0] : box[2]]
+    if factor > 1:
+        part = np.asarray(Image.fromarray(part).reduce(factor))
     height, width = part.shape
     before = max(box[0] - low[0], box[1] - low[1]) / factor
     behind = max((high[0] - box[0]) / factor - width, (high[1] - box[1]) / factor - height)
     margin = 1 + min(math.ceil(max(0, before, behind)), 2 * side_px)
-    bordered = cv2.copyMakeBorder(part, *(margin,) * 4, cv2.BORDER_REPLICATE)
-    matrix = inverse.matrix / factor
-    shift = (inverse.shift - box[:2]) / factor + margin
-    numbers = np.column_stack([matrix, shift]).ravel().tolist()
+    bordered = cv2.copyMakeBorder(part, *(margin,) * 4, cv2.BORDER_REPLICATE).astype(np.float32)
+    (along, across), (down, further) = (inverse.matrix / factor).tolist()
+    x, y = ((inverse.shift - box[:2]) / factor + margin).tolist()
+    numbers = (along, across, x, down, further, y)
     sampled = Image.fromarray(bordered).transform((side_px, side_px), Transform.AFFINE, numbers, Resampling.BILINEAR)
     return np.asarray(sampled)

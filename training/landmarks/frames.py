@@ -82,7 +82,7 @@ def _make_frame(config: PreprocessingConfig, picture: tuple[Key, bytes]) -> tupl
     if np.sqrt(((found - found.mean(axis=0)) ** 2).sum(axis=2).mean()) > MOST_SPREAD * inter_eye:
         return None
     place = fit_similarity(landmarks, frame_template(config.alignment))
-    frame = np.rint(sample(photo.grey, place, FRAME_PX)).clip(0, 255).astype(np.uint8)
+    frame = np.rint(sample(photo.grey_pixels, place, FRAME_PX)).clip(0, 255).astype(np.uint8)
     return frame, place(landmarks).astype(np.float32)
 
 

@@ -52,7 +52,7 @@ def test_shares_outside_the_photograph_are_those_of_its_sides() -> None:
     shares = outside_shares(shifted, (90.0, 75.0), SIDE)
     assert shares == pytest.approx([1 / 12, 0.0, 0.0, 3 / 12, 1 - 11 / 12 * 9 / 12])
     reduced = SimilarityTransform(np.eye(2) / 3, np.array([-1.0, -1.0]))
-    assert outside_shares(reduced, (310.0, 310.0), SIDE).max() == 0
+    assert max(outside_shares(reduced, (310.0, 310.0), SIDE)) == 0
 
 
 def one_hot(condition: str, place: int, bias: float) -> ConditionDetector:

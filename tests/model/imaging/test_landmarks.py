@@ -25,7 +25,7 @@ def look(placed: Placed, network: LandmarkNetwork, off: SimilarityTransform) -> 
     """The landmarks that the network finds in a frame that is `off`, and those drawn, in distances between the eyes."""
     photo = decode(encode(scene(placed)), ALIGNED)
     place = fit_similarity(off(placed.landmarks), network.template)
-    [found] = network.locate(sample(photo.grey, place, network.side_px)[None])
+    [found] = network.locate(sample(photo.grey_pixels, place, network.side_px)[None])
     inter_eye_px = network.template[1, 0] - network.template[0, 0]
     return found / inter_eye_px, place(placed.landmarks) / inter_eye_px
 
