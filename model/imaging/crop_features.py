@@ -110,7 +110,8 @@ def _colours(pixels: Pixels) -> Features:
     """The differences of the channels: where, how strong, how noisy."""
     red, green, blue = cv2.split(pixels)
     middle = cv2.addWeighted(red, 0.5, blue, 0.5, 0, dtype=cv2.CV_32F)
-    differences = [cv2.subtract(one, other, dtype=cv2.CV_32F) for one, other in ((red, blue), (green, middle))]
+    pairs = ((red, blue), (green, middle))
+    differences = [np.asarray(cv2.subtract(*pair, dtype=cv2.CV_32F), np.float32) for pair in pairs]
     mean = _mean(green) + FLOOR
     cells = [_grid(part, COARSE).ravel() / mean for part in differences]
     strong = cv2.max(*map(np.abs, differences))
