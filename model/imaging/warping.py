@@ -16,7 +16,7 @@ from model.imaging.alignment import SimilarityTransform
 
 # `warp` samples at this many times the square's resolution, then averages.
 OVERSAMPLING = 2
-# The relative error of a scale, such as one that is exactly a half.
+# More than the relative error of a scale: one that is nearly a whole share counts as smaller.
 ROUNDING = 1e-9
 
 
@@ -25,7 +25,7 @@ def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> 
     # A picture with a finer resolution is first reduced by averaging whole pixels, only in the part that is shown and
     # never below the sampled resolution. Sampling it directly would alias.
     fine = SimilarityTransform(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
-    factor = math.ceil(1 / fine.scale - ROUNDING)
+    factor = math.ceil(1 / fine.scale + ROUNDING)
     box = _box(*_extent(fine.inverse(), side_px * OVERSAMPLING), factor, picture.size)
     part = np.asarray(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
     # From pixels of `part` to sampled pixels; OpenCV has the first pixel's centre at 0, the transform at 0.5.
