@@ -1,7 +1,7 @@
 """Similarity transforms of points: scale, rotation and shift.
 
-Points are (x, y); the centre of the first pixel is at 0.5. As a complex number a point p becomes m p + s, where m is
-the scale and the rotation, and s the shift.
+Points are (x, y); the centre of the first pixel is at 0.5. As a complex number a point p becomes f p + s: the absolute
+value of the factor f is the scale, its angle the rotation, and s the shift.
 """
 
 import math
@@ -19,9 +19,9 @@ class SimilarityTransform(NamedTuple):
     shift: Points
 
     @classmethod
-    def of(cls, turn: complex, shift: complex) -> Self:
-        """p -> turn p + shift, for points as complex numbers."""
-        matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
+    def from_complex(cls, factor: complex, shift: complex) -> Self:
+        """p -> factor p + shift, for points as complex numbers."""
+        matrix = np.array([[factor.real, -factor.imag], [factor.imag, factor.real]])
         return cls(matrix, np.array([shift.real, shift.imag]))
 
     @property
@@ -33,8 +33,8 @@ class SimilarityTransform(NamedTuple):
         return points @ self.matrix.T + self.shift
 
     def inverse(self) -> "SimilarityTransform":
-        turn, shift = complex(*self.matrix[:, 0].tolist()), complex(*self.shift.tolist())
-        return SimilarityTransform.of(1 / turn, -shift / turn)
+        factor, shift = complex(*self.matrix[:, 0].tolist()), complex(*self.shift.tolist())
+        return SimilarityTransform.from_complex(1 / factor, -shift / factor)
 
 
 def fit_similarity(source: Points, target: Points) -> SimilarityTransform:
@@ -49,5 +49,5 @@ def fit_similarity(source: Points, target: Points) -> SimilarityTransform:
     centred = [point - given_mean for point in given]
     square = sum(point.real**2 + point.imag**2 for point in centred)
     product = sum((point - wanted_mean) * own.conjugate() for point, own in zip(wanted, centred, strict=True))
-    turn = product / square
-    return SimilarityTransform.of(turn, wanted_mean - turn * given_mean)
+    factor = product / square
+    return SimilarityTransform.from_complex(factor, wanted_mean - factor * given_mean)

@@ -30,7 +30,7 @@ STEP_SCALES = (1.0, 0.5)
 # Added before a logarithm: in grey levels, and to a share of the pixels.
 FLOOR = 0.5
 FEW = 1e-3
-LEVELS = np.array([2, 10, 25, 50, 75, 90, 98]) / 100
+QUANTILES = np.array([2, 10, 25, 50, 75, 90, 98]) / 100
 # Points along a side of the crop, to see which part of it lies beyond the photograph.
 PLACES = 12
 
@@ -61,7 +61,7 @@ def _light(grey: Pixels) -> Features:
     apart = np.abs(means - (low + high) / 2) / deviation  # from the median
     mirrored = np.abs(relative - relative[:, ::-1])[:, : FINE // 2]
     below = _counts(grey).cumsum() / grey.size
-    quantiles = np.searchsorted(below, LEVELS).tolist()
+    quantiles = np.searchsorted(below, QUANTILES).tolist()
     histogram = [mean, log(deviation), float(below[BLACK]), 1 - float(below[WHITE - 1]), *quantiles]
     columns = relative.sum(axis=0).tolist()
     sides = [abs(sum(columns[: FINE // 2]) - sum(columns[FINE // 2 :])) / (FINE * FINE // 2)]

@@ -16,8 +16,6 @@ from model.imaging.alignment import SimilarityTransform
 
 # `warp` samples at this many times the square's resolution, then averages.
 OVERSAMPLING = 2
-# More than the relative error of a scale: one that is nearly a whole share counts as smaller.
-ROUNDING = 1e-9
 
 
 def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> Pixels:
@@ -25,7 +23,7 @@ def warp(picture: Image.Image, transform: SimilarityTransform, side_px: int) -> 
     # A picture with a finer resolution is first reduced by averaging whole pixels, only in the part that is shown and
     # never below the sampled resolution. Sampling it directly would alias.
     fine = SimilarityTransform(transform.matrix * OVERSAMPLING, transform.shift * OVERSAMPLING)
-    factor = math.ceil(1 / fine.scale + ROUNDING)
+    factor = math.ceil(1 / fine.scale)
     box = _box(*_extent(fine.inverse(), side_px * OVERSAMPLING), factor, picture.size)
     part = np.asarray(picture.reduce(factor, box) if factor > 1 else picture.crop(box))
     # From pixels of `part` to sampled pixels; OpenCV has the first pixel's centre at 0, the transform at 0.5.
@@ -72,8 +70,8 @@ def sample(grey: Pixels, transform: SimilarityTransform, side_px: int) -> NDArra
     behind = max((high[0] - box[0]) / factor - width, (high[1] - box[1]) / factor - height)
     margin = 1 + min(math.ceil(max(0, before, behind)), 2 * side_px)
     bordered = cv2.copyMakeBorder(part, *(margin,) * 4, cv2.BORDER_REPLICATE).astype(np.float32)
-    (along, across), (down, further) = (inverse.matrix / factor).tolist()
+    first, second = (inverse.matrix / factor).tolist()
     x, y = ((inverse.shift - box[:2]) / factor + margin).tolist()
-    numbers = (along, across, x, down, further, y)
+    numbers = (*first, x, *second, y)
     sampled = Image.fromarray(bordered).transform((side_px, side_px), Transform.AFFINE, numbers, Resampling.BILINEAR)
     return np.asarray(sampled)

@@ -168,15 +168,15 @@ class Batch:
     """This process's share of a batch, on the CPU.
 
     `images` is float32 (B, C, H, W), 0..1, not normalised yet; the recipe defines `labels`. The accuracy covers only
-    the first `judged` labels. `weight` is the factor of the share's mean loss in the global batch. `plain` is what
-    teachers see, in recipes that have some.
+    the first `judged` labels. `weight` is the factor of the share's mean loss in the global batch. In recipes that have
+    teachers, `for_teachers` is float32 (b', C, H, W), 0..1: the pictures that they see.
     """
 
     images: Tensor
     labels: Tensor
     judged: int
     weight: float = 1.0
-    plain: Tensor | None = None
+    for_teachers: Tensor | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

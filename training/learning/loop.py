@@ -196,7 +196,12 @@ def pinned(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """The same batches; those for a GPU in page-locked memory, from which they are copied while the CPU goes on."""
     if device.type != "cuda":
         return batches
-    return (replace(each, images=each.images.pin_memory(), labels=each.labels.pin_memory()) for each in batches)
+    return map(_pinned, batches)
+
+
+def _pinned(batch: Batch) -> Batch:
+    tensors = {name: getattr(batch, name) for name in ("images", "labels", "for_teachers")}
+    return replace(batch, **{name: each.pin_memory() for name, each in tensors.items() if each is not None})
 
 
 def made_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -45,7 +45,7 @@ def relational_distillation(
     """(B, D) float32 of unit length, and cosines (B, B) of teachers -> the mean loss.
 
     Each picture's cosines to the others, divided by the temperature, give a distribution by softmax. The loss is the
-    Kullback-Leibler divergence of the network's distribution from the teachers' (Passalis and Tefas 2018).
+    Kullback-Leibler divergence of the teachers' distribution from the network's (Passalis and Tefas 2018).
 
     With several processes each compares the pictures at the places `mine` int64 (b,), its own, with all.
     """

@@ -1,4 +1,4 @@
-"""The recipe of Experiments 5 to 7, which learns from people's pictures which of them show the same person.
+"""The recipe of Experiments 5 to 8, which learns from people's pictures which of them show the same person.
 
 B pictures of a batch, b of them in this process, D embedding, R regions
 """
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import configurations, residual
-from model.networks.embedder import normalise
 from training import fitting, scoring
 from training.data.album import Album
 from training.data.datasets import HoldOut, PeopleData
@@ -35,7 +34,7 @@ from training.learning.shares import Shares
 from training.people import enough, people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
-from training.people.losses import Classifier, relational_distillation, split_regions, supervised_contrastive
+from training.people.losses import Classifier, split_regions, supervised_contrastive
 from training.people.nuisances import Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
 from training.people.teaching import Teachers, Teaching
 from training.statistics import calibration, operating_points, rates
@@ -46,10 +45,10 @@ class PeopleExperiment(Experiment[PeopleData]):
     """A run that learns from people.
 
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
-    picture of each of `singles` people, augmented twice. `nuisances` are changed alike in pictures of different people,
-    the share `backlit` of them also by light from behind. `teaching` names trained networks to learn from. `average` is
-    the decay of the weights' moving average. Several processes share a batch, and, if there are more than `shard_above`
-    people with several pictures, the people of the classifiers.
+    picture of each of `singles` people, augmented twice. `nuisances` say what is changed alike in groups of different
+    people's pictures; the share `backlit` of the changed groups is also lit from behind. `teaching` names trained
+    networks to learn from. `average` is the decay of the weights' moving average. Several processes share a batch, and,
+    if there are more than `shard_above` people with several pictures, the people of the classifiers.
     """
 
     name: str
@@ -94,6 +93,8 @@ class PeopleExperiment(Experiment[PeopleData]):
             raise TrainingError(f"{self.name}: grey pictures cannot have colour augmentation; leave it out")
         if not 0 <= self.backlit <= 1:
             raise TrainingError(f"{self.name}: backlit must lie between 0 and 1")
+        if self.backlit and not self.nuisances:
+            raise TrainingError(f"{self.name}: backlit is a share of the groups that nuisances change; add nuisances")
         if self.nuisances and self.preprocessing.alignment is None:
             raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
         super().__post_init__()
@@ -182,7 +183,7 @@ class PeopleRecipe(Recipe):
         example = torch.zeros(2, channels, side, side, device=device)
         self._network = parallel.wrap(self.state.network, example)
         self._margins = self._share_classifiers(known)
-        self._teachers = _teachers_of(experiment, device)
+        self._teachers = self._read_teachers(device)
 
     @property
     def networks(self) -> tuple[residual.ResidualNetwork, ...]:
@@ -205,17 +206,17 @@ class PeopleRecipe(Recipe):
             images = people_batches.assemble(data.album.pixels, plan, swapped, mine)
             groups = [group.within(mine, len(labels)) for group in run.draw_groups(len(labels), plan, shared)]
             drawn = people_augmentation.draw_batch(len(labels), run.augmentation, changes).of(mine)
-            plain = self._plain(images, drawn)
+            for_teachers = self._for_teachers(images, drawn)
             images = cover_groups(images, groups, run.eyes, shared) if groups else images
             images = people_augmentation.augment_batch(images, drawn)
             images = change_groups(images, groups, shared)
-            yield Batch(images=images, labels=labels, judged=self._judged, plain=plain)
+            yield Batch(images=images, labels=labels, judged=self._judged, for_teachers=for_teachers)
 
-    def _plain(self, images: Tensor, drawn: people_augmentation.BatchDraw) -> Tensor | None:
+    def _for_teachers(self, images: Tensor, drawn: people_augmentation.BatchDraw) -> Tensor | None:
         """The pictures that teachers see, augmented as all are."""
         if self._teachers is None:
             return None
-        seen = (self.shares.mine % self._teachers.one_in == 0).nonzero().flatten()
+        seen = self._teachers.seen
         return people_augmentation.augment_batch(images[seen], drawn.of(seen))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -233,26 +234,9 @@ class PeopleRecipe(Recipe):
             for region, margin in zip(regions, margins, strict=True)
         ]
         loss = torch.stack(losses).mean()
-        return (loss + self._taught(regions, batch) if self._teachers else loss), right
-
-    def _taught(self, regions: list[Tensor], batch: Batch) -> Tensor:
-        """The weighted loss of what the teachers see, averaged over the regions."""
-        run, teaching = self.experiment, self.experiment.teaching
-        assert self._teachers
-        assert teaching
-        assert batch.plain is not None
-        device = regions[0].device
-        images = normalise(batch.plain.to(device, non_blocking=True), run.preprocessing)
-        with torch.autocast(device.type, torch.bfloat16, enabled=run.precision == "bfloat16"):
-            embeddings = self._teachers(images.contiguous(memory_format=torch.channels_last))
-        shares = self._teachers.shared(self.shares)
-        wanted = self._teachers.cosines(shares.gather(embeddings))
-        anchors = None if self._anchors is None else shares.mine.to(device)
-        losses = [
-            relational_distillation(region[:: teaching.one_in], cosines, teaching.temperature, anchors)
-            for region, cosines in zip(regions, wanted, strict=True)
-        ]
-        return teaching.weight * torch.stack(losses).mean()
+        if self._teachers and batch.for_teachers is not None:
+            loss = loss + self._teachers.loss(regions, batch.for_teachers)
+        return loss, right
 
     def after_step(self, step: int) -> None:
         update_average(self.state.average, self.state.network, self.experiment.average, step)
@@ -271,6 +255,13 @@ class PeopleRecipe(Recipe):
         fitting.fit_head(self.network, self.data)
         return fitting.held_out_rates(self.network, self.data)
 
+    def _read_teachers(self, device: torch.device) -> Teachers | None:
+        run = self.experiment
+        if run.teaching is None:
+            return None
+        regions = len(run.network.views)
+        return Teachers(run.teaching, run.preprocessing, regions, self.shares, run.precision).to(device)
+
     def _share_classifiers(self, judged: int) -> Margins:
         """What computes the losses of the classifiers, which are sharded already if they are to be."""
         classifiers = [each for each in self.state.classifiers if isinstance(each, Classifier)]
@@ -279,12 +270,6 @@ class PeopleRecipe(Recipe):
             return WholeMargins(classifiers, self.shares, judged)
         keep_moments_whole(self.optimizer, shards)
         return ShardedMargins(shards, self.shares, judged)
-
-
-def _teachers_of(run: PeopleExperiment, device: torch.device) -> Teachers | None:
-    if run.teaching is None:
-        return None
-    return Teachers(run.teaching, run.preprocessing, len(run.network.views)).to(device)
 
 
 def _require_a_share(experiment: PeopleExperiment, people: int, images: int) -> None:

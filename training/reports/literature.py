@@ -63,6 +63,8 @@ def category(header: Header) -> str:
     experiment = json.loads(header.provenance.experiment)
     # Only experiments that learn from people hold people out.
     learned = "unrestricted" if "held_out" in experiment else "image-restricted"
+    if experiment.get("teaching"):
+        return f"{learned}, taught by {' and '.join(experiment['teaching']['teachers'])}"
     if experiment.get("start"):
         return f"{learned}, started from {experiment['start']['checkpoint']}"
     return f"{learned}, {'label-free outside data' if header.preprocessing.alignment else 'no outside data'}"

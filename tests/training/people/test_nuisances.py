@@ -135,11 +135,19 @@ def test_the_share_of_backlit_groups_is_drawn_and_others_stay_as_they_are() -> N
     groups = draw_groups(400, 1, 0, replace(plain, people=1), draws(), backlit=0.25, eyes=EYES)
     lit = sum(bool(group.changes) for group in groups)
     assert 0.15 < lit / len(groups) < 0.35
-    before = draw_groups(6, 4, 5, ALWAYS, draws())
-    after = draw_groups(6, 4, 5, ALWAYS, draws(), backlit=0, eyes=EYES)
-    assert [group.changes for group in before] == [group.changes for group in after]
+    sometimes, drawn, again = Nuisances(people=3, probability=0.5, covered=0.5, each=0.5), draws(), draws()
+    before = draw_groups(6, 4, 5, sometimes, drawn)
+    after = draw_groups(6, 4, 5, sometimes, again, backlit=0, eyes=EYES)
+    for one, other in zip(before, after, strict=True):
+        assert (one.cover, one.changes, one.pictures.tolist()) == (other.cover, other.changes, other.pictures.tolist())
+    assert drawn.between(0, 1) == again.between(0, 1)
 
 
 def test_nuisances_need_an_alignment() -> None:
     with pytest.raises(TrainingError, match="nuisances need aligned pictures"):
         replace(SMALL_PEOPLE, nuisances=Nuisances())
+
+
+def test_backlit_groups_need_nuisances() -> None:
+    with pytest.raises(TrainingError, match="add nuisances"):
+        replace(EXPERIMENT_6, nuisances=None, backlit=0.1)

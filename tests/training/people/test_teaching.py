@@ -2,21 +2,27 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+from torch.nn import functional
 
 from model.checkpoint import load
 from model.errors import CheckpointError, TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import ResidualConfig
-from model.networks.embedder import save
+from model.networks.embedder import normalise, save
 from model.networks.residual import ResidualNetwork, initialise
 from tests.conftest import describe
 from tests.training.support.joint_people import JOINT
+from training.learning import parallel, shares
 from training.learning.experiments import EXPERIMENT_8
+from training.learning.shares import Shares
 from training.learning.variants import changed_values
 from training.people import teaching
+from training.people.losses import relational_distillation, split_regions
 from training.people.teaching import Teachers, Teaching
 
 REGIONS = len(JOINT.network.views)
@@ -43,26 +49,58 @@ def write(
     return load(folder / f"{name}.safetensors").header.embedding_sha256
 
 
-def teachers_of(*digests: str, names: tuple[str, ...] = ("one", "other")) -> Teachers:
-    taught = Teaching(teachers=names[: len(digests)], embedding_sha256=digests)
-    return Teachers(taught, JOINT.preprocessing, REGIONS)
+def teachers_of(*digests: str, names: tuple[str, ...] = ("one", "other"), rows: int = 6, one_in: int = 1) -> Teachers:
+    taught = Teaching(teachers=names[: len(digests)], embedding_sha256=digests, one_in=one_in)
+    return Teachers(taught, JOINT.preprocessing, REGIONS, Shares.dealt(rows, 2), "float32")
 
 
-def test_cosines_are_the_mean_of_the_teachers(weights: Path) -> None:
+def noise(count: int) -> Tensor:
+    side = JOINT.preprocessing.side_px
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(3))
+
+
+def test_loss_is_the_divergence_from_the_mean_of_the_teachers_cosines(weights: Path) -> None:
     """Teachers average no mirror images, which the network that learns does not see either."""
     flipping = JOINT.network.model_copy(update={"flip_average": True})
-    teachers = teachers_of(write(weights, "one", config=flipping), write(weights, "other"))
-    images = torch.randn(5, 3, JOINT.preprocessing.side_px, JOINT.preprocessing.side_px)
-    found = teachers.cosines(teachers(images))
-    assert [tuple(each.shape) for each in found] == [(5, 5)] * REGIONS
+    teachers = teachers_of(write(weights, "one", config=flipping), write(weights, "other"), one_in=2)
+    learned = [functional.normalize(torch.randn(6, 8, generator=torch.Generator().manual_seed(n))) for n in (0, 1)]
+    assert teachers.seen.tolist() == [0, 2, 4]
+    images = noise(3)
+    seen = normalise(images, JOINT.preprocessing)
+    losses = []
     for number in range(REGIONS):
-        each = []
-        for network in teachers.networks:
-            part = network(images).chunk(REGIONS, dim=1)[number]
-            unit = part / part.norm(dim=1, keepdim=True)
-            each.append(unit @ unit.T)
-        torch.testing.assert_close(found[number], (each[0] + each[1]) / 2)
-    assert not torch.allclose(found[0], found[1], atol=1e-2)
+        units = [functional.normalize(each(seen).chunk(REGIONS, dim=1)[number]) for each in teachers.networks]
+        wanted = torch.stack([unit @ unit.T for unit in units]).mean(0)
+        losses.append(relational_distillation(learned[number][::2], wanted, 0.2))
+    found = teachers.loss(learned, images)
+    assert float(found) == pytest.approx(2.0 * float(sum(losses)) / REGIONS, rel=1e-5)
+    assert abs(float(losses[0]) / float(losses[1]) - 1) > 0.01
+
+
+def test_a_network_that_equals_the_only_teacher_has_no_loss(weights: Path) -> None:
+    teachers = teachers_of(write(weights, "one"))
+    images = noise(6)
+    own = split_regions(teachers.networks[0](normalise(images, JOINT.preprocessing)), REGIONS)
+    assert float(teachers.loss(own, images)) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"teachers": (), "embedding_sha256": ()}, {"embedding_sha256": ("a", "b")}, {"one_in": 0}, {"temperature": 0.0}],
+)
+def test_values_that_cannot_be_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(TrainingError, match=r"^teaching: "):
+        Teaching(**{"teachers": ("one",), "embedding_sha256": ("a",), **values})
+
+
+def test_every_process_needs_a_picture_for_the_teachers(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = write(weights, "one")
+    for module in (parallel, shares):
+        monkeypatch.setattr(module, "world_size", lambda: 2)
+        monkeypatch.setattr(module, "rank", lambda: 0)
+    assert teachers_of(digest, one_in=2).seen.tolist() == [0, 2]
+    with pytest.raises(TrainingError, match=r"lower teaching\.one_in"):
+        teachers_of(digest, one_in=4, rows=4)
 
 
 def test_teachers_do_not_learn(weights: Path) -> None:
@@ -73,9 +111,14 @@ def test_teachers_do_not_learn(weights: Path) -> None:
 
 def test_the_way_a_face_was_found_does_not_count(weights: Path) -> None:
     learned = EXPERIMENT_8.preprocessing.alignment
+    assert learned
     assert learned != JOINT.preprocessing.alignment
     otherwise = JOINT.preprocessing.model_copy(update={"alignment": learned, "draft_margin": 20})
-    teachers_of(write(weights, "one", preprocessing=otherwise))
+    digest = write(weights, "one", preprocessing=otherwise)
+    teachers_of(digest)
+    moved = learned.model_copy(update={"template": tuple((x, y + 0.01) for x, y in learned.template)})
+    with pytest.raises(TrainingError, match="sees other crops"):
+        teachers_of(write(weights, "one", preprocessing=otherwise.model_copy(update={"alignment": moved})))
 
 
 def test_other_weights_than_the_experiments_are_refused(weights: Path) -> None:
@@ -88,7 +131,7 @@ def test_other_weights_than_the_experiments_are_refused(weights: Path) -> None:
 
 def test_networks_that_see_other_crops_are_refused(weights: Path) -> None:
     wider = write(weights, "one", preprocessing=JOINT.preprocessing.model_copy(update={"crop": 0.9}))
-    with pytest.raises(TrainingError, match="cannot teach a network with other crops or regions"):
+    with pytest.raises(TrainingError, match="cannot teach a network that sees other crops"):
         teachers_of(wider)
     one_view = JOINT.network.model_copy(update={"views": (1.0,), "grey_views": ()})
     with pytest.raises(TrainingError, match="cannot teach"):
@@ -98,7 +141,8 @@ def test_networks_that_see_other_crops_are_refused(weights: Path) -> None:
 def test_shipped_teachers_are_those_of_experiment_8() -> None:
     taught = EXPERIMENT_8.teaching
     assert taught
-    teachers = Teachers(taught, EXPERIMENT_8.preprocessing, len(EXPERIMENT_8.network.views))
+    views = len(EXPERIMENT_8.network.views)
+    teachers = Teachers(taught, EXPERIMENT_8.preprocessing, views, Shares.dealt(8, 4), "float32")
     assert len(teachers.networks) == 2
 
 

@@ -139,10 +139,13 @@ def test_a_run_with_changed_values_is_not_taken_for_its_experiment(tmp_path: Pat
 
 def test_a_run_that_started_from_a_checkpoint_has_no_category_of_the_literature() -> None:
     header = Header(**dict(describe()), canary_similarity=0.5, embedding_sha256="e" * 64)
-    start = '{"held_out": {}, "start": {"checkpoint": "experiment-7", "embedding_sha256": ""}}'
-    provenance = header.provenance.model_copy(update={"experiment": start})
-    started = header.model_copy(update={"provenance": provenance})
-    assert category(started) == "unrestricted, started from experiment-7"
+    for value, expected in (
+        ('"start": {"checkpoint": "experiment-7", "embedding_sha256": ""}', "started from experiment-7"),
+        ('"teaching": {"teachers": ["one", "other"]}', "taught by one and other"),
+    ):
+        provenance = header.provenance.model_copy(update={"experiment": f'{{"held_out": {{}}, {value}}}'})
+        learned = header.model_copy(update={"provenance": provenance})
+        assert category(learned) == f"unrestricted, {expected}"
 
 
 def test_accuracies_are_listed_with_published_ones(results: Path) -> None:
