@@ -3,7 +3,7 @@
 from pydantic.config import JsonDict
 
 DIGEST = "9f2c41d0" * 8
-MODEL: JsonDict = {"name": "experiment-7", "embedding_sha256": DIGEST}
+MODEL: JsonDict = {"name": "experiment-8", "embedding_sha256": DIGEST}
 
 FACE: JsonDict = {
     "index": 0,
@@ -160,9 +160,9 @@ INFO: JsonDict = {
     ],
     "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.92, "pairs": 1000}],
     "provenance": {
-        "experiment": "experiment-7",
+        "experiment": "experiment-8",
         "seed": 0,
-        "epochs": 40,
+        "epochs": 32,
         "data_sha256": DIGEST,
         "code_version": "0.1.0",
         "torch_version": "2.15.0",

@@ -31,7 +31,7 @@ def calibrated(checkpoint: Checkpoint, calibration: Calibration) -> Checkpoint:
     return Checkpoint(header=header, tensors=checkpoint.tensors)
 
 
-@pytest.fixture(scope="module", params=["experiment-5", "experiment-7"])
+@pytest.fixture(scope="module", params=["experiment-5", "experiment-8"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     return load(SHIPPED.with_name(f"{request.param}.safetensors"))
 
