@@ -84,9 +84,14 @@ class Decoders:
         return {each.ready.result().pid for each in self._decoders if not each.ended.is_set()}
 
     @property
+    def images(self) -> int:
+        """How many images have a decoder, or will as soon as one is free; a large image may have to wait longer."""
+        return self._claims
+
+    @property
     def busy(self) -> int:
-        """How many decoders have an image, or will as soon as they are free; a large image may have to wait longer."""
-        return min(self._claims, self._count)
+        """How many decoders have an image, or will as soon as they are free."""
+        return min(self.images, self._count)
 
     @property
     def missing_s(self) -> float:

@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 # A crop costs hardly less in a pass of more crops than this for each thread.
 ENOUGH_CROPS = 8
+# A pass waits until it has one in so many of the crops and images that are here: with few requests the rest of them are
+# in another pass, or must first be answered.
+ONE_IN = 3
 # A request hands on its crops this soon after its last image: a pass that waited for more then has them, too.
 SOON_S = 0.002
 # Passes of the canary pair for readiness.
@@ -166,7 +169,7 @@ class Inference:
 
     def _await_more(self, crops: int) -> bool:
         """Whether a pass of that size should wait for more: while there are as many images and passes as cores."""
-        enough = min(ENOUGH_CROPS, self._max_batch)
+        enough = min(ENOUGH_CROPS, self._max_batch, (crops + self.decoders.images) // ONE_IN)
         busy = self.decoders.busy + self._network.running >= self._cores
         return self.device == "cpu" and crops < enough and busy
 

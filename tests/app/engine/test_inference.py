@@ -20,7 +20,7 @@ from app.api.inputs import ImagesUpload
 from app.api.problems import Problem
 from app.engine import batching
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
-from app.engine.inference import ENOUGH_CROPS, Inference
+from app.engine.inference import ENOUGH_CROPS, ONE_IN, Inference
 from app.server.replica import build_replica
 from app.settings import Settings
 from model.arrays import Embeddings, Pixels
@@ -235,7 +235,7 @@ async def test_passes_wait_for_more_crops_while_every_core_decodes(
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
     async with inference_of(settings.model_copy(update={"max_batch": max_batch}), verifier) as inference:
         with stopped(inference.decoders):
-            decoding = [analysis_of(inference) for _ in range(2)]
+            decoding = [analysis_of(inference) for _ in range(ONE_IN * enough)]
             await asyncio.sleep(0)
             few = asyncio.create_task(inference.embed([picture]))
             await asyncio.gather(few, inference.embed([picture] * (enough - 1)))
@@ -244,6 +244,21 @@ async def test_passes_wait_for_more_crops_while_every_core_decodes(
             await asyncio.sleep(0)
         await asyncio.gather(*decoding, last)  # when a core has no image any more
         assert len(verifier.passes) == 2
+
+
+@pytest.mark.usefixtures("two_cores")
+async def test_a_pass_waits_for_a_third_of_what_is_here(settings: Settings, checkpoint_path: Path) -> None:
+    verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
+    async with inference_of(settings, verifier) as inference:
+        with stopped(inference.decoders):
+            decoding = [analysis_of(inference) for _ in range(5)]
+            await asyncio.sleep(0)
+            first = asyncio.create_task(inference.embed([picture]))
+            await asyncio.sleep(0.01)
+            assert verifier.passes == []
+            await asyncio.wait_for(asyncio.gather(first, inference.embed([picture])), 30)
+            assert verifier.passes == [1]
+        await asyncio.gather(*decoding)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -279,11 +294,11 @@ async def test_large_images_that_wait_for_their_turn_occupy_no_core(settings: Se
 async def test_held_pass_has_the_crops_of_the_request_whose_image_was_the_last(
     monkeypatch: pytest.MonkeyPatch, settings: Settings, checkpoint_path: Path
 ) -> None:
-    monkeypatch.setattr("app.engine.inference.SOON_S", 1.0)  # long enough for the other image of the request
+    monkeypatch.setattr("app.engine.inference.SOON_S", 1.0)  # long enough for the other images of the request
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
 
     async def verify() -> None:
-        analyses = await asyncio.gather(*(analysis_of(inference) for _ in range(2)))
+        analyses = await asyncio.gather(*(analysis_of(inference) for _ in range(5)))
         await inference.embed([each.pixels for each in analyses])
 
     async with inference_of(settings, verifier) as inference:
@@ -342,9 +357,9 @@ async def test_passes_wait_for_more_crops_while_another_pass_and_an_image_take_t
     settings: Settings, checkpoint_path: Path
 ) -> None:
     verifier, picture = Counted(load(checkpoint_path)), np.zeros((105, 105), np.uint8)
-    async with inference_of(settings, verifier) as inference:
+    async with inference_of(settings.model_copy(update={"decoders": 1}), verifier) as inference:
         with stopped(inference.decoders):
-            decoding = analysis_of(inference)
+            decoding = [analysis_of(inference) for _ in range(3 * ONE_IN)]
             verifier.gate.clear()
             first = asyncio.create_task(inference.embed([picture]))
             assert await asyncio.to_thread(verifier.begun.acquire, timeout=30)
@@ -354,4 +369,4 @@ async def test_passes_wait_for_more_crops_while_another_pass_and_an_image_take_t
             verifier.gate.set()
             await asyncio.gather(first, *others)
             assert verifier.passes == [1, 1]
-        await decoding
+        await asyncio.gather(*decoding)
