@@ -168,7 +168,7 @@ class Inference:
         return failed or self._canary_checks.try_take()
 
     def _await_more(self, crops: int) -> bool:
-        """Whether a pass of that size should wait for more: while there are as many images and passes as cores."""
+        """Whether a pass of that size is small, and should wait for more while every core has an image or a pass."""
         enough = min(ENOUGH_CROPS, self._max_batch, (crops + self.decoders.images) // ONE_IN)
         busy = self.decoders.busy + self._network.running >= self._cores
         return self.device == "cpu" and crops < enough and busy
