@@ -122,6 +122,8 @@ def choose_experiment(parsed: argparse.Namespace) -> tuple[Experiment[Any], Star
     start = StartingPoint.read(parsed.start_from) if parsed.start_from else None
     base = replace(named, start=start.start) if start else named
     changed = with_values(base, parsed.experiment_values, experiments.EXPERIMENTS)
+    if not start and changed.start:
+        start = StartingPoint.shipped(changed.start)
     if start:
         start.require_network_of(changed)
     return variant_of(named, changed), start

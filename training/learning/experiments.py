@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from model.errors import TrainingError
 from model.imaging.preprocessing import Alignment, PreprocessingConfig
 from model.networks.configurations import NetworkConfig, ResidualConfig
-from training.learning.experiment import Experiment
+from training.learning.experiment import Experiment, Start
 from training.pairs import Augmentation, PairExperiment
 from training.people import people_augmentation, people_batches, people_recipe
 from training.people.nuisances import Nuisances
@@ -136,6 +136,20 @@ EXPERIMENT_8 = replace(
         ),
     ),
 )
+# Experiment 8 trained further, with more covers.
+EXPERIMENT_9 = replace(
+    EXPERIMENT_8,
+    name="experiment-9",
+    nuisances=Nuisances(probability=0.4, covered=0.45),
+    backlit=0.15,
+    epochs=30,
+    learning_rate=1e-3,
+    rising=0.2,
+    start=Start(
+        checkpoint="experiment-8",
+        embedding_sha256="a6f36fb1c5789a524636728de760aa7b6b250b2b14987a15684fa6f44bd8b803",
+    ),
+)
 # The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
@@ -164,8 +178,8 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR,
-    EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_5_UNALIGNED,
+    EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT,
     EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}

@@ -9,11 +9,12 @@ import torch
 from torch import nn
 
 from model.arrays import Tensors
-from model.checkpoint import Header, load
+from model.checkpoint import Checkpoint, Header, load
 from model.errors import TrainingError
 from model.networks.face_network import FaceNetwork
 from training.learning.experiment import Experiment, Recipe, Start
 
+WEIGHTS = Path(__file__).parents[2] / "weights"
 # The fields of a network's configuration that no learned tensor depends on.
 WITHOUT_TENSORS = {"dropout", "flip_average", "head"}
 # The tensors of a head that is fitted after training.
@@ -33,6 +34,12 @@ class StartingPoint:
         """Raises CheckpointError."""
         found = load(path)
         return cls(path=path, header=found.header, tensors=found.tensors)
+
+    @classmethod
+    def shipped(cls, start: Start) -> Self:
+        """The shipped checkpoint that an experiment of the catalogue begins with. Raises FacepairError."""
+        found = shipped(start.checkpoint, start.embedding_sha256)
+        return cls(path=shipped_path(start.checkpoint), header=found.header, tensors=found.tensors)
 
     @property
     def start(self) -> Start:
@@ -70,6 +77,23 @@ class StartingPoint:
             for name, array in self.tensors.items():
                 if not name.startswith(FITTED):
                     current[name].copy_(torch.from_numpy(array))
+
+
+def shipped_path(name: str) -> Path:
+    """Where the checkpoint of an experiment is that later ones learn from."""
+    return WEIGHTS / f"{name}.safetensors"
+
+
+def shipped(name: str, embedding_sha256: str) -> Checkpoint:
+    """That checkpoint. Raises CheckpointError, and TrainingError if it has other embeddings than these."""
+    checkpoint = load(shipped_path(name))
+    found = checkpoint.header.embedding_sha256
+    if found != embedding_sha256:
+        raise TrainingError(
+            f"{shipped_path(name)}: has the embeddings {found[:12]}, and the experiment learned from "
+            f"{embedding_sha256[:12]}"
+        )
+    return checkpoint
 
 
 def freeze(network: FaceNetwork, names: Sequence[str]) -> list[nn.Module]:

@@ -9,23 +9,19 @@ B pictures that teachers see, b of them in this process, C channels, H W pixels,
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from model.checkpoint import load
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import residual
 from model.networks.architecture import restore
 from model.networks.embedder import normalise
-from training.learning import parallel
+from training.learning import parallel, starting
 from training.learning.experiment import Precision
 from training.learning.shares import Shares
 from training.people.losses import relational_distillation, split_regions
-
-WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +59,7 @@ class Teachers(nn.Module):
         super().__init__()
         self._teaching, self._preprocessing, self._precision = teaching, preprocessing, precision
         self.networks = nn.ModuleList(
-            _network(WEIGHTS / f"{name}.safetensors", digest, preprocessing, regions)
+            _network(name, digest, preprocessing, regions)
             for name, digest in zip(teaching.teachers, teaching.embedding_sha256, strict=True)
         )
         self.requires_grad_(False).eval()
@@ -104,16 +100,12 @@ class Teachers(nn.Module):
         return [torch.stack([part @ part.T for part in region]).mean(0) for region in zip(*parts, strict=True)]
 
 
-def _network(path: Path, digest: str, preprocessing: PreprocessingConfig, regions: int) -> residual.ResidualNetwork:
-    checkpoint = load(path)
-    header = checkpoint.header
-    if header.embedding_sha256 != digest:
-        raise TrainingError(
-            f"{path}: has the embeddings {header.embedding_sha256[:12]}, and the experiment learned from {digest[:12]}"
-        )
+def _network(name: str, digest: str, preprocessing: PreprocessingConfig, regions: int) -> residual.ResidualNetwork:
+    checkpoint = starting.shipped(name, digest)
     network = restore(checkpoint)
-    same = _crops_of(header.preprocessing) == _crops_of(preprocessing)
+    same = _crops_of(checkpoint.header.preprocessing) == _crops_of(preprocessing)
     if not isinstance(network, residual.ResidualNetwork) or len(network.config.views) != regions or not same:
+        path = starting.shipped_path(name)
         raise TrainingError(f"{path}: cannot teach a network that sees other crops, or other regions of them")
     return network.to(memory_format=torch.channels_last)
 

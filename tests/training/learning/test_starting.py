@@ -1,5 +1,6 @@
 """Runs that begin with a checkpoint's tensors and keep some of them, and the refusal of checkpoints that do not fit."""
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from model.errors import TrainingError
 from model.networks.architecture import build
 from tests.training.support.small_pairs import CPU, NARROW, SMALL
 from tests.training.support.small_people import SMALL_PEOPLE, album_of, data_of, draw_people
+from training.commands.train import choose_experiment
 from training.data.datasets import PairData, PeopleData
+from training.learning.experiment import Start
 from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_7
 from training.learning.loop import train
 from training.learning.starting import StartingPoint, freeze
@@ -103,6 +106,20 @@ def test_shipped_checkpoints_start_the_experiments_that_fit() -> None:
     ) as caught:
         point.require_network_of(narrow)
     assert "\n" not in str(caught.value)
+
+
+def test_an_experiment_of_the_catalogue_starts_from_a_shipped_checkpoint() -> None:
+    command = argparse.Namespace(experiment="experiment-9", start_from=None, experiment_values=("--epochs", "1"))
+    experiment, point = choose_experiment(command)
+    assert point
+    assert experiment.start == point.start
+    assert point.path == SHIPPED / "experiment-8.safetensors"
+    point.require_network_of(experiment)
+
+
+def test_another_shipped_checkpoint_than_the_experiments_is_refused() -> None:
+    with pytest.raises(TrainingError, match="has the embeddings .*, and the experiment learned from 0000"):
+        StartingPoint.shipped(Start(checkpoint="experiment-8", embedding_sha256="0" * 64))
 
 
 def test_other_preparation_of_crops_is_said() -> None:

@@ -17,11 +17,10 @@ from model.networks.embedder import normalise, save
 from model.networks.residual import ResidualNetwork, initialise
 from tests.conftest import describe
 from tests.training.support.joint_people import JOINT
-from training.learning import parallel, shares
+from training.learning import parallel, shares, starting
 from training.learning.experiments import EXPERIMENT_8
 from training.learning.shares import Shares
 from training.learning.variants import changed_values
-from training.people import teaching
 from training.people.losses import relational_distillation, split_regions
 from training.people.teaching import Teachers, Teaching
 
@@ -30,7 +29,7 @@ REGIONS = len(JOINT.network.views)
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(teaching, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(starting, "WEIGHTS", tmp_path)
     return tmp_path
 
 
