@@ -118,7 +118,7 @@ def test_an_experiment_of_the_catalogue_starts_from_a_shipped_checkpoint() -> No
 
 
 def test_another_shipped_checkpoint_than_the_experiments_is_refused() -> None:
-    with pytest.raises(TrainingError, match="has the embeddings .*, and the experiment learned from 0000"):
+    with pytest.raises(TrainingError, match=r"has the embeddings .*, and the experiment learned from 0000"):
         StartingPoint.shipped(Start(checkpoint="experiment-8", embedding_sha256="0" * 64))
 
 
