@@ -55,7 +55,7 @@ class Settings(BaseModel):
     decoders: int | None = Field(
         default=None, ge=1, le=256, description="processes that decode images and find faces in them"
     )
-    decoder_images: int = Field(default=64, ge=1, description="images after which a decoder is replaced by a new one")
+    decoder_images: int = Field(default=256, ge=1, description="images after which a decoder is replaced by a new one")
     decoder_memory_bytes: int | None = Field(
         default=None, ge=64 * 2**20, le=2**40, description="most memory that one image may take in a decoder"
     )

@@ -58,7 +58,7 @@ class DecoderConfig:
     limit_s: float
     sandbox: SandboxSetting = "on"
     memory_bytes: int | None = None
-    images: int = 64
+    images: int = 256
 
 
 @dataclass(frozen=True, kw_only=True)
