@@ -30,7 +30,7 @@ SIDEWAYS = (5, 6, 7, 8)
 # The orientations in which the upright picture's left side, or its top, is at the end of the file's rows or columns.
 MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 # What the decoder makes of missing pixels, and bytes that it would make others of.
-GREY = {128, (128, 128, 128)}
+GREY = {128, (128, 128, 128), (127, 127, 127, 127), (128, 128, 128, 128)}  # CMYK is stored inverted, or not
 FILLING = bytes([0x5A, 0xC3, 0x96, 0x3C]) * 16
 MSG_TOO_DEMANDING = "the image takes more memory than decoding may; send a smaller one, or as JPEG"
 MSG_NO_END = "the file ends without its end mark and may have been cut off; send the original if you have it"

@@ -42,8 +42,9 @@ def test_lack_of_the_end_mark_alone_is_a_warning(form: str, mode: str) -> None:
 @pytest.mark.parametrize("closed", [b"", END], ids=["open", "closed"])
 @pytest.mark.parametrize("missing", [40, 1000, 5000])
 @pytest.mark.parametrize("form", ["sequential", "optimised", "halved colours"])
-def test_missing_pixels_are_refused(form: str, missing: int, closed: bytes) -> None:
-    data = encode(detailed(), "JPEG", **FORMS[form])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_missing_pixels_are_refused(mode: str, form: str, missing: int, closed: bytes) -> None:
+    data = encode(detailed().convert(mode), "JPEG", **FORMS[form])
     with pytest.raises(UndecodableImage, match="truncated or damaged"):
         decode(data[:-missing] + closed, CONFIG)
 
