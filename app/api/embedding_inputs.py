@@ -5,6 +5,7 @@ D embedding
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from pydantic import ValidationError
 
 from app.api.inputs import choose_rule
 from app.api.problems import Problem
-from app.api.schemas.compare_request import CompareRequest, Side
+from app.api.schemas.compare_request import CompareRequest, Names, Side
 from model.arrays import Embeddings
 from model.averaging import mean_embedding
 from model.checkpoint import Header
@@ -66,20 +67,20 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
         longest = max(sides, key=lambda field: len(sides[field]))
         raise Problem("too_many_embeddings", f"a request may have {max_embeddings} embeddings; send fewer", longest)
     left, right = (_mean_of_side(values, header.network, field) for field, values in sides.items())
-    named = [request.conditions1, request.conditions2]
+    one, other = _lists_of(request.conditions1), _lists_of(request.conditions2)
     return EmbeddingPair(
         left=left,
         right=right,
-        shared=None
-        if None in named
-        else shared_conditions(*(_lists_of(names) for names in named if names is not None)),
+        shared=None if one is None or other is None else shared_conditions(one, other),
         rule=choose_rule(request.threshold, request.max_fmr, header),
     )
 
 
-def _lists_of(names: list[str] | list[list[str]]) -> list[list[str]]:
-    """The conditions of a side's pictures, from a list for one or a list of lists."""
-    return [[name] if isinstance(name, str) else name for name in names]
+def _lists_of(names: Names | None) -> list[list[str]] | None:
+    """The conditions of a side's pictures, from a list for one or a list of lists; None if one is not known."""
+    if names is None or None in names:
+        return None
+    return [[name] if isinstance(name, str) else name for name in names if name is not None]
 
 
 def _embeddings_of(side: Side) -> list[list[float] | str]:
@@ -102,11 +103,22 @@ def _parse_compare_request(body: bytes) -> CompareRequest:
     if body.count(b"[") > MAX_LISTS:
         raise Problem("malformed_json", MSG_NO_REQUEST, _side_with_most_lists(body))
     try:
-        return CompareRequest.model_validate_json(body)
+        request = CompareRequest.model_validate_json(body)
     except ValidationError as error:
         known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
         detail = f"{known[0]} is missing or malformed" if known else MSG_NO_REQUEST
         raise Problem("malformed_json", detail, known[0] if known else None) from error
+    if name := _repeated_name(body, len(request.model_fields_set)):
+        raise Problem("duplicate_part", f"the field {name} may be given once", name)
+    return request
+
+
+def _repeated_name(body: bytes, fields: int) -> str | None:
+    """A name that comes twice in a valid body with so many different ones. Of two values pydantic takes the last."""
+    if body.count(b":") == fields:  # one for each name
+        return None
+    names = [name for name, _ in json.loads(body, object_pairs_hook=list)]
+    return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
 def _side_with_most_lists(body: bytes) -> str | None:

@@ -21,7 +21,7 @@ async def _read_embedding_pair(request: UploadRequest) -> EmbeddingPair:
     return parse_embedding_pair(body, header, most)
 
 
-@router.post("/compare", openapi_extra=COMPARE_BODY, responses=responses_of(OF_BODIES, OF_EMBEDDINGS))
+@router.post("/compare", openapi_extra=COMPARE_BODY, responses=responses_of(OF_BODIES, OF_EMBEDDINGS, "duplicate_part"))
 async def compare(request: UploadRequest) -> Comparison:
     """The decision of /verify for stored embeddings, one or several of each side."""
     pair, inference = await _read_embedding_pair(request), request.inference

@@ -13,7 +13,7 @@ from app.api.schemas.decisions import Rate, Similarity
 FILLED: dict[str, Any] = {"minItems": 1}
 Values = Annotated[list[float], Field(fail_fast=True, json_schema_extra=FILLED)]
 Base64 = Annotated[str, Field(json_schema_extra={"minLength": 1})]
-Names = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[list[str]], Field(fail_fast=True)]
+Names = Annotated[list[str], Field(fail_fast=True)] | Annotated[list[list[str] | None], Field(fail_fast=True)]
 Side = Values | Base64 | Annotated[list[Values | Base64], Field(fail_fast=True, json_schema_extra=FILLED)]
 DIGEST: dict[str, Any] = {"pattern": "^[0-9a-f]{64}$"}
 # A request has one of the two, or none; a null is as good as none.
@@ -28,7 +28,7 @@ ONE_RULE: dict[str, Any] = {
 class CompareRequest(BaseModel):
     """Embeddings of one model, as /embed gives them, and the digest that came with them: one for each side, or a list
     of several of one person, which are averaged. `conditions1` and `conditions2` are the conditions that came with the
-    embeddings of each side: a list for one embedding, or a list of lists.
+    embeddings of each side: a list for one embedding, or a list with a list or null for each.
     """
 
     model_config = ConfigDict(

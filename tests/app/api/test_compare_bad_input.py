@@ -60,6 +60,20 @@ async def known(client: httpx.AsyncClient) -> dict[str, Any]:
     return await compare_request(client)
 
 
+@pytest.mark.parametrize("name", ["embedding1", "max_fmr", "embedding_sha256"])
+async def test_a_field_that_comes_twice_is_refused(client: httpx.AsyncClient, known: dict[str, Any], name: str) -> None:
+    request = known | {"max_fmr": 0.1}
+    twice = json.dumps(request)[:-1] + f", {json.dumps(name)}: {json.dumps(request[name])}}}"
+    check_problem(await client.post("/compare", content=twice, headers=JSON), 400, "duplicate_part", name)
+    escaped = json.dumps(request)[:-1] + f', "\\u00{ord(name[0]):x}{name[1:]}": {json.dumps(request[name])}}}'
+    check_problem(await client.post("/compare", content=escaped, headers=JSON), 400, "duplicate_part", name)
+
+
+async def test_colons_in_a_text_are_no_names(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    response = await client.post("/compare", json=known | {"conditions1": ["a:b", "::"], "conditions2": []})
+    assert response.status_code == 200
+
+
 async def test_embeddings_of_another_model_are_refused(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
     response = await client.post("/compare", json=known | {"embedding_sha256": SECRET})
     check_problem(response, 409, "foreign_embedding", "embedding_sha256")

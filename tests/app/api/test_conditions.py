@@ -133,6 +133,17 @@ async def test_compare_without_conditions_says_what_the_rates_hold_for(its_clien
         assert "clean photographs only" in warning
 
 
+async def test_unknown_conditions_of_one_of_several_are_those_of_no_picture(its_client: httpx.AsyncClient) -> None:
+    body = await compare_body(its_client, DIM, DIM_TOO)
+    one, names = body["embedding1"], body["conditions1"]
+    for unknown in ([None, None], [names, None]):
+        several = body | {"embedding1": [one, one], "conditions1": unknown}
+        answer = (await its_client.post("/compare", json=several)).json()
+        assert answer["conditions"] is None
+    known = body | {"embedding1": [one, one], "conditions1": [names, names]}
+    assert (await its_client.post("/compare", json=known)).json()["conditions"] is not None
+
+
 async def test_side_of_several_pictures_is_in_the_conditions_of_each(its_client: httpx.AsyncClient) -> None:
     several = files(("image1", MEDIUM), ("image1", LIGHT), ("image2", LIGHT_TOO))
     answer = (await its_client.post("/verify", files=several, data={"max_fmr": "0.01"})).json()
