@@ -25,15 +25,15 @@ class ApiKeys:
     """The keys of a file, one a line; blank lines and those that begin with # are not keys.
 
     The file is read again when a request comes and the last reading is a second old. If it can no longer be used, the
-    keys stay as they were. Only digests are kept.
+    keys stay as they were. Only digests are kept, of the file too.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         """Raises KeysError."""
         self._path = path
         self._clock = clock
-        self._text = _read(path)
-        self._digests = _parse(self._text)
+        text = _read(path)
+        self._read, self._digests = hashlib.sha256(text).digest(), _parse(text)
         self._read_at = clock()
 
     def find(self, offered: bytes) -> str | None:
@@ -50,9 +50,9 @@ class ApiKeys:
         self._read_at = now
         try:
             text = _read(self._path)
-            if text == self._text:
+            if (read := hashlib.sha256(text).digest()) == self._read:
                 return
-            self._text, self._digests = text, _parse(text)
+            self._read, self._digests = read, _parse(text)
         except KeysError as error:
             logger.error("the API keys stay as they were", extra={"fields": {"reason": str(error)}})
             return

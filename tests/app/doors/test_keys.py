@@ -42,6 +42,11 @@ def test_each_listed_key_is_found_under_a_name_that_does_not_tell_it(path: Path)
         assert listed.find(other) is None
 
 
+def test_no_key_is_kept(path: Path) -> None:
+    kept = repr(vars(ApiKeys(path)))
+    assert not any(key in kept for key in (ALICE, BOB))
+
+
 def test_every_digest_is_compared_in_constant_time(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
 
