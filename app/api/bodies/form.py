@@ -38,10 +38,11 @@ class FormLimits:
 class Form:
     """The parts of a body in the order of their rules: images under the names that errors give them, and fields.
 
-    `counts` is how often each part came.
+    `counts` is how often each part came. Images that could not be read are empty, and `refused` has their problems.
     """
 
     images: dict[str, bytes] = field(default_factory=dict)
+    refused: dict[str, Problem] = field(default_factory=dict)
     fields: dict[str, bytes] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -54,6 +55,8 @@ class Part:
     number: int
     rule: PartRule
     data: bytearray = field(default_factory=bytearray)
+    refusal: tuple[str, str] | None = None
+    """The code and the detail of the problem with what was sent in place of an image."""
 
     def label(self, count: int) -> str:
         """What an error calls it where `count` parts have its name."""
@@ -73,6 +76,10 @@ class Part:
         """Takes further bytes. Raises Problem if they are too many."""
         self.require_room(len(data))
         self.data += data
+
+    def refuse(self, code: str, detail: str) -> None:
+        """Says that what was sent is no image. The request may want the others answered."""
+        self.refusal, self.data = (code, detail), bytearray()
 
 
 class Parts:
@@ -117,8 +124,10 @@ class Parts:
                 raise Problem("missing_part", f"the part {name} is missing", name)
         order = list(self._rules)
         for part in sorted(self._parts, key=lambda part: order.index(part.name)):
-            taken = form.images if part.rule.image else form.fields
-            taken[part.label(form.counts[part.name])] = bytes(part.data)
+            taken, label = form.images if part.rule.image else form.fields, part.label(form.counts[part.name])
+            taken[label] = bytes(part.data)
+            if part.refusal:
+                form.refused[label] = Problem(*part.refusal, label)
             part.data = bytearray()  # so that only one part at a time is in memory twice
         return form
 

@@ -20,4 +20,5 @@ async def read_images(
     rules = {**dict.fromkeys(images, image), **dict.fromkeys(fields, PartRule())}
     limits = FormLimits(max_images=settings.max_images, max_bytes=settings.max_request_bytes)
     form = await read_form(request, rules, limits)
-    return form, judge_pixels(form.images, settings, request.reservation)
+    read = {name: image for name, image in form.images.items() if name not in form.refused}
+    return form, form.refused | judge_pixels(read, settings, request.reservation)

@@ -164,21 +164,24 @@ def _unescape(data: bytes) -> bytes:
 
 
 async def _decode(part: Part, text: bytes | bytearray) -> None:
-    """Decodes base64 or a data URI into its part, once its size is judged. Raises Problem."""
+    """Decodes base64 or a data URI into its part, once its size is judged. Raises Problem if that is too large."""
     if URL.match(text):
-        raise Problem("unsupported_image", MSG_URL, part.label_so_far())
+        part.refuse("unsupported_image", MSG_URL)
+        return
     uri = DATA_URI.match(text)
     start = uri.end() if uri else 0
     text = text + b"=" * (-(len(text) - start) % 4)  # some clients leave it out
     part.require_room((len(text) - start) // 4 * 3 - text[-2:].count(b"="))
     padding = text.find(b"=", start)
     if padding >= 0 and padding < len(text) - 2:
-        raise Problem("invalid_field", MSG_TEXT, part.label_so_far())
+        part.refuse("invalid_field", MSG_TEXT)
+        return
     for begin in range(start, len(text), SLICE_BYTES):
         try:
             part.add(base64.b64decode(text[begin : begin + SLICE_BYTES], validate=True))
-        except binascii.Error as error:
-            raise Problem("invalid_field", MSG_TEXT, part.label_so_far()) from error
+        except binascii.Error:
+            part.refuse("invalid_field", MSG_TEXT)
+            return
         await sleep(0)
 
 

@@ -89,6 +89,24 @@ async def test_a_pair_that_cannot_be_decided_has_its_problem(client: httpx.Async
     assert answer["pairs"][1]["problem"]["request_id"] == answer["request_id"]
 
 
+async def test_images_that_are_none_in_json_are_reported_too(client: httpx.AsyncClient) -> None:
+    right, wrong = base64.b64encode(FIRST).decode(), ["http://example.org/a.jpg", "###", "AA=A"]
+    answer = (await client.post("/v1/verify/batch", json={"image1": right, "image2": [right, *wrong]})).json()
+    problems = [pair["problem"] for pair in answer["pairs"]]
+    assert problems[0] is None
+    assert [(each["code"], each["field"]) for each in problems[1:]] == [
+        ("unsupported_image", "image2[1]"),
+        ("invalid_field", "image2[2]"),
+        ("invalid_field", "image2[3]"),
+    ]
+    for path in ("/v1/embed", "/v1/detect"):
+        body = {"image": [right, wrong[0], right]}
+        check_problem(await client.post(path, json=body), 415, "unsupported_image", "image[1]")
+        reported = (await client.post(path, json=body | {"on_error": "report"})).json()
+        assert [(each["code"], each["field"]) for each in reported["problems"]] == [("unsupported_image", "image[1]")]
+        assert [each["field"] for each in reported["images"]] == ["image[0]", "image[2]"]
+
+
 async def test_a_batch_may_have_no_usable_pair(client: httpx.AsyncClient) -> None:
     answer = await batch(client, [FACELESS], [FIRST, SECOND])
     assert {pair["problem"]["field"] for pair in answer["pairs"]} == {"image1"}
