@@ -177,7 +177,14 @@ def test_other_errors_and_long_waits_are_raised_at_once(
 
 @pytest.mark.parametrize(
     ("text", "least", "most"),
-    [("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), ("soon", 0.5, 0.625), ("-3", 0.5, 0.625), ("", 0.5, 0.625)],
+    [
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0),
+        ("Wed, 21 Oct 2015 07:28:00 -0000", 0, 0),
+        ("Wed Oct 21 07:28:00 2015", 0, 0),
+        ("soon", 0.5, 0.625),
+        ("-3", 0.5, 0.625),
+        ("", 0.5, 0.625),
+    ],
 )
 def test_retry_after_may_be_a_date(ask: Ask, waits: list[float], text: str, least: float, most: float) -> None:
     ask(Answers(busy(Retry_After=text), done()))
@@ -188,12 +195,27 @@ def test_retry_after_may_be_a_date(ask: Ask, waits: list[float], text: str, leas
 def test_a_page_of_a_balancer_is_an_error_too(ask: Ask) -> None:
     with pytest.raises(ServiceError, match="http_error: the answer has the status 502"):
         ask(Answers(httpx.Response(502, html="<h1>Bad gateway</h1>")))
+    problem = {"Content-Type": "application/problem+json"}
+    with pytest.raises(ServiceError, match="http_error: upstream is gone"):
+        ask(Answers(httpx.Response(502, json={"detail": "upstream is gone"}, headers=problem)))
 
 
 def test_the_key_is_sent(ask: Ask) -> None:
     answers = Answers(done())
     ask(answers, api_key="k" * 20)
     assert answers.asked[0].headers["authorization"] == "Bearer " + "k" * 20
+
+
+def test_further_headers_are_sent_with_the_key(ask: Ask) -> None:
+    answers = Answers(done())
+    ask(answers, api_key="k" * 20, headers={"X-Request-ID": "mine"})
+    assert answers.asked[0].headers["authorization"] == "Bearer " + "k" * 20
+    assert answers.asked[0].headers["x-request-id"] == "mine"
+
+
+def test_at_least_one_attempt_is_made() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Retries(attempts=0)
 
 
 @pytest.mark.parametrize("name", TYPES)

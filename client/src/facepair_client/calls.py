@@ -12,7 +12,7 @@ Image = bytes | PathLike[str]
 Images = Image | Sequence[Image]
 Embedding = Sequence[float] | str
 Side = Embedding | Sequence[Embedding]
-Names = Sequence[str] | Sequence[Sequence[str]]
+Names = Sequence[str] | Sequence[Sequence[str] | None]
 FaceChoice = Literal["largest", "center", "only", "none"]
 OnError = Literal["refuse", "report"]
 
@@ -63,9 +63,11 @@ def embed(
     return _upload("/v1/embed", image=images, face=face, encoding_format=encoding_format, on_error=on_error)
 
 
-def detect(images: Images, *, on_error: OnError | None = None) -> Call[Detection]:
-    """Every face of images."""
-    return _upload("/v1/detect", image=images, on_error=on_error)
+def detect(
+    images: Images, *, crops: Literal["png", "none"] | None = None, on_error: OnError | None = None
+) -> Call[Detection]:
+    """Every face of images; with `crops="png"` also what the network sees of each."""
+    return _upload("/v1/detect", image=images, crops=crops, on_error=on_error)
 
 
 def compare(

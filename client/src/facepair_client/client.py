@@ -42,8 +42,10 @@ def _coroutine(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncFacepa
 
 
 def _configure(url: str, api_key: str | None, options: dict[str, Any]) -> dict[str, Any]:
-    headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
-    return {"base_url": url, "headers": headers, "timeout": TIMEOUT} | options
+    headers = httpx.Headers(options.get("headers"))
+    if api_key is not None:
+        headers["Authorization"] = f"Bearer {api_key}"
+    return {"base_url": url, "timeout": TIMEOUT} | options | {"headers": headers}
 
 
 class Facepair:

@@ -16,10 +16,10 @@ class ServiceError(Exception):
 
 
 def error_of(response: httpx.Response) -> ServiceError:
-    """The error that a response tells. A balancer's own page has the code "http_error"."""
+    """The error that a response tells. One of a balancer or another gateway has the code "http_error"."""
     request_id = response.headers.get("X-Request-ID")
-    if response.headers.get("Content-Type", "").startswith("application/problem+json"):
-        body = response.json()
-        return ServiceError(response.status_code, body["code"], body["detail"], body["field"], request_id)
     detail = f"the answer has the status {response.status_code} and does not say why"
-    return ServiceError(response.status_code, "http_error", detail, None, request_id)
+    body = response.json() if response.headers.get("Content-Type", "").startswith("application/problem+json") else {}
+    return ServiceError(
+        response.status_code, body.get("code", "http_error"), body.get("detail", detail), body.get("field"), request_id
+    )

@@ -25,6 +25,10 @@ class Retries:
     first_wait_s: float = 0.5
     longest_wait_s: float = 30.0
 
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError("attempts counts the first one too, so it is at least 1")
+
     def wait_s(self, attempt: int, response: httpx.Response | None) -> float | None:
         """Seconds until the next attempt after this one, counted from 1; None if there is to be none.
 
@@ -48,4 +52,6 @@ def _retry_after_s(response: httpx.Response) -> float | None:
         date = email.utils.parsedate_to_datetime(text)
     except ValueError:
         return None
+    if date.tzinfo is None:  # a zone of -0000; HTTP knows none but GMT
+        date = date.replace(tzinfo=UTC)
     return max(0.0, (date - datetime.now(UTC)).total_seconds())
