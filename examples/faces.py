@@ -1,9 +1,10 @@
-"""Crop every face of a photograph into a file of its own.
+"""Crop every face of a photograph into a file of its own. For HEIC, Pillow needs pillow-heif.
 
 python examples/faces.py party.jpg --out faces --url http://127.0.0.1:8000
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import httpx
@@ -17,11 +18,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("faces"))
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     options = parser.parse_args()
-    response = httpx.post(f"{options.url}/v1/detect", files={"image": options.photograph.read_bytes()}, timeout=35)
-    [image] = response.raise_for_status().json()["images"]
+    answer = httpx.post(f"{options.url}/v1/detect", files={"image": options.photograph.read_bytes()}, timeout=35).json()
+    if "code" in answer:
+        sys.exit(f"{answer['code']} in {answer['field']}: {answer['detail']}")
+    [image] = answer["images"]
     options.out.mkdir(parents=True, exist_ok=True)
-    # The service's coordinates are pixels of the upright picture.
-    upright = ImageOps.exif_transpose(Image.open(options.photograph))
+    # The service's coordinates are pixels of the upright picture. PNG has no CMYK.
+    upright = ImageOps.exif_transpose(Image.open(options.photograph)).convert("RGB")
     for face in image["faces"]:
         box = face["box"]
         left, top = max(0, box["x"]), max(0, box["y"])  # a box may reach beyond the picture

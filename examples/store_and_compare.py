@@ -7,32 +7,31 @@ An embedding is personal data: encrypt the store, and delete it when the person 
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import httpx
 
 
 def main() -> None:
-    """Writes the store, reads it again and prints the decision."""
+    """Writes the store, reads it again and prints the decision, or ends with the service's error."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("first", type=Path)
-    parser.add_argument("second", type=Path)
+    parser.add_argument("photographs", type=Path, nargs=2)
     parser.add_argument("--store", type=Path, default=Path("embeddings.json"))
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     options = parser.parse_args()
-    with httpx.Client(base_url=options.url, timeout=35) as client:
-        images = [("image", path.read_bytes()) for path in (options.first, options.second)]
-        embedded = client.post("/v1/embed", files=images, data={"encoding_format": "base64"}).raise_for_status().json()
-        embeddings = [face["embedding"] for face in embedded["data"]]
-        # Embeddings of different models cannot be compared; the digest says which model made these.
-        store = {"embedding_sha256": embedded["model"]["embedding_sha256"], "embeddings": embeddings}
-        options.store.write_text(json.dumps(store))
+    images = [("image", path.read_bytes()) for path in options.photographs]
+    response = httpx.post(f"{options.url}/v1/embed", files=images, data={"encoding_format": "base64"}, timeout=35)
+    embedded = response.json()
+    if response.is_error:
+        sys.exit(f"{embedded['code']} in {embedded['field']}: {embedded['detail']}")
+    # Embeddings of different models cannot be compared; the digest says which model made these.
+    first, second = (face["embedding"] for face in embedded["data"])
+    store = {"embedding_sha256": embedded["model"]["embedding_sha256"], "embedding1": first, "embedding2": second}
+    options.store.write_text(json.dumps(store))
 
-        store = json.loads(options.store.read_text())
-        first, second = store["embeddings"]
-        body = {"embedding1": first, "embedding2": second, "embedding_sha256": store["embedding_sha256"]}
-        answer = client.post("/v1/compare", json=body).raise_for_status().json()
-        print(f"{answer['decision']}: similarity {answer['similarity']:.3f}")
+    answer = httpx.post(f"{options.url}/v1/compare", json=json.loads(options.store.read_text()), timeout=35).json()
+    print(f"{answer['decision']}: similarity {answer['similarity']:.3f}")
 
 
 if __name__ == "__main__":

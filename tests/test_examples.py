@@ -29,6 +29,13 @@ def service(aligned_checkpoint_path: Path) -> Iterator[Service]:
 
 
 @pytest.fixture
+def faceless(tmp_path: Path) -> str:
+    """A file without a face."""
+    (tmp_path / "faceless.png").write_bytes(encode(portrait(1)))
+    return str(tmp_path / "faceless.png")
+
+
+@pytest.fixture
 def photographs(tmp_path: Path) -> tuple[str, str]:
     """Two files, each with a drawn person."""
     for name, person in (("first.png", 0), ("second.png", 1)):
@@ -76,14 +83,13 @@ def test_verify_prints_warnings(service: Service, photographs: tuple[str, str], 
     assert "image2: " in done.stdout
 
 
-def test_verify_exits_with_the_error_of_the_service(
-    service: Service, photographs: tuple[str, str], tmp_path: Path
+@pytest.mark.parametrize(("name", "error"), [("verify.py", "image2"), ("store_and_compare.py", "image[1]")])
+def test_an_example_exits_with_the_error_of_the_service(
+    service: Service, photographs: tuple[str, str], faceless: str, name: str, error: str
 ) -> None:
-    faceless = tmp_path / "faceless.png"
-    faceless.write_bytes(encode(portrait(1)))
-    done = run("verify.py", photographs[0], str(faceless), url=service.url)
+    done = run(name, photographs[0], faceless, url=service.url)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("no_face in image2: ")
+    assert done.stderr.startswith(f"no_face in {error}: ")
 
 
 def test_several_photographs_of_a_person_are_compared(
@@ -106,7 +112,7 @@ def test_embeddings_are_stored_and_compared(service: Service, photographs: tuple
     done = run("store_and_compare.py", *photographs, "--store", str(store), url=service.url)
     assert (done.returncode, done.stderr) == (0, "")
     stored = json.loads(store.read_text())
-    assert len(stored["embeddings"]) == 2
+    assert {"embedding1", "embedding2"} < set(stored)
     images = {"image1": Path(photographs[0]).read_bytes(), "image2": Path(photographs[1]).read_bytes()}
     verified = httpx.post(f"{service.url}/verify", files=images, timeout=PATIENCE_S).json()
     assert stored["embedding_sha256"] == verified["model"]["embedding_sha256"]
@@ -149,10 +155,20 @@ def test_faces_are_cropped_from_the_upright_image(service: Service, tmp_path: Pa
         assert np.abs(np.asarray(crop, int) - np.asarray(expected, int)).mean() < 5
 
 
-def test_the_most_similar_photographs_are_found(photographs: tuple[str, str]) -> None:
+def test_the_most_similar_photographs_are_found(photographs: tuple[str, str], faceless: str) -> None:
     with serving(SHIPPED) as service:
+        refused = run("search.py", *photographs, faceless, "--weights", str(SHIPPED), url=service.url)
         done = run("search.py", photographs[0], *photographs, "--weights", str(SHIPPED), url=service.url)
         images = {name: Path(photographs[0]).read_bytes() for name in ("image1", "image2")}
         verified = httpx.post(f"{service.url}/v1/verify", files=images, timeout=PATIENCE_S).json()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == f"{photographs[0]}: similarity {verified['similarity']:.3f}"
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(f"{faceless}: no_face: ")
+
+
+def test_faces_are_cropped_from_a_picture_for_printing(service: Service, tmp_path: Path) -> None:
+    (tmp_path / "print.jpg").write_bytes(encode(scene(head_at(0)).convert("CMYK"), "JPEG", quality=95))
+    done = run("faces.py", str(tmp_path / "print.jpg"), "--out", str(tmp_path / "faces"), url=service.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(list((tmp_path / "faces").iterdir())) == 1
