@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from app.api.admission import Admission
 from app.api.bodies.upload_clock import UploadPace
@@ -30,6 +31,7 @@ from app.traces import OFF, Traces
 from model import __version__
 from model.errors import FacepairError
 
+DOCS = ("/docs", DOCS_DOCUMENT)
 DOCS_FILES = "/docs/files"
 # Starlette's answer for static files names no methods.
 ALLOWED_OF_FILES = "GET, HEAD"
@@ -88,6 +90,9 @@ def create_app(settings: Settings, inference: Inference, metrics: Metrics, drain
         app.include_router(health.metrics_router)
     if settings.page == "on":
         app.include_router(make_router())
+    for route in app.routes:
+        if isinstance(route, Route) and route.path in DOCS and route.methods:
+            route.methods.add("HEAD")  # as all others have it
     app.add_exception_handler(Problem, _answer_problem)
     app.add_exception_handler(FacepairError, _answer_domain_error)
     app.add_exception_handler(HTTPException, _answer_http_error)

@@ -36,7 +36,7 @@ async def analyse_images(upload: ImagesUpload, inference: Inference, deadline: f
     for result in results:
         if isinstance(result, BaseException) and not (isinstance(result, Problem) and upload.report):
             try:
-                raise Problem("too_many_faces", str(result), "image") if type(result) is TooManyTogether else result
+                raise _too_many(result, upload) if type(result) is TooManyTogether else result
             finally:
                 del result, results, outcomes  # else the exception and this frame would hold each other, and the images
         outcomes.append(result)
@@ -46,3 +46,9 @@ async def analyse_images(upload: ImagesUpload, inference: Inference, deadline: f
 def usable(outcomes: Outcomes) -> list[ImageAnalysis]:
     """The analyses without the problems."""
     return [outcome for outcome in outcomes if not isinstance(outcome, Problem)]
+
+
+def _too_many(error: TooManyTogether, upload: ImagesUpload) -> Problem:
+    """Names the part that all images came in, if there is one."""
+    parts = {field.partition("[")[0] for field in upload.images}
+    return Problem("too_many_faces", str(error), parts.pop() if len(parts) == 1 else None)

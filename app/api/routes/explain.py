@@ -48,7 +48,11 @@ async def _read_pair(request: UploadRequest) -> ExplainUpload:
     )
 
 
-@router.post("/explain", openapi_extra=EXPLAIN_BODY, responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, OF_FACES))
+@router.post(
+    "/explain",
+    openapi_extra=EXPLAIN_BODY,
+    responses=responses_of(OF_BODIES, OF_FORMS, OF_IMAGES, OF_FACES, "too_many_faces"),
+)
 async def explain(request: UploadRequest) -> Explanation:
     """Which parts of two faces speak for one person and which against: each of the 6 x 6 parts of either is blurred,
     and the pair compared again. These comparisons count as 72 further images of the request.

@@ -11,8 +11,11 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.engine.occlusion import GRID
+from app.settings import Settings
+from model.verifier import Verifier
 from tests.app.support.requests import check_problem, detect, files, verify
 from tests.app.support.requests import pair as whole_pair
+from tests.conftest import client_of
 from tests.drawing import encode
 from tests.faces import head_at, scene
 
@@ -88,6 +91,15 @@ async def test_a_face_that_there_is_not_is_refused(
 ) -> None:
     response = await aligned_client.post("/v1/explain", files=whole_pair(BOTH, BERTA), data=fields)
     check_problem(response, 400, "invalid_field", name)
+
+
+async def test_more_faces_than_a_request_may_have_are_no_single_image_s(
+    aligned_settings: Settings, aligned_verifier: Verifier
+) -> None:
+    async with client_of(aligned_settings.model_copy(update={"max_faces": 2}), aligned_verifier) as client:
+        response = await client.post("/v1/explain", files=whole_pair(BOTH, BERTA), data={"face1": "1"})
+    check_problem(response, 422, "too_many_faces")
+    assert response.json()["field"] is None
 
 
 async def test_what_cannot_be_explained_is_refused(aligned_client: httpx.AsyncClient) -> None:

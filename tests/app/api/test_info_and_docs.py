@@ -297,6 +297,9 @@ async def test_the_documentation_page_answers(client: httpx.AsyncClient) -> None
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/html")
     assert "/openapi.json" in response.text
+    for path in ("/docs", "/docs/openapi.json"):
+        response = await client.head(path)
+        assert (response.status_code, response.content) == (200, b"")
 
 
 async def test_documentation_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
