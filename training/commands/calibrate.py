@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from model.checkpoint import Checkpoint
-from model.errors import DataError
 from model.networks import architecture, embedder
 from model.similarity import OperatingPoint
 from training import metrics
@@ -31,9 +30,8 @@ def add_calibrate(commands: options.Subcommands) -> None:
 
 def calibrate(parsed: argparse.Namespace) -> None:
     """Writes a checkpoint with the same tensors, and a calibration, thresholds and rates from the user's pictures."""
+    options.spare([parsed.checkpoint], parsed.out)
     on = options.Opened.of(parsed)
-    if parsed.out.exists() and parsed.out.samefile(parsed.checkpoint):
-        raise DataError(f"{parsed.out}: is the checkpoint itself; name another file with --out")
     network = architecture.restore(on.checkpoint).to(on.device)
     if on.album.faceless:
         print(f"left out, because no face large enough was found: {on.album.faceless_names}")
@@ -53,6 +51,8 @@ def calibrate(parsed: argparse.Namespace) -> None:
 
 def _print_distance(checkpoint: Checkpoint, sample: samples.Sample, found: recalibration.Recalibration) -> None:
     print(f"{len(sample.owner):,} pictures of {sample.people:,} people")
+    if sample.copies:
+        print(f"left out: {sample.copies} genuine pairs of pictures that look like copies; --keep-alike counts them")
     trained = checkpoint.tensors.get("head.mean")
     if found.length is not None and trained is not None:
         print(
@@ -72,10 +72,9 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
         scale, bias = new.calibration.scale, new.calibration.bias
         print(f"scale {scale:.3f} and bias {bias:+.3f} from {sample.genuine} genuine pairs")
     else:
-        print(
-            f"scale and bias stay, since there are {sample.genuine} genuine pairs and {recalibration.MIN_GENUINE} are "
-            "needed, and a network that learned from people; do not read a similarity as a probability here"
-        )
+        needed = f"{recalibration.MIN_GENUINE} genuine pairs are needed and there are {sample.genuine}"
+        why = needed if sample.genuine < recalibration.MIN_GENUINE else "this network did not learn from people"
+        print(f"scale and bias stay, since {why}; do not read a similarity as a probability here")
     if checkpoint.header.condition_rates and not new.condition_rates:
         print("conditions are left out: their rates were measured without this mean, and answers will not name them")
     if measured := [metric for metric in new.metrics if metric.split == recalibration.SPLIT]:

@@ -105,6 +105,7 @@ def measure_elsewhere(parsed: argparse.Namespace) -> None:
         for every in (False, True)
     ]
     asked = elsewhere.Asked(held_out=parsed.held_out, keep_alike=parsed.keep_alike, rules=rules)
+    options.say_copies(on.album)
     found = elsewhere.measure_elsewhere(on.checkpoint, on.source, on.album, asked, on.device)
     print(elsewhere.format_elsewhere(found))
     options.write_json(parsed.out, found)

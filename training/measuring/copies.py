@@ -1,6 +1,7 @@
-"""Finds pictures that occur twice: identical crops, and copies under two names, such as one saved again as JPEG.
+"""Finds pictures that occur twice: identical crops, and copies, such as one saved again as JPEG.
 
-Under two names a copy is the surest impostor pair, and one of them is enough to move the threshold of a low rate.
+Under two names a copy is the surest impostor pair, and one of them is enough to move the threshold of a low rate. Under
+one name it is the surest genuine pair.
 
 N pictures, P pairs, H W pixels, D embedding
 """
@@ -92,6 +93,17 @@ def copies_under_two_names(album: Album, pictures: Tensor, embeddings: Embedding
         if len(of_two := alike[~same]):
             for pairs in of_two.split(PAIRS):
                 yield pairs[_correlations(album, pairs) >= MIN_CORRELATION]
+
+
+def copies_under_one_name(album: Album, pictures: Tensor) -> Tensor:
+    """The album's indices int64 (P, 2) of each two of the pictures int64 (N,) of one person whose crops are copies.
+
+    Of very many pictures none is looked for.
+    """
+    if len(pictures) > MAX_COMPARED:
+        return torch.empty(0, 2, dtype=torch.int64)
+    alike = _alike(album, pictures, _shrunk(album, pictures).flatten(1), MIN_CORRELATION_ALONE)
+    return torch.cat([torch.empty(0, 2, dtype=torch.int64), *(pairs[same] for pairs, same in alike)])
 
 
 def describe_copies(album: Album) -> tuple[str, str]:

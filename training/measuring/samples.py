@@ -47,13 +47,15 @@ class Scored:
 class Sample:
     """Embeddings float32 (N, D) of pictures, their people's numbers int64 (N,), and pairs of them.
 
-    With `every`, all their impostor pairs count for rates, otherwise only those among `pairs`.
+    With `every`, all their impostor pairs count for rates, otherwise only those among `pairs`. `copies` is how many
+    genuine pairs were left out, since their pictures look like copies.
     """
 
     embeddings: Embeddings
     owner: Tensor
     pairs: PairSet
     every: bool
+    copies: int = 0
 
     @property
     def people(self) -> int:
@@ -196,9 +198,21 @@ def _sample(
     if every:
         impostor = (len(owner) ** 2 - int((owner.bincount() ** 2).sum())) // 2
     if impostor < MIN_IMPOSTOR:
-        raise DataError(f"calibration needs at least {MIN_IMPOSTOR} impostor pairs; there are {impostor}")
+        raise DataError(
+            f"calibration needs at least {MIN_IMPOSTOR} impostor pairs, and there are {impostor}; add pictures of "
+            "further people"
+        )
     copies.require_distinct(album, pictures)
     embeddings = scoring.embed_all(network, album, pictures).cpu().numpy()
     if network.unit_length and not keep_alike:
         copies.require_no_copies(album, pictures, embeddings)
-    return Sample(embeddings=embeddings, owner=owner, pairs=pairs, every=every)
+    kept = pairs if keep_alike else without_copies(album, pictures, pairs)
+    return Sample(embeddings=embeddings, owner=owner, pairs=kept, every=every, copies=len(pairs) - len(kept))
+
+
+def without_copies(album: Album, pictures: Tensor, pairs: PairSet) -> PairSet:
+    """The pairs, by their places among the album's pictures int64 (N,), but those of a picture and its copy."""
+    copied = {frozenset(pair) for pair in copies.copies_under_one_name(album, pictures).tolist()}
+    both = torch.stack([pictures[pairs.left], pictures[pairs.right]], 1).tolist()
+    kept = [place for place, pair in enumerate(both) if frozenset(pair) not in copied]
+    return pairs[torch.tensor(kept, dtype=torch.int64)]

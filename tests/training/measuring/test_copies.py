@@ -19,10 +19,11 @@ from model.networks.architecture import restore
 from model.networks.face_network import FaceNetwork
 from tests.training.support.small_faces import draw_faces
 from training import scoring
-from training.data.album import Album, Key, name_of
+from training.data.album import Album, Key, PairSet, name_of
 from training.data.preparation import open_album
-from training.measuring import copies
+from training.measuring import copies, samples
 from training.measuring.copies import (
+    copies_under_one_name,
     copies_under_two_names,
     describe_copies,
     distinct_pictures,
@@ -95,6 +96,16 @@ def noise_album(*keys: tuple[str, str]) -> Album:
     first, other = draws.integers(30, 220, (2, 32, 32))
     pixels = np.stack([first, first + draws.integers(0, 20, (32, 32)), other]).astype(np.uint8)
     return Album(keys=list(keys), pixels=torch.from_numpy(pixels), sha256="", preprocessing=PreprocessingConfig())
+
+
+def test_a_genuine_pair_of_a_picture_and_its_copy_is_left_out() -> None:
+    album = noise_album(("A", "1"), ("A", "2"), ("A", "3"))
+    assert copies_under_one_name(album, every(album)).tolist() == [[0, 1]]
+    assert copies_under_one_name(noise_album(("A", "1"), ("B", "2"), ("A", "3")), every(album)).tolist() == []
+    both = PairSet(left=torch.tensor([0, 1, 0]), right=torch.tensor([1, 2, 2]), same=torch.ones(3))
+    kept = samples.without_copies(album, every(album), both)
+    assert (kept.left.tolist(), kept.right.tolist()) == ([1, 0], [2, 2])
+    assert len(samples.without_copies(album, every(album), both[torch.tensor([0])])) == 0
 
 
 @pytest.mark.parametrize(

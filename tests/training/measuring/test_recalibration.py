@@ -212,7 +212,7 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     shown = capsys.readouterr().out
     assert "30 pictures of 30 people\n" in shown
     assert "so far max_fmr=0.01  accepts 100.00% of strangers on these pictures (95% over people 99." in shown
-    assert "scale and bias stay, since there are 0 genuine pairs and 20 are needed" in shown
+    assert "scale and bias stay, since 20 genuine pairs are needed and there are 0" in shown
     assert re.search(r"now    max_fmr=0.1   accepts (9|10)\.\d\d% of strangers on these pictures", shown)
     assert "fmr_1e-2 is left out: a rate of 0.01 needs 1,000 pairs of two people, which 46 people give" in shown
     assert "embeddings stored with the old checkpoint stay valid" in shown
@@ -249,7 +249,7 @@ def test_second_calibration_replaces_the_first(folder: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("people", "wanted"),
     [
-        ("one", "at least 20 impostor pairs; there are 0"),
+        ("one", "at least 20 impostor pairs, and there are 0; add pictures of further people"),
         (
             "two",
             "20 genuine pairs, or enough people for an operating point: there are 0 genuine pairs, and a rate of 0.1 "
@@ -274,7 +274,7 @@ def test_calibration_does_not_overwrite_its_checkpoint(
     save_one(tmp_path / "old.safetensors", "siamese")
     before = (tmp_path / "old.safetensors").read_bytes()
     assert main([*arguments(folder, tmp_path), "--out", str(tmp_path / "old.safetensors")]) == 1
-    assert "is the checkpoint itself" in capsys.readouterr().err
+    assert "would be written over, and the command reads it" in capsys.readouterr().err
     assert (tmp_path / "old.safetensors").read_bytes() == before
     wanting = [*arguments(folder, tmp_path), "--out", str(tmp_path / "old.safetensors")]
     wanting[1] = str(tmp_path / "none.safetensors")
