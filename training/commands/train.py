@@ -96,7 +96,7 @@ def run(parsed: argparse.Namespace) -> None:
         if parallel.rank() == 0:
             print(f"{experiment.name}: {data.describe()}, on {device} in {experiment.precision}")
             if start:
-                print(start.describe(experiment))
+                print(start.describe(experiment, data.album.sha256))
         trained = loop.train(
             experiment,
             data,
@@ -201,6 +201,11 @@ def view2(parsed: argparse.Namespace) -> None:
         names = ", ".join(experiments.PEOPLE_EXPERIMENTS)
         raise TrainingError(f"{parsed.experiment}: View 2 is for experiments that learn from people: {names}")
     experiment = experiments.with_seed(experiments.PEOPLE_EXPERIMENTS[parsed.experiment], parsed.seed)
+    if experiment.teaching or experiment.start:
+        raise TrainingError(
+            f"{parsed.experiment}: learns from checkpoints that know people of every fold; choose one that learns from "
+            "pictures alone, such as experiment-7"
+        )
     cluster = on_cluster.cluster_of(parsed)
     source, device = options.data_source(parsed), options.select_device(parsed)
     experiment = with_precision(experiment, device)

@@ -61,10 +61,14 @@ class StartingPoint:
                 f"{self.path}: has another network than {experiment.name}: {values}; take one that fits"
             )
 
-    def describe(self, experiment: Experiment[Any]) -> str:
-        """What the run begins with, in words, and whether its crops are prepared otherwise."""
-        other = self.header.preprocessing != experiment.preprocessing
-        note = f", which learned from crops prepared otherwise than {experiment.name}'s" if other else ""
+    def describe(self, experiment: Experiment[Any], data_sha256: str) -> str:
+        """What the run begins with, in words, and whether it learned from other pictures than these."""
+        if self.header.preprocessing != experiment.preprocessing:
+            note = f", which learned from crops prepared otherwise than {experiment.name}'s"
+        elif self.header.provenance.data_sha256 != data_sha256:
+            note = ", which learned from other pictures; people that it knows must not be among those held out here"
+        else:
+            note = ""
         return f"starts from {self.path}{note}"
 
     def apply(self, recipe: Recipe) -> None:

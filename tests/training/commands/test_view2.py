@@ -189,3 +189,11 @@ def test_pairs_with_people_of_another_fold_are_refused(data: Path, tmp_path: Pat
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(DataError, match="Fold2_1 is not in fold 1"):
         read_folds(data / "people.txt", tmp_path / "pairs.txt")
+
+
+@pytest.mark.parametrize("experiment", ["experiment-8", "experiment-9"])
+def test_what_learns_from_checkpoints_that_know_the_folds_is_refused(
+    experiment: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([experiment if each in PEOPLE_EXPERIMENTS else each for each in arguments]) == 1
+    assert f"error: {experiment}: learns from checkpoints that know people of every fold" in capsys.readouterr().err

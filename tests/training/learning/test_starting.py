@@ -124,9 +124,13 @@ def test_another_shipped_checkpoint_than_the_experiments_is_refused() -> None:
 
 def test_other_preparation_of_crops_is_said() -> None:
     point = StartingPoint.read(SHIPPED / "experiment-2.safetensors")
-    assert "prepared otherwise" not in point.describe(EXPERIMENT_2)
+    data_sha256 = point.header.provenance.data_sha256
+    assert point.describe(EXPERIMENT_2, data_sha256) == f"starts from {point.path}"
+    assert "from other pictures; people that it knows must not" in point.describe(EXPERIMENT_2, "another")
     brighter = EXPERIMENT_2.preprocessing.model_copy(update={"mean": 0.4})
-    assert "learned from crops prepared otherwise" in point.describe(replace(EXPERIMENT_2, preprocessing=brighter))
+    assert "learned from crops prepared otherwise" in point.describe(
+        replace(EXPERIMENT_2, preprocessing=brighter), data_sha256
+    )
 
 
 def test_stages_cover_the_network_once() -> None:
