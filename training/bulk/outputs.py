@@ -38,10 +38,11 @@ def beside(out: Path, ending: str) -> Path:
 
 
 def is_finished(out: Path, inputs_sha256: str) -> bool:
-    """Whether a result is there and was made of these inputs."""
+    """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem."""
     try:
         record = json.loads(beside(out, ".json").read_bytes())
-        return out.is_file() and record.get("inputs_sha256") == inputs_sha256
+        made = record.get("file"), record.get("inputs_sha256")
+        return out.is_file() and made == (out.name, inputs_sha256)
     except (OSError, ValueError):
         return False
 
@@ -63,7 +64,7 @@ def write_embeddings(out: Path, embedded: Embedded, dimension: int, record: Reco
 def write_record(out: Path, record: Record) -> None:
     """Writes OUT.json. Raises DataError."""
     with _refused(out), replacing(beside(out, ".json")) as partial:
-        partial.write_text(json.dumps(record, indent=1) + "\n")
+        partial.write_text(json.dumps({"file": out.name, **record}, indent=1) + "\n")
 
 
 class TableWriter:

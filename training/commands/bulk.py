@@ -26,6 +26,8 @@ from training.commands.on_cluster import add_ray, cluster_of
 
 GOES_ON = "; the same command continues where it stopped"
 CHOICES = (*get_args(FaceChoice), "none")
+# What `embed` writes next to its result.
+BESIDE = (".csv", ".problems.csv", ".json")
 
 
 def add_embed(commands: options.Subcommands) -> None:
@@ -39,6 +41,7 @@ def add_embed(commands: options.Subcommands) -> None:
 def embed(parsed: argparse.Namespace) -> None:
     """Embeds every file, continuing where the last call stopped. Files without an embedding are listed."""
     _require_ending(parsed.out, (".parquet", ".npy"))
+    options.spare([parsed.source, parsed.weights], parsed.out, *(beside(parsed.out, each) for each in BESIDE))
     work = _Work.of(parsed)
     folder = parts_folder(parsed.out)
     parts = list(Listing.of(parsed.source).parts(folder, work.task))
@@ -67,6 +70,7 @@ def add_verify(commands: options.Subcommands) -> None:
 def verify(parsed: argparse.Namespace) -> None:
     """Decides about each pair. The images are embedded first, continuing where the last call stopped."""
     _require_ending(parsed.out, (".csv", ".parquet"))
+    options.spare([parsed.pairs, parsed.weights], parsed.out, beside(parsed.out, ".json"))
     work = _Work.of(parsed)
     header = work.header
     rule = Rule.choose(parsed.threshold, parsed.max_fmr, header.threshold.value, header.operating_points)

@@ -54,6 +54,7 @@ def add_import(commands: options.Subcommands) -> None:
 
 def import_network(parsed: argparse.Namespace) -> None:
     """Checks the network and its declaration, fits its calibration to training people, and writes a checkpoint."""
+    options.spare([parsed.network], parsed.out)
     device, source = options.select_device(parsed), options.data_source(parsed)
     graph = _read(parsed.network)
     if parsed.family == "dlib" and parsed.network.suffix == ".dat":

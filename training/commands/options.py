@@ -179,6 +179,14 @@ def open_album(source: DataSource, config: PreprocessingConfig) -> Album:
     return album
 
 
+def spare(inputs: Sequence[Path], *written: Path) -> None:
+    """Raises DataError if a file that a command writes is one that it reads."""
+    for out in written:
+        for each in inputs:
+            if out.exists() and each.exists() and out.samefile(each):
+                raise DataError(f"{out}: would be written over, and the command reads it; name another file with --out")
+
+
 def say_copies(album: Album) -> None:
     """Prints which pictures look like copies of others, and warns of those of one person."""
     two_names, one_name = copies.describe_copies(album)

@@ -93,6 +93,32 @@ def test_npy_and_its_table_have_the_rows_of_parquet(
     assert not list(tmp_path.glob("*.parts"))
 
 
+def test_a_result_of_the_same_stem_does_not_pass_for_another(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, other = tmp_path / "a.parquet", tmp_path / "a.npy"
+    embed(photographs, checkpoint_path, one)
+    embed(photographs, checkpoint_path, other)
+    capsys.readouterr()
+    embed(photographs, checkpoint_path, one)
+    assert "is complete already" not in capsys.readouterr().out
+    embed(photographs, checkpoint_path, one)
+    assert "is complete already" in capsys.readouterr().out
+
+
+def test_what_is_read_is_not_written_over(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = tmp_path / "list.csv"
+    paths.write_text(str(photographs / "none.png"))
+    weights = ["--weights", str(checkpoint_path)]
+    assert main(["embed", str(paths), *weights, "--out", str(tmp_path / "list.npy")]) == 1
+    assert main(["verify", str(paths), *weights, "--out", str(paths)]) == 1
+    for line in capsys.readouterr().err.splitlines():
+        assert line == f"error: {paths}: would be written over, and the command reads it; name another file with --out"
+    assert paths.read_text() == str(photographs / "none.png")
+
+
 def test_list_gives_its_files_in_its_order(checkpoint_path: Path, photographs: Path, tmp_path: Path) -> None:
     names = ["b/grey.png", "a/plain.png", "absent.png", "a", "a/plain.png"]
     (photographs / "list.txt").write_text("\n".join(names), encoding="utf-16")
