@@ -12,8 +12,11 @@ import numpy as np
 from model.arrays import Array, Embeddings
 from model.checkpoint import Checkpoint
 from model.errors import CheckpointError
+from model.networks.configurations import OnnxConfig
 from model.similarity import Calibration
 
+# Shorter embeddings count as this long.
+MIN_LENGTH = 1e-12
 MSG_DISTANCE = "this network compares weighted distances, which no inner product gives; search with /compare"
 
 
@@ -24,7 +27,8 @@ class SearchVectors:
     With u = (x - mean) P of the query and v of the stored embedding, the head's logit is
     scale * sum(own * (u^2 + v^2) + cross * u * v) + bias. It is the inner product of the query's
     (scale * cross * u, scale * sum(own * u^2) + bias, scale) and the stored (v, 1, sum(own * v^2)). A calibration's
-    scale and bias are in the query's alone, so that stored vectors outlive it; its mean is in both.
+    scale and bias are in the query's alone, so that stored vectors outlive it; its mean is in both. With `unit`,
+    embeddings get length 1 before: those of networks from elsewhere, which compare by the cosine, may have any.
     """
 
     calibration: Calibration
@@ -34,11 +38,14 @@ class SearchVectors:
     cross: Array
     scale: float
     bias: float
+    unit: bool = False
 
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> Self:
         """Those of a checkpoint's head and calibration. Raises CheckpointError if it compares distances."""
         tensors, calibration = checkpoint.tensors, checkpoint.header.calibration
+        if from_elsewhere := isinstance(checkpoint.header.network, OnnxConfig):
+            tensors = {"head.scale": np.ones(1), "head.bias": np.zeros(1)}
         if "head.scale" not in tensors:
             raise CheckpointError(MSG_DISTANCE)
         dimension = checkpoint.header.network.dimension
@@ -58,6 +65,7 @@ class SearchVectors:
             cross=head["cross"][used],
             scale=calibration.scale * float(head["scale"][0]),
             bias=calibration.scale * float(head["bias"][0]) + calibration.bias,
+            unit=from_elsewhere,
         )
 
     def queries(self, embeddings: Embeddings) -> Embeddings:
@@ -73,7 +81,10 @@ class SearchVectors:
 
     def _project(self, embeddings: Embeddings) -> Array:
         """float32 (B, D) -> float64 (B, K)."""
-        return (self.calibration.centre(embeddings).astype(np.float64) - self.mean) @ self.projection
+        centred = self.calibration.centre(embeddings).astype(np.float64)
+        if self.unit:
+            centred /= np.linalg.norm(centred, axis=1, keepdims=True).clip(MIN_LENGTH)
+        return (centred - self.mean) @ self.projection
 
     def _join(self, vectors: Array, first: Array, second: Array) -> Embeddings:
         return np.column_stack([vectors, first, second]).astype(np.float32)

@@ -12,6 +12,8 @@ from model.checkpoint import Checkpoint, load
 from model.cpu.heads import comparison_of
 from model.cpu.search_vectors import SearchVectors, logit_of
 from model.errors import CheckpointError
+from model.networks.configurations import OnnxConfig
+from model.onnx.session import unit_rows
 from model.similarity import Calibration, similarity
 
 PAGE = Path(__file__).parents[3] / "docs" / "stored-embeddings.md"
@@ -73,6 +75,19 @@ def test_a_head_of_cosines_has_them_too(checkpoint: Checkpoint) -> None:
     vectors = SearchVectors.of(Checkpoint(header=checkpoint.header, tensors=cosine))
     products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
     assert np.abs(products - comparison_of(cosine)(left, right)).max() <= 1e-5
+
+
+def test_a_network_from_elsewhere_has_them_whatever_the_length_of_its_embeddings(checkpoint: Checkpoint) -> None:
+    network = OnnxConfig(
+        family="custom", side_px=112, dimension=512, output="embedding", unit_length=False, graph_bytes=10
+    )
+    calibration = Calibration(mean=tuple(np.full(512, 0.01)), scale=4.0, bias=-1.0)
+    header = checkpoint.header.model_copy(update={"network": network, "calibration": calibration})
+    vectors = SearchVectors.of(Checkpoint(header=header, tensors={}))
+    left, right = (length * side for length, side in zip((3.0, 0.2), pairs(512), strict=True))
+    products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
+    one, other = (unit_rows(calibration.centre(side)).astype(np.float64) for side in (left, right))
+    assert np.abs(products - calibration.adjust((one * other).sum(1))).max() <= 1e-5
 
 
 def test_a_network_that_compares_distances_has_none() -> None:
