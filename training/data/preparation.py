@@ -41,7 +41,7 @@ from training.data.store import ShardWriter, Store, name_of_source
 # How many broken pictures a message lists.
 NAMED = 10
 # Part of what a store is recognised by. Raise it when a change of the code may change the crops of some pictures.
-CROPS_VERSION = 3
+CROPS_VERSION = 4
 # Pictures that a worker gets at once, and how many times that for each worker are on their way.
 AT_ONCE, AHEAD = 16, 2
 # From so many new pictures on, or from so large an archive, processes are worth their start; threads share one lock.
