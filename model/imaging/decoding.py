@@ -29,8 +29,10 @@ UPRIGHT = {
 SIDEWAYS = (5, 6, 7, 8)
 # The orientations in which the upright picture's left side, or its top, is at the end of the file's rows or columns.
 MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
-# What the decoder makes of missing pixels, and bytes that it would make others of.
-GREY = {128, (128, 128, 128), (127, 127, 127, 127), (128, 128, 128, 128)}  # CMYK is stored inverted, or not
+# Where a PNG says how many bits a value has.
+PNG_DEPTH = 24
+# What the decoder makes of missing pixels, and bytes that it would make others of. CMYK is stored inverted, or not.
+GREY = {128, (128, 128, 128), (127, 127, 127, 127), (128, 128, 128, 128)}
 FILLING = bytes([0x5A, 0xC3, 0x96, 0x3C]) * 16
 MSG_TOO_DEMANDING = "the image takes more memory than decoding may; send a smaller one, or as JPEG"
 MSG_NO_END = "the file ends without its end mark and may have been cut off; send the original if you have it"
@@ -106,6 +108,8 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
             width, height = image.size  # its header can state another size
         if file.kind == "JPEG":
             _require_all_pixels(image, file, config)
+        if file.kind == "PNG":
+            _scale_clear_grey(image, data)
         turned = _orientation(image, file)
         image = _flatten(image, "RGB" if config.colour == "rgb" else "L")  # also frees the file's decoder
         picture = _upright(image, turned)
@@ -231,6 +235,13 @@ def _require_all_pixels(image: Image.Image, file: _File, config: PreprocessingCo
 def _decode_again(data: bytes, config: PreprocessingConfig) -> Image.Image:
     image = Image.open(io.BytesIO(data + jpeg.END_MARK), formats=["JPEG"])
     return _load(image, "JPEG", config)[0]
+
+
+def _scale_clear_grey(image: Image.Image, data: bytes) -> None:
+    """Pillow scales greys of 2 and 4 bits to 8, but not the one that is transparent."""
+    bits, clear = data[PNG_DEPTH], image.info.get("transparency")
+    if image.mode == "L" and bits in (2, 4) and isinstance(clear, int):
+        image.info["transparency"] = clear * 255 // (2**bits - 1)
 
 
 def _flatten(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:

@@ -1,5 +1,7 @@
 """Transparent pixels become white, in every way that a file can store transparency."""
 
+import struct
+import zlib
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,7 @@ from PIL import Image
 from model.imaging.decoding import decode
 from model.imaging.preprocessing import PreprocessingConfig
 from tests.drawing import encode
-from tests.model.support.pictures import deep_png
+from tests.model.support.pictures import chunk, deep_png, png_header
 
 CONFIG = PreprocessingConfig()
 SIDE_PX = 40
@@ -62,6 +64,18 @@ FILES: dict[str, bytes] = {
 @pytest.mark.parametrize("name", FILES)
 def test_transparent_pixels_become_white_and_others_stay(name: str) -> None:
     assert sides(FILES[name]) == [255, SHOWN]
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_a_transparent_grey_of_few_bits_becomes_white(bits: int) -> None:
+    """Pillow would leave it: findings/pillow-clear-grey-of-few-bits.sh."""
+    most = 2**bits - 1
+    row = int(f"{most - 1:0{bits}b}" * (SIDE_PX // 2) + f"{1:0{bits}b}" * (SIDE_PX // 2), 2).to_bytes(
+        SIDE_PX * bits // 8
+    )
+    parts = (b"tRNS", struct.pack(">H", most - 1)), (b"IDAT", zlib.compress((b"\0" + row) * SIDE_PX)), (b"IEND", b"")
+    data = png_header(SIDE_PX, SIDE_PX, bits) + b"".join(chunk(*part) for part in parts)
+    assert sides(data) == [255, 255 // most]
 
 
 def test_bilevel_image_with_transparent_black_is_white() -> None:
