@@ -105,13 +105,15 @@ class PairExperiment(Experiment[PairData]):
 
     def __post_init__(self) -> None:
         positive = (self.epochs, self.batch_pairs, self.learning_rate, self.decay_every_epochs, self.patience_epochs)
-        if any(value is not None and value <= 0 for value in positive):
+        if not all(value is None or value > 0 for value in positive):
             raise TrainingError(
                 f"{self.name}: epochs, batch_pairs, learning_rate, decay_every_epochs and patience_epochs "
                 "must be positive"
             )
         if not 0 < self.validation_fraction < 1:
             raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
+        if not 0 < self.decay_factor <= 1:
+            raise TrainingError(f"{self.name}: decay_factor must lie between 0 and 1")
         super().__post_init__()
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:

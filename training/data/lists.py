@@ -179,7 +179,8 @@ def pictures_of(path: Path, people: Mapping[str, int], album: Album) -> dict[str
         name, count = next(iter(differing.items()))
         there = len(found.get(name, ()))
         without = sorted(name_of(key) for key in album.faceless if key[0] == name)
-        why = f"; no face large enough was found in {', '.join(without)}" if without else ""
+        again = "; `split EXPERIMENT` makes lists for its crops" if without else ""
+        why = f"; no face large enough was found in {', '.join(without)}{again}" if without else ""
         more = f"; {len(differing) - 1} more people differ" if len(differing) > 1 else ""
         raise DataError(f"{path}: {name} should have {count} pictures, but the album has {there}{why}{more}")
     return found

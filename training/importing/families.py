@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf, isfinite
 from typing import Literal
 
 import numpy as np
@@ -181,7 +182,7 @@ def values_of(text: str) -> tuple[float, float] | None:
         return VALUES[text]
     try:
         mean, deviation = map(float, text.split("/"))
-        if deviation > 0:
+        if 0 < deviation < inf and isfinite(mean):
             return mean / 255, deviation / 255
     except ValueError:
         pass

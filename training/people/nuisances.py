@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.errors import TrainingError
 from training.people.covers import COVERS, Eyes, cover
 
 Change = Callable[[Tensor, "Draws"], Tensor]
@@ -36,6 +37,12 @@ class Nuisances:
     probability: float = 0.6
     covered: float = 0.3
     each: float = 0.22
+
+    def __post_init__(self) -> None:
+        if self.people < 1 or not all(0 <= share <= 1 for share in (self.probability, self.covered, self.each)):
+            raise TrainingError(
+                "nuisances: people must be positive, and probability, covered and each lie between 0 and 1"
+            )
 
 
 class Draws:

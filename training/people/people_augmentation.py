@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.errors import TrainingError
 from model.networks.residual import luma
 
 BLUR_RADIUS = 3
@@ -37,6 +38,13 @@ class BatchAugmentation:
     blur_probability: float = 0.3
     blur_px: float = 1.2
     colour: ColourChange | None = None
+
+    def __post_init__(self) -> None:
+        shares = (self.flip_probability, self.erase_probability, self.blur_probability, *self.erase)
+        if not all(0 <= share <= 1 for share in shares) or self.erase[0] > self.erase[1]:
+            raise TrainingError(
+                "augmentation: probabilities and erase must lie between 0 and 1, and erase has the lower share first"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

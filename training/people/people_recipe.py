@@ -81,12 +81,13 @@ class PeopleExperiment(Experiment[PeopleData]):
     changes: Changes | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
-        if min(self.people, self.pictures, self.epochs, self.learning_rate, self.temperature) <= 0:
+        positive = (self.people, self.pictures, self.epochs, self.learning_rate, self.temperature)
+        if not all(value > 0 for value in positive):
             raise TrainingError(
                 f"{self.name}: people, pictures, epochs, learning_rate and temperature must be positive"
             )
-        if self.singles < 0 or self.virtual < 0:
-            raise TrainingError(f"{self.name}: singles and virtual must not be negative")
+        if not all(value >= 0 for value in (self.singles, self.virtual, self.weight_decay)):
+            raise TrainingError(f"{self.name}: singles, virtual and weight_decay must not be negative")
         if not (0 < self.held_out.fraction < 1 and 0 < self.rising < 1 and 0 <= self.average < 1):
             raise TrainingError(f"{self.name}: held_out.fraction, rising and average must lie between 0 and 1")
         if self.augmentation.colour and self.network.input_channels == 1:

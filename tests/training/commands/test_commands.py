@@ -115,7 +115,7 @@ def test_prepare_for_an_experiment_that_learns_from_people(tmp_path: Path, capsy
     assert capsys.readouterr().out.splitlines() == [album, faceless, people]
     scene(size=(250, 250)).save(data / "people" / "Person_9" / "Person_9_0001.png")
     line = refusal(capsys, [*arguments, "--no-test"])
-    assert line.endswith("the album has 2; no face large enough was found in Person_9/Person_9_0001")
+    assert "the album has 2; no face large enough was found in Person_9/Person_9_0001; `split EXPERIMENT`" in line
 
 
 def test_scenes_and_template_name_missing_data(user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ def test_missing_list_or_folder_is_refused(user: User, capsys: pytest.CaptureFix
     assert "neither the folder absent" in refusal(capsys, [*user.arguments("prepare"), "--images", "absent"])
 
 
-@pytest.mark.parametrize("command", [["run", "experiment-9"], ["run", "smoke", "--device", "gpu"],
+@pytest.mark.parametrize("command", [["run", "experiment-99"], ["run", "smoke", "--device", "gpu"],
                                      ["run", "smoke", "--device", "cuda:99"]], ids=" ".join)  # fmt: skip
 def test_unknown_experiment_or_device_is_refused(
     user: User, capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]

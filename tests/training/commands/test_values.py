@@ -85,6 +85,8 @@ def test_parts_are_left_out_and_added() -> None:
         (["--preprocessing.alignment.refinement", "smooth"], "--preprocessing.alignment: the experiment has none"),
         (["--name", "experiment-5"], "--name experiment-5: is the name of an experiment"),
         (["--name=smoke", "--epochs", "3"], "--name smoke: is the name of an experiment"),
+        (["--learning-rate", "nan"], "smoke: epochs, batch_pairs, learning_rate, .* must be positive"),
+        (["--decay-factor", "nan"], "smoke: decay_factor must lie between 0 and 1"),
         (["--freeze", "stage1"], "smoke: freeze keeps the weights of a checkpoint; add --start-from CHECKPOINT"),
     ],
 )
@@ -93,3 +95,18 @@ def test_a_wrong_value_is_one_line(arguments: list[str], message: str) -> None:
         with_values(SMOKE, arguments, EXPERIMENTS)
     assert "\n" not in str(caught.value)
     assert "│" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--temperature", "nan"], "temperature must be positive"),
+        (["--weight-decay", "-1"], "singles, virtual and weight_decay must not be negative"),
+        (["--nuisances.people", "0"], "nuisances: people must be positive"),
+        (["--nuisances.probability", "7"], "nuisances: .* lie between 0 and 1"),
+        (["--augmentation.erase", "0.9", "0.1"], "augmentation: .* erase has the lower share first"),
+    ],
+)
+def test_a_value_that_people_cannot_be_learned_with_is_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        with_values(EXPERIMENT_7, arguments, EXPERIMENTS)
