@@ -18,8 +18,8 @@ from model.imaging.preprocessing import Alignment
 from training.landmarks.frames import FRAME_PX, FRAME_SHARE, Frames
 from training.landmarks.network import SIDE_PX, LandmarkModel
 from training.people.covers import COVERS, Eyes, cover
-from training.people.nuisances import CHANGES, Draws
 from training.people.people_recipe import update_average
+from training.people.photo_changes import CHANGES, Draws
 
 # The part of the data set's frame that the network sees, and the part of it whose corners must not move.
 VIEW_SHARE = 0.7

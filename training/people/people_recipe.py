@@ -35,7 +35,8 @@ from training.people import enough, people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
 from training.people.losses import Classifier, split_regions, supervised_contrastive
-from training.people.nuisances import Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
+from training.people.nuisances import Group, Nuisances, change_groups, cover_groups, draw_groups
+from training.people.photo_changes import Draws
 from training.people.teaching import Teachers, Teaching
 from training.statistics import calibration, operating_points, rates
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from model.errors import TrainingError
 from tests.training.support.small_people import SMALL_PEOPLE
 from training.learning.experiments import EXPERIMENT_6
-from training.people import nuisances
+from training.people import photo_changes
 from training.people.covers import COVERS, KINDS, cover, mask
-from training.people.nuisances import CHANGES, Change, Draws, Group, Nuisances, change_groups, cover_groups, draw_groups
+from training.people.nuisances import Group, Nuisances, change_groups, cover_groups, draw_groups
+from training.people.photo_changes import CHANGES, Change, Draws
 
 SIDE = 64
 EYES = EXPERIMENT_6.eyes
@@ -51,9 +52,9 @@ def test_a_change_is_equal_for_equal_pictures_and_keeps_the_range(change: Change
     assert found.shape == same.shape
     assert float(found.min()) >= 0
     assert float(found.max()) <= 1
-    if change is not nuisances.noise:  # every picture has its own grain
+    if change is not photo_changes.noise:  # every picture has its own grain
         assert all(torch.equal(found[0], other) for other in found)
-    if channels == 3 or change is not nuisances.cast:
+    if channels == 3 or change is not photo_changes.cast:
         assert not torch.allclose(found, same, atol=1e-3)
 
 
@@ -70,7 +71,7 @@ def test_a_batch_of_people_who_all_have_several_pictures_is_changed(shared_out: 
 
 def test_only_the_groups_pictures_change() -> None:
     images = noise(6)
-    group = Group(pictures=torch.tensor([1, 4]), cover=0, changes=(nuisances.exposure,))
+    group = Group(pictures=torch.tensor([1, 4]), cover=0, changes=(photo_changes.exposure,))
     found = apply([group], images)
     unchanged = [0, 2, 3, 5]
     assert torch.equal(found[unchanged], images[unchanged])
@@ -122,7 +123,7 @@ def test_backlight_darkens_the_face_and_drowns_the_ground() -> None:
     images = noise(8)
     centre = round((EYES.y + 0.4 * EYES.distance) * SIDE)
     for seed in range(10):
-        found = nuisances.backlight(images, draws(seed), eyes=EYES)
+        found = photo_changes.backlight(images, draws(seed), eyes=EYES)
         assert 0 <= float(found.min()) < float(found.max()) <= 1
         face, ground = found[:, :, centre, SIDE // 2], found[:, :, 1, 1]
         assert float(ground.mean()) > float(face.mean()) + 0.1

@@ -101,10 +101,10 @@ def _exact() -> Iterator[None]:
         yield
 
 
-def _teacher(path: Path, *_: object) -> ResidualNetwork:
-    """A network with random weights instead of that file's."""
+def _teacher(name: str, *_: object) -> ResidualNetwork:
+    """A network with random weights instead of that checkpoint's."""
     network = ResidualNetwork(JOINT.network)
-    initialise(network, torch.Generator().manual_seed(len(path.stem)))
+    initialise(network, torch.Generator().manual_seed(len(name)))
     return network
 
 
