@@ -24,7 +24,14 @@ from training.data.datasets import split
 from training.data.lists import read_pairs, resolve
 from training.data.pictures import find_images
 from training.data.preparation import open_album
-from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_5, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENTS
+from training.learning.experiments import (
+    EXPERIMENT_2,
+    EXPERIMENT_5,
+    EXPERIMENT_7,
+    EXPERIMENT_8,
+    EXPERIMENT_9,
+    EXPERIMENTS,
+)
 from training.runs.card import format_card
 from training.scoring import score_pairs
 from training.statistics.rates import accuracy
@@ -50,10 +57,10 @@ def figure(header: Header, name: str, split_name: str) -> float:
 
 
 def test_experiments_2_5_7_and_8_are_shipped() -> None:
-    assert {EXPERIMENT_2.name, EXPERIMENT_5.name, EXPERIMENT_7.name, EXPERIMENT_8.name} == {
+    assert {EXPERIMENT_2.name, EXPERIMENT_5.name, EXPERIMENT_7.name, EXPERIMENT_8.name, EXPERIMENT_9.name} == {
         path.stem for path in WEIGHTS
     }
-    assert SHIPPED.stem == EXPERIMENT_8.name
+    assert SHIPPED.stem == EXPERIMENT_9.name
 
 
 def test_card_equals_the_formatted_header(path: Path, header: Header) -> None:
@@ -81,7 +88,7 @@ async def test_service_is_ready_with_the_checkpoint(path: Path) -> None:
         assert (await client.get("/health/ready")).status_code == 200
 
 
-def test_experiment_8_is_the_default_checkpoint() -> None:
+def test_experiment_9_is_the_default_checkpoint() -> None:
     assert read_settings({}, environment={}).weights == SHIPPED
 
 

@@ -112,8 +112,8 @@ class PairExperiment(Experiment[PairData]):
             )
         if not 0 < self.validation_fraction < 1:
             raise TrainingError(f"{self.name}: validation_fraction must lie between 0 and 1")
-        if not 0 < self.decay_factor <= 1:
-            raise TrainingError(f"{self.name}: decay_factor must lie between 0 and 1")
+        if not self.decay_factor > 0:
+            raise TrainingError(f"{self.name}: decay_factor must be positive")
         super().__post_init__()
 
     def learning_rate_at(self, step: int, steps_per_epoch: int) -> float:

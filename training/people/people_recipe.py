@@ -1,4 +1,4 @@
-"""The recipe of Experiments 5 to 8, which learns from people's pictures which of them show the same person.
+"""The recipe of Experiments 5 to 9, which learns from people's pictures which of them show the same person.
 
 B pictures of a batch, b of them in this process, D embedding, R regions
 """

@@ -33,7 +33,7 @@ def calibrated(checkpoint: Checkpoint, calibration: Calibration) -> Checkpoint:
     return Checkpoint(header=header, tensors=checkpoint.tensors)
 
 
-@pytest.fixture(scope="module", params=["experiment-5", "experiment-8"])
+@pytest.fixture(scope="module", params=["experiment-5", "experiment-9"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     return load(SHIPPED.with_name(f"{request.param}.safetensors"))
 

@@ -86,7 +86,7 @@ def test_parts_are_left_out_and_added() -> None:
         (["--name", "experiment-5"], "--name experiment-5: is the name of an experiment"),
         (["--name=smoke", "--epochs", "3"], "--name smoke: is the name of an experiment"),
         (["--learning-rate", "nan"], "smoke: epochs, batch_pairs, learning_rate, .* must be positive"),
-        (["--decay-factor", "nan"], "smoke: decay_factor must lie between 0 and 1"),
+        (["--decay-factor", "nan"], "smoke: decay_factor must be positive"),
         (["--freeze", "stage1"], "smoke: freeze keeps the weights of a checkpoint; add --start-from CHECKPOINT"),
     ],
 )

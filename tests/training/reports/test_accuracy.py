@@ -69,7 +69,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(folder / "smoke", PAIRS, scores(0.5))
     for run in folder.iterdir():
         write_summary(run / SUMMARY_FILE, read_run(run).summary)
-    (write_run(folder / "experiment-9", PAIRS, scores(0.5)) / RESULT_FILE).unlink()
+    (write_run(folder / "experiment-99", PAIRS, scores(0.5)) / RESULT_FILE).unlink()
     return folder
 
 
@@ -106,7 +106,7 @@ def test_each_page_has_its_runs(results: Path) -> None:
     reproduction = (results.parent / "out" / "reproduction.md").read_text()
     assert "experiment-5" not in reproduction
     assert "experiment-1" in reproduction
-    for name in ("experiment-1", "experiment-9", "smoke"):
+    for name in ("experiment-1", "experiment-99", "smoke"):
         assert name not in accuracy
     assert accuracy.index("experiment-2") < accuracy.index("experiment-5")
     assert "BCE" not in accuracy
