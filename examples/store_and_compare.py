@@ -21,9 +21,8 @@ def main() -> None:
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     options = parser.parse_args()
     images = [("image", path.read_bytes()) for path in options.photographs]
-    response = httpx.post(f"{options.url}/v1/embed", files=images, data={"encoding_format": "base64"}, timeout=35)
-    embedded = response.json()
-    if response.is_error:
+    embedded = httpx.post(f"{options.url}/v1/embed", files=images, timeout=35).json()
+    if "code" in embedded:
         sys.exit(f"{embedded['code']} in {embedded['field']}: {embedded['detail']}")
     # Embeddings of different models cannot be compared; the digest says which model made these.
     first, second = (face["embedding"] for face in embedded["data"])
@@ -31,6 +30,8 @@ def main() -> None:
     options.store.write_text(json.dumps(store))
 
     answer = httpx.post(f"{options.url}/v1/compare", json=json.loads(options.store.read_text()), timeout=35).json()
+    if "code" in answer:
+        sys.exit(f"{answer['code']}: {answer['detail']}")
     print(f"{answer['decision']}: similarity {answer['similarity']:.3f}")
 
 

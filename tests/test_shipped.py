@@ -56,7 +56,7 @@ def figure(header: Header, name: str, split_name: str) -> float:
     return next(m.value for m in header.metrics if (m.name, m.split) == (name, split_name))
 
 
-def test_experiments_2_5_7_and_8_are_shipped() -> None:
+def test_these_experiments_are_shipped() -> None:
     assert {EXPERIMENT_2.name, EXPERIMENT_5.name, EXPERIMENT_7.name, EXPERIMENT_8.name, EXPERIMENT_9.name} == {
         path.stem for path in WEIGHTS
     }

@@ -18,7 +18,7 @@ async def analyse_images(upload: ImagesUpload, inference: Inference, deadline: f
     Raises DeadlinePassed, and Problem: that of the first image without a report, or one that is no single image's.
     """
     if upload.refused and not upload.report:
-        raise next(iter(upload.refused.values()))
+        raise next(upload.refused[field] for field in upload.images if field in upload.refused)
     faces = FaceAllowance(upload.max_faces)
 
     async def analyse(field: str, image: bytes) -> ImageAnalysis | Problem:

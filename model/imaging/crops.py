@@ -69,8 +69,8 @@ def resize(photo: Photo, config: PreprocessingConfig) -> Pixels:
 def find_largest(photo: Photo, finder: FaceFinder) -> list[Face]:
     """As `find_faces`, but faces much smaller than the largest may be missed.
 
-    A glance at a small copy is enough if the largest face in it is upright: where a face is found matters little to the
-    landmark network, which looks for its landmarks from there.
+    A glance at a small copy is enough if the largest face in it is upright and no other is about as large: where a face
+    is found matters little to the landmark network, which looks for its landmarks from there.
     """
     return finder.glance(photo.grey_pixels, UPRIGHT_SCORE) or find_faces(photo, finder)
 

@@ -31,8 +31,9 @@ SIDEWAYS = (5, 6, 7, 8)
 MIRRORED_X, MIRRORED_Y = (2, 3, 6, 7), (3, 4, 7, 8)
 # Where a PNG says how many bits a value has.
 PNG_DEPTH = 24
-# What the decoder makes of missing pixels, and bytes that it would make others of. CMYK is stored inverted, or not.
-GREY = {128, (128, 128, 128), (127, 127, 127, 127), (128, 128, 128, 128)}
+# What the decoder makes of missing pixels (the last two in CMYK, stored as such and as YCCK), and bytes that it would
+# make others of.
+GREY = {128, (128, 128, 128), (127, 127, 127, 127), (128, 128, 128, 127)}
 FILLING = bytes([0x5A, 0xC3, 0x96, 0x3C]) * 16
 MSG_TOO_DEMANDING = "the image takes more memory than decoding may; send a smaller one, or as JPEG"
 MSG_NO_END = "the file ends without its end mark and may have been cut off; send the original if you have it"

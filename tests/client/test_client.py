@@ -198,6 +198,9 @@ def test_a_page_of_a_balancer_is_an_error_too(ask: Ask) -> None:
     problem = {"Content-Type": "application/problem+json"}
     with pytest.raises(ServiceError, match="http_error: upstream is gone"):
         ask(Answers(httpx.Response(502, json={"detail": "upstream is gone"}, headers=problem)))
+    for content in (b"", b"[]", b"<h1>"):
+        with pytest.raises(ServiceError, match="http_error: the answer has the status 502"):
+            ask(Answers(httpx.Response(502, content=content, headers=problem)))
 
 
 def test_the_key_is_sent(ask: Ask) -> None:

@@ -37,6 +37,12 @@ def beside(out: Path, ending: str) -> Path:
     return out.with_name(out.stem + ending)
 
 
+def written_by_embed(out: Path) -> list[Path]:
+    """The files that `write_embeddings` writes."""
+    rows = [".csv"] if out.suffix == ".npy" else []
+    return [out, *(beside(out, ending) for ending in (*rows, ".problems.csv", ".json"))]
+
+
 def is_finished(out: Path, inputs_sha256: str) -> bool:
     """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem."""
     try:

@@ -18,7 +18,7 @@ from model.verifier import Verifier
 from training.bulk.embedding import Embedded, Run, default_workers, embed_parts, parts_folder, remove_parts, run_here
 from training.bulk.image_files import ImageTask
 from training.bulk.listing import Listing, digest_of
-from training.bulk.outputs import Record, beside, is_finished, write_embeddings, write_record
+from training.bulk.outputs import Record, beside, is_finished, write_embeddings, write_record, written_by_embed
 from training.bulk.pairs import EmbeddedImages, PairList, PairVerifier
 from training.bulk.parts import Part, PartCounts, PartTask
 from training.commands import options
@@ -26,8 +26,6 @@ from training.commands.on_cluster import add_ray, cluster_of
 
 GOES_ON = "; the same command continues where it stopped"
 CHOICES = (*get_args(FaceChoice), "none")
-# What `embed` writes next to its result.
-BESIDE = (".csv", ".problems.csv", ".json")
 
 
 def add_embed(commands: options.Subcommands) -> None:
@@ -41,7 +39,7 @@ def add_embed(commands: options.Subcommands) -> None:
 def embed(parsed: argparse.Namespace) -> None:
     """Embeds every file, continuing where the last call stopped. Files without an embedding are listed."""
     _require_ending(parsed.out, (".parquet", ".npy"))
-    options.spare([parsed.source, parsed.weights], parsed.out, *(beside(parsed.out, each) for each in BESIDE))
+    options.spare([parsed.source, parsed.weights], *written_by_embed(parsed.out))
     work = _Work.of(parsed)
     folder = parts_folder(parsed.out)
     parts = list(Listing.of(parsed.source).parts(folder, work.task))

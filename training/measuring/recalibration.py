@@ -67,9 +67,10 @@ def recalibrated(
     points = fitted.with_similar_strangers(points, sample)
     threshold = _threshold(header, network, sample, fitted.similarities, impostor, split)
     if sample.genuine < MIN_GENUINE and not points:
+        without = f" without {sample.copies} of a picture and its copy" if sample.copies else ""
         raise DataError(
             f"calibration needs {MIN_GENUINE} genuine pairs, or enough people for an operating point: there are "
-            f"{sample.genuine} genuine pairs, and {next(iter(refused.values()))}"
+            f"{sample.genuine} genuine pairs{without}, and {next(iter(refused.values()))}"
         )
     changed = {
         "calibration": fitted.calibration.model_copy(update={"made_on": made_on}),

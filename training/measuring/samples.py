@@ -112,8 +112,8 @@ class Sample:
 def sample_of_list(network: FaceNetwork, album: Album, pairs: PairSet, *, keep_alike: bool = False) -> Sample:
     """The pairs of a list. Raises DataError for too few impostor pairs, or for pictures that occur twice.
 
-    With `keep_alike` pictures under two names may be nearly the same. Networks without embeddings of length 1 cannot
-    tell.
+    With `keep_alike` pictures under two names may be nearly the same, and genuine pairs of copies count. Networks
+    without embeddings of length 1 cannot tell the first.
     """
     pictures, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
     left, right = places.chunk(2)

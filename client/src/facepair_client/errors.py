@@ -1,5 +1,7 @@
 """What the service refuses."""
 
+from typing import Any
+
 import httpx
 
 
@@ -19,7 +21,18 @@ def error_of(response: httpx.Response) -> ServiceError:
     """The error that a response tells. One of a balancer or another gateway has the code "http_error"."""
     request_id = response.headers.get("X-Request-ID")
     detail = f"the answer has the status {response.status_code} and does not say why"
-    body = response.json() if response.headers.get("Content-Type", "").startswith("application/problem+json") else {}
+    body = _problem_of(response)
     return ServiceError(
         response.status_code, body.get("code", "http_error"), body.get("detail", detail), body.get("field"), request_id
     )
+
+
+def _problem_of(response: httpx.Response) -> dict[str, Any]:
+    """The members of a problem (RFC 9457), none if it is something else."""
+    if not response.headers.get("Content-Type", "").startswith("application/problem+json"):
+        return {}
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}

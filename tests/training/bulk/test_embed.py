@@ -117,6 +117,7 @@ def test_what_is_read_is_not_written_over(
     for line in capsys.readouterr().err.splitlines():
         assert line == f"error: {paths}: would be written over, and the command reads it; name another file with --out"
     assert paths.read_text() == str(photographs / "none.png")
+    assert main(["embed", str(paths), *weights, "--out", str(tmp_path / "list.parquet")]) == 0
 
 
 def test_list_gives_its_files_in_its_order(checkpoint_path: Path, photographs: Path, tmp_path: Path) -> None:

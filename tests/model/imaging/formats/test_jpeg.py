@@ -50,6 +50,16 @@ def test_missing_pixels_are_refused(mode: str, form: str, missing: int, closed: 
 
 
 @pytest.mark.parametrize("missing", [40, 1000, 5000])
+def test_missing_pixels_of_a_file_for_printing_are_refused(missing: int) -> None:
+    """Photoshop stores CMYK as YCCK, and says so in the last byte of Adobe's segment. Pillow writes no such file."""
+    data = bytearray(encode(detailed().convert("CMYK"), "JPEG"))
+    data[data.index(b"Adobe") + 11] = 2
+    assert decode(bytes(data), CONFIG).warnings == ()
+    with pytest.raises(UndecodableImage, match="truncated or damaged"):
+        decode(bytes(data[:-missing]) + END, CONFIG)
+
+
+@pytest.mark.parametrize("missing", [40, 1000, 5000])
 def test_missing_parts_of_a_progressive_file_are_refused(missing: int) -> None:
     data = encode(detailed(), "JPEG", progressive=True)
     with pytest.raises(UndecodableImage, match="truncated or damaged"):
