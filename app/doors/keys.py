@@ -33,7 +33,7 @@ class ApiKeys:
         self._path = path
         self._clock = clock
         text = _read(path)
-        self._read, self._digests = hashlib.sha256(text).digest(), _parse(text)
+        self._file_digest, self._digests = hashlib.sha256(text).digest(), _parse(text)
         self._read_at = clock()
 
     def find(self, offered: bytes) -> str | None:
@@ -50,9 +50,9 @@ class ApiKeys:
         self._read_at = now
         try:
             text = _read(self._path)
-            if (read := hashlib.sha256(text).digest()) == self._read:
+            if (file_digest := hashlib.sha256(text).digest()) == self._file_digest:
                 return
-            self._read, self._digests = read, _parse(text)
+            self._file_digest, self._digests = file_digest, _parse(text)
         except KeysError as error:
             logger.error("the API keys stay as they were", extra={"fields": {"reason": str(error)}})
             return
