@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from app.engine.cpu_budget import decoders_of
+from app.engine.cpu_budget import decoders_of, large_images_of
 from app.settings import Settings, read_settings
 from benchmarks.command import add_weights, new_parser, run_benchmark
 from benchmarks.processes import family, own_bytes, resident_bytes
@@ -42,6 +42,8 @@ FORMS: dict[str, tuple[str, str, dict[str, Any]]] = {
 BYTES_PER_PIXEL = 18
 # The buffer of a body grows by an eighth at a time.
 BYTES_PER_BYTE = 9 / 8
+# The most that an image takes that is not large: the coefficients of a JPEG of 26 megapixels, four colours, two scans.
+BYTES_OF_SMALL = 256 * MIB
 # The working memory of threads, detector and network, and what the allocator keeps.
 BESIDE_BYTES = 256 * MIB
 # What was read of a request and not looked at yet: 64 KiB and a read of the event loop, 256 KiB.
@@ -50,12 +52,15 @@ BYTES_PER_CONNECTION = 0.4 * MIB
 
 def most_growth_bytes(settings: Settings) -> float:
     """How much a service may grow above its memory when it becomes ready, as docs/operations.md states it."""
-    copies = 2 * decoders_of(settings)  # in a decoder, and on the way to it
+    decoders = decoders_of(settings)
+    large = large_images_of(decoders)
+    copies = 2 * decoders  # in a decoder, and on the way to it
     held = max(settings.held_bytes, settings.max_request_bytes)
     # One more image, because an image is held twice while its part of the body is put together.
     uploads = (held + (copies + 1) * settings.max_image_bytes) * BYTES_PER_BYTE
     connections = settings.connections * BYTES_PER_CONNECTION
-    return uploads + decoders_of(settings) * settings.max_pixels * BYTES_PER_PIXEL + BESIDE_BYTES + connections
+    decoded = large * settings.max_pixels * BYTES_PER_PIXEL + (decoders - large) * BYTES_OF_SMALL
+    return uploads + decoded + BESIDE_BYTES + connections
 
 
 def resident_now(pid: int) -> dict[int, int]:

@@ -1,7 +1,7 @@
 """How many processes and threads a service has for the cores that it may use.
 
-Unless the settings say otherwise, there are a decoder and a thread of the network for each core, and two decoders at
-least. `app.engine.inference` says how many threads a pass of the network has.
+Unless the settings say otherwise, there are a thread of the network for each core, and a decoder more than cores.
+`app.engine.inference` says how many threads a pass of the network has.
 """
 
 import os
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from app.settings import Settings
 
-# The two images of a request are decoded at the same time.
-MIN_DECODERS = 2
+# A decoder waits from its answer to its next image, and another one uses its core meanwhile.
+FURTHER_DECODERS = 1
 # Queue slots before the replica knows how fast it is, and the fewest at any time: enough to keep every core busy.
 FIRST_PER_CORE, MIN_FIRST = 5, 10
 # The most slots, for a burst of large or slow images after small ones.
 QUEUE_PER_CORE, MIN_QUEUE = 128, 256
-# Work of large images in progress, in pixels: about two seconds for each decoder.
-LARGE_PIXELS_PER_DECODER = 64_000_000
+# Work of large images in progress, in pixels: about two seconds for each core.
+LARGE_PIXELS_PER_CORE = 64_000_000
 # Where Linux says how much of the processors a container may use.
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -41,7 +41,12 @@ def threads_of(settings: Settings) -> int:
 
 def decoders_of(settings: Settings) -> int:
     """Processes that decode images and find faces in them."""
-    return settings.decoders or max(MIN_DECODERS, own_cores())
+    return settings.decoders or own_cores() + FURTHER_DECODERS
+
+
+def large_images_of(decoders: int) -> int:
+    """How many of that number of decoders may have a large image at a time: a core is left for small ones."""
+    return max(1, decoders - FURTHER_DECODERS - 1)
 
 
 def first_slots() -> int:
@@ -56,7 +61,7 @@ def queue_of(settings: Settings) -> int:
 
 def large_pixels_of(settings: Settings) -> int:
     """The work of large images in progress, in pixels."""
-    return settings.large_pixels or LARGE_PIXELS_PER_DECODER * decoders_of(settings)
+    return settings.large_pixels or LARGE_PIXELS_PER_CORE * max(1, decoders_of(settings) - FURTHER_DECODERS)
 
 
 def _limit(quota: Path) -> float:

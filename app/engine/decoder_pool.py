@@ -11,6 +11,7 @@ from math import inf
 from app.engine.answer_headers import Ready
 from app.engine.answers import DecodeResult
 from app.engine.batching import MSG_BUSY, DeadlinePassed
+from app.engine.cpu_budget import large_images_of
 from app.engine.decoder import DecoderConfig, DecodeRequest, without_traceback
 from app.engine.decoder_process import DecoderProcess
 from app.engine.decoder_trial import EXPECTED, STARTING_S, DecodersError, reason_of
@@ -49,9 +50,9 @@ class Decoders:
         self._claims = 0
         """Images that a decoder has, or that wait until any is free."""
         self._observe = observe
-        self._idle: asyncio.Queue[DecoderProcess] = asyncio.Queue()
-        self._large = asyncio.Semaphore(max(1, count - 1))
-        """Decoders that may have a large image at a time: one is left for small ones, if there are several."""
+        self._idle: asyncio.LifoQueue[DecoderProcess] = asyncio.LifoQueue()
+        """The latest to become idle gets the next image: its caches are warm."""
+        self._large = asyncio.Semaphore(large_images_of(count))
         self._complete = asyncio.Event()
         self._made_at = time.perf_counter()
         self._keepers: list[asyncio.Task[None]] = []

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from app.engine.cpu_budget import decoders_of
+from app.engine.cpu_budget import decoders_of, large_images_of
 from app.engine.decoder import BYTES_PER_PIXEL
 from app.settings import Settings
 
@@ -17,12 +17,12 @@ LIMIT = Path("/sys/fs/cgroup/memory.max")
 def decoder_memory_of(settings: Settings, limit: Path = LIMIT) -> int:
     """What is set, or what the largest image needs; less if a container's memory is small.
 
-    All large images together then take at most half of the container's memory: a decoder is left to small ones.
+    All large images together then take at most half of the container's memory.
     """
     if settings.decoder_memory_bytes:
         return settings.decoder_memory_bytes
     needed = BYTES_PER_PIXEL * settings.max_pixels + COPIES * settings.max_image_bytes + FURTHER_BYTES
-    share = _own_memory(limit) / 2 / max(1, decoders_of(settings) - 1)
+    share = _own_memory(limit) / 2 / large_images_of(decoders_of(settings))
     return int(min(needed, share))
 
 

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.cpu_budget import cores_of, decoders_of, first_slots, large_pixels_of, own_cores, queue_of, threads_of
+from app.engine.cpu_budget import (
+    cores_of,
+    decoders_of,
+    first_slots,
+    large_images_of,
+    large_pixels_of,
+    own_cores,
+    queue_of,
+    threads_of,
+)
 from app.settings import Settings
 
 
@@ -34,14 +43,19 @@ def test_own_cores_respect_affinity_and_quota(tmp_path: Path, text: str | None, 
     assert own_cores(quota) == cores
 
 
-@pytest.mark.parametrize(("cores", "decoders", "queue"), [(1, 2, 256), (2, 2, 256), (3, 3, 384), (16, 16, 2048)])
+@pytest.mark.parametrize(("cores", "decoders", "queue"), [(1, 2, 256), (2, 3, 256), (3, 4, 384), (16, 17, 2048)])
 def test_defaults_for_a_number_of_cores(monkeypatch: pytest.MonkeyPatch, cores: int, decoders: int, queue: int) -> None:
     monkeypatch.setattr("app.engine.cpu_budget.own_cores", lambda: cores)
     settings = Settings()
     assert (threads_of(settings), cores_of(settings)) == (cores, cores)
     assert (decoders_of(settings), queue_of(settings)) == (decoders, queue)
     assert first_slots() == max(10, 5 * cores)
-    assert large_pixels_of(settings) == decoders * 64_000_000
+    assert large_pixels_of(settings) == cores * 64_000_000
+
+
+@pytest.mark.parametrize(("decoders", "large"), [(1, 1), (2, 1), (3, 1), (4, 2), (17, 15)])
+def test_a_core_is_left_to_small_images(decoders: int, large: int) -> None:
+    assert large_images_of(decoders) == large
 
 
 def test_settings_override_the_defaults() -> None:

@@ -149,6 +149,15 @@ async def test_decoders_are_replaced_after_their_images(capfd: pytest.CaptureFix
     assert "decoder ended" not in capfd.readouterr().err
 
 
+async def test_the_latest_idle_decoder_gets_the_next_image() -> None:
+    async with running(3, replace(new_config(), images=3)) as (decoders, _):
+        before = decoders.pids
+        for _ in range(3):
+            await analyse(decoders)
+        await until(lambda: decoders.pids != before and len(decoders.pids) == 3)
+        assert len(decoders.pids & before) == 2
+
+
 async def test_a_decoder_without_a_successor_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
