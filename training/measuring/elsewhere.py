@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
 from model.networks.architecture import restore
 from model.networks.calibrated import restore_calibrated
-from model.networks.face_network import FaceNetwork
 from model.similarity import similarity
 from training import scoring
+from training.conditions import of_pairs
 from training.data.album import Album, People, owners
 from training.data.lists import pictures_at_hand
 from training.data.source import DataSource
@@ -22,7 +22,8 @@ from training.measuring.calibration_draws import Photographs, Rule, measure_draw
 from training.measuring.variants import held_out_rule, require_people
 from training.runs.records import Elsewhere, RatesAtThreshold, Share, Spread
 from training.statistics import operating_points, over_people, similar_people
-from training.statistics.rates import Estimate
+from training.statistics.rates import Estimate, Scores
+from training.statistics.resampling import Owners
 
 DEFAULT = "default"
 
@@ -56,6 +57,7 @@ def measure_elsewhere(
     if network.unit_length and not asked.keep_alike:
         copies.require_no_copies(album, pictures, photographs.embeddings)
     pairs = scoring.score_all(network, embeddings, owner)
+    conditions = of_pairs.find_conditions(header.conditions, source, album, pictures)
     plain = restore(checkpoint).to(device)
     return Elsewhere(
         name=header.name,
@@ -71,7 +73,7 @@ def measure_elsewhere(
         impostor=len(pairs.impostor),
         length=samples.mean_length(photographs.embeddings, owner) if network.unit_length else None,
         area=_area(pairs),
-        rates=_rates(header, network, embeddings, owner, pairs),
+        rates=_rates(header, scoring.logit_table(network, embeddings, embeddings), owner.numpy(), pairs, conditions),
         calibrations=tuple(measure_draws(header, plain, photographs, rule) for rule in asked.rules),
     )
 
@@ -99,30 +101,52 @@ def _area(pairs: scoring.AllPairs) -> Share | None:
 
 
 def _rates(
-    header: Header, network: FaceNetwork, embeddings: Tensor, owner: Tensor, pairs: scoring.AllPairs
+    header: Header,
+    table: scoring.Logits,
+    owner: Owners,
+    pairs: scoring.AllPairs,
+    conditions: Sequence[Sequence[str]],
 ) -> tuple[RatesAtThreshold, ...]:
-    """The rates at the default threshold and at each operating point."""
+    """The rates at the default threshold and at each operating point.
+
+    The `table` of all logits, and all `pairs`, are of the same pictures, whose people are `owner`.
+    """
     named: list[tuple[str, float | None, float]] = [(DEFAULT, None, header.threshold.value)]
     named += [(point.name, point.max_fmr, point.threshold) for point in header.operating_points]
-    table = scoring.logit_table(network, embeddings, embeddings)
-    of_similar = similar_people.similar_strangers(table, owner.numpy(), [threshold for *_, threshold in named])
+    of_similar = similar_people.similar_strangers(table, owner, [threshold for *_, threshold in named])
     genuine, impostor = (similarity(each.astype(np.float64)) for each in (pairs.genuine, pairs.impostor))
     found = []
     for number, (name, max_fmr, threshold) in enumerate(named):
-        accepted = impostor >= threshold
-        interval = operating_points.rate_interval(accepted, pairs.left, pairs.right)
         rejected = over_people.non_match_rate(genuine < threshold, pairs.owner) if len(genuine) else None
-        found.append(
-            RatesAtThreshold(
-                name=name,
-                max_fmr=max_fmr,
-                threshold=threshold,
-                fmr=Share(value=float(accepted.mean()), interval=interval),
-                fmr_of_similar=_share(of_similar[number]) if of_similar else None,
-                fnmr=_share(rejected) if rejected else None,
-            )
+        rates = RatesAtThreshold(
+            name=name,
+            max_fmr=max_fmr,
+            threshold=threshold,
+            fmr=_match_rate(impostor >= threshold, pairs),
+            fmr_of_similar=_share(of_similar[number]) if of_similar else None,
+            fnmr=_share(rejected) if rejected else None,
         )
+        if max_fmr is not None:
+            least = of_pairs.least_similarities(header.condition_rates, conditions, max_fmr)
+            of_genuine, of_impostor = _divide(np.maximum(least, threshold), owner)
+            undecided = float(((genuine >= threshold) & (genuine < of_genuine)).mean()) if len(genuine) else None
+            decided = _match_rate(impostor >= of_impostor, pairs)
+            rates = rates.model_copy(update={"fmr_decided": decided, "undecided": undecided})
+        found.append(rates)
     return tuple(found)
+
+
+def _divide(table: NDArray[np.float64], owner: Owners) -> tuple[Scores, Scores]:
+    """A table of all pairs (N, N) -> the genuine and the impostor pairs, in the order of `AllPairs`."""
+    one, other = np.triu_indices(len(owner), 1)
+    of_pairs, same = table[one, other], owner[one] == owner[other]
+    return of_pairs[same], of_pairs[~same]
+
+
+def _match_rate(accepted: NDArray[np.bool_], pairs: scoring.AllPairs) -> Share:
+    """Of the impostor pairs, with its interval over people."""
+    interval = operating_points.rate_interval(accepted, pairs.left, pairs.right)
+    return Share(value=float(accepted.mean()), interval=interval)
 
 
 def _share(found: Estimate) -> Share:
@@ -144,7 +168,9 @@ def format_elsewhere(found: Elsewhere) -> str:
     for each in found.rates:
         asked = "the default" if each.max_fmr is None else f"max_fmr={each.max_fmr:g}"
         shown = {"FMR": each.fmr, "FMR over most similar strangers": each.fmr_of_similar, "FNMR": each.fnmr}
+        shown["FMR as decided"] = each.fmr_decided
         rates = "; ".join(f"{name} {_percent(share)}" for name, share in shown.items() if share)
+        rates += f"; undecided {each.undecided:.1%} of genuine pairs" if each.undecided is not None else ""
         lines.append(f"{asked:<13} threshold {each.threshold:.4f}: {rates}")
     for draws in found.calibrations:
         each_of = "all pictures" if draws.every_picture else "one picture"

@@ -5,17 +5,15 @@ K held-out pictures, P validation pairs
 
 from collections.abc import Sequence
 from itertools import chain
-from math import inf
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, Header
-from model.conditions import NOT_PHOTOGRAPH
 from model.errors import DataError
 from model.networks.calibrated import restore_calibrated
 from training.conditions.held_out import HeldOutPictures, Scored
+from training.conditions.of_pairs import least_similarities
 from training.data.album import Album
 from training.data.change import Change
 from training.data.changes import CHANGES
@@ -65,7 +63,7 @@ def _rates(header: Header, pictures: HeldOutPictures, scored: Scored, calibrate:
     there, left, right = scored.there, pictures.left, pictures.right
     both = there[left] & there[right]
     scores, same = scored.table[left, right].astype(np.float64)[both], pictures.same[both]
-    conditions = find_conditions(header, scored)
+    conditions = _conditions(header, scored)
     noticed = [scored.condition in names for names, known in zip(conditions, there, strict=True) if known]
     right_of_one = scored.to_unchanged[left, right] >= header.threshold.value
     correct = rates.wilson(int(((right_of_one == pictures.same) & there[left]).sum()), len(left))
@@ -116,7 +114,7 @@ def _point(
 ) -> PointUnderChange:
     least = np.full(scored.table.shape, threshold)
     if max_fmr is not None:
-        least = np.maximum(least, least_similarities(header, conditions, max_fmr))
+        least = np.maximum(least, least_similarities(header.condition_rates, conditions, max_fmr))
     one, other = pictures.impostor_pairs(scored.there)
     accepted, decided = scored.table[one, other] >= threshold, scored.table[one, other] >= least[one, other]
     both = scored.there[pictures.left] & scored.there[pictures.right]
@@ -135,23 +133,12 @@ def _point(
     )
 
 
-def find_conditions(header: Header, scored: Scored) -> list[list[str]]:
+def _conditions(header: Header, scored: Scored) -> list[list[str]]:
     """The conditions of each of the K pictures, as the service finds them."""
     if header.conditions is None:
         return [[] for _ in scored.there]
     rows = zip(scored.there, scored.features, scored.detected, strict=True)
     return [header.conditions.find(values, float(score)) if known else [] for known, values, score in rows]
-
-
-def least_similarities(header: Header, conditions: Sequence[Sequence[str]], max_fmr: float) -> NDArray[np.float64]:
-    """The conditions of K pictures -> (K, K): below which similarity a pair is undecided."""
-    least = {each.condition: each.least_similarity(max_fmr) for each in header.condition_rates}
-    found = np.zeros((len(conditions), len(conditions)))
-    for name in sorted({name for names in conditions for name in names}):
-        inside = np.array([name in names for names in conditions])
-        together = np.logical_or if name == NOT_PHOTOGRAPH else np.logical_and
-        found = np.where(together.outer(inside, inside), np.maximum(found, least.get(name, inf)), found)
-    return found
 
 
 def format_shared_changes(found: SharedChanges) -> str:

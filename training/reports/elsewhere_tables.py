@@ -14,6 +14,8 @@ comparison.
 - **Most similar strangers.** Strangers who look alike pass far more often than the average says. For each person the
   most similar twentieth of the other people (at least one) is found by one half of their pictures, and the FMR is
   measured on the other half; then the halves change places. Every person has the same weight.
+- **As decided** only `same` counts as accepted. A pair whose pictures share a condition, such as a blur or one-sided
+  light, can be undecided at an operating point: "undecided" is that share of the genuine pairs.
 - **Mean length** is that of the mean embedding of pictures of different people. The longer it is, the more the pictures
   have in common, such as camera, crop or light, and the more strangers look alike.
 - **Accuracy** is at that threshold if half of the pairs are genuine, 1 - (FMR + FNMR) / 2."""
@@ -36,7 +38,8 @@ def format_elsewhere(found: Mapping[str, Sequence[Elsewhere]]) -> list[str]:
         return []
     heads = (
         ["run", "people", "n people", "pictures", "genuine pairs", "impostor pairs", "mean length", "area under ROC"],
-        ["run", "people", "asked", "threshold", "FMR", "FMR, most similar strangers", "FNMR", "accuracy"],
+        ["run", "people", "asked", "threshold", "FMR", "as decided", "FMR, most similar strangers",
+         "FNMR", "undecided", "accuracy"],
         ["run", "people", "calibrated on", "draws", "FMR as shipped", "calibrated", "centred", "FNMR as shipped",
          "calibrated", "centred", "written"],
         ["run", "people", "calibrated on", "FMR as shipped", "refitted", "FNMR as shipped", "refitted"],
@@ -65,8 +68,9 @@ def _set_rows(run: str, found: Elsewhere) -> Iterator[markdown.Row]:
 def _rates_rows(run: str, found: Elsewhere) -> Iterator[markdown.Row]:
     for each in found.rates:
         asked = "the default" if each.max_fmr is None else f"`max_fmr={each.max_fmr:g}`"
-        shares = [_share(share) for share in (each.fmr, each.fmr_of_similar, each.fnmr)]
-        yield [run, name_of(found), asked, f"{each.threshold:.4f}", *shares, _accuracy(each)]
+        shares = [_share(share) for share in (each.fmr, each.fmr_decided, each.fmr_of_similar, each.fnmr)]
+        undecided = "" if each.undecided is None else f"{each.undecided:.1%}"
+        yield [run, name_of(found), asked, f"{each.threshold:.4f}", *shares, undecided, _accuracy(each)]
 
 
 def _accuracy(found: RatesAtThreshold) -> str:

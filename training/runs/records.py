@@ -74,6 +74,9 @@ class RatesAtThreshold(Record):
 
     `fmr_of_similar` is over pairs of each person and the most similar other people
     (`statistics.similar_people`). It and `fnmr` are None if too few people have several pictures.
+
+    At an operating point pairs that share a condition may be undecided: `undecided` is the share of genuine pairs, and
+    `fmr_decided` the FMR if only "same" counts as accepted. None at the default, which decides all, and in old records.
     """
 
     name: str
@@ -82,6 +85,8 @@ class RatesAtThreshold(Record):
     fmr: Share
     fmr_of_similar: Share | None
     fnmr: Share | None
+    fmr_decided: Share | None = None
+    undecided: float | None = None
 
 
 class Spread(Record):

@@ -13,11 +13,12 @@ from tests.training.support.small_pairs import CPU
 from training.__main__ import main
 from training.commands import conditions as command
 from training.conditions import condition_rates
+from training.conditions.of_pairs import least_similarities
 from training.data.change import encode, generator_for
 from training.data.changes import CHANGES
 from training.data.datasets import PeopleData
 from training.data.source import DataSource
-from training.measuring.shared_changes import least_similarities, measure_shared_changes
+from training.measuring.shared_changes import measure_shared_changes
 
 GLASSES, DARK, SKETCH = (
     next(each for each in CHANGES if each.name == name) for name in ("dark glasses", "dark", "sketch")
@@ -90,7 +91,7 @@ def test_undecided_pairs_are_those_of_the_service(fitted: Checkpoint) -> None:
     names = ["covered_eyes", "dark", "not_photograph", "uncertain_face"]
     found = [[name for name in names if draws.random() < 0.3] for _ in range(12)]
     for max_fmr in (0.5, 0.1):
-        least = least_similarities(fitted.header, found, max_fmr)
+        least = least_similarities(fitted.header.condition_rates, found, max_fmr)
         for one in range(12):
             for other in range(12):
                 value, shared = float(draws.random()), shared_conditions([found[one]], [found[other]])

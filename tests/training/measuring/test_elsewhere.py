@@ -8,11 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model.arrays import Features
 from model.checkpoint import load
+from model.conditions import NOT_PHOTOGRAPH, ConditionRates, decide_for_pair, shared_conditions
 from model.errors import DataError
+from model.imaging.analysis import analyse
+from model.imaging.conditions import FEATURES, ConditionDetector, ConditionDetectors
+from model.imaging.crop_features import features
+from model.imaging.decoding import Photo, decode
+from model.imaging.detection import FaceFinder
+from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
 from model.networks.embedder import save
-from model.similarity import Calibration, OperatingPoint, Threshold
+from model.similarity import Calibration, FalseMatchCurve, OperatingPoint, Threshold
 from model.verifier import Verifier
 from tests.conftest import describe, tiny_network
 from tests.drawing import encode, portrait
@@ -116,6 +124,65 @@ def test_rates_are_those_of_the_service_over_all_pairs(folder: Path, checkpoint:
     assert found.area.value == pytest.approx(above, abs=1e-3)
     assert found.length
     assert 0 < found.length <= 1
+
+
+def test_undecided_pairs_are_those_of_the_service(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "old.safetensors"
+    plain = save_one(path, "aligned")
+    config, finder = plain.header.preprocessing, FaceFinder()
+    slopes = np.random.default_rng(5).normal(size=(3, FEATURES[config.colour]))
+
+    def detectors(limits: Sequence[float]) -> ConditionDetectors:
+        rows = zip(("dark", "noisy", NOT_PHOTOGRAPH), slopes, limits, strict=True)
+        return ConditionDetectors(
+            detectors=tuple(
+                ConditionDetector(condition=name, weights=tuple(row.tolist()), bias=-limit, flagged=0.0)
+                for name, row, limit in rows
+            )
+        )
+
+    album = source_of(folder).album(config)
+    photos = [decode((folder / person / f"{stem}.png").read_bytes(), config) for person, stem in album.keys]
+    values = [_features(photo, config, finder) @ slopes.T for photo in photos]
+    fitted = detectors(np.quantile(values, [0.4, 0.6, 0.9], axis=0).diagonal().tolist())
+    conditions = [
+        analyse(photo, "largest", config, finder, conditions=fitted).faces[0].conditions or [] for photo in photos
+    ]
+    curve = FalseMatchCurve(thresholds=(0.1, 0.9), rates=(0.5, 0.001), split="held", pairs=900, people=50)
+    rates = (
+        ConditionRates(condition="dark", false_match_curve=curve),
+        *(ConditionRates(condition=name) for name in ("noisy", NOT_PHOTOGRAPH)),
+    )
+    again = album.keys.index(("Person_03", "3"))
+    genuine, impostor = scores_of(path, album, [n for n in range(len(album.keys)) if n != again])
+    point = POINT.model_copy(update={"threshold": float(np.median(impostor))})
+    changes = {name: getattr(plain.header, name) for name in type(describe()).model_fields}
+    changes |= {"operating_points": (point,), "conditions": fitted, "condition_rates": rates}
+    save(path, restore(plain), describe().model_copy(update=changes))
+
+    found = measured(path, folder).rates
+    pairs = [(a, b) for a, b in combinations(range(len(photos)), 2) if again not in (a, b)]
+    of_pairs = {True: iter(genuine), False: iter(impostor)}
+    decisions: dict[bool, list[str]] = {True: [], False: []}
+    for one, other in pairs:
+        same = album.keys[one][0] == album.keys[other][0]
+        shared = shared_conditions([conditions[one]], [conditions[other]])
+        decisions[same].append(decide_for_pair(next(of_pairs[same]), point.threshold, 0.01, rates, shared))
+    assert found[0].fmr_decided is None
+    assert found[0].undecided is None
+    assert found[1].fmr_decided
+    assert found[1].fmr_decided.value == pytest.approx(decisions[False].count("same") / len(impostor))
+    assert found[1].undecided == pytest.approx(decisions[True].count("undecided") / len(genuine))
+    assert 0 < found[1].fmr_decided.value < found[1].fmr.value
+    assert 0 < found[1].undecided < 1
+
+
+def _features(photo: Photo, config: PreprocessingConfig, finder: FaceFinder) -> Features:
+    [found] = analyse(photo, "largest", config, finder).faces
+    assert config.alignment
+    template = config.alignment.points(config.side_px, config.crop)
+    size = (photo.width_px, photo.height_px)
+    return features(found.pixels, found.face.landmarks, template, size, found.face.score)
 
 
 def test_people_with_one_picture_have_false_matches_alone(checkpoint: Path, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""The conditions of a data set's own pictures, and below which similarity each pair of them is undecided.
+
+K pictures
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from math import inf
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from model.conditions import NOT_PHOTOGRAPH, ConditionRates
+from model.imaging.analysis import analyse
+from model.imaging.conditions import ConditionDetectors
+from model.imaging.decoding import decode
+from model.imaging.detection import FaceFinder
+from training.data.album import Album
+from training.data.source import DataSource
+
+
+def find_conditions(
+    detectors: ConditionDetectors | None, source: DataSource, album: Album, pictures: Tensor
+) -> list[list[str]]:
+    """The conditions of the album's pictures at the indices int64 (K,), as the service finds them; without detectors
+    none.
+    """
+    if detectors is None:
+        return [[] for _ in pictures]
+    keys = [album.keys[number] for number in pictures.tolist()]
+    files, finder = source.files(keys), FaceFinder()
+
+    def one(key: tuple[str, str]) -> list[str]:
+        photo = decode(files[key], album.preprocessing)
+        [face] = analyse(photo, source.face, album.preprocessing, finder, conditions=detectors).faces
+        return face.conditions or []
+
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(one, keys))
+
+
+def least_similarities(
+    rates: Sequence[ConditionRates], conditions: Sequence[Sequence[str]], max_fmr: float
+) -> NDArray[np.float64]:
+    """The conditions of K pictures -> (K, K): below which similarity a pair is undecided.
+
+    As `model.conditions.decide_for_pair`, for all pairs at once.
+    """
+    least = {each.condition: each.least_similarity(max_fmr) for each in rates}
+    found = np.zeros((len(conditions), len(conditions)))
+    for name in sorted({name for names in conditions for name in names}):
+        inside = np.array([name in names for names in conditions])
+        together = np.logical_or if name == NOT_PHOTOGRAPH else np.logical_and
+        found = np.where(together.outer(inside, inside), np.maximum(found, least.get(name, inf)), found)
+    return found
