@@ -145,7 +145,18 @@ def _embed_residual(images: ov.Output, layers: Layers, config: ResidualConfig) -
         region = _central_region(grey if number in config.grey_views else images, share, config)
         parts.append(_embed_region(region, layers, f"towers.{number}", config))
     embeddings = ops.divide(join(parts, axis=1), constant(sqrt(len(parts)))).output(0)
+    if config.thumbnail_cells:
+        both = join([embeddings, _thumbnail(images, layers, config)], axis=1)
+        embeddings = ops.divide(both, constant(sqrt(2))).output(0)
     return mean_of_unit_rows(embeddings) if config.flip_average else embeddings
+
+
+def _thumbnail(images: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:
+    """(B, C, H, W) -> (B, thumbnail_values) of unit length."""
+    cell = [config.side_px // config.thumbnail_cells] * 2
+    cells = flatten(ops.avg_pool(images, cell, [0, 0], [0, 0], cell, True).output(0), config.thumbnail_means)
+    centred = ops.subtract(cells, constant(layers.tensors["thumbnail.mean"]))
+    return unit_length(ops.matmul(centred, constant(layers.tensors["thumbnail.projection"]), False, True).output(0))
 
 
 def _central_region(images: ov.Output, share: float, config: ResidualConfig) -> ov.Output:

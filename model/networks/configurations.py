@@ -74,8 +74,12 @@ class ResidualConfig(BaseModel):
     """A residual network with a tower for each region of the crop.
 
     `views` are the regions, as shares of the crop's side; each is resized to `view_px`. In colour networks the
-    `grey_views`, counted from 0, see only the luma, standardised again. The towers' outputs together have `dimension`
-    values. With `flip_average` the embedding is the mean of those of the crop and of its mirror image.
+    `grey_views`, counted from 0, see only the luma, standardised again. The towers' outputs and the thumbnail
+    have `dimension` values together. With `flip_average` the embedding is the mean of those of the crop and of its
+    mirror image.
+
+    With `thumbnail_values` an embedding ends with so many values of a thumbnail of the crop, which is `thumbnail_cells`
+    wide and high: by them the head knows how alike two pictures are in light, pose and background.
     Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
@@ -93,14 +97,24 @@ class ResidualConfig(BaseModel):
     view_px: int = Field(default=64, ge=STRIDE, le=MAX_SIDE_PX)
     channels: tuple[Width, Width, Width, Width] = (24, 48, 96, 192)
     blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (1, 1, 2, 2)
+    thumbnail_cells: int = Field(default=0, ge=0, le=128, exclude_if=lambda cells: cells == 0)
+    thumbnail_values: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
     dimension: Dimension = 512
     flip_average: bool = True
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
 
     @model_validator(mode="after")
     def _check_dimension(self) -> Self:
-        if self.dimension % len(self.views):
-            raise ValueError("the dimension must be a multiple of the number of views")
+        if self.tower_values <= 0 or self.tower_values % len(self.views):
+            raise ValueError("the dimension, without the thumbnail, must be a multiple of the number of views")
+        return self
+
+    @model_validator(mode="after")
+    def _check_thumbnail(self) -> Self:
+        if bool(self.thumbnail_cells) != bool(self.thumbnail_values):
+            raise ValueError("a thumbnail has both thumbnail_cells and thumbnail_values")
+        if self.thumbnail_cells and (self.side_px % self.thumbnail_cells or self.head != "joint-bayesian"):
+            raise ValueError("thumbnail_cells must divide side_px, and need the head joint-bayesian")
         return self
 
     @model_validator(mode="after")
@@ -122,6 +136,16 @@ class ResidualConfig(BaseModel):
         return tuple(1 if region in self.grey_views else self.input_channels for region in range(len(self.views)))
 
     @property
+    def thumbnail_means(self) -> int:
+        """The numbers of a thumbnail from which its values are made: a mean for each cell and channel."""
+        return self.input_channels * self.thumbnail_cells**2
+
+    @property
+    def tower_values(self) -> int:
+        """How many values of the embedding come from the towers, the first ones."""
+        return self.dimension - self.thumbnail_values
+
+    @property
     def features(self) -> int:
         """Inputs of each tower's fully connected layer: 4 x 4 x 192 = 3,072 by default."""
         return (-(-self.view_px // STRIDE)) ** 2 * self.channels[-1]
@@ -135,6 +159,9 @@ class ResidualConfig(BaseModel):
         if self.head == "joint-bayesian":
             vector = (self.dimension,)
             shapes |= _prefix("head", {"mean": vector, "own": vector, "cross": vector, "projection": vector * 2})
+        if self.thumbnail_cells:
+            shapes["thumbnail.mean"] = (self.thumbnail_means,)
+            shapes["thumbnail.projection"] = (self.thumbnail_values, self.thumbnail_means)
         return shapes
 
     def _tower_shapes(self, channels: int) -> Shapes:
@@ -145,7 +172,7 @@ class ResidualConfig(BaseModel):
         halves = [stage > 0 and block == 0 for stage, count in enumerate(self.blocks) for block in range(count)]
         for block, (widths, half) in enumerate(zip(pairwise([stem, *leaving]), halves, strict=True)):
             shapes |= _prefix(f"trunk.{3 + block}", _residual_block(*widths, half))
-        part = self.dimension // len(self.views)
+        part = self.tower_values // len(self.views)
         return shapes | {"fully_connected.weight": (part, self.features)} | _prefix("normalisation", _batch_norm(part))
 
 

@@ -81,7 +81,7 @@ class Tower(nn.Module):
 
     def __init__(self, config: ResidualConfig, channels: int) -> None:
         super().__init__()
-        dimension = config.dimension // len(config.views)
+        dimension = config.tower_values // len(config.views)
         self.blocks = config.blocks
         self.trunk = _trunk(config, channels)
         self.fully_connected = nn.Linear(config.features, dimension, bias=False)
@@ -101,8 +101,32 @@ class Tower(nn.Module):
         return functional.normalize(self.normalisation(self.fully_connected(features)).float())
 
 
+class Thumbnail(nn.Module):
+    """Principal components of the crop's cells, by whose inner product two pictures are alike or not.
+
+    `mean` and `projection` are not learned but fitted after the training (`training.fitting`).
+    """
+
+    mean: Tensor
+    projection: Tensor
+
+    def __init__(self, config: ResidualConfig) -> None:
+        super().__init__()
+        self.cell_px = config.side_px // config.thumbnail_cells
+        self.register_buffer("mean", torch.zeros(config.thumbnail_means))
+        self.register_buffer("projection", torch.zeros(config.thumbnail_values, config.thumbnail_means))
+
+    def cells(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C cells^2), the mean of each cell in each channel."""
+        return functional.avg_pool2d(images, self.cell_px).flatten(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, thumbnail_values) of unit length."""
+        return functional.normalize((self.cells(images) - self.mean) @ self.projection.T)
+
+
 class ResidualNetwork(FaceNetwork):
-    """Towers, one a view (`embed`), and a head (`compare`)."""
+    """Towers, one a view, and perhaps a thumbnail (`embed`), and a head (`compare`)."""
 
     calibrated = True
     unit_length = True
@@ -112,6 +136,9 @@ class ResidualNetwork(FaceNetwork):
         self.config = config
         self.towers = nn.ModuleList(Tower(config, channels) for channels in config.region_channels)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
+        self.thumbnail = Thumbnail(config) if config.thumbnail_cells else None
+        if isinstance(self.head, JointBayesianHead):  # until it is fitted it compares what the towers give
+            self.head.cross[config.tower_values :] = 0
 
     def stages(self) -> dict[str, list[nn.Module]]:
         """`stem`, `stage1` to `stage4` and `embedding`, each of all towers."""
@@ -121,8 +148,8 @@ class ResidualNetwork(FaceNetwork):
     def embed(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; with the mirror image in evaluation."""
         if self.training or not self.config.flip_average:
-            return self.forward(images)
-        straight, mirrored = self.forward(torch.cat([images, images.flip(3)])).chunk(2)
+            return self._with_thumbnail(images)
+        straight, mirrored = self._with_thumbnail(torch.cat([images, images.flip(3)])).chunk(2)
         return functional.normalize(straight + mirrored)
 
     def compare(self, left: Tensor, right: Tensor) -> Tensor:
@@ -139,8 +166,15 @@ class ResidualNetwork(FaceNetwork):
         """(1,), the logit of two identical crops, or None if it depends on the crop."""
         return self.head.identical_logit()
 
-    def forward(self, images: Tensor) -> Tensor:
+    def _with_thumbnail(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, D) of unit length, without the mirror images."""
+        faces = self.forward(images)
+        if self.thumbnail is None:
+            return faces
+        return torch.cat([faces, self.thumbnail(images)], dim=1) / sqrt(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, tower_values) of unit length: what the towers give, which is trained."""
         parts = [tower(region) for tower, region in zip(self.towers, self._regions(images), strict=True)]
         return torch.cat(parts, dim=1) / sqrt(len(parts))
 

@@ -35,8 +35,9 @@ CATALOGUE = {
     "experiment-6": Entry(what="Experiment 5 with conditions that strangers share", whose=FACEPAIR, minutes=60),
     "experiment-7": Entry(what="Experiment 6 with learned landmarks", whose=FACEPAIR, minutes=48),
     "experiment-8": Entry(what="a smaller network, taught by 5 and 7", whose=FACEPAIR, minutes=68),
-    "experiment-9": Entry(
-        what="Experiment 8 trained further, with more covers; the default network", whose=FACEPAIR, minutes=81
+    "experiment-9": Entry(what="Experiment 8 trained further, with more covers", whose=FACEPAIR, minutes=81),
+    "experiment-10": Entry(
+        what="Experiment 9 trained further, and alike pictures told; the default network", whose=FACEPAIR, minutes=None
     ),
     "smoke": Entry(what="a narrow network for two epochs, to check an installation", whose=FACEPAIR, minutes=None),
 }

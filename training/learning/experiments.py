@@ -150,6 +150,20 @@ EXPERIMENT_9 = replace(
         embedding_sha256="a6f36fb1c5789a524636728de760aa7b6b250b2b14987a15684fa6f44bd8b803",
     ),
 )
+# Experiment 9 trained further, with a head that makes allowance for pictures that are alike.
+EXPERIMENT_10 = replace(
+    EXPERIMENT_9,
+    name="experiment-10",
+    network=EXPERIMENT_9.network.model_copy(
+        update={"thumbnail_cells": 10, "thumbnail_values": 128, "dimension": 512 + 128}
+    ),
+    epochs=18,
+    learning_rate=5e-4,
+    start=Start(
+        checkpoint="experiment-9",
+        embedding_sha256="217381b40ab62891f2fd9d45b997d58e4f4acd520ef883fdf602860da888df59",
+    ),
+)
 # The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
@@ -178,7 +192,7 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_5_UNALIGNED,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_10, EXPERIMENT_5_UNALIGNED,
     EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT,
     EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip

@@ -11,14 +11,15 @@ from torch import nn
 from model.arrays import Tensors
 from model.checkpoint import Checkpoint, Header, load
 from model.errors import TrainingError
+from model.networks.configurations import AnyNetworkConfig, ResidualConfig
 from model.networks.face_network import FaceNetwork
 from training.learning.experiment import Experiment, Recipe, Start
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 # The fields of a network's configuration that no learned tensor depends on.
-WITHOUT_TENSORS = {"dropout", "flip_average", "head"}
-# The tensors of a head that is fitted after training.
-FITTED = "head."
+WITHOUT_TENSORS = {"dropout", "flip_average", "head", "thumbnail_cells", "thumbnail_values"}
+# The tensors of what is fitted after training.
+FITTED = ("head.", "thumbnail.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,7 @@ class StartingPoint:
             raise TrainingError(
                 f"{self.path}: has another kind of network than {experiment.name}; take one of its kind"
             )
-        theirs, ours = (each.model_dump(exclude=WITHOUT_TENSORS) for each in (found, wanted))
+        theirs, ours = map(_learned_values, (found, wanted))
         values = ", ".join(
             f"{name} {theirs[name]} instead of {ours[name]}" for name in ours if theirs[name] != ours[name]
         )
@@ -72,7 +73,7 @@ class StartingPoint:
         return f"starts from {self.path}{note}"
 
     def apply(self, recipe: Recipe) -> None:
-        """Sets the network's weights in place. A head that is fitted after training is left out.
+        """Sets the network's weights in place. What is fitted after training is left out.
 
         What a checkpoint does not have, such as the classifiers of people, stays as it is.
         """
@@ -81,6 +82,12 @@ class StartingPoint:
             for name, array in self.tensors.items():
                 if not name.startswith(FITTED):
                     current[name].copy_(torch.from_numpy(array))
+
+
+def _learned_values(network: AnyNetworkConfig) -> dict[str, Any]:
+    """The values of a configuration that learned tensors depend on."""
+    values = network.model_dump(exclude=WITHOUT_TENSORS)
+    return {**values, "dimension": network.tower_values} if isinstance(network, ResidualConfig) else values
 
 
 def shipped_path(name: str) -> Path:

@@ -306,7 +306,7 @@ def _new_model(experiment: PeopleExperiment, people: int) -> PeopleModel:
     network = residual.ResidualNetwork(experiment.network)
     residual.initialise(network, draws)
     views = len(experiment.network.views)
-    classifiers = [Classifier(people, experiment.network.dimension // views) for _ in range(views)]
+    classifiers = [Classifier(people, experiment.network.tower_values // views) for _ in range(views)]
     for classifier in classifiers:
         nn.init.normal_(classifier.weight, std=0.01, generator=draws)
     if parallel.world_size() > 1 and people > experiment.shard_above:

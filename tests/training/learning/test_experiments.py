@@ -63,6 +63,7 @@ def test_experiments_are_found_by_name() -> None:
         "experiment-7",
         "experiment-8",
         "experiment-9",
+        "experiment-10",
         "experiment-2-aligned",
         "grid-winner",
         "grid-best",
