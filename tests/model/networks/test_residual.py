@@ -175,3 +175,47 @@ def test_every_parameter_has_a_gradient() -> None:
 def test_invalid_configurations_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         ResidualConfig.model_validate({**SLIM.model_dump(), **wrong})
+
+
+THUMBNAIL = SLIM.model_copy(
+    update={"thumbnail_cells": 8, "thumbnail_values": 6, "dimension": 22, "flip_average": False}
+)
+
+
+def test_an_embedding_ends_with_the_thumbnail() -> None:
+    made = network(THUMBNAIL).eval()
+    assert made.thumbnail
+    draws = torch.Generator().manual_seed(2)
+    made.thumbnail.mean.normal_(generator=draws)
+    made.thumbnail.projection.normal_(generator=draws)
+    shown = pictures(3)
+    embeddings = made.embed(shown)
+    for picture, embedding in zip(shown, embeddings, strict=True):
+        cells = torch.stack([part.mean() for row in picture[0].split(4) for part in row.split(4, dim=1)])
+        values = made.thumbnail.projection @ (cells - made.thumbnail.mean)
+        assert torch.allclose(embedding[16:], values / values.norm() / 2**0.5, atol=1e-6)
+    assert torch.allclose(embeddings[:, :16], made(shown) / 2**0.5, atol=1e-6)
+    assert torch.allclose(embeddings.norm(dim=1), torch.ones(3))
+
+
+def test_before_it_is_fitted_the_head_compares_what_the_towers_give() -> None:
+    made = network(THUMBNAIL).eval()
+    assert made.thumbnail
+    made.thumbnail.projection.normal_(generator=torch.Generator().manual_seed(2))
+    left, right = made.embed(pictures(4)).chunk(2)
+    assert torch.allclose(made.compare(left, right), (left[:, :16] * right[:, :16]).sum(1), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"thumbnail_cells": 8}, "both thumbnail_cells and thumbnail_values"),
+        ({"thumbnail_cells": 7, "thumbnail_values": 6, "dimension": 22}, "must divide side_px"),
+        ({"thumbnail_cells": 8, "thumbnail_values": 6, "dimension": 22, "head": "cosine"}, "joint-bayesian"),
+        ({"thumbnail_cells": 8, "thumbnail_values": 6, "dimension": 21}, "multiple of the number of views"),
+        ({"thumbnail_cells": 8, "thumbnail_values": 16}, "multiple of the number of views"),
+    ],
+)
+def test_impossible_thumbnails_are_refused(changes: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        ResidualConfig(**{**SLIM.model_dump(), **changes})

@@ -23,6 +23,9 @@ CONFIGS: dict[str, NetworkConfig | ResidualConfig] = {
     "one straight view": RESIDUAL.model_copy(
         update={"views": (1.0,), "view_px": 40, "flip_average": False, "head": "cosine", "blocks": (0, 2, 1, 1)}
     ),
+    "thumbnail": RESIDUAL.model_copy(
+        update={"input_channels": 3, "thumbnail_cells": 8, "thumbnail_values": 10, "dimension": 26}
+    ),
     "enlarged": RESIDUAL.model_copy(update={"views": (0.5,), "view_px": 33}),
 }
 
@@ -34,8 +37,9 @@ def random_network(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
         initialise_siamese(network, generator)
     if isinstance(network, ResidualNetwork):
         initialise_residual(network, generator)
-        for buffer in network.head.buffers():
-            nn.init.uniform_(buffer, -0.5, 0.5, generator=generator)
+        for part in filter(None, (network.head, network.thumbnail)):
+            for buffer in part.buffers():
+                nn.init.uniform_(buffer, -0.5, 0.5, generator=generator)
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
             nn.init.uniform_(layer.weight, 0.5, 1.5, generator=generator)

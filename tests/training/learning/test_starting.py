@@ -16,7 +16,7 @@ from tests.training.support.small_people import SMALL_PEOPLE, album_of, data_of,
 from training.commands.train import choose_experiment
 from training.data.datasets import PairData, PeopleData
 from training.learning.experiment import Start
-from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_7
+from training.learning.experiments import EXPERIMENT_2, EXPERIMENT_7, EXPERIMENT_10
 from training.learning.loop import train
 from training.learning.starting import StartingPoint, freeze
 from training.runs.finish import finish
@@ -106,6 +106,14 @@ def test_shipped_checkpoints_start_the_experiments_that_fit() -> None:
     ) as caught:
         point.require_network_of(narrow)
     assert "\n" not in str(caught.value)
+
+
+def test_a_network_with_a_thumbnail_starts_from_one_without() -> None:
+    point = StartingPoint.shipped(EXPERIMENT_10.start)
+    point.require_network_of(EXPERIMENT_10)
+    wider = EXPERIMENT_10.network.model_copy(update={"dimension": 512})
+    with pytest.raises(TrainingError, match="dimension 512 instead of 384"):
+        point.require_network_of(replace(EXPERIMENT_10, network=wider))
 
 
 def test_an_experiment_of_the_catalogue_starts_from_a_shipped_checkpoint() -> None:

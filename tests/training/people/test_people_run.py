@@ -23,7 +23,7 @@ from training import fitting
 from training.data.album import owners
 from training.data.datasets import PeopleData, impostor_pairs
 from training.data.lists import read_pairs, resolve
-from training.fitting import fit_head, fit_joint_bayesian, held_out_rates, scatter
+from training.fitting import ALIKE, fit_head, fit_joint_bayesian, held_out_rates, scatter
 from training.learning import loop
 from training.learning.experiments import EXPERIMENTS
 from training.learning.history import Epoch, read_metrics
@@ -193,6 +193,36 @@ def test_head_is_fitted_on_training_people(whole: tuple[Trained, Path], data: Pe
         heads.append(head)
     off = [float((network.head.mean - head.mean).abs().max()) for head in heads]  # type: ignore[operator]
     assert off[0] < 1e-3 < off[1]
+
+
+def test_a_thumbnail_is_fitted_and_counts_against_pictures_that_are_alike(
+    whole: tuple[Trained, Path], data: PeopleData
+) -> None:
+    values = {"thumbnail_cells": 8, "thumbnail_values": 4, "dimension": 20}
+    network = ResidualNetwork(SMALL_PEOPLE.network.model_copy(update=values))
+    towers = {name: value for name, value in whole[0].network.state_dict().items() if name.startswith("towers.")}
+    network.load_state_dict(towers, strict=False)
+    fit_head(network, data)
+    thumbnail = network.thumbnail
+    assert thumbnail
+
+    first = torch.stack([each[0] for each in data.training.values()])
+    cells = thumbnail.cells(normalise(to_unit(data.album.pixels[first]), data.album.preprocessing))
+    assert torch.allclose(thumbnail.mean, cells.mean(0), atol=1e-3)  # stored in half precision
+    seen = (cells - cells.mean(0)) @ thumbnail.projection.T
+    products = seen.T @ seen
+    off = products - products.diag().diag()
+    assert float(off.abs().max()) < 0.01 * float(products.diag().max())  # principal components, the largest first
+    assert (products.diag().diff() < 0).all()
+
+    pictures, _ = owners(data.held_out)
+    embeddings = embed_all(network, data.album, pictures)
+    alike = 2 * embeddings[:, 16:] @ embeddings[:, 16:].T
+    logits, scale = network.logit_table(embeddings, embeddings), float(network.head.scale)
+    network.head.get_buffer("cross")[16:] = 0
+    before, _ = platt(*raw_scores(network, data.album, data.validation))
+    fall = network.logit_table(embeddings, embeddings) - logits
+    assert torch.allclose(fall, ALIKE * scale / before * alike, atol=1e-4)
 
 
 def test_metrics_have_a_row_per_epoch(whole: tuple[Trained, Path]) -> None:
