@@ -25,14 +25,14 @@ def main() -> None:
     if "code" in embedded:
         sys.exit(f"{embedded['code']} in {embedded['field']}: {embedded['detail']}")
     # Embeddings of different models cannot be compared; the digest says which model made these.
-    first, second = (face["embedding"] for face in embedded["data"])
-    store = {"embedding_sha256": embedded["model"]["embedding_sha256"], "embedding1": first, "embedding2": second}
+    store = {"embedding_sha256": embedded["model"]["embedding_sha256"]}
+    for side, face in enumerate(embedded["data"], 1):
+        store |= {f"embedding{side}": face["embedding"], f"conditions{side}": face["conditions"]}
     options.store.write_text(json.dumps(store))
-
     answer = httpx.post(f"{options.url}/v1/compare", json=json.loads(options.store.read_text()), timeout=35).json()
     if "code" in answer:
         sys.exit(f"{answer['code']}: {answer['detail']}")
-    print(f"{answer['decision']}: similarity {answer['similarity']:.3f}")
+    print(f"{answer['decision']}: similarity {answer['similarity']:.3f}", *answer["warnings"], sep="\n")
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ class Admission:
         self.held = HeldBytes(max(settings.held_bytes, settings.max_request_bytes), metrics.bytes_held)
         self.large_px = Capacity(large_pixels_of(settings), metrics.large_pixels_in_progress)
         self.arriving = metrics.images_arriving
-        self.pace = Pace(settings.connections // 2)
+        self.pace = Pace()
         self._deadline_s = settings.deadline_s
         self._drain = drain
 

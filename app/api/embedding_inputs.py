@@ -67,7 +67,10 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
         longest = max(sides, key=lambda field: len(sides[field]))
         raise Problem("too_many_embeddings", f"a request may have {max_embeddings} embeddings; send fewer", longest)
     left, right = (_mean_of_side(values, header.network, field) for field, values in sides.items())
-    one, other = _lists_of(request.conditions1), _lists_of(request.conditions2)
+    one, other = (
+        _lists_of(names, len(sides[f"embedding{side}"]), f"conditions{side}")
+        for side, names in ((1, request.conditions1), (2, request.conditions2))
+    )
     return EmbeddingPair(
         left=left,
         right=right,
@@ -76,9 +79,17 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
     )
 
 
-def _lists_of(names: Names | None) -> list[list[str]] | None:
-    """The conditions of a side's pictures, from a list for one or a list of lists; None if one is not known."""
-    if names is None or None in names:
+def _lists_of(names: Names | None, embeddings: int, field: str) -> list[list[str]] | None:
+    """The conditions of a side's pictures, from a list for one or a list of lists; None if one is not known.
+
+    Raises Problem if there are lists, but not one for each embedding.
+    """
+    if names is None:
+        return None
+    if not all(isinstance(each, str) for each in names) and len(names) != embeddings:
+        why = f"{field} has {len(names)} lists of conditions for {embeddings} embeddings; send one for each"
+        raise Problem("malformed_json", why, field)
+    if None in names:
         return None
     return [[name] if isinstance(name, str) else name for name in names if name is not None]
 

@@ -137,7 +137,8 @@ def parse_choice(fields: Fields, header: Header, known: Mapping[bytes, Choice]) 
 def require_faces(header: Header, field: str | None = None) -> None:
     """Raises Problem if the model that is served sees whole pictures."""
     if header.preprocessing.alignment is None:
-        raise Problem("whole_pictures", "this is for models that were trained on straightened faces", field)
+        what = f"leave {field} out" if field else "use one that does for this route"
+        raise Problem("whole_pictures", f"this model sees whole pictures and finds no faces; {what}", field)
 
 
 def _number(fields: Fields, name: str) -> float | None:

@@ -96,9 +96,10 @@ function scale(answer, points) {
   const reached = undecided ? "too close to say" : "same";
   const slider = make("input", { type: "range", id: "threshold", min: low, max: high, step: "any" });
   slider.value = place(answer.threshold);
+  const own = slider.value; // the browser may have rounded it
   const output = make("output", { htmlFor: "threshold" });
   slider.oninput = () => {
-    const threshold = slider.value === String(place(answer.threshold)) ? answer.threshold : toShare(slider.value);
+    const threshold = slider.value === own ? answer.threshold : toShare(slider.value);
     const text = `From ${digits(threshold)} on: ${answer.similarity >= threshold ? reached : "different"}`;
     output.textContent = `${text}. ${undecided ? "" : between(threshold, points)}`;
     slider.setAttribute("aria-valuetext", text);

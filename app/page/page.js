@@ -47,7 +47,7 @@ async function ask(event) {
     if (single) find("details", section).before(explanation(shown, signal));
   } catch (error) {
     if (error.name === "AbortError") return;
-    const photo = photoOf(error.field);
+    const photo = error.code === "too_many_images" ? null : photoOf(error.field);
     if (photo) photo.refuse(error);
     status.textContent = photo ? `No answer: see ${photo.name}.` : `No answer. ${explain(error)}`;
   }

@@ -73,12 +73,17 @@ class Photo {
   }
 
   choose(index) {
-    this.chosen = index;
-    this.choice.querySelectorAll("input").forEach((input, each) => (input.checked = each === index));
+    this.mark(index);
     this.warn();
     this.draw();
-    this.showCrop();
     this.changed();
+  }
+
+  /** Which face the answer is about. */
+  mark(index) {
+    this.chosen = index;
+    this.choice.querySelectorAll("input").forEach((input, each) => (input.checked = each === index));
+    this.showCrop();
   }
 
   chooseAt(event) {
@@ -101,9 +106,13 @@ class Photo {
     else if (this.faces.length) this.notes.replaceChildren();
   }
 
-  /** What /verify found in the picture: it always takes the largest face. */
+  /** What /verify found in the picture. Of faces that are much smaller than another it may take one that is not face 1. */
   report(image) {
-    if (image.face) this.faces[0] = { ...this.faces[0], ...image.face };
+    if (image.face && this.faces.length) {
+      const { index } = closest(this.faces, image.face);
+      this.faces[index] = { ...this.faces[index], ...image.face, index };
+      this.mark(index);
+    }
     this.warn(image);
     this.draw();
   }
@@ -241,6 +250,12 @@ export class Side {
     this.photos.splice(this.photos.indexOf(photo), 1);
     photo.card.remove();
   }
+}
+
+/** The face whose box has its middle nearest to another's. */
+function closest(faces, { box }) {
+  const apart = (face) => Math.hypot(face.box.x + face.box.width / 2 - box.x - box.width / 2, face.box.y + face.box.height / 2 - box.y - box.height / 2);
+  return faces.reduce((best, face) => (apart(face) < apart(best) ? face : best));
 }
 
 const holdsFiles = (event) => [...event.dataTransfer.types].includes("Files");

@@ -31,6 +31,9 @@ STEP_SCALES = (1.0, 0.5)
 FLOOR = 0.5
 FEW = 1e-3
 QUANTILES = np.array([2, 10, 25, 50, 75, 90, 98]) / 100
+# The crop's resolution, as a share of the photograph's, among LFW's photographs. What finds conditions has learned from
+# these alone, so larger and smaller photographs of a face count as at its ends.
+RESOLUTIONS = (0.47, 0.92)
 # Points along a side of the crop, to see which part of it lies beyond the photograph.
 PLACES = 12
 
@@ -128,7 +131,8 @@ def _geometry(landmarks: Points, template: Points, size: tuple[float, float], sc
     inter_eye = hypot(*(template[1] - template[0]).tolist())
     residuals = ((transform(landmarks) - template) / inter_eye).tolist()
     distances = [hypot(x, y) for x, y in residuals]
-    found = [score, log(max(transform.scale, 1e-3)), sum(distances) / len(distances)]
+    resolution = min(max(transform.scale, RESOLUTIONS[0]), RESOLUTIONS[1])
+    found = [score, log(resolution), sum(distances) / len(distances)]
     found += [*chain(*residuals), *(abs(x) for x, _ in residuals)]
     return np.array([*found, *outside_shares(transform, size, side_px)], np.float32)
 

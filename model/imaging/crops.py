@@ -3,6 +3,7 @@
 H W pixels; a crop is uint8 (H, W), or (H, W, 3) in colour
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -148,6 +149,6 @@ def require_size(quality: Quality) -> None:
     """Raises FaceTooSmall if a face has too few pixels to tell people apart."""
     if quality.inter_eye_px < MIN_INTER_EYE_PX:
         raise FaceTooSmall(
-            f"the face is too small: {quality.inter_eye_px:.1f} pixels between the eyes, "
+            f"the face is too small: {math.floor(10 * quality.inter_eye_px) / 10} pixels between the eyes, "
             f"{MIN_INTER_EYE_PX:.0f} are needed; send a larger image"
         )

@@ -17,13 +17,10 @@ TICK_S = 0.05
 class Pace:
     """Answers without work: refusals, errors in a request or an image, and the routes that need no image.
 
-    Once there are more of them than are free, they are held, longer and longer up to HOLD_S. Only so many are held at a
-    time, since each keeps its connection from others.
+    Once there are more of them than are free, they are held, longer and longer up to HOLD_S.
     """
 
-    def __init__(self, most_held: int, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._most_held = most_held
-        self._held = 0
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._free = TokenBucket(FREE_PER_S, clock)
 
@@ -36,15 +33,9 @@ class Pace:
         return self._free.borrow(HOLD_S)
 
     async def hold(self) -> None:
-        """Counts an answer without work, and waits if there are too many, unless too many wait already."""
-        seconds = self.take()
-        if not seconds or self._held >= self._most_held:
-            return
-        self._held += 1
-        try:
+        """Counts an answer without work, and waits if there are too many."""
+        if seconds := self.take():
             await asyncio.sleep(until_tick(self._clock(), seconds))
-        finally:
-            self._held -= 1
 
 
 def until_tick(now: float, seconds: float) -> float:

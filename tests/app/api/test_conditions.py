@@ -164,6 +164,18 @@ async def test_unknown_condition_has_no_rate(its_client: httpx.AsyncClient) -> N
     assert (answer["decision"], answer["fmr_at_similarity"]) == ("undecided", None)
 
 
+@pytest.mark.parametrize("lists", [[["blurred"]], [["blurred"], [], None]])
+async def test_a_list_of_conditions_is_needed_for_each_embedding(
+    its_client: httpx.AsyncClient, lists: list[list[str] | None]
+) -> None:
+    body = await compare_body(its_client, MEDIUM, LIGHT)
+    one = body["embedding1"]
+    response = await its_client.post("/compare", json=body | {"embedding1": [one, one], "conditions1": lists})
+    assert (response.status_code, response.json()["code"]) == (400, "malformed_json")
+    assert response.json()["field"] == "conditions1"
+    assert f"{len(lists)} lists of conditions for 2 embeddings" in response.json()["detail"]
+
+
 @pytest.mark.parametrize("value", ["blurred", [1], {"blurred": True}, [["blurred"], 2], [[["blurred"]]]])
 async def test_malformed_conditions_are_refused(its_client: httpx.AsyncClient, value: Any) -> None:
     body = await compare_body(its_client, MEDIUM, MEDIUM) | {"conditions2": value}

@@ -50,6 +50,10 @@ def test_the_slider_shows_how_the_decision_would_change(opened: Visit) -> None:
     opened.compare()
     assert opened.page.locator(".scale .mark").all_inner_texts() == ["1:10", "1:100", "1:1,000"]
     slider, output = opened.page.get_by_role("slider"), opened.page.locator("output")
+    for strictness, promised in (("0.1", "1 in 10"), ("0.01", "1 in 100"), ("0.001", "1 in 1,000")):
+        opened.page.select_option("#strictness", strictness)
+        opened.compare()
+        assert f"at most {promised}" in output.inner_text()
     slider.focus()
     slider.press("Home")
     assert ": same." in output.inner_text()

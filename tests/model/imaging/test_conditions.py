@@ -46,6 +46,15 @@ def test_features_differ_by_what_is_changed() -> None:
     assert (of(CROP, score=0.7) != plain).sum() == 1
 
 
+def test_the_size_of_a_photograph_beyond_those_of_lfw_changes_nothing() -> None:
+    def enlarged(times: float) -> np.ndarray:
+        return of(CROP, TEMPLATE * times, (SIDE * times, SIDE * times))
+
+    assert (~np.isclose(enlarged(1.2), enlarged(1.6), atol=1e-6)).sum() == 1
+    for one, other in ((2.5, 4), (4, 40), (0.9, 0.3)):
+        assert np.allclose(enlarged(one), enlarged(other), atol=1e-6)
+
+
 def test_shares_outside_the_photograph_are_those_of_its_sides() -> None:
     """A crop that reaches 10 pixels beyond the left edge and 25 beyond the lower one."""
     shifted = SimilarityTransform(np.eye(2), np.array([10.0, 0.0]))

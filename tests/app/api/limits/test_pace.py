@@ -1,7 +1,5 @@
 """Which answers without work are held, on a clock of the test's own."""
 
-import asyncio
-
 import pytest
 
 from app.api.limits.pace import FREE_PER_S, HOLD_S, TICK_S, Pace, until_tick
@@ -16,7 +14,7 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.pace = Pace(2, clock=lambda: self.now)
+        self.pace = Pace(clock=lambda: self.now)
 
     def take(self, count: int) -> list[float]:
         """For how long each of so many answers of one moment is held."""
@@ -75,17 +73,3 @@ async def test_an_answer_is_held_until_its_tick(monkeypatch: pytest.MonkeyPatch)
     await clock.pace.hold()
     assert waited == [pytest.approx(until_tick(0.03, HOLD_S))]
     assert waited != [HOLD_S]
-
-
-async def test_only_so_many_answers_are_held() -> None:
-    clock = Clock()
-    clock.take(10_000)
-    held = [asyncio.create_task(clock.pace.hold()) for _ in range(3)]
-    await asyncio.wait(held, return_when=asyncio.FIRST_COMPLETED)
-    assert [each.done() for each in held] == [False, False, True]
-    held[0].cancel()
-    await asyncio.wait(held[:1])
-    further = [asyncio.create_task(clock.pace.hold()) for _ in range(2)]
-    await asyncio.wait(further, return_when=asyncio.FIRST_COMPLETED)
-    assert [each.done() for each in further] == [False, True]
-    await asyncio.gather(held[1], *further)
