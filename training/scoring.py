@@ -62,13 +62,14 @@ def compare_pairs(
     return torch.cat([compare(embeddings[a], embeddings[b]) for a, b in chunks])
 
 
-def embed_all(network: FaceNetwork, album: Album, pictures: Tensor) -> Tensor:
+def embed_all(network: FaceNetwork, album: Album, pictures: Tensor, *, mirrored: bool = False) -> Tensor:
     """The album's pictures at the indices int64 (N,) -> embeddings float32 (N, D), as the service's to 1e-5.
 
-    Sets evaluation mode.
+    If `mirrored`, of their mirror images. Sets evaluation mode.
     """
     network.eval().to(memory_format=torch.channels_last)
     chunks = (album.pixels[chosen] for chosen in pictures.split(BATCH))
+    chunks = (chunk.flip(2) for chunk in chunks) if mirrored else chunks
     return torch.cat([embedder.embed_pixels(network, chunk, album.preprocessing) for chunk in chunks])
 
 

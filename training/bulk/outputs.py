@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from model.errors import DataError
+from model.errors import DataError, UnreadableFile
 from model.files import replacing
 from training.bulk.embedding import Embedded
 from training.bulk.parts import read_part
@@ -44,11 +44,16 @@ def written_by_embed(out: Path) -> list[Path]:
 
 
 def is_finished(out: Path, inputs_sha256: str) -> bool:
-    """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem."""
+    """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem.
+
+    With files that could not be read it is not finished: they may be readable now.
+    """
     try:
         record = json.loads(beside(out, ".json").read_bytes())
         made = record.get("file"), record.get("inputs_sha256")
-        return out.is_file() and made == (out.name, inputs_sha256)
+        unread = UnreadableFile.code in record.get("problems", {})
+        there = all(each.is_file() for each in written_by_embed(out))
+        return there and not unread and made == (out.name, inputs_sha256)
     except (OSError, ValueError):
         return False
 

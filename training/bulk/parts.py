@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model.arrays import Pixels
-from model.errors import DataError
+from model.errors import DataError, UnreadableFile
 from model.files import replacing
 from training.bulk.image_files import ImageEmbedder, ImageTask, Row, ended_row
 
@@ -57,16 +57,18 @@ class PartEmbedder:
         attempts = Attempts(part.path.with_suffix(".attempts"))
         rows: list[Row] = []
         crops: list[tuple[Row, Pixels]] = []
-        for index, name in enumerate(part.names):
-            if attempts.ended_at(index) >= ATTEMPTS:
-                rows.append(ended_row(_shown(name)))
-                continue
-            attempts.begin(index)
-            for row, crop in self._embedder.read(part.root / name, _shown(name)):
-                rows.append(row)
-                if crop is not None:
-                    crops.append((row, crop))
-        attempts.begin(None)
+        try:
+            for index, name in enumerate(part.names):
+                if attempts.ended_at(index) >= ATTEMPTS:
+                    rows.append(ended_row(_shown(name)))
+                    continue
+                attempts.begin(index)
+                for row, crop in self._embedder.read(part.root / name, _shown(name)):
+                    rows.append(row)
+                    if crop is not None:
+                        crops.append((row, crop))
+        finally:  # also when the process is told to end, which is no fault of the file
+            attempts.begin(None)
         self._embedder.embed(crops)
         counts = _write(part, rows, self._embedder.header.network.dimension)
         attempts.forget()
@@ -142,11 +144,12 @@ def read_part(path: Path) -> pa.Table:
 
 
 def read_counts(path: Path) -> PartCounts | None:
-    """The counts of a part that is finished, or None."""
+    """The counts of a part that is finished, or None. Files that could not be read may be readable now."""
     try:
-        return PartCounts(**json.loads(pq.read_schema(path).metadata[COUNTS_KEY]))
+        counts = PartCounts(**json.loads(pq.read_schema(path).metadata[COUNTS_KEY]))
     except FileNotFoundError:
         return None
+    return None if UnreadableFile.code in counts.problems else counts
 
 
 def _write(part: Part, rows: Sequence[Row], dimension: int) -> PartCounts:

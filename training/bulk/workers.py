@@ -4,6 +4,7 @@
 """
 
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -50,6 +51,7 @@ class _Worker(Generic[T]):
         self.channel.close()
         self.process.terminate()
         self.process.join(ENDING_S)
+        self.process.kill()
 
 
 def run_tasks(
@@ -101,6 +103,7 @@ def _replace(worker: _Worker[T], open_work: Callable[[], Callable[[T], Any]], mo
 
 def _serve(channel: "Connection[Any, Any]", open_work: Callable[[], Callable[[Any], Any]]) -> None:
     """Replies to tasks until the other end is closed. If `open_work` fails, the error is the only reply."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that a task can clean up
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the main process ends this one
     with suppress(EOFError, ConnectionError):
         try:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from math import inf
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -36,7 +37,7 @@ def find_conditions(
         [face] = analyse(photo, source.face, album.preprocessing, finder, conditions=detectors).faces
         return face.conditions or []
 
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
         return list(threads.map(one, keys))
 
 

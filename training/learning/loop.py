@@ -97,7 +97,8 @@ def train(
                 say(row.describe(experiment.epochs, experiment.validated_on))
             if watching:
                 watching.add_epoch(row)
-    recipe.state.load_state_dict(state.best if best else state.weights)
+    if state.history:  # otherwise nothing was to be learned
+        recipe.state.load_state_dict(state.best if best else state.weights)
     epoch = history.best_epoch(state.history) if best else len(state.history)
     return Trained(
         recipe=recipe,

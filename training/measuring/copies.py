@@ -20,7 +20,7 @@ from model.errors import DataError
 from training.data.album import Album, name_of
 
 # Two pictures under two names are copies if their embeddings have at least this cosine, and their crops this
-# correlation, one of them mirrored or not. The log in docs/accuracy.md has what copies and strangers have.
+# correlation, both with one of them mirrored or not. The log in docs/accuracy.md has what copies and strangers have.
 MIN_COSINE, MIN_CORRELATION = 0.9, 0.8
 # Without embeddings crops alone must be this much alike. The log has what copies and strangers have.
 MIN_CORRELATION_ALONE = 0.96
@@ -67,9 +67,12 @@ def require_distinct(album: Album, pictures: Tensor) -> None:
         raise DataError(f"some pictures are identical; keep one of each: {twice}")
 
 
-def require_no_copies(album: Album, pictures: Tensor, embeddings: Embeddings) -> None:
-    """Raises DataError for copies under two names among the album's pictures int64 (N,), embedded (N, D)."""
-    found = _Found.of(album, copies_under_two_names(album, pictures, embeddings))
+def require_no_copies(album: Album, pictures: Tensor, embeddings: Embeddings, mirrored: Embeddings) -> None:
+    """Raises DataError for copies under two names among the album's pictures int64 (N,).
+
+    They are embedded as they are and as mirror images (N, D).
+    """
+    found = _Found.of(album, copies_under_two_names(album, pictures, embeddings, mirrored))
     if found.count:
         raise DataError(
             "some pictures are nearly the same under two names; keep one of each, or add --keep-alike if they are "
@@ -84,12 +87,16 @@ def distinct_pictures(album: Album) -> Tensor:
     return every[~torch.isin(every, torch.tensor(again, dtype=torch.int64))]
 
 
-def copies_under_two_names(album: Album, pictures: Tensor, embeddings: Embeddings) -> Iterator[Tensor]:
-    """Pictures int64 (N,) with embeddings of length 1 (N, D) -> the album's indices of each two that are copies.
+def copies_under_two_names(
+    album: Album, pictures: Tensor, embeddings: Embeddings, mirrored: Embeddings
+) -> Iterator[Tensor]:
+    """Pictures int64 (N,) with embeddings of length 1 (N, D), as they are and as mirror images -> the album's indices
+    of each two that are copies.
 
     In parts, int64 (P, 2).
     """
-    for alike, same in _alike(album, pictures, torch.from_numpy(embeddings), MIN_COSINE):
+    rows, others = torch.from_numpy(embeddings), torch.from_numpy(mirrored)
+    for alike, same in _alike(album, pictures, rows, MIN_COSINE, others):
         if len(of_two := alike[~same]):
             for pairs in of_two.split(PAIRS):
                 yield pairs[_correlations(album, pairs) >= MIN_CORRELATION]
@@ -142,16 +149,22 @@ def _alike_crops(album: Album) -> tuple[_Found, _Found]:
     return two, one
 
 
-def _alike(album: Album, pictures: Tensor, rows: Tensor, least: float) -> Iterator[tuple[Tensor, Tensor]]:
+def _alike(
+    album: Album, pictures: Tensor, rows: Tensor, least: float, others: Tensor | None = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Pictures int64 (N,) with rows of length 1 (N, D) -> those of each two whose cosine is `least`, in parts.
 
+    A picture may also be `least` like the row that another has in `others`.
     A part has the album's indices int64 (P, 2), and whether both are of one person, bool (P,).
     """
     names = [album.keys[number][0] for number in pictures.tolist()]
     people = torch.from_numpy(np.unique(names, return_inverse=True)[1])
     for start in range(0, len(rows), ROWS):
         # A row is compared with the rows after it.
-        near = (rows[start : start + ROWS] @ rows[start:].T >= least).triu(1)
+        near = rows[start : start + ROWS] @ rows[start:].T >= least
+        if others is not None:
+            near |= rows[start : start + ROWS] @ others[start:].T >= least
+        near = near.triu(1)
         left, right = (start + near.nonzero()).unbind(1)
         yield torch.stack([pictures[left], pictures[right]], 1), people[left] == people[right]
 

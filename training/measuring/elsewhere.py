@@ -55,7 +55,8 @@ def measure_elsewhere(
     embeddings = scoring.embed_all(network, album, pictures)
     photographs = Photographs(embeddings=embeddings.cpu().numpy(), owner=owner.numpy())
     if network.unit_length and not asked.keep_alike:
-        copies.require_no_copies(album, pictures, photographs.embeddings)
+        mirrored = scoring.embed_all(network, album, pictures, mirrored=True).cpu().numpy()
+        copies.require_no_copies(album, pictures, photographs.embeddings, mirrored)
     pairs = scoring.score_all(network, embeddings, owner)
     conditions = of_pairs.find_conditions(header.conditions, source, album, pictures)
     plain = restore(checkpoint).to(device)
@@ -126,7 +127,7 @@ def _rates(
             fmr_of_similar=_share(of_similar[number]) if of_similar else None,
             fnmr=_share(rejected) if rejected else None,
         )
-        if max_fmr is not None:
+        if max_fmr is not None and header.conditions:
             least = of_pairs.least_similarities(header.condition_rates, conditions, max_fmr)
             of_genuine, of_impostor = _divide(np.maximum(least, threshold), owner)
             undecided = float(((genuine >= threshold) & (genuine < of_genuine)).mean()) if len(genuine) else None

@@ -205,7 +205,8 @@ def _sample(
     copies.require_distinct(album, pictures)
     embeddings = scoring.embed_all(network, album, pictures).cpu().numpy()
     if network.unit_length and not keep_alike:
-        copies.require_no_copies(album, pictures, embeddings)
+        mirrored = scoring.embed_all(network, album, pictures, mirrored=True).cpu().numpy()
+        copies.require_no_copies(album, pictures, embeddings, mirrored)
     kept = pairs if keep_alike else without_copies(album, pictures, pairs)
     return Sample(embeddings=embeddings, owner=owner, pairs=kept, every=every, copies=len(pairs) - len(kept))
 

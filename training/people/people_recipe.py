@@ -82,10 +82,11 @@ class PeopleExperiment(Experiment[PeopleData]):
     changes: Changes | None = field(default=None, metadata={LATER: True})
 
     def __post_init__(self) -> None:
-        positive = (self.people, self.pictures, self.epochs, self.learning_rate, self.temperature)
-        if not all(value > 0 for value in positive):
+        positive = (self.people, self.pictures, self.learning_rate, self.temperature)
+        if not all(value > 0 for value in positive) or self.epochs < (0 if self.start else 1):
             raise TrainingError(
-                f"{self.name}: people, pictures, epochs, learning_rate and temperature must be positive"
+                f"{self.name}: people, pictures, epochs, learning_rate and temperature must be positive; epochs may be 0 "
+                "for a run that starts from a checkpoint and fits its head alone"
             )
         if not all(value >= 0 for value in (self.singles, self.virtual, self.weight_decay)):
             raise TrainingError(f"{self.name}: singles, virtual and weight_decay must not be negative")
