@@ -105,7 +105,7 @@ def _mean_of_side(values: Sequence[list[float] | str], network: AnyNetworkConfig
     names = [field] if len(values) == 1 else [f"{field}[{number}]" for number in range(len(values))]
     embeddings = [decode_embedding(each, network, name) for each, name in zip(values, names, strict=True)]
     try:
-        return mean_embedding(np.stack(embeddings), unit_length=network.unit_length)
+        return mean_embedding(np.stack(embeddings), network.unit_parts)
     except InferenceError as error:
         raise Problem("malformed_embedding", str(error), field) from error
 

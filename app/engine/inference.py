@@ -129,9 +129,9 @@ class Inference:
         """
 
         def finish(embeddings: Embeddings) -> float:
-            unit_length = self.header.network.unit_length
+            unit_parts = self.header.network.unit_parts
             sides = np.split(embeddings, [len(left)])
-            one, other = (mean_embedding(side, unit_length=unit_length) for side in sides)
+            one, other = (mean_embedding(side, unit_parts) for side in sides)
             return float(self._verifier.compare(one[None], other[None])[0])
 
         return await self._on_network([*left, *right], finish, deadline)

@@ -39,6 +39,11 @@ class NetworkConfig(BaseModel):
     dimension: Dimension = 4096
 
     @property
+    def unit_parts(self) -> tuple[int, ...]:
+        """The numbers of values of the parts of an embedding that have the same length; none."""
+        return ()
+
+    @property
     def input_shape(self) -> tuple[int, int]:
         """Channels, always 1, and side of the crops."""
         return 1, self.side_px
@@ -136,6 +141,11 @@ class ResidualConfig(BaseModel):
         return tuple(1 if region in self.grey_views else self.input_channels for region in range(len(self.views)))
 
     @property
+    def unit_parts(self) -> tuple[int, ...]:
+        """The numbers of values of the parts of an embedding that have the same length: of faces, and of thumbnails."""
+        return (self.tower_values, self.thumbnail_values) if self.thumbnail_values else (self.dimension,)
+
+    @property
     def thumbnail_means(self) -> int:
         """The numbers of a thumbnail from which its values are made: a mean for each cell and channel."""
         return self.input_channels * self.thumbnail_cells**2
@@ -213,6 +223,11 @@ class OnnxConfig(BaseModel):
     def input_shape(self) -> tuple[int, int]:
         """Channels and side of the crops."""
         return self.input_channels, self.side_px
+
+    @property
+    def unit_parts(self) -> tuple[int, ...]:
+        """The numbers of values of the parts of an embedding that have the same length: all, or none."""
+        return (self.dimension,) if self.unit_length else ()
 
     @property
     def graph_shape(self) -> tuple[int, int, int, int]:

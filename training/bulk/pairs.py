@@ -59,13 +59,12 @@ class PairList:
         """
         places: dict[str, int] = {}
         left, right = array("q"), array("q")
-        rows = csv.reader(read_lines(path, "a list of pairs"))
-        for number, row in enumerate(_rows(path, rows)):
+        for number, row in _read_rows(path):
             names = [name.strip() for name in row]
-            if not any(names) or (number == 0 and names == HEADINGS):
+            if not any(names) or (number == 1 and names == HEADINGS):
                 continue
             if len(names) != len(HEADINGS) or not all(names):
-                raise DataError(f"{path}:{rows.line_num}: expected two paths, separated by a comma")
+                raise DataError(f"{path}:{number}: expected two paths, separated by a comma")
             for side, name in zip((left, right), names, strict=True):
                 side.append(places.setdefault(name, len(places)))
         if not left:
@@ -73,12 +72,14 @@ class PairList:
         return cls(images=Listing(root=path.parent, names=list(places)), left=left, right=right)
 
 
-def _rows(path: Path, rows: "csv.Reader") -> Iterator[list[str]]:
-    """The rows of a CSV file. Raises DataError where it is none."""
+def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV file, each with the number of its last line. Raises DataError."""
+    rows = csv.reader(read_lines(path, "a list of pairs"))
     try:
-        yield from rows
+        for row in rows:
+            yield rows.line_num, row
     except csv.Error as error:
-        raise DataError(f"{path}:{rows.line_num}: this is no CSV, perhaps for a quotation mark: {error}") from error
+        raise DataError(f"{path}:{rows.line_num}: is no CSV, perhaps for a quotation mark: {error}") from error
 
 
 @dataclass(frozen=True, kw_only=True)

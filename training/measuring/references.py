@@ -3,6 +3,7 @@
 K references, E enrolled people, M people, N pictures, R rounds
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -92,7 +93,7 @@ def measure_references(
     pictures, owner = owners(data.held_out)
     network = restore_calibrated(checkpoint).to(device)
     embeddings = scoring.embed_all(network, album, pictures)
-    tallies = tally(network, embeddings, owner.numpy(), point.threshold)
+    tallies = tally(network, embeddings, owner.numpy(), point.threshold, header.network.unit_parts)
     one = next(iter(tallies.values()))
     return ReferenceRates(
         name=header.name,
@@ -111,7 +112,11 @@ def measure_references(
 
 @torch.no_grad()
 def tally(
-    network: FaceNetwork, embeddings: torch.Tensor, owner: NDArray[np.int64], threshold: float
+    network: FaceNetwork,
+    embeddings: torch.Tensor,
+    owner: NDArray[np.int64],
+    threshold: float,
+    unit_parts: Sequence[int],
 ) -> dict[tuple[int, Method], Tally]:
     """Embeddings float32 (N, D) and people int64 (N,), numbered from 0 -> what was accepted, by K and method.
 
@@ -133,7 +138,7 @@ def tally(
         for row, order in enumerate(orders):
             used[row, order[most : most + PROBES]] = True
         for count in COUNTS:
-            means = np.stack([mean_embedding(rows[order[:count]], unit_length=network.unit_length) for order in orders])
+            means = np.stack([mean_embedding(rows[order[:count]], unit_parts) for order in orders])
             single = [rows[[order[place] for order in orders]] for place in range(count)]
             sides: dict[Method, list[NDArray[np.float32]]] = {"mean": [means], "best": single}
             for method, references in sides.items():

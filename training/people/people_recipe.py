@@ -1,4 +1,4 @@
-"""The recipe of Experiments 5 to 9, which learns from people's pictures which of them show the same person.
+"""The recipe of Experiments 5 to 10, which learns from people's pictures which of them show the same person.
 
 B pictures of a batch, b of them in this process, D embedding, R regions
 """
@@ -85,8 +85,8 @@ class PeopleExperiment(Experiment[PeopleData]):
         positive = (self.people, self.pictures, self.learning_rate, self.temperature)
         if not all(value > 0 for value in positive) or self.epochs < (0 if self.start else 1):
             raise TrainingError(
-                f"{self.name}: people, pictures, epochs, learning_rate and temperature must be positive; epochs may be 0 "
-                "for a run that starts from a checkpoint and fits its head alone"
+                f"{self.name}: people, pictures, epochs, learning_rate and temperature must be positive; only a run "
+                "that starts from a checkpoint may have 0 epochs, and then fits its head alone"
             )
         if not all(value >= 0 for value in (self.singles, self.virtual, self.weight_decay)):
             raise TrainingError(f"{self.name}: singles, virtual and weight_decay must not be negative")

@@ -76,7 +76,7 @@ class RatesAtThreshold(Record):
     (`statistics.similar_people`). It and `fnmr` are None if too few people have several pictures.
 
     At an operating point pairs that share a condition may be undecided: `undecided` is the share of genuine pairs, and
-    `fmr_decided` the FMR if only "same" counts as accepted. None at the default, which decides all, and without conditions.
+    `fmr_decided` the FMR if only "same" counts as accepted. None at the default, and without conditions.
     """
 
     name: str

@@ -84,7 +84,7 @@ async def test_the_one_with_too_many_bytes_is_named(settings: Settings, verifier
 async def test_embeddings_of_a_side_are_averaged(client: httpx.AsyncClient, verifier: Verifier) -> None:
     stored = np.array([item["embedding"] for item in (await embed(client, ANNA, BERTA, CARLA))["data"]], np.float32)
     sides = (stored[1:2], stored[[0, 2]])
-    one, other = (mean_embedding(side, unit_length=False)[None] for side in sides)
+    one, other = (mean_embedding(side, ())[None] for side in sides)
     expected = verifier.compare(one, other)[0]
     sent = files(("image1", BERTA), ("image2", ANNA), ("image2", CARLA))
     answer = (await client.post("/verify", files=sent)).json()

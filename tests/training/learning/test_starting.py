@@ -108,7 +108,21 @@ def test_shipped_checkpoints_start_the_experiments_that_fit() -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_run_of_no_epochs_fits_the_head_alone(families: PeopleData, checkpoint: Path, tmp_path: Path) -> None:
+    point = StartingPoint.read(checkpoint)
+    run = replace(ONE, name="fitted", start=point.start, epochs=0)
+    trained = train(run, families, tmp_path, CPU, start=point)
+    header = finish(run, trained, families, None, tmp_path, "code")
+    assert (header.provenance.epochs, trained.history) == (0, [])
+    before, after = load(checkpoint).tensors, load(tmp_path / "fitted.safetensors").tensors
+    for name in before:
+        assert name.startswith("head.") or np.array_equal(before[name], after[name]), name
+    with pytest.raises(TrainingError, match="only a run that starts from a checkpoint may have 0 epochs"):
+        replace(ONE, epochs=0)
+
+
 def test_a_network_with_a_thumbnail_starts_from_one_without() -> None:
+    assert EXPERIMENT_10.start
     point = StartingPoint.shipped(EXPERIMENT_10.start)
     point.require_network_of(EXPERIMENT_10)
     wider = EXPERIMENT_10.network.model_copy(update={"dimension": 512})

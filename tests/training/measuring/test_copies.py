@@ -66,23 +66,27 @@ def network() -> FaceNetwork:
     return restore(load(SHIPPED))
 
 
-def embedded(network: FaceNetwork, album: Album) -> Embeddings:
-    found: Embeddings = scoring.embed_all(network, album, every(album)).numpy()
+def embedded(network: FaceNetwork, album: Album, *, mirrored: bool = False) -> Embeddings:
+    found: Embeddings = scoring.embed_all(network, album, every(album), mirrored=mirrored).numpy()
     return found
 
 
 @pytest.mark.parametrize("change", ["resaved", "half", "mirrored"])
 def test_copy_under_another_name_is_refused_by_name(tmp_path: Path, network: FaceNetwork, change: str) -> None:
     album = album_with(tmp_path, ("Person_0/Person_0_0002", "Person_4/z", change))
-    embeddings = embedded(network, album)
-    found = found_copies(album, every(album), embeddings)
+    embeddings, mirrored = embedded(network, album), embedded(network, album, mirrored=True)
+    found = found_copies(album, every(album), embeddings, mirrored)
     assert [album.names.index("Person_0/Person_0_0002"), album.names.index("Person_4/z")] in found
     with pytest.raises(DataError, match="nearly the same under two names; keep one of each, or add --keep-alike"):
-        require_no_copies(album, every(album), embeddings)
+        require_no_copies(album, every(album), embeddings, mirrored)
 
 
-def found_copies(album: Album, pictures: torch.Tensor, embeddings: Embeddings) -> list[list[int]]:
-    return [pair for pairs in copies_under_two_names(album, pictures, embeddings) for pair in pairs.tolist()]
+def found_copies(
+    album: Album, pictures: torch.Tensor, embeddings: Embeddings, mirrored: Embeddings | None = None
+) -> list[list[int]]:
+    """Without `mirrored`, mirror images are like nothing."""
+    others = np.zeros_like(embeddings) if mirrored is None else mirrored
+    return [pair for pairs in copies_under_two_names(album, pictures, embeddings, others) for pair in pairs.tolist()]
 
 
 def rows(*cosines: float) -> Embeddings:
@@ -121,6 +125,16 @@ def test_copies_have_similar_embeddings_and_pixels_and_two_names(
 ) -> None:
     album = noise_album(("A", "1"), (second, "2"), ("C", "3"))
     assert found_copies(album, every(album), rows(*cosines)) == found
+
+
+def test_a_mirrored_copy_has_the_embedding_of_the_mirror_image() -> None:
+    """Networks that do not average a crop and its mirror image give a mirrored copy another embedding."""
+    album = noise_album(("A", "1"), ("B", "2"), ("C", "3"))
+    mirrored = Album(keys=album.keys, pixels=album.pixels.clone(), sha256="", preprocessing=album.preprocessing)
+    mirrored.pixels[1] = mirrored.pixels[1].flip(1)
+    plain = rows(0.5, 0.0)
+    assert found_copies(mirrored, every(album), plain) == []
+    assert found_copies(mirrored, every(album), plain, rows(0.95, 0.95)) == [[0, 1]]
 
 
 @pytest.mark.parametrize("half", [False, True])
@@ -192,7 +206,7 @@ def test_copies_that_are_not_named_cost_no_names(monkeypatch: pytest.MonkeyPatch
     assert one_name == ""
     embeddings = np.tile(np.array([1, 0], np.float32), (1500, 1))
     with pytest.raises(DataError, match=rf"and {200 * 199 // 2 - copies.NAMED} more$"):
-        require_no_copies(album, every(album)[:200], embeddings[:200])
+        require_no_copies(album, every(album)[:200], embeddings[:200], embeddings[:200])
     assert len(named) == 2 * 2 * copies.NAMED
 
 

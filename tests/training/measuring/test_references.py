@@ -51,7 +51,7 @@ def slow_tallies(embeddings: torch.Tensor, threshold: float) -> dict[tuple[int, 
             strangers = [number for number in range(len(OWNER)) if OWNER[number] != person]
             for number in [*order[5:20], *strangers]:
                 for count in references.COUNTS:
-                    mean = mean_embedding(rows[order[:count]], unit_length=True)
+                    mean = mean_embedding(rows[order[:count]], (rows.shape[1],))
                     best = max(score(rows[place], rows[number]) for place in order[:count])
                     for method, value in zip(methods, (score(mean, rows[number]), best), strict=True):
                         accepted, compared = found[count, method]
@@ -64,7 +64,7 @@ def test_tallies_equal_a_slow_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "DRAWS", 2)
     embeddings = torch.randn(len(OWNER), 16, generator=torch.Generator().manual_seed(3))
     embeddings = torch.nn.functional.normalize(embeddings)
-    found = references.tally(residual("joint-bayesian"), embeddings, OWNER, 0.5)
+    found = references.tally(residual("joint-bayesian"), embeddings, OWNER, 0.5, (16,))
     wanted = slow_tallies(embeddings, 0.5)
     assert set(found) == set(wanted)
     for key, (accepted, compared) in wanted.items():
@@ -86,7 +86,7 @@ def test_rates_weigh_people_as_they_are_drawn() -> None:
 
 def test_people_with_too_few_pictures_are_named() -> None:
     with pytest.raises(DataError, match="at least one person with 6 pictures"):
-        references.tally(residual("cosine"), torch.zeros(10, 16), np.repeat([0, 1], 5), 0.5)
+        references.tally(residual("cosine"), torch.zeros(10, 16), np.repeat([0, 1], 5), 0.5, (16,))
 
 
 def test_command_measures_held_out_people(
