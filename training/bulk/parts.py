@@ -67,8 +67,10 @@ class PartEmbedder:
                     rows.append(row)
                     if crop is not None:
                         crops.append((row, crop))
-        finally:  # also when the process is told to end, which is no fault of the file
+        except SystemExit:  # the process is told to end, which is no fault of the file
             attempts.begin(None)
+            raise
+        attempts.begin(None)
         self._embedder.embed(crops)
         counts = _write(part, rows, self._embedder.header.network.dimension)
         attempts.forget()

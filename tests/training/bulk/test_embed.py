@@ -133,6 +133,26 @@ def test_list_gives_its_files_in_its_order(checkpoint_path: Path, photographs: P
     (photographs / "list.txt").unlink()
 
 
+def test_files_that_could_not_be_read_are_tried_again(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths, out = tmp_path / "list.txt", tmp_path / "out.npy"
+    paths.write_text(f"{photographs / 'a' / 'plain.png'}\n{tmp_path / 'away.png'}")
+    arguments = ["embed", str(paths), "--weights", str(checkpoint_path), "--out", str(out)]
+    for _ in range(2):
+        assert main(arguments) == 0
+        assert "1 embeddings of 2 files" in capsys.readouterr().out
+    (tmp_path / "away.png").write_bytes((photographs / "a" / "plain.png").read_bytes())
+    assert main(arguments) == 0
+    assert "2 embeddings of 2 files" in capsys.readouterr().out
+    (tmp_path / "out.csv").unlink()
+    assert main(arguments) == 0
+    assert (tmp_path / "out.csv").exists()
+    capsys.readouterr()
+    assert main(arguments) == 0
+    assert "is complete already" in capsys.readouterr().out
+
+
 def test_names_that_are_not_utf8_are_told_apart(checkpoint_path: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for number in (b"\xfe", b"\xff"):
