@@ -1,6 +1,6 @@
 """Find the stored photographs most like another: inner products of vectors that a database could search.
 
-python examples/search.py photograph.jpg stored/*.jpg --weights weights/experiment-9.safetensors
+python examples/search.py photograph.jpg stored/*.jpg --weights weights/experiment-10.safetensors
 """
 
 import argparse

@@ -30,6 +30,7 @@ from training.learning.experiments import (
     EXPERIMENT_7,
     EXPERIMENT_8,
     EXPERIMENT_9,
+    EXPERIMENT_10,
     EXPERIMENTS,
 )
 from training.runs.card import format_card
@@ -57,10 +58,15 @@ def figure(header: Header, name: str, split_name: str) -> float:
 
 
 def test_these_experiments_are_shipped() -> None:
-    assert {EXPERIMENT_2.name, EXPERIMENT_5.name, EXPERIMENT_7.name, EXPERIMENT_8.name, EXPERIMENT_9.name} == {
-        path.stem for path in WEIGHTS
-    }
-    assert SHIPPED.stem == EXPERIMENT_9.name
+    assert {
+        EXPERIMENT_2.name,
+        EXPERIMENT_5.name,
+        EXPERIMENT_7.name,
+        EXPERIMENT_8.name,
+        EXPERIMENT_9.name,
+        EXPERIMENT_10.name,
+    } == {path.stem for path in WEIGHTS}
+    assert SHIPPED.stem == EXPERIMENT_10.name
 
 
 def test_card_equals_the_formatted_header(path: Path, header: Header) -> None:
@@ -88,7 +94,7 @@ async def test_service_is_ready_with_the_checkpoint(path: Path) -> None:
         assert (await client.get("/health/ready")).status_code == 200
 
 
-def test_experiment_9_is_the_default_checkpoint() -> None:
+def test_experiment_10_is_the_default_checkpoint() -> None:
     assert read_settings({}, environment={}).weights == SHIPPED
 
 

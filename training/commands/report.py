@@ -61,7 +61,8 @@ def write_report(folder: Path, out: Path) -> list[Path]:
             plots.draw_det(out / "det.png", accuracy.choose_drawn(others))
             pages[out / "accuracy.md"] = accuracy.format_page(folder, others, _read_text(folder / LOG_FILE))
         for name, run in (repeated | others).items():
-            draw_curves(out / f"curves-{name}.png", name, run.history)
+            if run.history:  # otherwise its head alone was fitted
+                draw_curves(out / f"curves-{name}.png", name, run.history)
         for path, page in pages.items():
             with replacing(path) as partial:
                 partial.write_text(page)

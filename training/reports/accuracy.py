@@ -10,7 +10,7 @@ from training.runs import records, results
 
 BASELINE = "experiment-2"
 # The runs whose DET curves are drawn, if all of them exist; more curves would be hard to tell apart.
-DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5", "experiment-7", "experiment-9")
+DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5", "experiment-7", "experiment-10")
 
 INTRODUCTION = """\
 Written by `python -m training report` from the results of the runs.
@@ -55,7 +55,7 @@ COMMANDS = """\
 Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 
 ```sh
-.venv/bin/python -m training run experiment-9 --data FOLDER
+.venv/bin/python -m training run experiment-10 --data FOLDER
 .venv/bin/python -m training run experiment-5 --data FOLDER              # or with --seed 1, 2
 .venv/bin/python -m training run experiment-5-unaligned --data FOLDER    # no outside data
 .venv/bin/python -m training view2 experiment-5 --data FOLDER            # ten folds, or some with --folds 1 2
@@ -109,7 +109,7 @@ def format_page(folder: Path, runs: Mapping[str, results.Run], log: str) -> str:
         "## Commands",
         COMMANDS,
         "## Learning curves",
-        *(f"![{name}](curves-{name}.png)" for name in measured),
+        *(f"![{name}](curves-{name}.png)" for name, found in measured.items() if found.run.history),
         *([log.strip()] if log else []),
     ]
     return "\n\n".join(parts) + "\n"

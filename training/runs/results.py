@@ -113,8 +113,8 @@ def read_run(folder: Path) -> Run:
         with (folder / SCORES_FILE).open(newline="") as file:
             rows = list(csv.DictReader(file))
         epochs = history.read_metrics(folder / history.METRICS_FILE)
-        if not rows or not epochs:
-            raise ValueError(f"{SCORES_FILE if epochs else history.METRICS_FILE} is empty")
+        if not rows or (header.provenance.epochs and not epochs):
+            raise ValueError(f"{history.METRICS_FILE if rows else SCORES_FILE} is empty")
         return Run(
             header=header,
             history=epochs,

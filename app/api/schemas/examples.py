@@ -3,7 +3,7 @@
 from pydantic.config import JsonDict
 
 DIGEST = "9f2c41d0" * 8
-MODEL: JsonDict = {"name": "experiment-9", "embedding_sha256": DIGEST}
+MODEL: JsonDict = {"name": "experiment-10", "embedding_sha256": DIGEST}
 
 FACE: JsonDict = {
     "index": 0,
@@ -160,7 +160,7 @@ INFO: JsonDict = {
     ],
     "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.92, "pairs": 1000}],
     "provenance": {
-        "experiment": "experiment-9",
+        "experiment": "experiment-10",
         "seed": 0,
         "epochs": 32,
         "data_sha256": DIGEST,

@@ -61,8 +61,8 @@ async def test_lists_and_stored_means_equal_verify(either: tuple[httpx.AsyncClie
     listed = {"embedding1": embeddings[0], "embedding2": embeddings[1:], **digest}
     assert await similarity(client, listed) == pytest.approx(wanted, abs=1e-6)
     numbers, _ = await stored(client)
-    parts = (len(numbers[0]),) if unit_length else ()
-    mean = mean_embedding(np.array(numbers[1:], np.float32), parts)
+    unit_parts = (len(numbers[0]),) if unit_length else ()
+    mean = mean_embedding(np.array(numbers[1:], np.float32), unit_parts)
     averaged = {"embedding1": numbers[0], "embedding2": mean.tolist(), **digest}
     assert await similarity(client, averaged) == pytest.approx(wanted, abs=1e-6)
     alone = {"embedding1": embeddings[0], "embedding2": embeddings[1], **digest}

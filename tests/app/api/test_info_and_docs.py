@@ -44,7 +44,9 @@ WHOLE_ANSWERS = {
 FORMS = ("VerifyRequest", "BatchForm", "EmbedForm", "DetectRequest", "ExplainForm")
 
 
-@pytest.mark.parametrize("weights", ["experiment-2", "experiment-5", "experiment-7", "experiment-8", "experiment-9"])
+@pytest.mark.parametrize(
+    "weights", ["experiment-2", "experiment-5", "experiment-7", "experiment-8", "experiment-9", "experiment-10"]
+)
 def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
     """/info has the network and its preprocessing; where either schema fitted, a client could not tell which it is."""
     import jsonschema  # which takes seconds to import

@@ -33,17 +33,18 @@ def calibrated(checkpoint: Checkpoint, calibration: Calibration) -> Checkpoint:
     return Checkpoint(header=header, tensors=checkpoint.tensors)
 
 
-@pytest.fixture(scope="module", params=["experiment-5", "experiment-9"])
+@pytest.fixture(scope="module", params=["experiment-5", "experiment-10"])
 def checkpoint(request: pytest.FixtureRequest) -> Checkpoint:
     return load(SHIPPED.with_name(f"{request.param}.safetensors"))
 
 
 @pytest.mark.parametrize("mean", [False, True], ids=["as shipped", "with a mean"])
 def test_an_inner_product_is_the_logit(checkpoint: Checkpoint, mean: bool) -> None:
-    left, right = pairs(512)
+    dimension = checkpoint.header.network.dimension
+    left, right = pairs(dimension)
     calibration = checkpoint.header.calibration
     if mean:
-        calibration = Calibration(mean=tuple(np.full(512, 0.01)), scale=0.8, bias=-0.4)
+        calibration = Calibration(mean=tuple(np.full(dimension, 0.01)), scale=0.8, bias=-0.4)
     vectors = SearchVectors.of(calibrated(checkpoint, calibration))
     products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))  # in single precision
     logits = comparison_of(checkpoint.tensors)(calibration.centre(left), calibration.centre(right))
@@ -56,14 +57,15 @@ def test_an_inner_product_is_the_logit(checkpoint: Checkpoint, mean: bool) -> No
 
 def test_there_are_two_values_more_than_the_head_uses(checkpoint: Checkpoint) -> None:
     vectors = SearchVectors.of(checkpoint)
-    used = np.count_nonzero(checkpoint.tensors["head.own"]) + 2
-    one, other = pairs(512, 3)
+    own, cross = (checkpoint.tensors[f"head.{name}"] for name in ("own", "cross"))
+    used = np.count_nonzero((own != 0) | (cross != 0)) + 2
+    one, other = pairs(checkpoint.header.network.dimension, 3)
     assert vectors.queries(one).shape == vectors.stored(other).shape == (3, used)
     assert (vectors.stored(other)[:, -2] == 1).all()
 
 
 def test_a_calibration_of_scale_and_bias_leaves_stored_vectors_as_they_are(checkpoint: Checkpoint) -> None:
-    left, right = pairs(512, 3)
+    left, right = pairs(checkpoint.header.network.dimension, 3)
     changed = SearchVectors.of(calibrated(checkpoint, Calibration(scale=2.0, bias=-1.0)))
     assert (changed.stored(right) == SearchVectors.of(checkpoint).stored(right)).all()
     assert (changed.queries(left) != SearchVectors.of(checkpoint).queries(left)).any()
@@ -71,7 +73,7 @@ def test_a_calibration_of_scale_and_bias_leaves_stored_vectors_as_they_are(check
 
 def test_a_head_of_cosines_has_them_too(checkpoint: Checkpoint) -> None:
     cosine = {"head.scale": np.array([3.0], np.float32), "head.bias": np.array([-0.5], np.float32)}
-    left, right = pairs(512)
+    left, right = pairs(checkpoint.header.network.dimension)
     vectors = SearchVectors.of(Checkpoint(header=checkpoint.header, tensors=cosine))
     products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
     assert np.abs(products - comparison_of(cosine)(left, right)).max() <= 1e-5

@@ -130,8 +130,8 @@ def test_copies_have_similar_embeddings_and_pixels_and_two_names(
 def test_a_mirrored_copy_has_the_embedding_of_the_mirror_image() -> None:
     """Networks that do not average a crop and its mirror image give a mirrored copy another embedding."""
     album = noise_album(("A", "1"), ("B", "2"), ("C", "3"))
-    mirrored = Album(keys=album.keys, pixels=album.pixels.clone(), sha256="", preprocessing=album.preprocessing)
-    mirrored.pixels[1] = mirrored.pixels[1].flip(1)
+    pixels = torch.stack([album.pixels[0], album.pixels[1].flip(1), album.pixels[2]])
+    mirrored = Album(keys=album.keys, pixels=pixels, sha256="", preprocessing=album.preprocessing)
     plain = rows(0.5, 0.0)
     assert found_copies(mirrored, every(album), plain) == []
     assert found_copies(mirrored, every(album), plain, rows(0.95, 0.95)) == [[0, 1]]
