@@ -18,9 +18,9 @@ logger = logging.getLogger("facepair")
 PATIENCE = 2
 
 UNSET = {
-    "large_pixels": "64 million a decoder",
+    "large_pixels": "64 million a core",
     "threads": "one a core",
-    "decoders": "one a core, at least 2",
+    "decoders": "one more than cores",
     "decoder_memory_bytes": "what the largest image needs; less if a container has little",
     "queue": "128 a core, at least 256",
     "detector": "the installed one",

@@ -45,23 +45,24 @@ def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
         embeddings = scoring.embed_all(network, data.album, pictures)[:, : network.config.tower_values].cpu()
         fit_joint_bayesian(network.head, scatter(embeddings, people))
         architecture.round_to_storage(network)
-    scale, bias = _calibrate(network, data)
+    scale, bias, pairs = _calibrate(network, data)
     if scale > 0 and network.thumbnail:
         # Thumbnails have half of an embedding's squared length.
         network.head.get_buffer("cross")[network.config.tower_values :] = -2 * ALIKE / scale
-        scale, bias = _calibrate(network, data)
+        scale, bias, _ = _calibrate(network, data)
     if scale <= 0:
         raise TrainingError(
-            f"the network is no better than chance on {len(data.validation)} pairs of held-out people; "
+            f"the network is no better than chance on {pairs} pairs of held-out people; "
             "train on more people, or on more pictures of each"
         )
     network.head.scale.fill_(scale)
     network.head.bias.fill_(bias)
 
 
-def _calibrate(network: residual.ResidualNetwork, data: PeopleData) -> tuple[float, float]:
-    """Scale and bias of the head's scores."""
-    return calibration.platt(*scoring.raw_scores(network, data.album, data.validation))
+def _calibrate(network: residual.ResidualNetwork, data: PeopleData) -> tuple[float, float, int]:
+    """Scale and bias of the head's scores, and on how many validation pairs they rest."""
+    scores, same = scoring.raw_scores(network, data.album, data.validation)
+    return *calibration.platt(scores, same), len(scores)
 
 
 @torch.no_grad()

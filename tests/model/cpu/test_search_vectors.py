@@ -111,5 +111,5 @@ def test_the_page_has_the_thresholds_and_the_length_of_the_default_checkpoint() 
     ]
     for (_, _, product), point in zip(rows, header.operating_points, strict=True):
         assert float(product) == round(logit_of(point.threshold), 6)
-    length = SearchVectors.of(load(SHIPPED)).stored(pairs(512, 1)[0]).shape[1]
+    length = SearchVectors.of(load(SHIPPED)).stored(pairs(header.network.dimension, 1)[0]).shape[1]
     assert set(re.findall(r"vector\((\d+)\)", page)) == {str(length)}
