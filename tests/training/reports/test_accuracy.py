@@ -277,10 +277,8 @@ def test_measurements_on_other_people_are_listed(results: Path) -> None:
         "| experiment-5 | orl | the default | 0.5000 | 50.00% (40.00% to 60.00%) |  | 50.00% (40.00% to 60.00%) | "
         "6.00% (4.00% to 9.00%) |  | 72.0% |" in section
     )
-    assert (
-        "| experiment-5 | orl | `max_fmr=0.01` | 0.9000 | 6.00% (4.00% to 9.00%) | 6.00% (4.00% to 9.00%) |  |  | 12.5% |  |"
-        in section
-    )
+    decided = "| 6.00% (4.00% to 9.00%) | 6.00% (4.00% to 9.00%) |  |  | 12.5% |  |"
+    assert f"| experiment-5 | orl | `max_fmr=0.01` | 0.9000 {decided}" in section
     assert row(section, "experiment-5", "draws") == "30"
     assert row(section, "experiment-5", "calibrated on") == "20, all pictures"
     assert "| 1.39% ± 1.00% (0.10% to 3.40%) |" in section
