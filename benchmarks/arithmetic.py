@@ -30,7 +30,9 @@ def residual_multiply_adds(config: ResidualConfig) -> dict[str, int]:
         kernels = 9 * (before + (2 * blocks - 1) * after) + (before if number > 1 else 0)
         counts[f"stage {number}"] = regions * side**2 * after * kernels
         before = after
-    counts["fully connected"] = config.features * config.dimension
+    counts["fully connected"] = config.features * config.tower_values
+    if config.thumbnail_values:
+        counts["thumbnail"] = config.thumbnail_values * config.thumbnail_means
     return counts
 
 

@@ -82,12 +82,14 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
 def _lists_of(names: Names | None, embeddings: int, field: str) -> list[list[str]] | None:
     """The conditions of a side's pictures, from a list for one or a list of lists; None if one is not known.
 
-    Raises Problem if there are lists, but not one for each embedding.
+    Raises Problem unless there is a list for each embedding.
     """
     if names is None:
         return None
-    if not all(isinstance(each, str) for each in names) and len(names) != embeddings:
-        why = f"{field} has {len(names)} lists of conditions for {embeddings} embeddings; send one for each"
+    lists = not all(isinstance(each, str) for each in names)
+    if (lists and len(names) != embeddings) or (not lists and embeddings > 1):
+        count = len(names) if lists else 1
+        why = f"{field} has {count} lists of conditions for {embeddings} embeddings; send one for each"
         raise Problem("malformed_json", why, field)
     if None in names:
         return None

@@ -45,7 +45,7 @@ def decoders_of(settings: Settings) -> int:
 
 
 def large_images_of(decoders: int) -> int:
-    """How many of that number of decoders may have a large image at a time: a core is left for small ones."""
+    """How many of that number of decoders may have a large image at a time: one, or as many as leave a core."""
     return max(1, decoders - FURTHER_DECODERS - 1)
 
 
@@ -61,7 +61,7 @@ def queue_of(settings: Settings) -> int:
 
 def large_pixels_of(settings: Settings) -> int:
     """The work of large images in progress, in pixels."""
-    return settings.large_pixels or LARGE_PIXELS_PER_CORE * max(1, decoders_of(settings) - FURTHER_DECODERS)
+    return settings.large_pixels or LARGE_PIXELS_PER_CORE * cores_of(settings)
 
 
 def _limit(quota: Path) -> float:

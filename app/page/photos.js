@@ -72,18 +72,14 @@ class Photo {
     return make("fieldset", {}, legend, ...radios);
   }
 
-  choose(index) {
-    this.mark(index);
-    this.warn();
-    this.draw();
-    this.changed();
-  }
-
-  /** Which face the answer is about. */
-  mark(index) {
+  /** Marks a face; a person's choice also takes the answer away. */
+  choose(index, changed = true) {
     this.chosen = index;
     this.choice.querySelectorAll("input").forEach((input, each) => (input.checked = each === index));
+    this.warn();
+    this.draw();
     this.showCrop();
+    if (changed) this.changed();
   }
 
   chooseAt(event) {
@@ -106,12 +102,12 @@ class Photo {
     else if (this.faces.length) this.notes.replaceChildren();
   }
 
-  /** What /verify found in the picture. Of faces that are much smaller than another it may take one that is not face 1. */
+  /** What /verify found in the picture: its largest face, which among small ones may not be face 1. */
   report(image) {
     if (image.face && this.faces.length) {
       const { index } = closest(this.faces, image.face);
       this.faces[index] = { ...this.faces[index], ...image.face, index };
-      this.mark(index);
+      if (index !== this.chosen) this.choose(index, false);
     }
     this.warn(image);
     this.draw();
@@ -254,7 +250,9 @@ export class Side {
 
 /** The face whose box has its middle nearest to another's. */
 function closest(faces, { box }) {
-  const apart = (face) => Math.hypot(face.box.x + face.box.width / 2 - box.x - box.width / 2, face.box.y + face.box.height / 2 - box.y - box.height / 2);
+  const middle = (each) => [each.x + each.width / 2, each.y + each.height / 2];
+  const [x, y] = middle(box);
+  const apart = (face) => Math.hypot(middle(face.box)[0] - x, middle(face.box)[1] - y);
   return faces.reduce((best, face) => (apart(face) < apart(best) ? face : best));
 }
 

@@ -147,7 +147,7 @@ def _embed_residual(images: ov.Output, layers: Layers, config: ResidualConfig) -
     embeddings = ops.divide(join(parts, axis=1), constant(sqrt(len(parts)))).output(0)
     if config.thumbnail_cells:
         both = join([embeddings, _thumbnail(images, layers, config)], axis=1)
-        embeddings = ops.divide(both, constant(sqrt(2))).output(0)
+        return ops.divide(both, constant(sqrt(2))).output(0)
     return mean_of_unit_rows(embeddings) if config.flip_average else embeddings
 
 

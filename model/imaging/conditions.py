@@ -49,8 +49,8 @@ class ConditionDetector(BaseModel):
 class ConditionDetectors(BaseModel):
     """What finds a picture's conditions, as a checkpoint stores it.
 
-    `features` is the version of `imaging.crop_features`; a change that gives other numbers must raise it. Detectors of
-    version 1 weigh the first features.
+    `features` is the version of `imaging.crop_features`; a change that gives other numbers for photographs like
+    LFW's must raise it. Detectors of version 1 weigh the first features.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

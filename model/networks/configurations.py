@@ -120,6 +120,8 @@ class ResidualConfig(BaseModel):
             raise ValueError("a thumbnail has both thumbnail_cells and thumbnail_values")
         if self.thumbnail_cells and (self.side_px % self.thumbnail_cells or self.head != "joint-bayesian"):
             raise ValueError("thumbnail_cells must divide side_px, and need the head joint-bayesian")
+        if self.thumbnail_cells and self.flip_average:
+            raise ValueError("a thumbnail has no mean with its mirror image; leave out flip_average")
         return self
 
     @model_validator(mode="after")

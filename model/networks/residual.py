@@ -147,9 +147,11 @@ class ResidualNetwork(FaceNetwork):
 
     def embed(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; with the mirror image in evaluation."""
+        if self.thumbnail:
+            return torch.cat([self.forward(images), self.thumbnail(images)], dim=1) / sqrt(2)
         if self.training or not self.config.flip_average:
-            return self._with_thumbnail(images)
-        straight, mirrored = self._with_thumbnail(torch.cat([images, images.flip(3)])).chunk(2)
+            return self.forward(images)
+        straight, mirrored = self.forward(torch.cat([images, images.flip(3)])).chunk(2)
         return functional.normalize(straight + mirrored)
 
     def compare(self, left: Tensor, right: Tensor) -> Tensor:
@@ -165,13 +167,6 @@ class ResidualNetwork(FaceNetwork):
     def identical_logit(self) -> Tensor | None:
         """(1,), the logit of two identical crops, or None if it depends on the crop."""
         return self.head.identical_logit()
-
-    def _with_thumbnail(self, images: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, D) of unit length, without the mirror images."""
-        faces = self.forward(images)
-        if self.thumbnail is None:
-            return faces
-        return torch.cat([faces, self.thumbnail(images)], dim=1) / sqrt(2)
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, tower_values) of unit length: what the towers give, which is trained."""

@@ -70,7 +70,7 @@ def embed_parts(
 
     left = []
     for part in parts:
-        if counts := read_counts(part.path):
+        if counts := read_counts(part):
             count(counts)
         else:
             left.append(part)

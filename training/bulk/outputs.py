@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from model.errors import DataError, UnreadableFile
 from model.files import replacing
 from training.bulk.embedding import Embedded
-from training.bulk.parts import read_part
+from training.bulk.parts import can_read, read_part
 
 # Rows of a row group, which readers take at once: 16 MB of embeddings of 512 values.
 GROUP_ROWS = 8192
@@ -43,18 +43,20 @@ def written_by_embed(out: Path) -> list[Path]:
     return [out, *(beside(out, ending) for ending in (*rows, ".problems.csv", ".json"))]
 
 
-def is_finished(out: Path, inputs_sha256: str) -> bool:
+def is_finished(out: Path, inputs_sha256: str, root: Path) -> bool:
     """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem.
 
-    With files that could not be read it is not finished: they may be readable now.
+    It is not finished if a file below `root` that could not be read can be read now.
     """
     try:
         record = json.loads(beside(out, ".json").read_bytes())
         made = record.get("file"), record.get("inputs_sha256")
-        unread = UnreadableFile.code in record.get("problems", {})
-        there = all(each.is_file() for each in written_by_embed(out))
-        return there and not unread and made == (out.name, inputs_sha256)
-    except (OSError, ValueError):
+        if made != (out.name, inputs_sha256) or not all(each.is_file() for each in written_by_embed(out)):
+            return False
+        with beside(out, ".problems.csv").open(newline="", encoding="utf-8") as file:
+            unread = [row["path"] for row in csv.DictReader(file) if row["code"] == UnreadableFile.code]
+        return not any(can_read(root / name) for name in unread)
+    except (OSError, ValueError, KeyError, csv.Error):
         return False
 
 

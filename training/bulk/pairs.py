@@ -79,7 +79,9 @@ def _read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
         for row in rows:
             yield rows.line_num, row
     except csv.Error as error:
-        raise DataError(f"{path}:{rows.line_num}: is no CSV, perhaps for a quotation mark: {error}") from error
+        raise DataError(
+            f"{path}:{rows.line_num}: is not valid CSV, perhaps because of a quotation mark: {error}"
+        ) from error
 
 
 @dataclass(frozen=True, kw_only=True)

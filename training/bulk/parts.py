@@ -52,7 +52,7 @@ class PartEmbedder:
 
     def __call__(self, part: Part) -> PartCounts:
         """Writes the part's file, if it is not there. Raises DeviceLost or DataError."""
-        if counts := read_counts(part.path):
+        if counts := read_counts(part):
             return counts
         attempts = Attempts(part.path.with_suffix(".attempts"))
         rows: list[Row] = []
@@ -145,13 +145,26 @@ def read_part(path: Path) -> pa.Table:
     return pq.ParquetFile(path).read(use_threads=False)
 
 
-def read_counts(path: Path) -> PartCounts | None:
-    """The counts of a part that is finished, or None. Files that could not be read may be readable now."""
+def read_counts(part: Part) -> PartCounts | None:
+    """The counts of a part that is finished, or None. It is not if a file that could not be read can be read now."""
     try:
-        counts = PartCounts(**json.loads(pq.read_schema(path).metadata[COUNTS_KEY]))
+        counts = PartCounts(**json.loads(pq.read_schema(part.path).metadata[COUNTS_KEY]))
     except FileNotFoundError:
         return None
-    return None if UnreadableFile.code in counts.problems else counts
+    if UnreadableFile.code not in counts.problems:
+        return counts
+    rows = read_part(part.path).select(["path", "code"]).to_pylist()
+    unread = [row["path"] for row in rows if row["code"] == UnreadableFile.code]
+    return None if any(can_read(part.root / name) for name in unread) else counts
+
+
+def can_read(path: Path) -> bool:
+    """Whether it is a plain file whose first byte can be read."""
+    try:
+        with path.open("rb") as file:
+            return bool(path.is_file() and file.read(1))
+    except OSError:
+        return False
 
 
 def _write(part: Part, rows: Sequence[Row], dimension: int) -> PartCounts:

@@ -51,7 +51,7 @@ class _Worker(Generic[T]):
         self.channel.close()
         self.process.terminate()
         self.process.join(ENDING_S)
-        self.process.kill()
+        self.process.kill()  # it hangs
 
 
 def run_tasks(
@@ -86,6 +86,8 @@ def run_tasks(
                     running.remove(worker)
                     worker.end()
     finally:
+        for worker in running:
+            worker.process.terminate()  # all at once, before each is awaited
         for worker in running:
             worker.end()
 

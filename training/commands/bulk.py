@@ -42,9 +42,10 @@ def embed(parsed: argparse.Namespace) -> None:
     options.spare([parsed.source, parsed.weights], *written_by_embed(parsed.out))
     work = _Work.of(parsed)
     folder = parts_folder(parsed.out)
-    parts = list(Listing.of(parsed.source).parts(folder, work.task))
+    listing = Listing.of(parsed.source)
+    parts = list(listing.parts(folder, work.task))
     inputs = digest_of(parts)
-    if is_finished(parsed.out, inputs):
+    if is_finished(parsed.out, inputs, listing.root):
         print(f"{parsed.out}: is complete already; nothing has changed since")
         return
     embedded = work.embed(parts, folder)

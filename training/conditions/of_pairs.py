@@ -20,6 +20,9 @@ from model.imaging.detection import FaceFinder
 from training.data.album import Album
 from training.data.source import DataSource
 
+# Files in memory at a time. An archive is read once for each so many.
+AT_ONCE = 512
+
 
 def find_conditions(
     detectors: ConditionDetectors | None, source: DataSource, album: Album, pictures: Tensor
@@ -29,16 +32,19 @@ def find_conditions(
     """
     if detectors is None:
         return [[] for _ in pictures]
-    keys = [album.keys[number] for number in pictures.tolist()]
-    files, finder = source.files(keys), FaceFinder()
+    finder, found = FaceFinder(), list[list[str]]()
 
-    def one(key: tuple[str, str]) -> list[str]:
-        photo = decode(files[key], album.preprocessing)
+    def one(file: bytes) -> list[str]:
+        photo = decode(file, album.preprocessing)
         [face] = analyse(photo, source.face, album.preprocessing, finder, conditions=detectors).faces
         return face.conditions or []
 
     with ThreadPoolExecutor(torch.get_num_threads()) as threads:
-        return list(threads.map(one, keys))
+        for some in pictures.split(AT_ONCE):
+            keys = [album.keys[number] for number in some.tolist()]
+            files = source.files(keys)
+            found += threads.map(one, [files[key] for key in keys])
+    return found
 
 
 def least_similarities(

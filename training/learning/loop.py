@@ -84,6 +84,8 @@ def train(
             hours = left * seconds_of_epoch(experiment, data, device) / 3600
             if parallel.rank() == 0:
                 say(f"at most {left} epochs, about {hours:.1f} hours")
+    if not experiment.epochs and parallel.rank() == 0:
+        state.save(folder / STATE_FILE, run)  # nothing is trained, but the folder has this run
     watching = observer if parallel.rank() == 0 else None
     if watching:
         watching.begin(experiment.name, run, state.history)

@@ -87,7 +87,10 @@ class StartingPoint:
 def _learned_values(network: AnyNetworkConfig) -> dict[str, Any]:
     """The values of a configuration that learned tensors depend on."""
     values = network.model_dump(exclude=WITHOUT_TENSORS)
-    return {**values, "dimension": network.tower_values} if isinstance(network, ResidualConfig) else values
+    if isinstance(network, ResidualConfig):
+        values["tower_values"] = network.tower_values
+        del values["dimension"]
+    return values
 
 
 def shipped_path(name: str) -> Path:

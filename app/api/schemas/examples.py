@@ -34,7 +34,7 @@ VERIFICATION: JsonDict = {
     "decision": "same",
     "verified": True,
     "similarity": 0.9681,
-    "threshold": 0.9355,
+    "threshold": 0.9276,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.0044,
     "conditions": [],
@@ -103,7 +103,7 @@ EMBEDDING_LIST: JsonDict = {
     "images": [{**IMAGE, "field": "image[0]"}],
     "problems": [],
     "model": MODEL,
-    "dimension": 512,
+    "dimension": 640,
     "request_id": "5b0e1c8f",
 }
 DETECTION: JsonDict = {
@@ -127,7 +127,7 @@ COMPARISON: JsonDict = {
     "decision": "different",
     "verified": False,
     "similarity": 0.12,
-    "threshold": 0.9355,
+    "threshold": 0.9276,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.61,
     "conditions": [],
@@ -140,7 +140,7 @@ INFO: JsonDict = {
     "model": MODEL,
     "checkpoint_sha256": DIGEST,
     "device": "cpu",
-    "dimension": 512,
+    "dimension": 640,
     "network": {"kind": "residual", "side_px": 100, "input_channels": 3},
     "preprocessing": {"side_px": 100, "colour": "rgb"},
     "calibration": {"centred": False, "scale": 1.0, "bias": 0.0, "made_on": None},
@@ -150,7 +150,7 @@ INFO: JsonDict = {
         {
             "name": "fmr_1e-2",
             "max_fmr": 0.01,
-            "threshold": 0.9355,
+            "threshold": 0.9276,
             "fmr": 0.01,
             "interval": [0.008, 0.012],
             "split": "held-out people",
@@ -162,7 +162,7 @@ INFO: JsonDict = {
     "provenance": {
         "experiment": "experiment-10",
         "seed": 0,
-        "epochs": 32,
+        "epochs": 0,
         "data_sha256": DIGEST,
         "code_version": "0.1.0",
         "torch_version": "2.15.0",

@@ -214,6 +214,10 @@ def test_before_it_is_fitted_the_head_compares_what_the_towers_give() -> None:
         ({"thumbnail_cells": 8, "thumbnail_values": 6, "dimension": 22, "head": "cosine"}, "joint-bayesian"),
         ({"thumbnail_cells": 8, "thumbnail_values": 6, "dimension": 21}, "multiple of the number of views"),
         ({"thumbnail_cells": 8, "thumbnail_values": 16}, "multiple of the number of views"),
+        (
+            {"thumbnail_cells": 8, "thumbnail_values": 6, "dimension": 22, "flip_average": True},
+            "leave out flip_average",
+        ),
     ],
 )
 def test_impossible_thumbnails_are_refused(changes: dict[str, object], why: str) -> None:

@@ -24,7 +24,13 @@ CONFIGS: dict[str, NetworkConfig | ResidualConfig] = {
         update={"views": (1.0,), "view_px": 40, "flip_average": False, "head": "cosine", "blocks": (0, 2, 1, 1)}
     ),
     "thumbnail": RESIDUAL.model_copy(
-        update={"input_channels": 3, "thumbnail_cells": 8, "thumbnail_values": 10, "dimension": 26}
+        update={
+            "input_channels": 3,
+            "thumbnail_cells": 8,
+            "thumbnail_values": 10,
+            "dimension": 26,
+            "flip_average": False,
+        }
     ),
     "enlarged": RESIDUAL.model_copy(update={"views": (0.5,), "view_px": 33}),
 }

@@ -12,10 +12,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.checkpoint import load
+from model.errors import UnreadableFile
 from tests.training.bulk.conftest import pictures
 from training.__main__ import main
 from training.bulk import embedding, parts
-from training.bulk.image_files import ImageEmbedder
+from training.bulk.image_files import ImageEmbedder, read_file
 from training.bulk.listing import Listing
 
 pytestmark = pytest.mark.anyio
@@ -134,23 +135,35 @@ def test_list_gives_its_files_in_its_order(checkpoint_path: Path, photographs: P
 
 
 def test_files_that_could_not_be_read_are_tried_again(
-    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    checkpoint_path: Path,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    paths, out = tmp_path / "list.txt", tmp_path / "out.npy"
-    paths.write_text(f"{photographs / 'a' / 'plain.png'}\n{tmp_path / 'away.png'}")
-    arguments = ["embed", str(paths), "--weights", str(checkpoint_path), "--out", str(out)]
-    for _ in range(2):
+    """As after a network share was away. A path without a file has nothing to be tried again."""
+    (photographs / "list.txt").write_text("a/plain.png\nb/grey.png\nabsent.png")
+    out = tmp_path / "out.npy"
+    arguments = ["embed", str(photographs / "list.txt"), "--weights", str(checkpoint_path), "--out", str(out)]
+
+    def read_away(path: Path) -> bytes:
+        if path.name == "grey.png":
+            raise UnreadableFile("the file cannot be read: Input/output error")
+        return read_file(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.bulk.image_files.read_file", read_away)
         assert main(arguments) == 0
-        assert "1 embeddings of 2 files" in capsys.readouterr().out
-    (tmp_path / "away.png").write_bytes((photographs / "a" / "plain.png").read_bytes())
+        assert "1 embeddings of 3 files" in capsys.readouterr().out
     assert main(arguments) == 0
-    assert "2 embeddings of 2 files" in capsys.readouterr().out
+    assert "2 embeddings of 3 files" in capsys.readouterr().out
     (tmp_path / "out.csv").unlink()
     assert main(arguments) == 0
     assert (tmp_path / "out.csv").exists()
     capsys.readouterr()
     assert main(arguments) == 0
     assert "is complete already" in capsys.readouterr().out
+    (photographs / "list.txt").unlink()
 
 
 def test_names_that_are_not_utf8_are_told_apart(checkpoint_path: Path, tmp_path: Path) -> None:

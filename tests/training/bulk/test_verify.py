@@ -124,7 +124,7 @@ async def test_similarity_of_many_is_that_of_one(
         ("image1,image2\n", "pairs.csv: the list has no pairs"),
         ("a.png,\n", "pairs.csv:1: expected two paths, separated by a comma"),
         ('"a\nb",c.png\nd.png\n', "pairs.csv:3: expected two paths, separated by a comma"),
-        ('"a.png,' + 200_000 * "b", "perhaps for a quotation mark: field larger than field limit (131072)"),
+        ('"a.png,' + 200_000 * "b", "perhaps because of a quotation mark: field larger than field limit (131072)"),
     ],
 )
 def test_wrong_lists_are_one_line(

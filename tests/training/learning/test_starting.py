@@ -126,7 +126,7 @@ def test_a_network_with_a_thumbnail_starts_from_one_without() -> None:
     point = StartingPoint.shipped(EXPERIMENT_10.start)
     point.require_network_of(EXPERIMENT_10)
     wider = EXPERIMENT_10.network.model_copy(update={"dimension": 512})
-    with pytest.raises(TrainingError, match="dimension 512 instead of 384"):
+    with pytest.raises(TrainingError, match="tower_values 512 instead of 384"):
         point.require_network_of(replace(EXPERIMENT_10, network=wider))
 
 
