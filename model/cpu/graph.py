@@ -153,8 +153,11 @@ def _embed_residual(images: ov.Output, layers: Layers, config: ResidualConfig) -
 
 def _thumbnail(images: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:
     """(B, C, H, W) -> (B, thumbnail_values) of unit length."""
-    cell = [config.side_px // config.thumbnail_cells] * 2
-    cells = flatten(ops.avg_pool(images, cell, [0, 0], [0, 0], cell, True).output(0), config.thumbnail_means)
+    # Products of matrices, which average rows and then columns, take a fraction of the time of OpenVINO's pooling.
+    count, cell_px = config.thumbnail_cells, config.side_px // config.thumbnail_cells
+    average = constant(np.repeat(np.eye(count), cell_px, axis=0) / cell_px)
+    means = ops.matmul(average, ops.matmul(images, average, False, False), True, False)
+    cells = flatten(means.output(0), config.thumbnail_means)
     centred = ops.subtract(cells, constant(layers.tensors["thumbnail.mean"]))
     return unit_length(ops.matmul(centred, constant(layers.tensors["thumbnail.projection"]), False, True).output(0))
 

@@ -35,14 +35,21 @@ def _cosine(left: Array, right: Array) -> Array:
 
 
 def _joint_bayesian(tensors: Tensors) -> Callable[[Array, Array], Array]:
-    """The score of `networks.heads.JointBayesianHead`."""
+    """The score of `networks.heads.JointBayesianHead`, without what has no weight or is multiplied by 0."""
     mean, own, cross = (_double(tensors[f"head.{name}"]) for name in ("mean", "own", "cross"))
-    transposed = np.ascontiguousarray(_double(tensors["head.projection"]).T)
+    projection = _double(tensors["head.projection"])
+    used = (own != 0) | (cross != 0)
+    kept = used & (projection == np.eye(len(mean))).all(axis=0)  # as those of a thumbnail: they stay as they are
+    turned = used & ~kept
+    entering = (projection[:, turned] != 0).any(axis=1)
+    transposed = np.ascontiguousarray(projection[np.ix_(entering, turned)].T)
+    own, cross = (np.concatenate([each[turned], each[kept]]) for each in (own, cross))
 
     def project(rows: Array) -> Array:
         # Products of two vectors each: a BLAS has no threads for these, which would wait for work on the cores that
         # the network and the decoders need.
-        return np.asarray(np.vecdot((rows - mean)[:, None], transposed))
+        centred = rows - mean
+        return np.concatenate([np.vecdot(centred[:, None, entering], transposed), centred[:, kept]], axis=1)
 
     def score(left: Array, right: Array) -> Array:
         u, v = project(left), project(right)
