@@ -1,7 +1,7 @@
 """How many processes and threads a service has for the cores that it may use.
 
-Unless the settings say otherwise, there are a thread of the network for each core, and a decoder more than cores.
-`app.engine.inference` says how many threads a pass of the network has.
+Unless the settings say otherwise, there is a thread of the network for each core, and one decoder more than there are
+cores. `app.engine.inference` says how many threads a pass of the network has.
 """
 
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.settings import Settings
 
-# A decoder waits from its answer to its next image, and another one uses its core meanwhile.
+# A decoder waits from its answer to its next image, and this one uses its core meanwhile.
 FURTHER_DECODERS = 1
 # Queue slots before the replica knows how fast it is, and the fewest at any time: enough to keep every core busy.
 FIRST_PER_CORE, MIN_FIRST = 5, 10
