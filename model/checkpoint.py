@@ -131,6 +131,8 @@ class Description(BaseModel):
         network, mean = self.network, self.calibration.mean
         if mean and (not network.unit_length or len(mean) != network.dimension):
             raise ValueError("the calibration's mean needs embeddings of length 1 and as many values as they have")
+        if self.calibration.unit_parts not in ((), network.unit_parts):
+            raise ValueError("the calibration's unit_parts are not those of the network")
         return self
 
 

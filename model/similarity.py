@@ -5,6 +5,7 @@ A similarity is from 0 to 1, higher for the same person.
 B batch, D embedding
 """
 
+from collections.abc import Sequence
 from math import inf, log
 from typing import Literal, Self
 
@@ -13,35 +14,41 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from model.arrays import Embeddings, Similarities
+from model.averaging import scale_parts
 
 # "undecided" is said of pairs whose conditions break the false match rate that was asked for.
 Decision = Literal["same", "different", "undecided"]
-# Keeps the embedding that equals the mean from becoming infinite.
-MIN_LENGTH = 1e-12
 
 
 class Calibration(BaseModel):
     """What is applied to a network's embeddings and logits, so that similarities suit other photographs.
 
-    If there is a `mean` (D,), it is subtracted from both embeddings, which then get length 1 again. The logit of the
-    two becomes scale * logit + bias. The default changes nothing. `made_on` says which pictures it was made on, with
-    the thresholds and rates; "" for those that the network's own run chose.
+    If there is a `mean` (D,), it is subtracted from both embeddings, which then get length 1 again, each of their
+    `unit_parts` alike; (), as in older checkpoints, is one part. The logit of the two becomes scale * logit + bias. The
+    default changes nothing. `made_on` says which pictures it was made on, with the thresholds and rates; "" for those
+    that the network's own run chose.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     mean: tuple[float, ...] = Field(default=(), exclude_if=lambda mean: not mean)
+    unit_parts: tuple[int, ...] = Field(default=(), exclude_if=lambda parts: not parts)
     scale: float = Field(default=1.0, gt=0.0)
     bias: float = 0.0
     made_on: str = Field(default="", exclude_if=lambda pictures: not pictures)
+
+    @classmethod
+    def centring(cls, mean: Sequence[float], unit_parts: Sequence[int]) -> Self:
+        """One that subtracts a mean (D,) alone. `unit_parts` are those of the network's configuration."""
+        return cls(mean=tuple(mean), unit_parts=tuple(unit_parts) if len(unit_parts) > 1 else ())
 
     def centre(self, embeddings: Embeddings) -> Embeddings:
         """float32 (B, D) of length 1 -> the same without the mean, of length 1; unchanged if there is no mean."""
         if not self.mean:
             return embeddings
         apart = embeddings.astype(np.float64) - np.array(self.mean)
-        lengths = np.linalg.norm(apart, axis=1, keepdims=True)
-        centred: Embeddings = (apart / lengths.clip(MIN_LENGTH)).astype(np.float32)
+        scale_parts(apart, self.unit_parts or (len(self.mean),))
+        centred: Embeddings = apart.astype(np.float32)
         return centred
 
     def adjust(self, logits: NDArray[np.float64]) -> NDArray[np.float64]:

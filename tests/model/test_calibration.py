@@ -9,6 +9,7 @@ import torch
 from pydantic import ValidationError
 
 from model.arrays import Embeddings
+from model.averaging import scale_parts
 from model.checkpoint import Checkpoint, load
 from model.errors import CheckpointError
 from model.imaging.preprocessing import PreprocessingConfig
@@ -108,6 +109,28 @@ def test_mean_fits_the_embeddings_and_needs_length_one(config: ResidualConfig, l
     description = describe(config, preprocessing=preprocessing).model_dump()
     with pytest.raises(ValidationError, match="mean needs embeddings of length 1 and as many values"):
         type(describe()).model_validate(description | {"calibration": {"mean": [0.1] * length}})
+
+
+def test_parts_of_centred_embeddings_keep_their_share_of_the_length() -> None:
+    """As in the mean of several photographs: a subtracted mean may take more of one part than of another."""
+    draws = np.random.default_rng(0)
+    rows = draws.normal(size=(5, 6))
+    scale_parts(rows, (4, 2))
+    mean = [0.3, -0.1, 0.2, 0.05, 0.6, -0.3]
+    centred = Calibration.centring(mean, (4, 2)).centre(rows.astype(np.float32))
+    for row, found in zip(rows, centred, strict=True):
+        for part in (slice(4), slice(4, 6)):
+            apart = row[part] - mean[part]
+            assert found[part] == pytest.approx(apart / np.linalg.norm(apart) / np.sqrt(2), abs=1e-6)
+    whole = Calibration.centring(mean, (6,)).centre(rows.astype(np.float32))
+    assert whole == pytest.approx((rows - mean) / np.linalg.norm(rows - mean, axis=1, keepdims=True), abs=1e-6)
+
+
+def test_parts_of_another_network_are_refused() -> None:
+    calibration = {"mean": [0.1] * 16, "unit_parts": [12, 4]}
+    description = describe(COSINE, preprocessing=PreprocessingConfig(side_px=32)).model_dump()
+    with pytest.raises(ValidationError, match="the calibration's unit_parts are not those of the network"):
+        type(describe()).model_validate(description | {"calibration": calibration})
 
 
 def test_embedding_that_equals_the_mean_has_a_similarity() -> None:

@@ -67,7 +67,7 @@ def fit(network: FaceNetwork, album: Album, people: People, split: str) -> Fitte
         )
     scored = sample.score(network, Calibration())
     made_on = f"{sample.people:,} {split}, {len(pictures):,} pictures"
-    calibration = recalibration.refit(scored, ()).model_copy(update={"made_on": made_on})
+    calibration = recalibration.refit(scored, Calibration()).model_copy(update={"made_on": made_on})
     impostor, left, right = similarity(calibration.adjust(scored.impostor)), scored.left, scored.right
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)

@@ -132,12 +132,12 @@ def _measure(
     if shipped is not None:
         yield "shipped", there.at(shipped)
     if here.genuine >= recalibration.MIN_GENUINE:
-        fitted = recalibration.refit(scored, ())
+        fitted = recalibration.refit(scored, Calibration())
         yield "default", there.at(header.threshold.value)
         yield "default_refitted", there.at(_before(fitted, EVEN_ODDS))
-    mean = samples.mean_of_people(here.embeddings, here.owner)
-    there = _score(network, Calibration(mean=mean), others)
-    yield "calibrated_centred", there.at(_threshold(here.score_without_own_mean(network)))
+    mean, unit_parts = samples.mean_of_people(here.embeddings, here.owner), header.network.unit_parts
+    there = _score(network, Calibration.centring(mean, unit_parts), others)
+    yield "calibrated_centred", there.at(_threshold(here.score_without_own_mean(network, unit_parts)))
     if shipped is not None:
         yield "shipped_centred", there.at(shipped)
 

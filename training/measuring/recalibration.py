@@ -134,13 +134,18 @@ def _fit(header: Header, network: FaceNetwork, sample: Sample, before: Scored, *
         raise DataError(
             f"{header.name}: its embeddings have no length 1, so nothing can be centred; leave out --centre"
         )
-    mean = mean_of_people(sample.embeddings, sample.owner) if centre else ()
+    unit_parts = header.network.unit_parts
     if centre:
-        scored = sample.score_without_own_mean(network)
+        centring = Calibration.centring(mean_of_people(sample.embeddings, sample.owner), unit_parts)
+        scored = sample.score_without_own_mean(network, unit_parts)
     else:
+        centring = Calibration()
         scored = sample.score(network, Calibration()) if header.calibration.mean else before
     refitted = network.calibrated and sample.genuine >= MIN_GENUINE
-    fitted = refit(scored, mean) if refitted else header.calibration.model_copy(update={"mean": mean})
+    if refitted:
+        fitted = refit(scored, centring)
+    else:
+        fitted = header.calibration.model_copy(update={"mean": centring.mean, "unit_parts": centring.unit_parts})
     return _Fitted(calibration=fitted, scored=scored, refitted=refitted)
 
 
@@ -152,8 +157,8 @@ def _measured(network: FaceNetwork, sample: Sample, fitted: _Fitted, threshold: 
     return found.for_checkpoint(calibrated=network.calibrated)
 
 
-def refit(scored: Scored, mean: tuple[float, ...]) -> Calibration:
-    """Scale and bias that make the similarity the probability of "same person" for even odds.
+def refit(scored: Scored, centring: Calibration) -> Calibration:
+    """`centring` with the scale and bias that make the similarity the probability of "same person" for even odds.
 
     Raises DataError if genuine pairs score no higher than impostor pairs.
     """
@@ -166,7 +171,7 @@ def refit(scored: Scored, mean: tuple[float, ...]) -> Calibration:
             f"the {len(genuine)} genuine pairs score no higher than the impostor pairs; check that each folder has "
             "photographs of one person, and no two folders the same person"
         )
-    return Calibration(mean=mean, scale=scale, bias=bias)
+    return centring.model_copy(update={"scale": scale, "bias": bias})
 
 
 def _threshold(

@@ -3,7 +3,7 @@
 N pictures, D embedding, P pairs, I impostor pairs
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
@@ -74,9 +74,10 @@ class Sample:
         """The logits of the embeddings without the mean of `fitted`, before its scale and bias."""
         return self._scored(_table(network, fitted.centre(self.embeddings), fitted.centre(self.embeddings)))
 
-    def score_without_own_mean(self, network: FaceNetwork) -> Scored:
+    def score_without_own_mean(self, network: FaceNetwork, unit_parts: Sequence[int]) -> Scored:
         """The logits as on other people, if the mean of all these people is subtracted.
 
+        `unit_parts` are those of the network's configuration.
         A mean that contains a picture takes away some of the picture. So people are divided into `FOLDS` parts, and a
         pair loses the mean of the people outside its two parts.
         """
@@ -87,7 +88,8 @@ class Sample:
             outside = (part != first) & (part != second)
             if not outside.any():
                 raise DataError(f"centring needs at least 3 people; there are {self.people}")
-            fitted = Calibration(mean=mean_of_people(rows[outside], self.owner[torch.from_numpy(outside)]))
+            mean = mean_of_people(rows[outside], self.owner[torch.from_numpy(outside)])
+            fitted = Calibration.centring(mean, unit_parts)
             left, right = np.flatnonzero(part == first), np.flatnonzero(part == second)
             logits = _table(network, fitted.centre(rows[left]), fitted.centre(rows[right]))
             table[np.ix_(left, right)] = logits

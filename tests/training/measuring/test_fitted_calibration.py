@@ -165,7 +165,7 @@ def test_thresholds_of_centred_pictures_hold_on_other_people(tmp_path: Path) -> 
 
 def test_centring_needs_three_people() -> None:
     with pytest.raises(DataError, match="centring needs at least 3 people; there are 2"):
-        draw_sample(2, pictures=5).score_without_own_mean(ResidualNetwork(SMALL_COSINE))
+        draw_sample(2, pictures=5).score_without_own_mean(ResidualNetwork(SMALL_COSINE), (16,))
 
 
 def test_every_person_counts_once_in_the_mean(tmp_path: Path) -> None:
