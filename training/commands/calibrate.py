@@ -30,6 +30,7 @@ def add_calibrate(commands: options.Subcommands) -> None:
 
 def calibrate(parsed: argparse.Namespace) -> None:
     """Writes a checkpoint with the same tensors, and a calibration, thresholds and rates from the user's pictures."""
+    options.require_with(parsed, "--skip-missing", "--pairs")
     options.spare([parsed.checkpoint], parsed.out)
     on = options.Opened.of(parsed)
     network = architecture.restore(on.checkpoint).to(on.device)

@@ -13,6 +13,9 @@ from training.measuring import all_pairs, elsewhere, error_analysis, references,
 from training.measuring.calibration_draws import Rule
 from training.runs import results
 
+# How often the people to calibrate on are drawn.
+DRAWS = 30
+
 
 def add_evaluate(commands: options.Subcommands) -> None:
     command = commands.add_parser("evaluate", help="score the test pairs with a checkpoint")
@@ -89,7 +92,7 @@ def add_elsewhere(commands: options.Subcommands) -> None:
     command.add_argument(
         "--calibrate", type=options.positive, nargs="+", default=(), help="also calibrate on so many of the people"
     )
-    command.add_argument("--draws", type=options.positive, default=30, help="how often they are drawn (default: 30)")
+    command.add_argument("--draws", type=options.positive, help=f"how often they are drawn (default: {DRAWS})")
     options.add_face(command, "largest", "as the service does")
     options.add_out_file(command, "file for the figures, such as RUN/elsewhere/NAME.json")
     options.add_data(command, images=options.FOLDER_ITSELF)
@@ -98,9 +101,10 @@ def add_elsewhere(commands: options.Subcommands) -> None:
 
 
 def measure_elsewhere(parsed: argparse.Namespace) -> None:
+    options.require_with(parsed, "--draws", "--calibrate")
     on = options.Opened.of(parsed)
     rules = [
-        Rule(people=people, every_picture=every, draws=parsed.draws)
+        Rule(people=people, every_picture=every, draws=parsed.draws or DRAWS)
         for people in parsed.calibrate
         for every in (False, True)
     ]

@@ -202,6 +202,16 @@ def warn(sentences: Sequence[str]) -> None:
         print(f"warning: {sentence}", file=sys.stderr, flush=True)
 
 
+def require_with(parsed: argparse.Namespace, option: str, other: str) -> None:
+    """Raises DataError if a command was given an option that does nothing without another."""
+
+    def given(name: str) -> bool:
+        return bool(getattr(parsed, name.removeprefix("--").replace("-", "_")))
+
+    if given(option) and not given(other):
+        raise DataError(f"{option}: does nothing without {other}; add it, or leave out {option}")
+
+
 def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:
     """A pair list. With `skip`, leaves out pairs whose pictures are missing and prints their number."""
     if not skip:

@@ -77,7 +77,13 @@ def _format_lists(source: DataSource, album: Album, sides: division.Division) ->
                 f"{source.title}: all {len(sides.train | sides.test)} people would be on one side; add people, or "
                 "choose another --test or --seed"
             )
-        texts[people] = division.format_people(division.count_pictures(side, album.keys))
+        counts = division.count_pictures(side, album.keys)
+        if max(counts.values()) < 2:
+            raise DataError(
+                f"{source.title}: none of {len(side)} people of {people} has two pictures, so they give no genuine pair; "
+                "add pictures, or choose another --test or --seed"
+            )
+        texts[people] = division.format_people(counts)
         texts[pairs] = division.format_pairs(division.draw_pairs(side, album), album.keys, files)
     return texts
 

@@ -72,6 +72,8 @@ def test_calibrate_takes_the_folder_itself(photos: Path, capsys: pytest.CaptureF
     assert photos.is_dir()
     assert main(["calibrate", str(SHIPPED), "--data", "photos", "--keep-alike", "--out", "mine.safetensors"]) == 0
     assert "25 pictures of 10 people" in capsys.readouterr().out
+    line = refusal(capsys, "calibrate", str(SHIPPED), "--data", "photos", "--skip-missing", "--out", "new.safetensors")
+    assert line.startswith("error: --skip-missing: does nothing without --pairs; add it, or leave out --skip-missing")
 
 
 def test_split_writes_the_division_that_commands_make_without_lists(
@@ -119,6 +121,11 @@ def test_split_refuses_what_it_cannot_divide(photos: Path, capsys: pytest.Captur
     arguments = ["split", "small-faces", "--data", "photos", "--keep-alike"]
     assert "all 10 people would be on one side; add people, or choose another --test or --seed" in refusal(
         capsys, *arguments, "--test", "0.01"
+    )
+    for other in sorted((photos / "Somebody 3").iterdir())[1:]:
+        other.rename(photos / "Somebody 0" / f"moved_{other.name}")
+    assert "photos: none of 2 people of test-people.txt has two pictures, so they give no genuine pair" in refusal(
+        capsys, *arguments
     )
     data = (photos / "Somebody 0" / "Person_0_0001.png").read_bytes()
     (photos / "Somebody 1" / "forwarded.png").write_bytes(data)

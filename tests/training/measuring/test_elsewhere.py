@@ -223,6 +223,8 @@ def test_command_measures_any_folder_and_calibrates(
     out = tmp_path / "elsewhere" / "studio.json"
     arguments = ["elsewhere", str(checkpoint), "--data", str(folder), "--cache", str(tmp_path / "cache"), "--device",
                  "cpu", "--keep-alike", "--out", str(out)]  # fmt: skip
+    assert main([*arguments, "--draws", "2"]) == 1
+    assert "error: --draws: does nothing without --calibrate; add it" in capsys.readouterr().err
     assert main([*arguments, "--calibrate", "5", "8", "--draws", "2"]) == 0
     shown = capsys.readouterr().out
     assert "24 pictures of 12 people of studio, 1 left out: 12 genuine and 264 impostor pairs" in shown
