@@ -1,11 +1,12 @@
-"""Atomic replacement of files: an interrupted write leaves the old file as it was."""
+"""Atomic replacement of files: an interrupted write leaves the old file as it was. Folders of one process."""
 
+import fcntl
 import os
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EINVAL, EISDIR, ENOTDIR
+from errno import EINVAL, EISDIR, ENOLCK, ENOSYS, ENOTDIR, ENOTSUP
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -26,6 +27,32 @@ def replacing(path: Path) -> Iterator[Path]:
         _flush(path.parent)  # the new name; without it a power failure can bring the old file back
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Makes the folder, and keeps other processes from working in it; the kernel forgets it when the process ends.
+
+    Raises BlockingIOError if another process works in it, OSError if it cannot be made. On a network's file system that
+    has no locks nothing is kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with _unless_unsupported():
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _unless_unsupported() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOLCK, ENOSYS, ENOTSUP):
+            raise
 
 
 def require_writable_file(path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.files import partial_of, partials, replacing
+from model.files import alone_in, partial_of, partials, replacing
 
 WRITER = """
 import sys
@@ -28,6 +28,24 @@ def other_writer(path: Path) -> Iterator[subprocess.Popen[str]]:
         assert process.stdout
         assert process.stdout.readline() == "half way\n"
         yield process
+
+
+def test_a_folder_is_of_one_process_until_it_ends(tmp_path: Path) -> None:
+    """A killed process leaves nothing behind that would keep the next one out."""
+    code = "import sys; from pathlib import Path; from model.files import alone_in\n"
+    code += "with alone_in(Path(sys.argv[1])): print('in', flush=True); sys.stdin.readline()"
+    folder = tmp_path / "new" / "run"
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "in\n"
+        with pytest.raises(BlockingIOError), alone_in(folder):
+            pass
+        process.kill()
+    with alone_in(folder):
+        assert list(folder.iterdir()) == []
+    with alone_in(folder):
+        pass
 
 
 def interrupted(path: Path, failure: type[BaseException]) -> None:

@@ -4,11 +4,13 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from model.errors import DataError
+from model.files import alone_in
 from training.bulk.image_files import ImageTask
 from training.bulk.parts import ATTEMPTS, PART_FILES, Part, PartCounts, PartEmbedder, read_counts
 from training.bulk.workers import run_tasks
@@ -35,6 +37,20 @@ class Embedded:
         return f"{self.embeddings} embeddings of {self.files} files" + (f"; without one: {codes}" if codes else "")
 
 
+@contextmanager
+def open_parts(out: Path) -> Iterator[Path]:
+    """Yields the folder of the parts of a result, which no other command works in meanwhile. Raises DataError."""
+    folder = parts_folder(out)
+    with ExitStack() as held:
+        try:
+            held.enter_context(alone_in(folder))
+        except BlockingIOError as error:
+            raise DataError(f"{out}: another command writes it; wait for that one, or choose another --out") from error
+        except OSError as error:
+            raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
+        yield folder
+
+
 def parts_folder(out: Path) -> Path:
     """The folder of the parts of a result while it is not finished."""
     return out.with_name(f"{out.name}.parts")
@@ -57,10 +73,6 @@ def embed_parts(
 
     Raises FacepairError.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be made: {error.strerror}") from error
     _remove_others(folder, parts)
     counted: list[PartCounts] = []
 

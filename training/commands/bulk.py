@@ -15,7 +15,16 @@ from model.imaging.analysis import Choice
 from model.imaging.crops import FaceChoice
 from model.rules import Rule
 from model.verifier import Verifier
-from training.bulk.embedding import Embedded, Run, default_workers, embed_parts, parts_folder, remove_parts, run_here
+from training.bulk.embedding import (
+    Embedded,
+    Run,
+    default_workers,
+    embed_parts,
+    open_parts,
+    parts_folder,
+    remove_parts,
+    run_here,
+)
 from training.bulk.image_files import ImageTask
 from training.bulk.listing import Listing, digest_of
 from training.bulk.outputs import Record, beside, is_finished, write_embeddings, write_record, written_by_embed
@@ -41,16 +50,16 @@ def embed(parsed: argparse.Namespace) -> None:
     _require_ending(parsed.out, (".parquet", ".npy"))
     options.spare([parsed.source, parsed.weights], *written_by_embed(parsed.out))
     work = _Work.of(parsed)
-    folder = parts_folder(parsed.out)
     listing = Listing.of(parsed.source)
-    parts = list(listing.parts(folder, work.task))
+    parts = list(listing.parts(parts_folder(parsed.out), work.task))
     inputs = digest_of(parts)
     if is_finished(parsed.out, inputs, listing.root):
         print(f"{parsed.out}: is complete already; nothing has changed since")
         return
-    embedded = work.embed(parts, folder)
-    write_embeddings(parsed.out, embedded, work.header.network.dimension, work.record(embedded, inputs))
-    remove_parts(folder)
+    with open_parts(parsed.out) as folder:
+        embedded = work.embed(parts, folder)
+        write_embeddings(parsed.out, embedded, work.header.network.dimension, work.record(embedded, inputs))
+        remove_parts(folder)
     print(embedded.describe())
     print(f"wrote {parsed.out}" + (f" and {beside(parsed.out, '.problems.csv')}" if embedded.problems else ""))
 
@@ -74,15 +83,15 @@ def verify(parsed: argparse.Namespace) -> None:
     header = work.header
     rule = Rule.choose(parsed.threshold, parsed.max_fmr, header.threshold.value, header.operating_points)
     pairs = PairList.read(parsed.pairs)
-    folder = parts_folder(parsed.out)
-    parts = list(pairs.images.parts(folder, work.task))
-    embedded = work.embed(parts, folder)
-    images = EmbeddedImages.of(embedded, folder / "embeddings.raw", header.network.dimension)
-    verifier = PairVerifier(work.verifier, rule, pairs, images)
-    with tqdm(total=len(pairs.left), unit=" pairs", disable=None, mininterval=1) as bar:
-        counts = verifier.write(parsed.out, bar.update)
-    write_record(parsed.out, work.record(embedded, digest_of(parts)) | {"rule": vars(rule), "pairs": counts})
-    remove_parts(folder)
+    with open_parts(parsed.out) as folder:
+        parts = list(pairs.images.parts(folder, work.task))
+        embedded = work.embed(parts, folder)
+        images = EmbeddedImages.of(embedded, folder / "embeddings.raw", header.network.dimension)
+        verifier = PairVerifier(work.verifier, rule, pairs, images)
+        with tqdm(total=len(pairs.left), unit=" pairs", disable=None, mininterval=1) as bar:
+            counts = verifier.write(parsed.out, bar.update)
+        write_record(parsed.out, work.record(embedded, digest_of(parts)) | {"rule": vars(rule), "pairs": counts})
+        remove_parts(folder)
     print(f"{len(pairs.left)} pairs: " + ", ".join(f"{said} {count}" for said, count in sorted(counts.items())))
     print(f"wrote {parsed.out}")
 

@@ -80,8 +80,8 @@ def _format_lists(source: DataSource, album: Album, sides: division.Division) ->
         counts = division.count_pictures(side, album.keys)
         if max(counts.values()) < 2:
             raise DataError(
-                f"{source.title}: none of {len(side)} people of {people} has two pictures, so they give no genuine pair; "
-                "add pictures, or choose another --test or --seed"
+                f"{source.title}: none of {len(side)} people of {people} has two pictures, so they give no genuine "
+                "pair; add pictures, or choose another --test or --seed"
             )
         texts[people] = division.format_people(counts)
         texts[pairs] = division.format_pairs(division.draw_pairs(side, album), album.keys, files)

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from tqdm import tqdm
 
 from model import __version__
 from model.errors import TrainingError
+from model.files import alone_in
 from model.networks.embedder import normalise
 from model.networks.face_network import FaceNetwork
 from training.learning import history, parallel
@@ -65,7 +67,7 @@ def train(
     records `code`, the version of the code. `say` is told how long the run will take, before it starts, and each
     epoch's figures. `start` has the tensors that an experiment with a `start` begins with. The first process tells
     `observer`. Raises TrainingError if the loss is not finite (the last good state is kept), if `folder` already holds
-    a run, or if it cannot be written.
+    a run, if another process trains in it, or if it cannot be written.
     """
     if experiment.precision == "auto":
         raise ValueError("a run needs a precision: use training.learning.precision.with_precision first")
@@ -74,31 +76,32 @@ def train(
     recipe, run = experiment.recipe(data, device), experiment.identity(data.sha256)
     if start:
         start.apply(recipe)
-    state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code))
-    state.restore(recipe.state, recipe.optimizer)
     best = experiment.keep == "best"
-    if not experiment.is_finished(state.history):
-        _add_versions(folder, state, code)
-        if say:
-            left = experiment.epochs - len(state.history)
-            hours = left * seconds_of_epoch(experiment, data, device) / 3600
-            if parallel.rank() == 0:
-                say(f"at most {left} epochs, about {hours:.1f} hours")
-    if not experiment.epochs and parallel.rank() == 0:
-        state.save(folder / STATE_FILE, run)  # nothing is trained, but the folder has this run
-    watching = observer if parallel.rank() == 0 else None
-    if watching:
-        watching.begin(experiment.name, run, state.history)
-    while not experiment.is_finished(state.history):
-        row = run_epoch(experiment, recipe, len(state.history) + 1, device)
-        state.add_epoch(row, recipe.state, recipe.optimizer, keep_best=best)
-        if parallel.rank() == 0:
-            state.save(folder / STATE_FILE, run)
-            _publish(folder, experiment.name, state)
+    with ExitStack() as held:
+        state = parallel.from_first(lambda: _begin(folder, experiment.name, run, resume, code, held))
+        state.restore(recipe.state, recipe.optimizer)
+        if not experiment.is_finished(state.history):
+            _add_versions(folder, state, code)
             if say:
-                say(row.describe(experiment.epochs, experiment.validated_on))
-            if watching:
-                watching.add_epoch(row)
+                left = experiment.epochs - len(state.history)
+                hours = left * seconds_of_epoch(experiment, data, device) / 3600
+                if parallel.rank() == 0:
+                    say(f"at most {left} epochs, about {hours:.1f} hours")
+        if not experiment.epochs and parallel.rank() == 0:
+            state.save(folder / STATE_FILE, run)  # nothing is trained, but the folder has this run
+        watching = observer if parallel.rank() == 0 else None
+        if watching:
+            watching.begin(experiment.name, run, state.history)
+        while not experiment.is_finished(state.history):
+            row = run_epoch(experiment, recipe, len(state.history) + 1, device)
+            state.add_epoch(row, recipe.state, recipe.optimizer, keep_best=best)
+            if parallel.rank() == 0:
+                state.save(folder / STATE_FILE, run)
+                _publish(folder, experiment.name, state)
+                if say:
+                    say(row.describe(experiment.epochs, experiment.validated_on))
+                if watching:
+                    watching.add_epoch(row)
     if state.history:  # otherwise nothing was to be learned
         recipe.state.load_state_dict(state.best if best else state.weights)
     epoch = history.best_epoch(state.history) if best else len(state.history)
@@ -225,8 +228,16 @@ def _describe(sums: Tensor, seconds: float, run_s: float) -> str:
     )
 
 
-def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str) -> RunState:
-    """The state to continue from, or an empty one."""
+def _begin(folder: Path, name: str, run: dict[str, object], resume: bool, code: str, held: ExitStack) -> RunState:
+    """The state to continue from, or an empty one. The folder is this process's until `held` is closed."""
+    try:
+        held.enter_context(alone_in(folder))
+    except BlockingIOError as error:
+        raise TrainingError(
+            f"{folder}: another process trains in it; wait for that one, or choose another --out"
+        ) from error
+    except OSError as error:
+        raise TrainingError(f"{folder}: cannot be written: {error}") from error
     path, metrics = folder / STATE_FILE, folder / history.METRICS_FILE
     if path.exists() and not resume:
         raise TrainingError(f"{folder} already holds a run; add --resume to continue it, or choose another --out")

@@ -13,6 +13,7 @@ import pytest
 
 from model.checkpoint import load
 from model.errors import UnreadableFile
+from model.files import alone_in
 from tests.training.bulk.conftest import pictures
 from training.__main__ import main
 from training.bulk import embedding, parts
@@ -201,6 +202,9 @@ def test_interrupted_work_goes_on_and_a_changed_file_is_embedded_again(
         assert main(arguments) == 130  # two more parts, of six
     assert not out.exists()
     assert len(list((tmp_path / "out.parquet.parts").glob("*.parquet"))) == 5
+    with alone_in(tmp_path / "out.parquet.parts"):
+        assert main(arguments) == 1
+    assert f"error: {out}: another command writes it; wait for that one" in capsys.readouterr().err
     assert main(arguments) == 0
     assert out.read_bytes() == whole.read_bytes()
     capsys.readouterr()

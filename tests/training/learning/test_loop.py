@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from model.errors import TrainingError
+from model.files import alone_in
 from tests.training.support.small_pairs import CPU, NARROW, SMALL, STILL, run
 from training.data.datasets import PairData
 from training.learning import history, loop
@@ -172,6 +173,12 @@ def test_second_run_in_one_folder_is_refused(trained: Trained, data: PairData, f
     assert str(folder) in str(caught.value)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert same_weights(run(SMALL, data, folder, resume=True), trained)
+
+
+@pytest.mark.usefixtures("trained")
+def test_two_processes_do_not_train_in_one_folder(data: PairData, folder: Path) -> None:
+    with alone_in(folder), pytest.raises(TrainingError, match="another process trains in it; wait for that one"):
+        run(SMALL, data, folder, resume=True)
 
 
 @pytest.mark.usefixtures("trained")
