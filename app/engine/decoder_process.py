@@ -102,9 +102,12 @@ class DecoderProcess(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        """Lets the process end by itself when it has done its image, whose result is lost."""
+        """Lets the process end by itself when it has done its image, whose result is lost. One that is stopped would
+        never end, and is ended.
+        """
         self._note_ended()
-        self._transport.close()
+        if not self._end_stopped():
+            self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called once, before everything else."""
@@ -192,13 +195,18 @@ class DecoderProcess(asyncio.Protocol):
 
     def _end_if_stopped(self) -> None:
         """Called while a request takes long."""
-        pid = self._known_pid()
-        if pid is not None and is_stopped(pid):
-            logger.error("decoder was stopped and is ended", extra={"fields": {"pid": pid}})
-            self.stopped = True
-            self.end()
-        else:
+        if not self._end_stopped():
             self._look = asyncio.get_running_loop().call_later(LOOK_S, self._end_if_stopped)
+
+    def _end_stopped(self) -> bool:
+        """Ends the process if it is stopped, and returns whether it is."""
+        pid = self._known_pid()
+        if pid is None or not is_stopped(pid):
+            return False
+        logger.error("decoder was stopped and is ended", extra={"fields": {"pid": pid}})
+        self.stopped = True
+        self.end()
+        return True
 
     def _note_ended(self) -> None:
         self.ended.set()

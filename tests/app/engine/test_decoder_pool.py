@@ -20,6 +20,7 @@ from app.engine.answers import DecoderFault
 from app.engine.batching import MSG_BUSY, DeadlinePassed
 from app.engine.decoder import DecoderConfig, DecodeRequest, handle
 from app.engine.decoder_pool import MSG_CRASHED_DECODER, MSG_TOO_SLOW, Decoders
+from app.engine.decoder_process import is_stopped
 from app.engine.decoder_trial import DecodersError, try_out
 from app.engine.fork_server import ForkServer
 from model.errors import DetectorError, UndecodableImage, UnsupportedImage
@@ -383,6 +384,15 @@ def sockets_of(pid: int) -> int:
     """Those that it has opened or got, besides standard input and output."""
     files = [each for each in os.listdir(f"/proc/{pid}/fd") if int(each) > 2]
     return sum("socket:" in os.path.realpath(f"/proc/{pid}/fd/{each}") for each in files)
+
+
+async def test_a_stopped_decoder_does_not_outlive_the_pool() -> None:
+    """It has no image whose time could run out, and does not see that its socket is closed."""
+    async with running() as (decoders, _):
+        [idle] = decoders.pids
+        os.kill(idle, signal.SIGSTOP)
+        await until(lambda: is_stopped(idle))
+    await until(lambda: not is_alive(idle))
 
 
 async def test_a_stopped_fork_server_does_not_outlive_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
