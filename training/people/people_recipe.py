@@ -246,7 +246,8 @@ class PeopleRecipe(Recipe):
         alike = run.alike * thumbnails @ thumbnails.T if run.alike else None
         margins, right = self._margins(regions, labels, run.classifier_scale, run.classifier_margin)
         losses = [
-            supervised_contrastive(region, labels, run.temperature, self._anchors, alike) + run.classifier_weight * margin
+            supervised_contrastive(region, labels, run.temperature, self._anchors, alike)
+            + run.classifier_weight * margin
             for region, margin in zip(regions, margins, strict=True)
         ]
         loss = torch.stack(losses).mean()
