@@ -44,7 +44,7 @@ def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
     """
     if network.config.head == "joint-bayesian":
         pictures, people = owners(data.training)
-        fit_thumbnail(network, data)
+        _fit_thumbnail(network, data)
         network.head.get_buffer("cross")[network.config.tower_values :] = 0
         embeddings = scoring.embed_all(network, data.album, pictures)[:, : network.config.tower_values].cpu()
         fit_joint_bayesian(network.head, scatter(embeddings, people))
@@ -70,7 +70,7 @@ def _calibrate(network: residual.ResidualNetwork, data: PeopleData) -> tuple[flo
 
 
 @torch.no_grad()
-def fit_thumbnail(network: residual.ResidualNetwork, data: PeopleData) -> None:
+def _fit_thumbnail(network: residual.ResidualNetwork, data: PeopleData) -> None:
     """Sets the mean and the projection of the thumbnail, if there is one, by a picture of each training person.
 
     They are principal components, each divided by the square root of its deviation: undivided, the largest, which are

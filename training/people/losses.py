@@ -17,13 +17,9 @@ def split_regions(embeddings: Tensor, count: int) -> list[Tensor]:
 
 
 def supervised_contrastive(
-    embeddings: Tensor,
-    labels: Tensor,
-    temperature: float,
-    mine: Tensor | None = None,
-    alike: Tensor | None = None,
+    embeddings: Tensor, labels: Tensor, temperature: float, mine: Tensor | None = None
 ) -> Tensor:
-    """(B, D) float32 of unit length, (B,) int64 -> the mean loss. `alike` (B, B) is added to the cosines.
+    """(B, D) float32 of unit length, (B,) int64 -> the mean loss.
 
     Khosla et al. 2020, with the sum outside the logarithm: each picture is pulled towards the others of its person and
     pushed away from the rest. A person's only picture has no loss of its own.
@@ -33,10 +29,7 @@ def supervised_contrastive(
     anchors = slice(None) if mine is None else mine
     places = torch.arange(len(labels), device=labels.device)
     alone = places[anchors, None] == places
-    cosines = embeddings[anchors] @ embeddings.T
-    if alike is not None:
-        cosines = cosines + alike[anchors]
-    logits = (cosines / temperature).masked_fill(alone, -torch.inf)
+    logits = (embeddings[anchors] @ embeddings.T / temperature).masked_fill(alone, -torch.inf)
     likelihood = logits.log_softmax(1).masked_fill(alone, 0)
     same = (labels[anchors, None] == labels) & ~alone
     count = same.sum(1)
@@ -47,15 +40,9 @@ def supervised_contrastive(
 
 
 def relational_distillation(
-    embeddings: Tensor,
-    wanted: Tensor,
-    temperature: float,
-    mine: Tensor | None = None,
-    alike: Tensor | None = None,
+    embeddings: Tensor, wanted: Tensor, temperature: float, mine: Tensor | None = None
 ) -> Tensor:
     """(B, D) float32 of unit length, and cosines (B, B) of teachers -> the mean loss.
-
-    `alike` (B, B) is added to the cosines of the embeddings.
 
     Each picture's cosines to the others, divided by the temperature, give a distribution by softmax. The loss is the
     Kullback-Leibler divergence of the teachers' distribution from the network's (Passalis and Tefas 2018).
@@ -65,12 +52,9 @@ def relational_distillation(
     anchors = slice(None) if mine is None else mine
     places = torch.arange(len(embeddings), device=embeddings.device)
     alone = places[anchors, None] == places
-    own = embeddings[anchors] @ embeddings.T
-    if alike is not None:
-        own = own + alike[anchors]
     found, taught = (
         (cosines / temperature).masked_fill(alone, -torch.inf).log_softmax(1).masked_fill(alone, 0)
-        for cosines in (own, wanted[anchors])
+        for cosines in (embeddings[anchors] @ embeddings.T, wanted[anchors])
     )
     divergence = (taught.exp() * (taught - found)).sum()
     mean: Tensor = total_with_gradients(divergence) / len(embeddings)

@@ -48,10 +48,8 @@ class PeopleExperiment(Experiment[PeopleData]):
     A batch has `people` with several pictures, `pictures` of each, `virtual` people made from two of them, and the only
     picture of each of `singles` people, augmented twice. `nuisances` say what is changed alike in groups of different
     people's pictures; the share `backlit` of the changed groups is also lit from behind. `teaching` names trained
-    networks to learn from. `alike` is what a pair of equal thumbnails adds to its cosine while the network learns, so
-    that the network need not say that pictures are alike (a product of experts: Clark et al., "Don't Take the Easy Way
-    Out", 2019). `average` is the decay of the weights' moving average. Several processes share a batch, and, if there
-    are more than `shard_above` people with several pictures, the people of the classifiers.
+    networks to learn from. `average` is the decay of the weights' moving average. Several processes share a batch, and,
+    if there are more than `shard_above` people with several pictures, the people of the classifiers.
     """
 
     name: str
@@ -61,7 +59,6 @@ class PeopleExperiment(Experiment[PeopleData]):
     nuisances: Nuisances | None = field(default=None, metadata={LATER: True})
     backlit: float = field(default=0.0, metadata={LATER: True})
     teaching: Teaching | None = field(default=None, metadata={LATER: True})
-    alike: float = field(default=0.0, metadata={LATER: True})
     held_out: HoldOut = field(default_factory=HoldOut)
     face: people_batches.FaceParts
     people: int = 32
@@ -103,8 +100,6 @@ class PeopleExperiment(Experiment[PeopleData]):
             raise TrainingError(f"{self.name}: backlit is a share of the groups that nuisances change; add nuisances")
         if self.nuisances and self.preprocessing.alignment is None:
             raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
-        if self.alike and not self.network.thumbnail_cells:
-            raise TrainingError(f"{self.name}: alike weighs thumbnails, and the network has none; add thumbnail_cells")
         super().__post_init__()
 
     @property
@@ -182,9 +177,6 @@ class PeopleRecipe(Recipe):
         self._anchors = self.shares.mine.to(device) if parallel.world_size() > 1 else None
         self.state = _new_model(experiment, len(data.several)).to(device).to(memory_format=torch.channels_last)
         self.network = self.state.average
-        if experiment.alike:
-            for network in self.networks:
-                fitting.fit_thumbnail(network, data)
         self.frozen = starting.freeze(self.state.network, experiment.freeze)
         learned = [parameter for parameter in self.state.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(learned, experiment.learning_rate, weight_decay=experiment.weight_decay)
@@ -231,38 +223,23 @@ class PeopleRecipe(Recipe):
         return people_augmentation.augment_batch(images[seen], drawn.of(seen))
 
     def forward(self, images: Tensor) -> Tensor:
-        """(b, C, H, W) -> what the towers give (b, D), and behind it the thumbnails, if they count."""
+        """(b, C, H, W) -> embeddings (b, D)."""
         embeddings: Tensor = self._network(images)
-        if not self.experiment.alike:
-            return embeddings
-        return torch.cat([embeddings, self._thumbnails(images)], dim=1)
+        return embeddings
 
     def loss(self, outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The contrastive plus the weighted classifier and teacher losses of the whole batch, averaged over regions."""
         run, labels = self.experiment, batch.labels
-        gathered = self.shares.gather(outputs)
-        regions = split_regions(gathered[:, : run.network.tower_values], len(run.network.views))
-        thumbnails = gathered[:, run.network.tower_values :].detach()
-        alike = run.alike * thumbnails @ thumbnails.T if run.alike else None
+        regions = split_regions(self.shares.gather(outputs), len(run.network.views))
         margins, right = self._margins(regions, labels, run.classifier_scale, run.classifier_margin)
         losses = [
-            supervised_contrastive(region, labels, run.temperature, self._anchors, alike)
-            + run.classifier_weight * margin
+            supervised_contrastive(region, labels, run.temperature, self._anchors) + run.classifier_weight * margin
             for region, margin in zip(regions, margins, strict=True)
         ]
         loss = torch.stack(losses).mean()
         if self._teachers and batch.for_teachers is not None:
-            loss = loss + self._teachers.loss(regions, batch.for_teachers, alike)
+            loss = loss + self._teachers.loss(regions, batch.for_teachers)
         return loss, right
-
-    @torch.no_grad()
-    def _thumbnails(self, images: Tensor) -> Tensor:
-        """(b, C, H, W) -> (b, thumbnail values) of unit length, float32."""
-        thumbnail = self.network.thumbnail
-        assert thumbnail is not None
-        with torch.autocast(images.device.type, enabled=False):
-            found: Tensor = thumbnail(images.float())
-        return found
 
     def after_step(self, step: int) -> None:
         update_average(self.state.average, self.state.network, self.experiment.average, step)

@@ -76,11 +76,11 @@ class Teachers(nn.Module):
         """(b, C, H, W), normalised -> (b, T D): the embeddings of all teachers side by side."""
         return torch.cat([network(images).float() for network in self.networks], dim=1)
 
-    def loss(self, embeddings: list[Tensor], images: Tensor, alike: Tensor | None = None) -> Tensor:
+    def loss(self, embeddings: list[Tensor], images: Tensor) -> Tensor:
         """The weighted distillation, averaged over the regions.
 
         `embeddings` are each region's (..., D / R) of unit length, of all pictures of the batch; `images` float32
-        (b, C, H, W), 0..1, are those that the teachers see. `alike` (B, B) is added to the cosines of the embeddings.
+        (b, C, H, W), 0..1, are those that the teachers see.
         """
         device = embeddings[0].device
         seen = normalise(images.to(device, non_blocking=True), self._preprocessing)
@@ -88,11 +88,8 @@ class Teachers(nn.Module):
             found = self(seen.contiguous(memory_format=torch.channels_last))
         wanted = self._cosines(self._shares.gather(found), len(embeddings))
         anchors = None if self._anchors is None else self._anchors.to(device)
-        step = self._teaching.one_in
-        if alike is not None:
-            alike = alike[::step, ::step]
         losses = [
-            relational_distillation(region[::step], cosines, self._teaching.temperature, anchors, alike)
+            relational_distillation(region[:: self._teaching.one_in], cosines, self._teaching.temperature, anchors)
             for region, cosines in zip(embeddings, wanted, strict=True)
         ]
         return self._teaching.weight * torch.stack(losses).mean()

@@ -24,17 +24,16 @@ def embeddings(count: int = 11, dimension: int = 6, seed: int = 0) -> Tensor:
 LABELS = torch.tensor([0, 1, 0, 2, 1, 0, 3, 3, 4, 0, 1])
 
 
-def slow_contrastive(vectors: Tensor, labels: list[int], temperature: float, alike: Tensor | None = None) -> float:
+def slow_contrastive(vectors: Tensor, labels: list[int], temperature: float) -> float:
     """Khosla et al. 2020, equation 2."""
     terms = []
-    cosines = (vectors @ vectors.T if alike is None else vectors @ vectors.T + alike).double()
-    for i in range(len(labels)):
+    for i, anchor in enumerate(vectors.double()):
         others = [j for j in range(len(labels)) if j != i]
         positives = [j for j in others if labels[j] == labels[i]]
         if not positives:
             continue
-        total = sum(math.exp(float(cosines[i, j]) / temperature) for j in others)
-        shares = [math.exp(float(cosines[i, j]) / temperature) / total for j in positives]
+        total = sum(math.exp(float(anchor @ vectors[j].double()) / temperature) for j in others)
+        shares = [math.exp(float(anchor @ vectors[j].double()) / temperature) / total for j in positives]
         terms.append(-sum(math.log(share) for share in shares) / len(positives))
     return sum(terms) / len(terms)
 
@@ -43,33 +42,6 @@ def slow_contrastive(vectors: Tensor, labels: list[int], temperature: float, ali
 def test_contrastive_loss_equals_a_slow_loop(temperature: float) -> None:
     found = supervised_contrastive(embeddings(), LABELS, temperature)
     assert float(found) == pytest.approx(slow_contrastive(embeddings(), LABELS.tolist(), temperature), rel=1e-5)
-
-
-def likeness() -> Tensor:
-    thumbnails = embeddings(dimension=3, seed=2)
-    return 0.3 * thumbnails @ thumbnails.T
-
-
-def test_losses_count_how_alike_pictures_are() -> None:
-    vectors, alike, teacher = embeddings(), likeness(), embeddings(seed=1)
-    found = supervised_contrastive(vectors, LABELS, 0.1, alike=alike)
-    assert float(found) == pytest.approx(slow_contrastive(vectors, LABELS.tolist(), 0.1, alike), rel=1e-5)
-    assert float(found) != pytest.approx(float(supervised_contrastive(vectors, LABELS, 0.1)), rel=0.01)
-    shares = torch.arange(3, 7)
-    part = supervised_contrastive(vectors, LABELS, 0.1, shares, alike)
-    rows = [row for row in shares.tolist() if row != 3]  # person 2 is alone
-    each = [slow_of_one(row, vectors @ vectors.T + alike, 0.1) for row in rows]
-    assert float(part) == pytest.approx(sum(each) / len(each), rel=1e-5)
-    # What the network need not say is taken off what it is taught.
-    wanted = teacher @ teacher.T + alike
-    assert float(relational_distillation(teacher, wanted, 0.2, alike=alike)) == pytest.approx(0, abs=1e-6)
-
-
-def slow_of_one(row: int, cosines: Tensor, temperature: float) -> float:
-    others = [j for j in range(len(LABELS)) if j != row]
-    total = sum(math.exp(float(cosines[row, j]) / temperature) for j in others)
-    shares = [math.exp(float(cosines[row, j]) / temperature) / total for j in others if LABELS[j] == LABELS[row]]
-    return -sum(math.log(share) for share in shares) / len(shares)
 
 
 def test_contrastive_loss_falls_as_people_cluster() -> None:

@@ -63,11 +63,6 @@ def test_grey_network_with_colour_augmentation_is_refused() -> None:
         replace(EXPERIMENT_5_GREY, augmentation=BatchAugmentation(colour=ColourChange()))
 
 
-def test_likeness_needs_thumbnails() -> None:
-    with pytest.raises(TrainingError, match="alike weighs thumbnails, and the network has none; add thumbnail_cells"):
-        replace(EXPERIMENT_5, alike=0.1)
-
-
 @pytest.mark.parametrize("rising", [0.3, 0.25])
 def test_learning_rate_equals_one_cycle(rising: float) -> None:
     run, steps = replace(EXPERIMENT_5, rising=rising, epochs=4), 200

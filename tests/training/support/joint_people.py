@@ -48,11 +48,6 @@ JOINT = replace(
 )
 SHARDED = replace(JOINT, shard_above=1)
 TAUGHT = replace(JOINT, teaching=Teaching(teachers=("one", "other"), embedding_sha256=("", "")))
-WITH_THUMBNAILS = replace(
-    TAUGHT,
-    network=JOINT.network.model_copy(update={"thumbnail_cells": 8, "thumbnail_values": 4, "dimension": 20}),
-    alike=0.3,
-)
 
 
 def noise_data() -> PeopleData:
@@ -116,8 +111,7 @@ def _teacher(name: str, *_: object) -> ResidualNetwork:
 def main() -> None:
     torch.set_num_threads(1)
     with parallel.process_group(CPU):
-        runs = {"whole": JOINT, "sharded": SHARDED, "taught": TAUGHT, "thumbnails": WITH_THUMBNAILS}
-        found = {kind: compare(run) for kind, run in runs.items()}
+        found = {"whole": compare(JOINT), "sharded": compare(SHARDED), "taught": compare(TAUGHT)}
         torch.save(found, Path(sys.argv[1], str(parallel.rank())))
 
 
