@@ -124,6 +124,8 @@ class Description(BaseModel):
     def _check_conditions(self) -> Self:
         if self.conditions and not self.conditions.suit(self.preprocessing):
             raise ValueError("the conditions need aligned faces, and a weight for each feature of a crop")
+        if len(self.network.unit_parts) < 2 and any(each.likeness is not None for each in self.condition_rates):
+            raise ValueError("the rates of pictures that are alike need embeddings with thumbnails")
         return self
 
     @model_validator(mode="after")

@@ -2,26 +2,46 @@
 
 Strangers whose pictures are alike in more than their faces pass more often than the rates of clean photographs say. So
 rates are also measured on pairs that share a condition.
+
+B pairs, D embedding, N pictures
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
+from model.arrays import Embeddings
 from model.similarity import Calibration, Decision, FalseMatchCurve, decide
 
 # Rates are of photographs, so this condition of either picture is one of the pair.
 NOT_PHOTOGRAPH = "not_photograph"
+# The thumbnails are alike, as those of one camera, place and pose are. A pair alone is in this condition.
+ALIKE = "alike"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedPair:
+    """The similarity of a pair, and the conditions that its embeddings show."""
+
+    similarity: float
+    conditions: list[str]
 
 
 class ConditionRates(BaseModel):
-    """The false match rates of pairs in which both pictures are in a condition; None if they were not measured."""
+    """The false match rates of pairs in which both pictures are in a condition; None if they were not measured.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    `likeness` is from which likeness (`likeness_of`) pairs are ALIKE, None for other conditions.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     condition: str
+    likeness: float | None = Field(default=None, exclude_if=lambda limit: limit is None)
     false_match_curve: FalseMatchCurve | None = None
 
     def least_similarity(self, max_fmr: float) -> float:
@@ -32,6 +52,39 @@ class ConditionRates(BaseModel):
         """The same rates for similarities of another scale and bias."""
         curve = self.false_match_curve
         return self if curve is None else self.model_copy(update={"false_match_curve": curve.after(old, new)})
+
+
+def likeness_of(left: Embeddings, right: Embeddings, unit_parts: Sequence[int]) -> NDArray[np.float64]:
+    """(..., D) twice, which broadcast -> (...): how alike the pictures are in all but identity, -1 to 1.
+
+    It is the inner product of their thumbnails, the last of two `unit_parts`. Raises ValueError without thumbnails.
+    """
+    if len(unit_parts) != 2:
+        raise ValueError("the embeddings have no thumbnails")
+    one, other = (side[..., -unit_parts[1] :].astype(np.float64) for side in (left, right))
+    return np.asarray(len(unit_parts) * np.vecdot(one, other))
+
+
+def likeness_table(embeddings: Embeddings, unit_parts: Sequence[int]) -> NDArray[np.float64] | None:
+    """float32 (N, D) -> float64 (N, N), how alike all pairs of pictures are; None without thumbnails."""
+    if len(unit_parts) != 2:
+        return None
+    return np.stack([likeness_of(row, embeddings, unit_parts) for row in embeddings])
+
+
+def shown_conditions(
+    left: Embeddings, right: Embeddings, unit_parts: Sequence[int], rates: Sequence[ConditionRates]
+) -> list[list[str]]:
+    """float32 (B, D) twice -> the conditions of each pair that its embeddings show."""
+    limits = [each.likeness for each in rates if each.likeness is not None]
+    if not limits:
+        return [[] for _ in left]
+    return [[ALIKE] if alike else [] for alike in likeness_of(left, right, unit_parts) >= min(limits)]
+
+
+def with_shown(shared: Sequence[str] | None, shown: Sequence[str]) -> list[str] | None:
+    """The conditions that both sides share, None if they are not known, and those that the pair shows."""
+    return sorted({*(shared or ()), *shown}) if shared is not None or shown else None
 
 
 def shared_conditions(left: Iterable[Sequence[str]], right: Iterable[Sequence[str]]) -> list[str]:

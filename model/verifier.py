@@ -10,6 +10,7 @@ import numpy as np
 from model.arrays import Embeddings, Pixels, Similarities
 from model.canary import canary_pair
 from model.checkpoint import Checkpoint, Header
+from model.conditions import ComparedPair, shown_conditions
 from model.embedder import Embedder, open_embedder
 from model.errors import CheckpointError, InferenceError
 from model.imaging.canary import canary_sha256
@@ -50,6 +51,13 @@ class Verifier:
         if not np.isfinite(similarities).all():
             raise InferenceError("the network returned a similarity that is not finite")
         return similarities
+
+    def compare_pairs(self, left: Embeddings, right: Embeddings) -> list[ComparedPair]:
+        """As `compare`, with the conditions that the embeddings of each pair show."""
+        header = self.header
+        shown = shown_conditions(left, right, header.network.unit_parts, header.condition_rates)
+        pairs = zip(map(float, self.compare(left, right)), shown, strict=True)
+        return [ComparedPair(similarity=similarity, conditions=conditions) for similarity, conditions in pairs]
 
     def check_canary(self) -> None:
         """Checks that the canary photo gives the recorded crops, and the network what it should on the canary pair.

@@ -2,10 +2,11 @@
 
 import json
 import signal
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from app.server.replica import open_verifier
@@ -15,7 +16,7 @@ from model.imaging.analysis import analyse
 from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.networks.architecture import restore
-from tests.app.support.requests import verify
+from tests.app.support.requests import embed, verify
 from tests.app.support.service import PATIENCE_S, serving
 from tests.conftest import client_of
 from tests.drawing import encode
@@ -40,6 +41,8 @@ from training.statistics.rates import accuracy
 WEIGHTS = sorted(SHIPPED.parent.glob("*.safetensors"))
 # The page's drawn examples.
 HEADS = Path(__file__).parents[1] / "app" / "page"
+# Grounds of drawn scenes.
+GREY, LIGHT = (96, 108, 120), (250, 250, 250)
 
 
 @pytest.fixture(scope="module", params=WEIGHTS, ids=lambda path: path.stem)
@@ -109,6 +112,34 @@ async def test_the_default_checkpoint_promises_nothing_of_drawings() -> None:
             assert answer["fmr_at_similarity"] is None
         example = [(HEADS / name).read_bytes() for name in ("head-1.webp", "head-2.webp")]
         assert (await verify(client, *example, max_fmr="0.1"))["decision"] == "different"
+
+
+@pytest.mark.anyio
+async def test_the_default_checkpoint_promises_less_of_pictures_that_are_alike() -> None:
+    """A pair alone shows that, by its embeddings, so that /compare knows it, too."""
+    settings = read_settings({"device": "cpu"}, environment={})
+    header = load(SHIPPED).header
+    [alike] = [each for each in header.condition_rates if each.condition == "alike"]
+    assert alike.likeness
+    pictures = [encode(scene(head_at(person), ground=ground)) for person, ground in product((0, 1), (GREY, LIGHT))]
+    seen = []
+    async with client_of(settings, open_verifier(settings)) as client:
+        answer = await embed(client, *pictures)
+        stored = [(np.array(each["embedding"]), each["conditions"]) for each in answer["data"]]
+        for left, right in combinations(range(4), 2):
+            (one, shown), (other, shown_too) = stored[left], stored[right]
+            likeness = 2 * one[512:] @ other[512:]
+            verified = await verify(client, pictures[left], pictures[right], max_fmr="0.01")
+            assert ("alike" in verified["conditions"]) == (likeness >= alike.likeness)
+            body = {"embedding1": one.tolist(), "embedding2": other.tolist(), "max_fmr": 0.01,
+                    "embedding_sha256": header.embedding_sha256}  # fmt: skip
+            known = (await client.post("/compare", json=body | {"conditions1": shown, "conditions2": shown_too})).json()
+            assert (known["conditions"], known["decision"]) == (verified["conditions"], verified["decision"])
+            unknown = (await client.post("/compare", json=body)).json()
+            assert unknown["conditions"] == (["alike"] if likeness >= alike.likeness else None)
+            assert "clean photographs only" in unknown["warnings"][0]
+            seen.append(likeness >= alike.likeness)
+    assert 0 < sum(seen) < len(seen)
 
 
 def test_the_default_checkpoint_finds_drawings() -> None:

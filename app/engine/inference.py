@@ -23,6 +23,7 @@ from app.metrics import Metrics
 from app.token_bucket import TokenBucket
 from model.arrays import Embeddings, Pixels
 from model.averaging import mean_embedding
+from model.conditions import ComparedPair
 from model.errors import MSG_DEVICE_LOST, DeviceExhausted, DeviceLost
 from model.imaging.analysis import Choice, FaceAllowance, ImageAnalysis
 from model.verifier import Verifier
@@ -114,39 +115,41 @@ class Inference:
         """B crops, or none -> float32 (B, D). Raises InferenceError or DeadlinePassed."""
         return await self._on_network(crops, lambda embeddings: embeddings, deadline)
 
-    async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[float]:
-        """Two embeddings float32 (D,) -> their similarity. Raises InferenceError or DeadlinePassed."""
+    async def compare(self, left: Embeddings, right: Embeddings, deadline: float = inf) -> Timed[ComparedPair]:
+        """Two embeddings float32 (D,) compared. Raises InferenceError or DeadlinePassed."""
 
-        def finish(_: Embeddings) -> float:
-            return float(self._verifier.compare(left[None], right[None])[0])
+        def finish(_: Embeddings) -> ComparedPair:
+            return self._verifier.compare_pairs(left[None], right[None])[0]
 
         return await self._on_network([], finish, deadline)
 
-    async def verify(self, left: Sequence[Pixels], right: Sequence[Pixels], deadline: float = inf) -> Timed[float]:
-        """The crops of two sides -> their similarity, which is the same as embedding, averaging and comparing gives.
+    async def verify(
+        self, left: Sequence[Pixels], right: Sequence[Pixels], deadline: float = inf
+    ) -> Timed[ComparedPair]:
+        """The crops of two sides compared, with the result of embedding, averaging and comparing.
 
         Raises InferenceError or DeadlinePassed.
         """
 
-        def finish(embeddings: Embeddings) -> float:
+        def finish(embeddings: Embeddings) -> ComparedPair:
             unit_parts = self.header.network.unit_parts
             sides = np.split(embeddings, [len(left)])
             one, other = (mean_embedding(side, unit_parts) for side in sides)
-            return float(self._verifier.compare(one[None], other[None])[0])
+            return self._verifier.compare_pairs(one[None], other[None])[0]
 
         return await self._on_network([*left, *right], finish, deadline)
 
     async def verify_pairs(
         self, crops: Sequence[Pixels], pairs: Sequence[tuple[int, int]], deadline: float = inf
-    ) -> Timed[list[float]]:
-        """Crops, and which of them make pairs -> the similarity of each pair, each crop embedded once.
+    ) -> Timed[list[ComparedPair]]:
+        """Crops, and which of them make pairs -> each pair compared, each crop embedded once.
 
         Raises InferenceError or DeadlinePassed.
         """
         left, right = [one for one, _ in pairs], [other for _, other in pairs]
 
-        def finish(embeddings: Embeddings) -> list[float]:
-            return [float(each) for each in self._verifier.compare(embeddings[left], embeddings[right])]
+        def finish(embeddings: Embeddings) -> list[ComparedPair]:
+            return self._verifier.compare_pairs(embeddings[left], embeddings[right])
 
         return await self._on_network(crops, finish, deadline)
 

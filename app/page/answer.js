@@ -38,8 +38,8 @@ function alike(answer) {
   return `how many strangers look this alike${shared} was not measured`;
 }
 
-const spoken = (conditions) =>
-  both.format(conditions.map((name) => (name === "not_photograph" ? "drawn" : name.replaceAll("_", " "))));
+const SPOKEN = { not_photograph: "drawn", alike: "as of one camera and moment" };
+const spoken = (conditions) => both.format(conditions.map((name) => SPOKEN[name] ?? name.replaceAll("_", " ")));
 
 function reason(answer, point) {
   const rule = point ? `, which ${ratio(point.max_fmr)} pairs of strangers reach` : "";

@@ -20,6 +20,7 @@ class CalibratedNetwork(FaceNetwork):
         self.network = network
         self.calibration = calibration
         self.calibrated, self.unit_length = network.calibrated, network.unit_length
+        self.unit_parts = network.unit_parts
 
     def embed(self, images: Tensor) -> Tensor:
         """Normalised images float32 (B, C, H, W) -> float32 (B, D), before the calibration."""

@@ -19,6 +19,9 @@ class FaceNetwork(nn.Module, ABC):
     unit_length: bool
     """Whether every embedding has length 1."""
 
+    unit_parts: tuple[int, ...] = ()
+    """Those of the network's configuration, if its embeddings have thumbnails."""
+
     @property
     def device(self) -> torch.device:
         """The device of the network's tensors."""

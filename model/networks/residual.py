@@ -134,6 +134,7 @@ class ResidualNetwork(FaceNetwork):
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
         self.config = config
+        self.unit_parts = config.unit_parts
         self.towers = nn.ModuleList(Tower(config, channels) for channels in config.region_channels)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
         self.thumbnail = Thumbnail(config) if config.thumbnail_cells else None

@@ -3,9 +3,20 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
-from model.conditions import ConditionRates, decide_for_pair, rate_of_pair, shared_conditions
+from model.conditions import (
+    ALIKE,
+    ConditionRates,
+    decide_for_pair,
+    likeness_of,
+    likeness_table,
+    rate_of_pair,
+    shared_conditions,
+    shown_conditions,
+    with_shown,
+)
 from model.similarity import Calibration
 from tests.model.test_similarity import curve
 
@@ -67,6 +78,44 @@ def test_decision_is_same_only_where_every_shared_condition_keeps_the_rate(
     value: float, shared: list[str], decision: str
 ) -> None:
     assert decide_for_pair(value, 0.7, 0.01, RATES, shared) == decision
+
+
+def test_likeness_is_the_inner_product_of_thumbnails_of_length_one() -> None:
+    """The thumbnail has half of an embedding's squared length."""
+    draws = np.random.default_rng(0)
+    faces, thumbnails = draws.normal(size=(4, 5)), draws.normal(size=(4, 3))
+    thumbnails /= np.linalg.norm(thumbnails, axis=1, keepdims=True)
+    faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+    embeddings = (np.concatenate([faces, thumbnails], axis=1) / np.sqrt(2)).astype(np.float32)
+    wanted = thumbnails @ thumbnails.T
+    assert likeness_table(embeddings, (5, 3)) == pytest.approx(wanted, abs=1e-6)
+    assert likeness_of(embeddings[:2], embeddings[2:], (5, 3)) == pytest.approx([wanted[0, 2], wanted[1, 3]], abs=1e-6)
+    assert likeness_table(embeddings, (8,)) is None
+    with pytest.raises(ValueError, match="no thumbnails"):
+        likeness_of(embeddings, embeddings, (8,))
+
+    limit = float(np.sort(wanted[0])[-2]) - 0.01  # the first picture is alike to itself and to one other
+    alike = ConditionRates(condition=ALIKE, likeness=limit, false_match_curve=curve())
+    shown = shown_conditions(embeddings[[0] * 4], embeddings, (5, 3), (BLURRED, alike))
+    assert shown == [[ALIKE] if each >= limit else [] for each in wanted[0]]
+    assert shown.count([ALIKE]) == 2
+    assert shown_conditions(embeddings, embeddings, (8,), (BLURRED,)) == [[]] * 4
+
+
+@pytest.mark.parametrize(
+    ("shared", "shown", "known"),
+    [
+        (None, [], None),
+        ([], [], []),
+        (None, [ALIKE], [ALIKE]),
+        (["blurred"], [ALIKE], [ALIKE, "blurred"]),
+        (["blurred"], [], ["blurred"]),
+    ],
+)
+def test_what_embeddings_show_is_known_even_if_pictures_are_not(
+    shared: list[str] | None, shown: list[str], known: list[str] | None
+) -> None:
+    assert with_shown(shared, shown) == known
 
 
 @pytest.mark.parametrize("shared", [[], ["blurred"], ["not_photograph"]])

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from model.arrays import Embeddings
 from model.checkpoint import Header
-from model.conditions import decide_for_pair, rate_of_pair, shared_conditions
+from model.conditions import ComparedPair, decide_for_pair, rate_of_pair, shared_conditions, with_shown
 from model.errors import DataError, InferenceError
 from model.rules import Rule
 from model.verifier import Verifier
@@ -141,7 +141,7 @@ class PairVerifier:
         images, pairs = self._images, self._pairs
         sides = [(pairs.left[number], pairs.right[number]) for number in chunk]
         usable = [side for side in sides if not {*side} & images.problems.keys()]
-        similarities = iter(self._compare(usable))
+        compared = iter(self._compare(usable))
         for left, right in sides:
             names = [pairs.images.names[left], pairs.images.names[right]]
             for heading, image in zip(HEADINGS, (left, right), strict=True):
@@ -149,25 +149,27 @@ class PairVerifier:
                     yield [*names, None, None, None, None, heading, *problem]
                     break
             else:
-                yield [*names, *self._decide(next(similarities), left, right)]
+                yield [*names, *self._decide(next(compared), left, right)]
 
-    def _compare(self, pairs: Sequence[tuple[int, int]]) -> list[float | InferenceError]:
-        """The similarity of each pair, or the error of one that has none."""
+    def _compare(self, pairs: Sequence[tuple[int, int]]) -> list[ComparedPair | InferenceError]:
+        """Each pair compared, or the error of one that has no similarity."""
         if not pairs:
             return []
         rows = np.array([[self._images.rows[left], self._images.rows[right]] for left, right in pairs])
         left, right = self._images.embeddings[rows[:, 0]], self._images.embeddings[rows[:, 1]]
         try:
-            return list(map(float, self._verifier.compare(left, right)))
+            return [*self._verifier.compare_pairs(left, right)]
         except InferenceError as error:
             return [error] if len(pairs) == 1 else [self._compare([pair])[0] for pair in pairs]
 
-    def _decide(self, similarity: float | InferenceError, left: int, right: int) -> list[Any]:
-        if isinstance(similarity, InferenceError):
-            return [None, None, None, None, None, similarity.code, str(similarity)]
+    def _decide(self, pair: ComparedPair | InferenceError, left: int, right: int) -> list[Any]:
+        if isinstance(pair, InferenceError):
+            return [None, None, None, None, None, pair.code, str(pair)]
         header: Header = self._verifier.header
         one, other = self._images.conditions[left], self._images.conditions[right]
-        shared = None if one is None or other is None else shared_conditions([one], [other])
+        of_both = None if one is None or other is None else shared_conditions([one], [other])
+        shared = with_shown(of_both, pair.conditions)
+        similarity = pair.similarity
         rates, known, rule = header.condition_rates, shared or [], self._rule
         decision = decide_for_pair(similarity, rule.threshold, rule.max_fmr, rates, known)
         rate = rate_of_pair(similarity, header.false_match_curve, rates, known)

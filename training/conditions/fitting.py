@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from model.conditions import ConditionRates
+from model.conditions import ALIKE, ConditionRates
 from model.errors import DataError
 from model.imaging.conditions import ConditionDetectors
 from model.networks.face_network import FaceNetwork
@@ -49,16 +49,22 @@ def refit_conditions(
 ) -> Fitted:
     """As `fit_conditions`, for the conditions in `only`; what finds the others and all their rates stay as they are.
 
-    Raises DataError for a condition that was not found before, and as `fit_conditions`.
+    Raises DataError for a condition that was not found before, for ALIKE if it cannot be measured, and as
+    `fit_conditions`.
     """
     known = [each.condition for each in old.detectors.detectors]
-    if unknown := sorted(set(only) - set(known)):
+    names = set(only) - {ALIKE}
+    if unknown := sorted(names - set(known)):
         raise DataError(f"--only {unknown[0]}: the checkpoint finds {', '.join(known)}")
     held_out = HeldOutPictures(network, source, data)
     clean = held_out.unchanged()
-    new = fit_detectors(training_examples(source, data, fitted), clean.features[clean.there], only)
+    new = old.detectors
+    if names:
+        new = fit_detectors(training_examples(source, data, fitted), clean.features[clean.there], names)
     wanted = set(only) - NOT_MEASURED
     scored = [clean, *(held_out.after(change) for change in measured if change.condition in wanted)]
     found = {each.condition: each for each in measure_conditions(held_out, scored, new) if each.condition in wanted}
-    rates = tuple(found.get(each.condition, each) for each in old.rates)
-    return Fitted(detectors=replaced(old.detectors, new), rates=rates)
+    if ALIKE in wanted - found.keys():
+        raise DataError(f"--only {ALIKE}: too few held-out pictures are alike, or their embeddings have no thumbnails")
+    rates = [found.pop(each.condition, each) for each in old.rates]
+    return Fitted(detectors=replaced(old.detectors, new), rates=(*found.values(), *rates))

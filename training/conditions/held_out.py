@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.arrays import Features
+from model.conditions import likeness_table
 from model.networks import heads
 from model.networks.face_network import FaceNetwork
 from training import scoring
@@ -27,8 +28,9 @@ from training.statistics.resampling import Owners
 class Scored:
     """Held-out pictures after a change: which have a face, bool (K,), and the similarities of all pairs, (K, K).
 
-    `to_unchanged` (K, K) has those of a changed picture (row) and an unchanged one (column). Rows and columns of
-    pictures without a face are 0. `features` (K, F) and `detected` (K,), the face detector's scores, are 0, too.
+    `to_unchanged` (K, K) has those of a changed picture (row) and an unchanged one (column). `likeness` (K, K) is how
+    alike the pictures are, None without thumbnails. Rows and columns of pictures without a face are 0. `features`
+    (K, F) and `detected` (K,), the face detector's scores, are 0, too.
     """
 
     change: str
@@ -36,6 +38,7 @@ class Scored:
     there: NDArray[np.bool_]
     table: NDArray[np.float32]
     to_unchanged: NDArray[np.float32]
+    likeness: NDArray[np.float64] | None
     features: Features
     detected: NDArray[np.float64]
 
@@ -89,6 +92,7 @@ class HeldOutPictures:
             there=there,
             table=similarity_table(self._network, embeddings, embeddings),
             to_unchanged=similarity_table(self._network, embeddings, self._unchanged),
+            likeness=likeness_table(embeddings.cpu().numpy(), self._network.unit_parts),
             features=features,
             detected=detected,
         )

@@ -48,11 +48,15 @@ def find_conditions(
 
 
 def least_similarities(
-    rates: Sequence[ConditionRates], conditions: Sequence[Sequence[str]], max_fmr: float
+    rates: Sequence[ConditionRates],
+    conditions: Sequence[Sequence[str]],
+    max_fmr: float,
+    likeness: NDArray[np.float64] | None,
 ) -> NDArray[np.float64]:
     """The conditions of K pictures -> (K, K): below which similarity a pair is undecided.
 
-    As `model.conditions.decide_for_pair`, for all pairs at once.
+    `likeness` (K, K) is how alike the pictures of all pairs are, None if their embeddings have no thumbnails. As
+    `model.conditions.decide_for_pair`, for all pairs at once.
     """
     least = {each.condition: each.least_similarity(max_fmr) for each in rates}
     found = np.zeros((len(conditions), len(conditions)))
@@ -60,4 +64,7 @@ def least_similarities(
         inside = np.array([name in names for names in conditions])
         together = np.logical_or if name == NOT_PHOTOGRAPH else np.logical_and
         found = np.where(together.outer(inside, inside), np.maximum(found, least.get(name, inf)), found)
+    for each in rates:
+        if each.likeness is not None and likeness is not None:
+            found = np.where(likeness >= each.likeness, np.maximum(found, least[each.condition]), found)
     return found

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from model.checkpoint import Checkpoint, Header
+from model.conditions import likeness_table
 from model.errors import DataError
 from model.networks.architecture import restore
 from model.networks.calibrated import restore_calibrated
@@ -74,7 +75,14 @@ def measure_elsewhere(
         impostor=len(pairs.impostor),
         length=samples.mean_length(photographs.embeddings, owner) if network.unit_length else None,
         area=_area(pairs),
-        rates=_rates(header, scoring.logit_table(network, embeddings, embeddings), owner.numpy(), pairs, conditions),
+        rates=_rates(
+            header,
+            scoring.logit_table(network, embeddings, embeddings),
+            owner.numpy(),
+            pairs,
+            conditions,
+            likeness_table(photographs.embeddings, header.network.unit_parts),
+        ),
         calibrations=tuple(measure_draws(header, plain, photographs, rule) for rule in asked.rules),
     )
 
@@ -107,10 +115,12 @@ def _rates(
     owner: Owners,
     pairs: scoring.AllPairs,
     conditions: Sequence[Sequence[str]],
+    likeness: NDArray[np.float64] | None,
 ) -> tuple[RatesAtThreshold, ...]:
     """The rates at the default threshold and at each operating point.
 
-    The `table` of all logits, and all `pairs`, are of the same pictures, whose people are `owner`.
+    The `table` of all logits, and all `pairs`, are of the same pictures, whose people are `owner`, and so is the
+    `likeness` of all pairs.
     """
     named: list[tuple[str, float | None, float]] = [(DEFAULT, None, header.threshold.value)]
     named += [(point.name, point.max_fmr, point.threshold) for point in header.operating_points]
@@ -128,7 +138,7 @@ def _rates(
             fnmr=_share(rejected) if rejected else None,
         )
         if max_fmr is not None and header.conditions:
-            least = of_pairs.least_similarities(header.condition_rates, conditions, max_fmr)
+            least = of_pairs.least_similarities(header.condition_rates, conditions, max_fmr, likeness)
             of_genuine, of_impostor = _divide(np.maximum(least, threshold), owner)
             undecided = float(((genuine >= threshold) & (genuine < of_genuine)).mean()) if len(genuine) else None
             decided = _match_rate(impostor >= of_impostor, pairs)

@@ -12,12 +12,15 @@ from datetime import UTC, datetime
 import numpy as np
 
 from model.checkpoint import Checkpoint, Description, Header
+from model.conditions import ALIKE, likeness_table
 from model.errors import DataError
 from model.networks.face_network import FaceNetwork
 from model.similarity import Calibration, Metric, OperatingPoint, Threshold, similarity
 from training import fitting, metrics
+from training.conditions.condition_rates import rates_of_alike
 from training.measuring.samples import Sample, Scored, mean_length, mean_of_people
 from training.statistics import calibration, operating_points, rates, similar_people, summary
+from training.statistics.resampling import Owners
 
 # With fewer genuine pairs scale and bias stay as they are.
 MIN_GENUINE = 20
@@ -78,7 +81,7 @@ def recalibrated(
         "operating_points": points,
         "false_match_curve": curve,
         "metrics": (*_kept(header, fitted.calibration), *_measured(network, sample, fitted, threshold)),
-        **_conditions(header, fitted.calibration),
+        **_conditions(header, fitted, sample, left, right, split),
         "provenance": header.provenance.model_copy(
             update={"measured_with": code, "created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
         ),
@@ -95,11 +98,23 @@ def recalibrated(
     )
 
 
-def _conditions(header: Header, fitted: Calibration) -> dict[str, object]:
-    """The conditions for a new scale and bias. With another mean their rates no longer hold, and they are left out."""
-    if fitted.mean != header.calibration.mean:
+def _conditions(
+    header: Header, fitted: "_Fitted", sample: Sample, left: Owners, right: Owners, split: str
+) -> dict[str, object]:
+    """The conditions for a new scale and bias. With another mean their rates no longer hold, and they are left out.
+
+    Rates of pictures that are alike are measured again if the sample has enough such pairs.
+    """
+    new, old = fitted.calibration, header.calibration
+    if new.mean != old.mean:
         return {"conditions": None, "condition_rates": ()}
-    return {"condition_rates": tuple(each.after(header.calibration, fitted) for each in header.condition_rates)}
+    rates = [each.after(old, new) for each in header.condition_rates]
+    if any(each.likeness is not None for each in rates):
+        table = likeness_table(sample.embeddings, header.network.unit_parts)
+        assert table is not None
+        measured = rates_of_alike(fitted.impostor, table[sample.impostor_places()], left, right, split)
+        rates = [next(iter(measured), each) if each.condition == ALIKE else each for each in rates]
+    return {"condition_rates": tuple(rates)}
 
 
 @dataclass(frozen=True, kw_only=True)

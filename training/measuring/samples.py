@@ -96,15 +96,19 @@ class Sample:
             table[np.ix_(right, left)] = logits.T
         return self._scored(table)
 
+    def impostor_places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The places of both pictures of the impostor pairs that count, (I,)."""
+        if not self.every:
+            return self.pairs.left.numpy()[~self.same], self.pairs.right.numpy()[~self.same]
+        owner = self.owner.numpy()
+        left, right = np.triu_indices(len(owner), 1)
+        strangers = owner[left] != owner[right]
+        return left[strangers], right[strangers]
+
     def _scored(self, table: NDArray[np.float32]) -> Scored:
         """`table` (N, N) has the logits of all pairs."""
         logits = table[self.pairs.left.numpy(), self.pairs.right.numpy()].astype(np.float64)
-        left, right = self.pairs.left.numpy()[~self.same], self.pairs.right.numpy()[~self.same]
-        owner = self.owner.numpy()
-        if self.every:
-            left, right = np.triu_indices(len(owner), 1)
-            strangers = owner[left] != owner[right]
-            left, right = left[strangers], right[strangers]
+        (left, right), owner = self.impostor_places(), self.owner.numpy()
         impostor = table[left, right].astype(np.float64)
         return Scored(
             logits=logits, same=self.same, impostor=impostor, left=owner[left], right=owner[right], table=table

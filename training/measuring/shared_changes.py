@@ -114,7 +114,7 @@ def _point(
 ) -> PointUnderChange:
     least = np.full(scored.table.shape, threshold)
     if max_fmr is not None:
-        least = np.maximum(least, least_similarities(header.condition_rates, conditions, max_fmr))
+        least = np.maximum(least, least_similarities(header.condition_rates, conditions, max_fmr, scored.likeness))
     one, other = pictures.impostor_pairs(scored.there)
     accepted, decided = scored.table[one, other] >= threshold, scored.table[one, other] >= least[one, other]
     both = scored.there[pictures.left] & scored.there[pictures.right]

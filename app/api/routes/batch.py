@@ -17,6 +17,7 @@ from app.api.schemas.images import Timing, milliseconds
 from app.api.upload_route import UploadRequest, UploadRoute
 from app.engine.batching import Timed
 from app.engine.inference import Inference
+from model.conditions import ComparedPair
 from model.imaging.analysis import ImageAnalysis
 
 router = APIRouter(tags=["images"], route_class=UploadRoute)
@@ -50,9 +51,9 @@ async def verify_batch(request: UploadRequest) -> BatchVerification:
     result = await _verify_pairs(pairs, analyses, inference, reservation.deadline)
     decided = {
         (one, other): DecisionReport.of(
-            similarity, upload.rule, inference.header, conditions_of_pair([analyses[one]], [analyses[other]])
+            compared, upload.rule, inference.header, conditions_of_pair([analyses[one]], [analyses[other]])
         )
-        for (one, other), similarity in zip(pairs, result.value, strict=True)
+        for (one, other), compared in zip(pairs, result.value, strict=True)
     }
     for each in decided.values():
         request.metrics.decisions.labels(each.decision).inc()
@@ -83,8 +84,8 @@ async def verify_batch(request: UploadRequest) -> BatchVerification:
 
 async def _verify_pairs(
     pairs: list[tuple[str, str]], analyses: dict[str, ImageAnalysis], inference: Inference, deadline: float
-) -> Timed[list[float]]:
-    """The similarity of each pair; an image of several pairs is embedded once."""
+) -> Timed[list[ComparedPair]]:
+    """Each pair compared; an image of several pairs is embedded once."""
     places = {name: place for place, name in enumerate(dict.fromkeys(name for pair in pairs for name in pair))}
     crops = [analyses[name].pixels for name in places]
     return await inference.verify_pairs(crops, [(places[one], places[other]) for one, other in pairs], deadline)

@@ -63,18 +63,18 @@ async def explain(request: UploadRequest) -> Explanation:
     copies = await asyncio.to_thread(lambda: [blur_patches(crop) for crop in crops])
     reservation.extend_work(sum(map(len, copies)))
     most = max(1, request.settings.max_batch - len(crops))
-    [similarity] = (await inference.verify_pairs(crops, [(0, 1)], reservation.deadline)).value
+    [whole] = (await inference.verify_pairs(crops, [(0, 1)], reservation.deadline)).value
     without = [
         await _compare_copies(crops, side, copies[side], inference, reservation.deadline, most) for side in (0, 1)
     ]
     return Explanation(
-        similarity=similarity,
+        similarity=whole.similarity,
         images=[
             ExplainedImage(
                 field=field,
                 face=None if analysis.whole is not None else face,
                 crop=encode_png(crop),
-                influence=influence(similarity, values).round(DIGITS).tolist(),
+                influence=influence(whole.similarity, values).round(DIGITS).tolist(),
             )
             for field, analysis, face, crop, values in zip(
                 upload.images, analyses, upload.faces, crops, without, strict=True
@@ -109,5 +109,6 @@ async def _compare_copies(
         part = copies[start : start + most]
         numbers = range(len(crops), len(crops) + len(part))
         pairs = [(0, number) if side else (number, 1) for number in numbers]
-        similarities += (await inference.verify_pairs([*crops, *part], pairs, deadline)).value
+        compared = (await inference.verify_pairs([*crops, *part], pairs, deadline)).value
+        similarities += [each.similarity for each in compared]
     return similarities

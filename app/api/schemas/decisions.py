@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.schemas import examples
 from model.checkpoint import Header
-from model.conditions import decide_for_pair, rate_of_pair
+from model.conditions import ComparedPair, decide_for_pair, rate_of_pair, with_shown
 from model.rules import Rule
 from model.similarity import Decision
 
@@ -14,7 +14,7 @@ Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher mean
 Rate = Annotated[
     float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
 ]
-Conditions = Annotated[list[str], Field(description="what a picture is in, such as blurred or covered_eyes")]
+Conditions = Annotated[list[str], Field(description="what pictures are in, such as blurred or covered_eyes")]
 
 
 class ModelName(BaseModel):
@@ -34,7 +34,8 @@ class ModelName(BaseModel):
 class DecisionReport(BaseModel):
     """What /verify and /compare both say of a similarity.
 
-    `conditions` are those that both sides share, and `not_photograph` if either is one; null if they are not known.
+    `conditions` are those that both sides share, `not_photograph` if either is one, and `alike` if they are; null if
+    they are not known.
     `fmr_at_similarity` is that of pairs in them, null if it was not measured. "undecided" is only said with max_fmr.
     """
 
@@ -47,9 +48,10 @@ class DecisionReport(BaseModel):
     conditions: Conditions | None
 
     @classmethod
-    def of(cls, similarity: float, rule: Rule, header: Header, shared: list[str] | None, **answer: Any) -> Self:
+    def of(cls, pair: ComparedPair, rule: Rule, header: Header, shared: list[str] | None, **answer: Any) -> Self:
         """The decision of a rule for a pair that shares these conditions, with the further fields of the answer."""
-        rates, known = header.condition_rates, shared or []
+        conditions, similarity = with_shown(shared, pair.conditions), pair.similarity
+        rates, known = header.condition_rates, conditions or []
         decision = decide_for_pair(similarity, rule.threshold, rule.max_fmr, rates, known)
         return cls(
             decision=decision,
@@ -58,6 +60,6 @@ class DecisionReport(BaseModel):
             threshold=rule.threshold,
             operating_point=rule.operating_point,
             fmr_at_similarity=rate_of_pair(similarity, header.false_match_curve, rates, known),
-            conditions=shared,
+            conditions=conditions,
             **answer,
         )

@@ -1,5 +1,7 @@
 """False match curves of pairs that share a condition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -32,6 +34,7 @@ def scored(change: str, condition: str, seed: int, flagged: list[int]) -> Scored
         there=there,
         table=np.asarray((table + table.T) / 2, np.float32),
         to_unchanged=table,
+        likeness=None,
         features=features,
         detected=np.where(there, 0.9, 0.0),
     )
@@ -77,6 +80,24 @@ def test_uncertain_faces_of_all_changes_count_together(monkeypatch: pytest.Monke
     assert uncertain.false_match_curve.pairs == 2
     wanted = sorted([float(parts[0].table[0, 2]), float(parts[1].table[3, 5])])
     assert uncertain.false_match_curve.thresholds == pytest.approx(wanted)
+
+
+def test_rates_of_alike_pictures_are_those_of_unchanged_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condition_rates, "MIN_ALIKE", 2)
+    clean, blurred = scored("as they are", "", 1, []), scored("motion", "blurred", 2, [])
+    likeness = np.full((6, 6), 0.2)
+    strangers = [(one, other) for one, other in ((0, 2), (1, 3), (2, 3)) if OWNER[one] != OWNER[other]]
+    for one, other in strangers:
+        likeness[one, other] = likeness[other, one] = 0.5
+    parts = [replace(clean, likeness=likeness), replace(blurred, likeness=np.ones((6, 6)))]
+    alike = measure_conditions(Pictures(), parts, DETECTORS)[0]
+    assert (alike.condition, alike.likeness) == ("alike", 0.45)
+    assert alike.false_match_curve
+    assert alike.false_match_curve.pairs == len(strangers)
+    wanted = sorted(float(clean.table[pair]) for pair in strangers)
+    assert alike.false_match_curve.thresholds == pytest.approx(wanted)
+    monkeypatch.setattr(condition_rates, "MIN_ALIKE", len(strangers) + 1)
+    assert measure_conditions(Pictures(), parts, DETECTORS)[0].condition == "blurred"
 
 
 def test_highest_of_several_curves_is_at_each_threshold_the_highest_rate() -> None:

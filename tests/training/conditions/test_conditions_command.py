@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from model.checkpoint import Checkpoint, load
-from model.conditions import decide_for_pair, shared_conditions
+from model.conditions import ConditionRates, decide_for_pair, shared_conditions
 from model.imaging import analysis, decoding, detection
+from tests.model.test_similarity import curve
 from tests.training.support.small_conditions import drawn_data, drawn_source, trained_checkpoint
 from tests.training.support.small_pairs import CPU
 from training.__main__ import main
@@ -90,12 +91,18 @@ def test_undecided_pairs_are_those_of_the_service(fitted: Checkpoint) -> None:
     draws = np.random.default_rng(2)
     names = ["covered_eyes", "dark", "not_photograph", "uncertain_face"]
     found = [[name for name in names if draws.random() < 0.3] for _ in range(12)]
+    likeness = draws.uniform(0, 1, (12, 12))
+    alike = ConditionRates(condition="alike", likeness=0.6, false_match_curve=curve())
+    rates = (*fitted.header.condition_rates, alike)
     for max_fmr in (0.5, 0.1):
-        least = least_similarities(fitted.header.condition_rates, found, max_fmr)
+        least = least_similarities(rates, found, max_fmr, likeness)
+        unaware = least_similarities(rates, found, max_fmr, None)
+        assert ((unaware < least) == ((likeness >= 0.6) & (unaware < alike.least_similarity(max_fmr)))).all()
         for one in range(12):
             for other in range(12):
                 value, shared = float(draws.random()), shared_conditions([found[one]], [found[other]])
-                decision = decide_for_pair(value, 0.2, max_fmr, fitted.header.condition_rates, shared)
+                shared += ["alike"] if likeness[one, other] >= 0.6 else []
+                decision = decide_for_pair(value, 0.2, max_fmr, rates, shared)
                 wanted = "different" if value < 0.2 else "undecided" if value < least[one, other] else "same"
                 assert decision == wanted
 
@@ -150,6 +157,11 @@ def test_one_condition_is_fitted_anew_and_the_others_stay(
     ("name", "checkpoint", "error"),
     [
         ("hats", "conditions", "--only hats: the checkpoint finds covered_eyes, dark, not_photograph"),
+        (
+            "alike",
+            "conditions",
+            "--only alike: too few held-out pictures are alike, or their embeddings have no thumbnails",
+        ),
         ("dark", "small-faces", "small-faces: has no conditions yet; fit all of them, without --only"),
     ],
 )

@@ -1,16 +1,20 @@
 """What is fitted on embeddings of known people: calibration, thresholds, and what the former thresholds do."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from model.averaging import scale_parts
 from model.checkpoint import Checkpoint, load
+from model.conditions import ConditionRates
 from model.errors import DataError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.architecture import restore
+from model.networks.configurations import ResidualConfig
 from model.networks.embedder import save
 from model.networks.residual import ResidualNetwork, initialise
 from model.similarity import Calibration, FalseMatchCurve, Metric, OperatingPoint, Threshold, similarity
@@ -197,6 +201,49 @@ def test_points_have_the_rate_over_most_similar_strangers(tmp_path: Path) -> Non
         assert rate.value > point.fmr
     (one, *_) = fit(checkpoint(tmp_path), draw_sample(50)).description.operating_points
     assert one.fmr_of_similar is None
+
+
+THUMBNAILS = ResidualConfig(
+    side_px=32,
+    view_px=16,
+    channels=(4, 4, 6, 8),
+    dimension=16,
+    input_channels=3,
+    thumbnail_cells=8,
+    thumbnail_values=8,
+    flip_average=False,
+)
+
+
+def test_rates_of_alike_pictures_are_measured_again_where_many_are(tmp_path: Path) -> None:
+    """Otherwise what a calibration sets right for one camera would stay undecided by another data set's rates."""
+    network = ResidualNetwork(THUMBNAILS)
+    initialise(network, torch.Generator().manual_seed(0))
+    alike = ConditionRates(condition="alike", likeness=0.45, false_match_curve=CURVE)
+    other = ConditionRates(condition="blurred", false_match_curve=CURVE)
+    stored = {"network": THUMBNAILS, "false_match_curve": CURVE, "operating_points": (LOW,),
+              "preprocessing": PreprocessingConfig(side_px=32, crop=0.8, colour="rgb", standardised=True),
+              "condition_rates": (alike, other)}  # fmt: skip
+    save(tmp_path / "old.safetensors", network.eval(), describe().model_copy(update=stored))
+    old = load(tmp_path / "old.safetensors")
+    measured = []
+    for shared in (0.0, 4.0):
+        drawn = draw_sample(40)
+        rows = drawn.embeddings.astype(np.float64)
+        rows[:, 8] += shared  # the thumbnails have that in common
+        scale_parts(rows, (8, 8))
+        sample = replace(drawn, embeddings=rows.astype(np.float32))
+        table = 2 * rows[:, 8:] @ rows[:, 8:].T
+        measured.append(int((table[np.triu_indices(40, 1)] >= 0.45).sum()))
+        found = {each.condition: each for each in fit(old, sample).description.condition_rates}
+        assert found["blurred"] == other
+        assert found["alike"].likeness == 0.45
+        assert found["alike"].false_match_curve
+        if measured[-1] < 100:
+            assert found["alike"] == alike
+        else:
+            assert found["alike"].false_match_curve.pairs == measured[-1]
+    assert measured[0] < 100 < measured[1]
 
 
 def test_former_points_are_measured_as_the_old_checkpoint_compares(tmp_path: Path) -> None:
