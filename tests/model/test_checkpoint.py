@@ -101,6 +101,12 @@ def test_header_is_plain_json(tmp_path: Path) -> None:
     assert Header.model_validate(header, strict=False) == saved
 
 
+def test_rates_of_alike_pictures_need_thumbnails() -> None:
+    rates = [{"condition": "alike", "likeness": 0.45}]
+    with pytest.raises(ValueError, match="rates of pictures that are alike need embeddings with thumbnails"):
+        Description.model_validate(describe().model_dump() | {"condition_rates": rates})
+
+
 def test_saving_twice_writes_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "other"):
         save(tmp_path / name, tiny(), describe())
