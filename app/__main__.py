@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from app.lifecycle import forbid_core_dumps, require_address_space, run_and_leave
+from app.lifecycle import forbid_core_dumps, open_standard_files, require_address_space, run_and_leave
 from app.logs import configure_logging
 from app.server.sockets import ListenError, require_certificate, require_free
 from app.settings import PREFIX, Settings, read_settings
@@ -38,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 after an orderly end, 1 after the device was lost or, with one line on standard error,
     if the service cannot start.
     """
+    open_standard_files()
     flags = {name: value for name, value in vars(_parser().parse_args(arguments)).items() if value is not None}
     try:
         settings = read_settings(flags)

@@ -15,6 +15,8 @@ from model.errors import FacepairError
 
 logger = logging.getLogger("facepair")
 
+# Standard error.
+LAST_STANDARD_FILE = 2
 # How long the log may take for its last line.
 LAST_LINE_S = 1.0
 GIB = 2**30
@@ -78,6 +80,16 @@ def _write_last_line(why: str) -> None:
     logger.error(why)
     for handler in logging.getLogger().handlers:
         handler.flush()
+
+
+def open_standard_files() -> None:
+    """Opens the standard files that were closed from the start, for nothing.
+
+    Otherwise sockets would get their descriptors, which decoders redirect.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD_FILE:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
 
 
 def run_and_leave(main: Callable[[], int]) -> NoReturn:

@@ -13,7 +13,6 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from copy import copy
 from datetime import UTC, datetime
 from typing import Any
@@ -75,16 +74,22 @@ class DroppingHandler(logging.Handler):
         """Writes lines, and how many were dropped before them, unless that must wait; whether it did. Each piece waits
         for the reader, None for ever.
         """
+        lost = len(lines)
         if (dropped := self.dropped) > self._said:
             count = {"levelname": "WARNING", "msg": DROPPED, "fields": {"lines": dropped - self._said}}
             lines = [self.format(logging.makeLogRecord(count)), *lines]
         ready = select.poll()
         ready.register(self._descriptor, select.POLLOUT)
-        with suppress(OSError):  # the reader has left
+        try:
             for piece in _pieces(lines):
                 if not ready.poll(None if patience_s is None else 1000 * patience_s):
                     return False
                 os.write(self._descriptor, piece)
+        except BrokenPipeError:  # the reader has left
+            pass
+        except OSError:  # such as a full disk
+            self.dropped += lost
+            return True
         self._said = dropped
         return True
 

@@ -5,6 +5,7 @@ D embedding
 
 import base64
 import binascii
+import codecs
 import json
 import re
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from app.api.inputs import choose_rule
 from app.api.problems import Problem
 from app.api.schemas.compare_request import CompareRequest, Names, Side
 from model.arrays import Embeddings
-from model.averaging import mean_embedding
+from model.averaging import mean_embedding, scale_parts
 from model.checkpoint import Header
 from model.conditions import shared_conditions
 from model.errors import InferenceError
@@ -74,7 +75,7 @@ def parse_embedding_pair(body: bytes, header: Header, max_embeddings: int) -> Em
     return EmbeddingPair(
         left=left,
         right=right,
-        shared=None if one is None or other is None else shared_conditions(one, other),
+        shared=shared_conditions(one, other) if one is not None and other is not None and header.conditions else None,
         rule=choose_rule(request.threshold, request.max_fmr, header),
     )
 
@@ -116,7 +117,7 @@ def _parse_compare_request(body: bytes) -> CompareRequest:
     if body.count(b"[") > MAX_LISTS:
         raise Problem("malformed_json", MSG_NO_REQUEST, _side_with_most_lists(body))
     try:
-        request = CompareRequest.model_validate_json(body)
+        request = CompareRequest.model_validate_json(body.removeprefix(codecs.BOM_UTF8))
     except ValidationError as error:
         known = [str(e["loc"][0]) for e in error.errors() if e["loc"] and e["loc"][0] in CompareRequest.model_fields]
         detail = f"{known[0]} is missing or malformed" if known else MSG_NO_REQUEST
@@ -130,7 +131,7 @@ def _repeated_name(body: bytes, fields: int) -> str | None:
     """A name that comes twice in a valid body with so many different ones. Of two values pydantic takes the last."""
     if body.count(b":") == fields:  # one for each name
         return None
-    names = [name for name, _ in json.loads(body, object_pairs_hook=list)]
+    names = [name for name, _ in json.loads(body, object_pairs_hook=list)]  # which knows a byte order mark
     return next((name for place, name in enumerate(names) if name in names[:place]), None)
 
 
@@ -158,8 +159,10 @@ def decode_embedding(value: list[float] | str, network: AnyNetworkConfig, field:
         raise _malformed(f"of this model has {network.dimension} values", field)
     if not (np.abs(embedding) <= LARGEST).all():
         raise _malformed(f"has only finite values, none beyond {LARGEST:g}", field)
-    if network.unit_length and abs(np.linalg.norm(embedding.astype(np.float64)) - 1) > LENGTH_TOLERANCE:
-        raise _malformed("of this model has length 1; send it as /embed gave it", field)
+    lengths = np.ravel(scale_parts(embedding[None].astype(np.float64), network.unit_parts))
+    if (np.abs(lengths - 1) > LENGTH_TOLERANCE).any():
+        parts = "" if len(lengths) == 1 else f", and {len(lengths)} parts of the same length"
+        raise _malformed(f"of this model has length 1{parts}; send it as /embed gave it", field)
     return embedding
 
 

@@ -16,10 +16,12 @@ export function ratio(rate) {
   return `1 in ${Number((1 / rate).toPrecision(2)).toLocaleString("en")}`;
 }
 
-/** A similarity with as many digits as tell it from 1. */
-export function digits(similarity) {
+/** A similarity with as many digits as tell it from 1, and from another. */
+export function digits(similarity, other = similarity) {
   const beside = 1 - similarity;
-  return similarity.toFixed(beside >= 0.01 ? 2 : Math.min(7, 1 - Math.floor(Math.log10(beside || 1e-7))));
+  let places = beside >= 0.01 ? 2 : Math.min(7, 1 - Math.floor(Math.log10(beside || 1e-7)));
+  while (other !== similarity && places < 7 && similarity.toFixed(places) === other.toFixed(places)) places += 1;
+  return similarity.toFixed(places);
 }
 
 /** The decision in a few words. A pair that the loosest operating point accepts is not called different. */
@@ -43,7 +45,8 @@ const spoken = (conditions) => both.format(conditions.map((name) => SPOKEN[name]
 
 function reason(answer, point) {
   const rule = point ? `, which ${ratio(point.max_fmr)} pairs of strangers reach` : "";
-  const measured = `The similarity is ${digits(answer.similarity)}. “Same” needs ${digits(answer.threshold)}${rule}.`;
+  const measured = `The similarity is ${digits(answer.similarity, answer.threshold)}. “Same” needs ${
+    digits(answer.threshold, answer.similarity)}${rule}.`;
   if (answer.decision !== "undecided") return measured;
   if (answer.conditions.includes("not_photograph")) {
     return `${measured} But a picture looks like a drawing, and what was measured holds for photographs. Try another photograph.`;
@@ -100,7 +103,7 @@ function scale(answer, points) {
   const output = make("output", { htmlFor: "threshold" });
   slider.oninput = () => {
     const threshold = slider.value === own ? answer.threshold : toShare(slider.value);
-    const text = `From ${digits(threshold)} on: ${answer.similarity >= threshold ? reached : "different"}`;
+    const text = `From ${digits(threshold, answer.similarity)} on: ${answer.similarity >= threshold ? reached : "different"}`;
     output.textContent = `${text}. ${undecided ? "" : between(threshold, points)}`;
     slider.setAttribute("aria-valuetext", text);
   };

@@ -1,6 +1,6 @@
 // The page as a whole: two sides, how strict to be, the question and its answer.
 
-import { showAnswer, ratio } from "./answer.js";
+import { digits, ratio, showAnswer } from "./answer.js";
 import { compareChosen, explain, info, useKey, verify } from "./client.js";
 import { find, make } from "./elements.js";
 import { explanation } from "./explanation.js";
@@ -36,7 +36,7 @@ async function ask(event) {
   const photos = sides.map((side) => side.photos);
   for (const photo of photos.flat()) photo.warn(); // instead of the last error
   const maxFmr = strictness.value || null;
-  const compare = photos.flat().every((photo) => photo.chosen === 0) ? verify : compareChosen;
+  const compare = photos.flat().some((photo) => photo.picked) ? compareChosen : verify;
   try {
     const { answer, commands } = await compare(photos, maxFmr, signal);
     const shown = photos.flat();
@@ -98,7 +98,7 @@ async function start() {
     const text = `${ratio(point.max_fmr)} pairs of strangers`;
     return make("option", { value: point.max_fmr, selected: point.max_fmr === 0.01 }, text);
   });
-  const usual = make("option", { value: "" }, `as many as reach ${model.threshold.value}`);
+  const usual = make("option", { value: "" }, `as many as reach ${digits(model.threshold.value)}`);
   strictness.replaceChildren(...options, usual);
   forget();
 }

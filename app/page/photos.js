@@ -7,13 +7,14 @@ import { find, list, make, picture } from "./elements.js";
 const MOST_PX = 720;
 const TYPES = "image/jpeg,image/png,image/webp,image/avif,image/heic,image/heif,.jfif,.avif,.heic,.heif,.hif";
 
-/** A photograph and its card. `chosen` is the number of the face that is compared. */
+/** A photograph and its card. `chosen` is the number of the face that is compared, `picked` whether a person chose it. */
 class Photo {
   constructor(file, name, remove, changed) {
     this.file = file;
     this.name = name;
     this.faces = [];
     this.chosen = 0;
+    this.picked = false;
     this.changed = changed;
     this.leaving = new AbortController();
     this.canvas = make("canvas", { role: "img", "aria-label": name, width: 320, height: 240 });
@@ -75,6 +76,7 @@ class Photo {
   /** Marks a face; a person's choice also takes the answer away. */
   choose(index, changed = true) {
     this.chosen = index;
+    this.picked = changed;
     this.choice.querySelectorAll("input").forEach((input, each) => (input.checked = each === index));
     this.warn();
     this.draw();

@@ -52,3 +52,11 @@ def test_a_small_address_space_is_refused_in_one_line() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: the limit of address space, 0.9 GiB (ulimit -v), is below 2 GiB; remove it")
     assert done.stderr.count("\n") == 1
+
+
+def test_closed_standard_files_are_opened_for_nothing() -> None:
+    """Without that, decoders got a socket in the place of standard error, which they then lost."""
+    code = "import os; from app.lifecycle import open_standard_files; os.close(0); os.close(2); open_standard_files()\n"
+    code += "print(*map(os.path.realpath, ('/proc/self/fd/0', '/proc/self/fd/2')), os.path.exists('/proc/self/fd/3'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["/dev/null", "/dev/null", "False"]

@@ -121,6 +121,17 @@ def test_the_end_waits_a_moment_for_a_log_that_nobody_reads(
     assert 0.2 <= time.monotonic() - started < 5
 
 
+def test_lines_for_which_the_disk_has_no_room_are_counted() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    try:
+        handler = DroppingHandler(full)
+        for _ in range(5):
+            handler.handle(record("x"))
+        assert handler.dropped == 5
+    finally:
+        os.close(full)
+
+
 def test_a_reader_that_left_stops_nothing(pipe: tuple[int, int]) -> None:
     handler = QueueingHandler(pipe[1])
     os.close(pipe[0])

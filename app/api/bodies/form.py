@@ -112,6 +112,11 @@ class Parts:
         self._reservation.begin_upload(images)
         return part
 
+    def is_of_images(self, sent: str) -> bool:
+        """Whether parts of this name are images."""
+        rule = self._rules.get(BRACKETS.sub("", sent))
+        return rule is not None and rule.image
+
     def expect(self, images: int) -> None:
         """Takes slots for images that have begun to arrive, before their names are known. Raises Problem."""
         self._reservation.begin_upload(min(images, self._max_images))

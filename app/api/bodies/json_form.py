@@ -72,9 +72,10 @@ class JsonForm:
 
     async def finish(self) -> Form:
         for place, (sent, value) in enumerate(self._parse(), 1):
-            if value is None:
+            no_images = type(value) is list and not value and self._parts.is_of_images(sent)
+            if value is None or no_images:
                 continue
-            values = value if isinstance(value, list) else [value]
+            values = value if isinstance(value, list) and value else [value]
             for each in values:
                 part = self._parts.open(sent, place)
                 if not isinstance(each, str) or (isinstance(value, list) and not part.rule.image):

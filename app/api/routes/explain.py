@@ -7,7 +7,7 @@ from fastapi import APIRouter
 
 from app.api.analyses import analyse_images, usable
 from app.api.bodies.images import read_images
-from app.api.inputs import ImagesUpload, parse_face_number
+from app.api.inputs import ImagesUpload, parse_face_number, require_faces
 from app.api.openapi.bodies import EXPLAIN_BODY
 from app.api.openapi.errors import OF_BODIES, OF_FACES, OF_FORMS, OF_IMAGES, responses_of
 from app.api.problems import Problem
@@ -38,12 +38,15 @@ async def _read_pair(request: UploadRequest) -> ExplainUpload:
         if name.startswith("image") and count > 1:
             raise Problem("too_many_images", "one image of each side is explained; send the others by themselves", name)
     faces = parse_face_number(form.fields, "face1"), parse_face_number(form.fields, "face2")
-    whole = request.inference.header.preprocessing.alignment is None
+    header = request.inference.header
+    for name in form.fields:
+        require_faces(header, name)
+    whole = header.preprocessing.alignment is None
     return ExplainUpload(
         images=form.images,
         refused=refused,
         max_faces=request.settings.max_faces,
-        choice="none" if whole else "all" if any(faces) else "largest",
+        choice="none" if whole else "all" if form.fields else "largest",
         faces=faces,
     )
 

@@ -12,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 
+from app.api.embedding_inputs import decode_embedding
+from app.api.problems import Problem
 from app.server.replica import open_verifier
-from app.settings import Settings, read_settings
+from app.settings import SHIPPED, Settings, read_settings
+from model.checkpoint import load
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.embedder import save
 from tests.app.support.requests import JSON, SECRET, check_problem, compare_request
@@ -132,6 +135,23 @@ async def test_another_content_type_is_refused(client: httpx.AsyncClient, kind: 
 async def test_a_content_type_may_name_its_charset(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert (await client.post("/compare", content=json.dumps(known), headers=headers)).status_code == 200
+
+
+async def test_a_byte_order_mark_is_ignored(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(known).encode()
+    response = await client.post("/compare", content=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
+
+
+def test_embedding_whose_parts_have_other_lengths_is_refused() -> None:
+    """As the mean of several, whose length is 1 again but not those of its parts."""
+    network = load(SHIPPED).header.network
+    face, thumbnail = (np.eye(each)[0] for each in network.unit_parts)
+    even = np.concatenate([face, thumbnail]) / np.sqrt(2)
+    assert decode_embedding(even.tolist(), network, "embedding1") == pytest.approx(even)
+    uneven = np.concatenate([0.78 * face, np.sqrt(1 - 0.78**2) * thumbnail])
+    with pytest.raises(Problem, match="has length 1, and 2 parts of the same length; send it as /embed gave it"):
+        decode_embedding(uneven.tolist(), network, "embedding1")
 
 
 async def test_embedding_that_overflows_the_network_is_refused(settings: Settings, tmp_path: Path) -> None:

@@ -133,6 +133,14 @@ async def test_compare_without_conditions_says_what_the_rates_hold_for(its_clien
         assert "clean photographs only" in warning
 
 
+async def test_a_model_without_conditions_takes_none_from_compare(aligned_client: httpx.AsyncClient) -> None:
+    """As after `calibrate --centre`: stored embeddings stay valid, and what was said of their pictures does not."""
+    body = await compare_body(aligned_client, DIM, DIM_TOO) | {"conditions1": ["grey"], "conditions2": ["grey"]}
+    answer = (await aligned_client.post("/compare", json=body)).json()
+    assert (answer["conditions"], answer["warnings"]) == (None, [])
+    assert answer["decision"] == (await verify(aligned_client, DIM, DIM_TOO))["decision"]
+
+
 async def test_unknown_conditions_of_one_of_several_are_those_of_no_picture(its_client: httpx.AsyncClient) -> None:
     body = await compare_body(its_client, DIM, DIM_TOO)
     one, names = body["embedding1"], body["conditions1"]

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.engine.inference import Inference
 from app.engine.occlusion import GRID
 from app.settings import Settings
 from model.verifier import Verifier
@@ -75,6 +76,28 @@ async def test_the_face_that_is_meant_is_explained(aligned_client: httpx.AsyncCl
     both, berta = (image["faces"] for image in response.json()["images"])
     assert [image["crop"] for image in answer["images"]] == [both[1]["crop"], berta[0]["crop"]]
     assert both[0]["crop"] != both[1]["crop"]
+
+
+async def test_face_0_is_the_first_that_detect_finds(
+    aligned_client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search for the largest face alone may miss small ones, and begin with another."""
+    asked: list[str] = []
+    analyse = Inference.analyse
+
+    async def note(self: Inference, image: bytes, choice: Any, *arguments: Any) -> Any:
+        asked.append(choice)
+        return await analyse(self, image, choice, *arguments)
+
+    monkeypatch.setattr(Inference, "analyse", note)
+    await explain(aligned_client, BOTH, BERTA)
+    await explain(aligned_client, BOTH, BERTA, face1="0")
+    assert asked == ["largest", "largest", "all", "all"]
+
+
+async def test_a_model_of_whole_pictures_has_no_face_to_choose(client: httpx.AsyncClient) -> None:
+    response = await client.post("/v1/explain", files=whole_pair(ANNA, BERTA), data={"face1": "7"})
+    check_problem(response, 409, "whole_pictures", "face1")
 
 
 async def test_a_model_of_whole_pictures_is_explained(client: httpx.AsyncClient) -> None:

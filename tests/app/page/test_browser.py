@@ -91,6 +91,12 @@ def test_the_camera_takes_a_photograph(opened: Visit) -> None:
     assert "image2=@camera.jpg" in opened.folded("This request with curl")
 
 
+def test_similarities_on_two_sides_of_a_threshold_look_different(opened: Visit) -> None:
+    module = "import(document.querySelector('script[type=module]').src.replace('page.js', 'answer.js'))"
+    for values, shown in (("0.98631, 0.98689", "0.986"), ("0.98689, 0.98631", "0.987"), ("0.98631", "0.99")):
+        assert opened.page.evaluate(f"{module}.then(({{digits}}) => digits({values}))") == shown
+
+
 def test_one_of_several_faces_is_chosen(opened: Visit, url: str) -> None:
     opened.give(1, BOTH)
     opened.give(2, BERTA)
@@ -106,6 +112,8 @@ def test_one_of_several_faces_is_chosen(opened: Visit, url: str) -> None:
     width = canvas.evaluate("(canvas) => canvas.clientWidth")  # of 640 pixels of the picture
     canvas.click(position={"x": 180 * width / 640, "y": 240 * width / 640})
     assert opened.page.get_by_role("radio", name="face 1").is_checked()
+    opened.compare()
+    assert f"{url}v1/compare" in opened.folded("This request with curl")
 
 
 def test_pictures_that_the_browser_cannot_show_are_compared(opened: Visit) -> None:
