@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from model.errors import DataError, UnreadableFile
 from model.files import replacing
-from training.bulk.embedding import Embedded
+from training.bulk.embedding import Embedded, parts_folder
 from training.bulk.parts import can_read, read_part
 
 # Rows of a row group, which readers take at once: 16 MB of embeddings of 512 values.
@@ -43,15 +43,32 @@ def written_by_embed(out: Path) -> list[Path]:
     return [out, *(beside(out, ending) for ending in (*rows, ".problems.csv", ".json"))]
 
 
+def require_own(out: Path, written: Sequence[Path], *, of_pairs: bool) -> None:
+    """Raises DataError if a file that a command writes is there, and is not of its earlier result of the same --out.
+
+    OUT.json says what made the files; `of_pairs` is for a result of `verify`, which has a rule in it. While a result is
+    being written the first time there is only the folder of its parts.
+    """
+    try:
+        record = json.loads(beside(out, ".json").read_bytes())
+        own = record["file"] == out.name and ("rule" in record) == of_pairs
+    except FileNotFoundError:
+        own = parts_folder(out).is_dir()
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    there = [path for path in written if path.exists()]
+    if there and not own:
+        raise DataError(f"{there[0]}: is not an earlier result of this command; move it, or choose another --out")
+
+
 def is_finished(out: Path, inputs_sha256: str, root: Path) -> bool:
-    """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem.
+    """Whether the command's own result is there and was made of these inputs.
 
     It is not finished if a file below `root` that could not be read can be read now.
     """
     try:
         record = json.loads(beside(out, ".json").read_bytes())
-        made = record.get("file"), record.get("inputs_sha256")
-        if made != (out.name, inputs_sha256) or not all(each.is_file() for each in written_by_embed(out)):
+        if record["inputs_sha256"] != inputs_sha256 or not all(each.is_file() for each in written_by_embed(out)):
             return False
         with beside(out, ".problems.csv").open(newline="", encoding="utf-8") as file:
             unread = [row["path"] for row in csv.DictReader(file) if row["code"] == UnreadableFile.code]

@@ -95,17 +95,67 @@ def test_npy_and_its_table_have_the_rows_of_parquet(
     assert not list(tmp_path.glob("*.parts"))
 
 
-def test_a_result_of_the_same_stem_does_not_pass_for_another(
-    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("embed a.parquet", "embed a.npy", "a.problems.csv"),
+        ("embed a.npy", "verify a.csv", "a.csv"),
+        ("verify a.csv", "embed a.npy", "a.csv"),
+        ("embed a.parquet", "verify a.parquet", "a.parquet"),
+        ("verify a.parquet", "embed a.parquet", "a.parquet"),
+    ],
+)
+def test_result_of_another_command_is_not_written_over(
+    checkpoint_path: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    first: str,
+    second: str,
+    kept: str,
 ) -> None:
-    one, other = tmp_path / "a.parquet", tmp_path / "a.npy"
-    embed(photographs, checkpoint_path, one)
-    embed(photographs, checkpoint_path, other)
-    capsys.readouterr()
-    embed(photographs, checkpoint_path, one)
-    assert "is complete already" not in capsys.readouterr().out
-    embed(photographs, checkpoint_path, one)
-    assert "is complete already" in capsys.readouterr().out
+    (tmp_path / "pairs.txt").write_text(f"{photographs}/a/plain.png,{photographs}/b/grey.png\n")
+    sources = {"embed": photographs, "verify": tmp_path / "pairs.txt"}
+
+    def call(command: str) -> int:
+        name, out = command.split()
+        return main([name, str(sources[name]), "--weights", str(checkpoint_path), "--out", str(tmp_path / out)])
+
+    assert call(first) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert call(second) == 1
+    said = f"{tmp_path / kept}: is not an earlier result of this command; move it, or choose another --out"
+    assert capsys.readouterr().err == f"error: {said}\n"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert call(first) == 0
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.csv", "out.problems.csv", "out.json"])
+def test_file_of_the_user_is_not_written_over(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / name).write_text("[]")
+    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(tmp_path / "out.npy")]
+    assert main(command) == 1
+    assert f"{tmp_path / name}: is not an earlier result of this command" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["[]"]
+
+
+@pytest.mark.parametrize("ended_at", ["_problems", "write_record"])
+def test_interrupted_result_is_written_again(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_at: str
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out.npy"
+    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"training.bulk.outputs.{ended_at}", end)
+        assert main(command) == 130
+    assert out.exists()
+    assert main(command) == 0
+    assert (tmp_path / "out.json").exists()
 
 
 def test_what_is_read_is_not_written_over(
