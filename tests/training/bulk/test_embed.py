@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import json
+import os
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from model.checkpoint import load
-from model.errors import UnreadableFile
+from model.errors import DataError, UnreadableFile
 from model.files import alone_in
 from tests.training.bulk.conftest import pictures
 from training.__main__ import main
@@ -309,6 +311,33 @@ def test_folder_without_pictures_is_refused(
     out = str(tmp_path / "out.npy")
     assert main(["embed", str(tmp_path), "--weights", str(checkpoint_path), "--out", out]) == 1
     assert f"{tmp_path}: has not one file to embed; expected at least a picture (.avif, " in capsys.readouterr().err
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    for name in ("in/a/1.png", "in/b/2.png", "elsewhere/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert Listing.of(tmp_path / "in").names == ["a/1.png", "b/2.png", "linked/3.png"]
+    (tmp_path / "in" / "a" / "above").symlink_to(tmp_path / "in")
+    (tmp_path / "elsewhere" / "outside").symlink_to(tmp_path)
+    (tmp_path / "in" / "absent").symlink_to(tmp_path / "absent")
+    assert Listing.of(tmp_path / "in").names == ["a/1.png", "b/2.png", "linked/3.png"]
+
+
+def test_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open.png").touch()
+    scan = os.scandir
+
+    def scan_open(path: str) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan_open)
+    with pytest.raises(DataError, match="closed: the folder cannot be read: Permission denied; make it readable"):
+        Listing.of(tmp_path)
 
 
 def test_file_larger_than_the_service_takes_is_not_read(checkpoint_path: Path, tmp_path: Path, settings: Any) -> None:
