@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from model.errors import DataError, UnreadableFile
 from model.files import replacing
 from training.bulk.embedding import Embedded, parts_folder
-from training.bulk.parts import can_read, read_part
+from training.bulk.parts import can_read, read_part, refused
 
 # Rows of a row group, which readers take at once: 16 MB of embeddings of 512 values.
 GROUP_ROWS = 8192
@@ -82,7 +82,7 @@ def write_embeddings(out: Path, embedded: Embedded, dimension: int, record: Reco
 
     OUT.json comes last, and says that the result is complete. Raises DataError if a file cannot be written.
     """
-    with _refused(out):
+    with refused(out):
         if out.suffix == ".npy":
             _write_npy(out, embedded, dimension)
         else:
@@ -93,7 +93,7 @@ def write_embeddings(out: Path, embedded: Embedded, dimension: int, record: Reco
 
 def write_record(out: Path, record: Record) -> None:
     """Writes OUT.json. Raises DataError."""
-    with _refused(out), replacing(beside(out, ".json")) as partial:
+    with refused(out), replacing(beside(out, ".json")) as partial:
         partial.write_text(json.dumps({"file": out.name, **record}, indent=1) + "\n")
 
 
@@ -129,7 +129,7 @@ class TableWriter:
 @contextmanager
 def writing_table(out: Path, schema: pa.Schema) -> Iterator[TableWriter]:
     """A writer of OUT.csv or OUT.parquet, which is there when the block ends. Raises DataError."""
-    with _refused(out), replacing(out) as partial:
+    with refused(out), replacing(out) as partial:
         writer = TableWriter(partial, out, schema)
         try:
             yield writer
@@ -185,7 +185,7 @@ def _write_npy(out: Path, embedded: Embedded, dimension: int) -> None:
         written = 0
         for table in embedding_rows(embedded):
             values = values_of(table)
-            values.astype("<f4").tofile(file)
+            file.write(values.astype("<f4").tobytes())  # `tofile` may fail in silence
             for each in table.select(columns[1:]).to_pylist():
                 yield [written, *each.values()]
                 written += 1
@@ -212,11 +212,3 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]) ->
 
 def _cell(value: object) -> object:
     return SEPARATOR.join(value) if isinstance(value, list) else value
-
-
-@contextmanager
-def _refused(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror or error}; choose another --out") from error

@@ -17,6 +17,7 @@ from model.checkpoint import load
 from model.errors import DataError, UnreadableFile
 from model.files import alone_in
 from tests.training.bulk.conftest import pictures
+from tests.training.learning.test_full_disk import no_file_larger_than
 from training.__main__ import main
 from training.bulk import embedding, parts
 from training.bulk.image_files import ImageEmbedder, read_file
@@ -287,6 +288,18 @@ def test_file_at_which_processes_end_is_left_out(
     assert len(ends) == 2
     assert problems(out)["b/crowd.webp"][0] == "undecodable_image"
     assert len(pq.read_table(out)) == 6
+
+
+def test_full_disk_is_one_line(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(tmp_path / "out.npy")]
+    with no_file_larger_than(0):
+        assert main(command) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'out.npy.parts'}/000000-")
+    assert line.endswith(".attempts: cannot be written: File too large; choose another --out")
+    assert main(command) == 0
 
 
 @pytest.mark.parametrize(
