@@ -26,8 +26,8 @@ from training.bulk.parts import can_read, read_part, refused
 GROUP_ROWS = 8192
 METADATA_KEY = b"facepair"
 PROBLEM_COLUMNS = ["path", "code", "detail"]
-# A list in a cell of a CSV file.
-SEPARATOR = "; "
+# Of a list in a cell of a CSV file; warnings have "; " in them.
+SEPARATOR = " | "
 
 Record = dict[str, Any]
 

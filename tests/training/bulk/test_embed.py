@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,6 +23,7 @@ from training.__main__ import main
 from training.bulk import embedding, parts
 from training.bulk.image_files import ImageEmbedder, read_file
 from training.bulk.listing import Listing
+from training.bulk.outputs import writing_table
 
 pytestmark = pytest.mark.anyio
 
@@ -73,6 +75,12 @@ async def test_rows_and_problems_are_the_answers_of_the_service(
             assert row["conditions"] == each["conditions"]
             assert set(row["warnings"]) == {*image["warnings"], *(described["warnings"] if described else ())}
             assert np.array(row["embedding"], np.float32).tobytes() == np.array(each["embedding"], "f4").tobytes()
+
+
+def test_warnings_in_a_table_can_be_told_apart(tmp_path: Path) -> None:
+    with writing_table(tmp_path / "a.csv", pa.schema([("warnings", pa.list_(pa.string()))])) as table:
+        table.write([[["blurred; take another", "dark"]]])
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["warnings", "blurred; take another | dark"]
 
 
 def test_npy_and_its_table_have_the_rows_of_parquet(
