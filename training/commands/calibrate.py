@@ -55,10 +55,10 @@ def _print_distance(checkpoint: Checkpoint, sample: samples.Sample, found: recal
     if sample.copies:
         print(f"left out: {sample.copies} genuine pairs of pictures that look like copies; --keep-alike counts them")
     trained = checkpoint.tensors.get("head.mean")
-    if found.length is not None and trained is not None:
+    if found.length is not None:
+        known = "" if trained is None else f" and {np.linalg.norm(trained):.2f} on the training set"
         print(
-            f"how far they lie from the training set: the mean embedding of different people has length "
-            f"{found.length:.2f} here and {np.linalg.norm(trained):.2f} on the training set; the longer it is, the "
+            f"the mean embedding of different people has length {found.length:.2f} here{known}; the longer it is, the "
             "more these pictures have in common, such as camera, crop or light, and the more strangers look alike"
         )
     for point in found.former:

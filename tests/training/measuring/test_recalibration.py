@@ -211,6 +211,7 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     assert main(arguments(tmp_path, tmp_path, "--centre")) == 0
     shown = capsys.readouterr().out
     assert "30 pictures of 30 people\n" in shown
+    assert re.search(r"the mean embedding of different people has length 0\.\d\d here; the longer it is", shown)
     assert "so far max_fmr=0.01  accepts 100.00% of strangers on these pictures (95% over people 99." in shown
     assert "scale and bias stay, since 20 genuine pairs are needed and there are 0" in shown
     assert re.search(r"now    max_fmr=0.1   accepts (9|10)\.\d\d% of strangers on these pictures", shown)
