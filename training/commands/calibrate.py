@@ -78,6 +78,12 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
         print(f"scale and bias stay, since {why}; do not read a similarity as a probability here")
     if checkpoint.header.condition_rates and not new.condition_rates:
         print("conditions are left out: their rates were measured without this mean, and answers will not name them")
+    former = checkpoint.header
+    if former.calibration.mean and not (new.calibration.mean or former.condition_rates):
+        print(
+            "the checkpoint has no conditions, since it was centred before; to have them, calibrate the one that it "
+            "was made from"
+        )
     if measured := [metric for metric in new.metrics if metric.split == recalibration.SPLIT]:
         print(metrics.format_metrics(measured))
         print(

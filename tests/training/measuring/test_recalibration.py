@@ -225,6 +225,18 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     assert header.threshold == old.header.threshold
 
 
+def test_conditions_that_centring_left_out_are_said_to_be_missing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_one(tmp_path / "old.safetensors", "residual")
+    assert main(arguments(folder, tmp_path, "--centre")) == 0
+    said = "the checkpoint has no conditions, since it was centred before; to have them, calibrate the one that"
+    assert said not in capsys.readouterr().out
+    (tmp_path / "new.safetensors").rename(tmp_path / "old.safetensors")
+    assert main(arguments(folder, tmp_path)) == 0
+    assert said in capsys.readouterr().out
+
+
 def test_copies_under_two_names_are_refused_unless_kept(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
