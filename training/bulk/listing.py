@@ -53,14 +53,25 @@ def digest_of(parts: Iterable[Part]) -> str:
     return hashlib.sha256("\n".join(part.path.name for part in parts).encode()).hexdigest()
 
 
-def _walk(folder: Path) -> Iterator[str]:
-    """The names of all pictures, sorted within each folder. Hidden files and folders are left out."""
-    for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name[0] != ".")
-        inside = os.path.relpath(here, folder)
-        for name in sorted(files):
-            if name[0] != "." and os.path.splitext(name)[1].lower() in ENDINGS:
-                yield name if inside == "." else f"{inside}/{name}"
+def _walk(folder: Path, inside: str = "", above: frozenset[str] = frozenset()) -> Iterator[str]:
+    """The names of all pictures, sorted within each folder. Hidden files and folders are left out.
+
+    Links to folders are followed, but not to those that they lie in: `above` has the real paths. Raises DataError.
+    """
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    _, folders, files = next(os.walk(folder, onerror=_refuse))
+    for name in sorted(files):
+        if name[0] != "." and os.path.splitext(name)[1].lower() in ENDINGS:
+            yield f"{inside}{name}"
+    for name in sorted(folders):
+        if name[0] != ".":
+            yield from _walk(folder / name, f"{inside}{name}/", above | {real})
+
+
+def _refuse(error: OSError) -> None:
+    raise DataError(f"{error.filename}: the folder cannot be read: {error.strerror}; make it readable, or move it away")
 
 
 def _digest(root: Path, names: Sequence[str], task: ImageTask) -> str:

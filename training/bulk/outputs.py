@@ -19,15 +19,15 @@ import pyarrow.parquet as pq
 
 from model.errors import DataError, UnreadableFile
 from model.files import replacing
-from training.bulk.embedding import Embedded
-from training.bulk.parts import can_read, read_part
+from training.bulk.embedding import Embedded, parts_folder
+from training.bulk.parts import can_read, read_part, refused
 
 # Rows of a row group, which readers take at once: 16 MB of embeddings of 512 values.
 GROUP_ROWS = 8192
 METADATA_KEY = b"facepair"
 PROBLEM_COLUMNS = ["path", "code", "detail"]
-# A list in a cell of a CSV file.
-SEPARATOR = "; "
+# Of a list in a cell of a CSV file; warnings have "; " in them.
+SEPARATOR = " | "
 
 Record = dict[str, Any]
 
@@ -43,15 +43,32 @@ def written_by_embed(out: Path) -> list[Path]:
     return [out, *(beside(out, ending) for ending in (*rows, ".problems.csv", ".json"))]
 
 
+def require_own(out: Path, written: Sequence[Path], *, of_pairs: bool) -> None:
+    """Raises DataError if a file that a command writes is there, and is not of its earlier result of the same --out.
+
+    OUT.json says what made the files; `of_pairs` is for a result of `verify`, which has a rule in it. While a result is
+    being written the first time there is only the folder of its parts.
+    """
+    try:
+        record = json.loads(beside(out, ".json").read_bytes())
+        own = record["file"] == out.name and ("rule" in record) == of_pairs
+    except FileNotFoundError:
+        own = parts_folder(out).is_dir()
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    there = [path for path in written if path.exists()]
+    if there and not own:
+        raise DataError(f"{there[0]}: is not an earlier result of this command; move it, or choose another --out")
+
+
 def is_finished(out: Path, inputs_sha256: str, root: Path) -> bool:
-    """Whether a result is there and was made of these inputs. OUT.json may be of another file of the same stem.
+    """Whether the command's own result is there and was made of these inputs.
 
     It is not finished if a file below `root` that could not be read can be read now.
     """
     try:
         record = json.loads(beside(out, ".json").read_bytes())
-        made = record.get("file"), record.get("inputs_sha256")
-        if made != (out.name, inputs_sha256) or not all(each.is_file() for each in written_by_embed(out)):
+        if record["inputs_sha256"] != inputs_sha256 or not all(each.is_file() for each in written_by_embed(out)):
             return False
         with beside(out, ".problems.csv").open(newline="", encoding="utf-8") as file:
             unread = [row["path"] for row in csv.DictReader(file) if row["code"] == UnreadableFile.code]
@@ -65,7 +82,7 @@ def write_embeddings(out: Path, embedded: Embedded, dimension: int, record: Reco
 
     OUT.json comes last, and says that the result is complete. Raises DataError if a file cannot be written.
     """
-    with _refused(out):
+    with refused(out):
         if out.suffix == ".npy":
             _write_npy(out, embedded, dimension)
         else:
@@ -76,7 +93,7 @@ def write_embeddings(out: Path, embedded: Embedded, dimension: int, record: Reco
 
 def write_record(out: Path, record: Record) -> None:
     """Writes OUT.json. Raises DataError."""
-    with _refused(out), replacing(beside(out, ".json")) as partial:
+    with refused(out), replacing(beside(out, ".json")) as partial:
         partial.write_text(json.dumps({"file": out.name, **record}, indent=1) + "\n")
 
 
@@ -112,7 +129,7 @@ class TableWriter:
 @contextmanager
 def writing_table(out: Path, schema: pa.Schema) -> Iterator[TableWriter]:
     """A writer of OUT.csv or OUT.parquet, which is there when the block ends. Raises DataError."""
-    with _refused(out), replacing(out) as partial:
+    with refused(out), replacing(out) as partial:
         writer = TableWriter(partial, out, schema)
         try:
             yield writer
@@ -168,7 +185,7 @@ def _write_npy(out: Path, embedded: Embedded, dimension: int) -> None:
         written = 0
         for table in embedding_rows(embedded):
             values = values_of(table)
-            values.astype("<f4").tofile(file)
+            file.write(values.astype("<f4").tobytes())  # `tofile` may fail in silence
             for each in table.select(columns[1:]).to_pylist():
                 yield [written, *each.values()]
                 written += 1
@@ -195,11 +212,3 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterator[list[Any]]) ->
 
 def _cell(value: object) -> object:
     return SEPARATOR.join(value) if isinstance(value, list) else value
-
-
-@contextmanager
-def _refused(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DataError(f"{out}: cannot be written: {error.strerror or error}; choose another --out") from error

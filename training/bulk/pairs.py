@@ -23,7 +23,7 @@ from model.verifier import Verifier
 from training.bulk.embedding import Embedded
 from training.bulk.listing import Listing
 from training.bulk.outputs import values_of, writing_table
-from training.bulk.parts import read_part
+from training.bulk.parts import read_part, refused
 from training.data.lists import read_lines
 
 HEADINGS = ["image1", "image2"]
@@ -95,15 +95,18 @@ class EmbeddedImages:
 
     @classmethod
     def of(cls, embedded: Embedded, path: Path, dimension: int) -> Self:
-        """Reads parts with a row for each image. The embeddings are in the file `path`, which is mapped to memory."""
+        """Reads parts with a row for each image. The embeddings are in the file `path`, which is mapped to memory.
+
+        Raises DataError if it cannot be written.
+        """
         rows, conditions = array("q"), list[list[str] | None]()
         problems: dict[int, tuple[str, str]] = {}
         written = 0
-        with path.open("wb") as file:
+        with refused(path), path.open("wb") as file:
             for part in embedded.parts:
                 table = read_part(part.path)
                 there = table.filter(pc.is_null(table["code"]))
-                values_of(there).tofile(file)
+                file.write(values_of(there).tobytes())  # `tofile` may fail in silence
                 for row in table.select(["conditions", "code", "detail"]).to_pylist():
                     if row["code"]:
                         problems[len(rows)] = row["code"], row["detail"]

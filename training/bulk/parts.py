@@ -5,7 +5,8 @@ A process that ends loses its part alone, and another begins that part again. A 
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -119,7 +120,7 @@ class Attempts:
         self._path.unlink(missing_ok=True)
 
     def _log(self, line: str) -> None:
-        with self._path.open("a") as file:
+        with refused(self._path), self._path.open("a") as file:
             file.write(f"{line}\n")
 
 
@@ -176,12 +177,18 @@ def _write(part: Part, rows: Sequence[Row], dimension: int) -> PartCounts:
     values = np.stack([np.zeros(dimension, np.float32) if row.embedding is None else row.embedding for row in rows])
     embeddings = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), dimension, mask=pa.array(absent))
     table = pa.table({**columns, "embedding": embeddings}, schema=schema)
-    try:
-        with replacing(part.path) as partial:
-            pq.write_table(table, partial, use_dictionary=False)
-    except OSError as error:
-        raise DataError(f"{part.path}: cannot be written: {error.strerror or error}") from error
+    with refused(part.path), replacing(part.path) as partial:
+        pq.write_table(table, partial, use_dictionary=False)
     return counts
+
+
+@contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """Raises DataError if the block cannot write the file."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written: {error.strerror or error}; choose another --out") from error
 
 
 def _shown(name: str) -> str:

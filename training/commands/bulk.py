@@ -27,7 +27,15 @@ from training.bulk.embedding import (
 )
 from training.bulk.image_files import ImageTask
 from training.bulk.listing import Listing, digest_of
-from training.bulk.outputs import Record, beside, is_finished, write_embeddings, write_record, written_by_embed
+from training.bulk.outputs import (
+    Record,
+    beside,
+    is_finished,
+    require_own,
+    write_embeddings,
+    write_record,
+    written_by_embed,
+)
 from training.bulk.pairs import EmbeddedImages, PairList, PairVerifier
 from training.bulk.parts import Part, PartCounts, PartTask
 from training.commands import options
@@ -48,7 +56,9 @@ def add_embed(commands: options.Subcommands) -> None:
 def embed(parsed: argparse.Namespace) -> None:
     """Embeds every file, continuing where the last call stopped. Files without an embedding are listed."""
     _require_ending(parsed.out, (".parquet", ".npy"))
-    options.spare([parsed.source, parsed.weights], *written_by_embed(parsed.out))
+    written = written_by_embed(parsed.out)
+    options.spare([parsed.source, parsed.weights], *written)
+    require_own(parsed.out, written, of_pairs=False)
     work = _Work.of(parsed)
     listing = Listing.of(parsed.source)
     parts = list(listing.parts(parts_folder(parsed.out), work.task))
@@ -78,7 +88,9 @@ def add_verify(commands: options.Subcommands) -> None:
 def verify(parsed: argparse.Namespace) -> None:
     """Decides about each pair. The images are embedded first, continuing where the last call stopped."""
     _require_ending(parsed.out, (".csv", ".parquet"))
-    options.spare([parsed.pairs, parsed.weights], parsed.out, beside(parsed.out, ".json"))
+    written = [parsed.out, beside(parsed.out, ".json")]
+    options.spare([parsed.pairs, parsed.weights], *written)
+    require_own(parsed.out, written, of_pairs=True)
     work = _Work.of(parsed)
     header = work.header
     rule = Rule.choose(parsed.threshold, parsed.max_fmr, header.threshold.value, header.operating_points)

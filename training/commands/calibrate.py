@@ -37,7 +37,7 @@ def calibrate(parsed: argparse.Namespace) -> None:
     if on.album.faceless:
         print(f"left out, because no face large enough was found: {on.album.faceless_names}")
     if parsed.pairs:
-        pairs = options.read_pairs(on.source, on.album, parsed.pairs, skip=parsed.skip_missing)
+        pairs = options.read_pairs(on.source, on.album, parsed.data / parsed.pairs, skip=parsed.skip_missing)
         sample = samples.sample_of_list(network, on.album, pairs, keep_alike=parsed.keep_alike)
     else:
         sample = samples.sample_of_people(network, on.album, keep_alike=parsed.keep_alike)
@@ -55,10 +55,10 @@ def _print_distance(checkpoint: Checkpoint, sample: samples.Sample, found: recal
     if sample.copies:
         print(f"left out: {sample.copies} genuine pairs of pictures that look like copies; --keep-alike counts them")
     trained = checkpoint.tensors.get("head.mean")
-    if found.length is not None and trained is not None:
+    if found.length is not None:
+        known = "" if trained is None else f" and {np.linalg.norm(trained):.2f} on the training set"
         print(
-            f"how far they lie from the training set: the mean embedding of different people has length "
-            f"{found.length:.2f} here and {np.linalg.norm(trained):.2f} on the training set; the longer it is, the "
+            f"the mean embedding of different people has length {found.length:.2f} here{known}; the longer it is, the "
             "more these pictures have in common, such as camera, crop or light, and the more strangers look alike"
         )
     for point in found.former:
@@ -78,6 +78,12 @@ def _print_new(checkpoint: Checkpoint, sample: samples.Sample, found: recalibrat
         print(f"scale and bias stay, since {why}; do not read a similarity as a probability here")
     if checkpoint.header.condition_rates and not new.condition_rates:
         print("conditions are left out: their rates were measured without this mean, and answers will not name them")
+    former = checkpoint.header
+    if former.calibration.mean and not (new.calibration.mean or former.condition_rates):
+        print(
+            "the checkpoint has no conditions, since it was centred before; to have them, calibrate the one that it "
+            "was made from"
+        )
     if measured := [metric for metric in new.metrics if metric.split == recalibration.SPLIT]:
         print(metrics.format_metrics(measured))
         print(

@@ -212,11 +212,11 @@ def require_with(parsed: argparse.Namespace, option: str, other: str) -> None:
         raise DataError(f"{option}: does nothing without {other}; add it, or leave out {option}")
 
 
-def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = False) -> PairSet:
+def read_pairs(source: DataSource, album: Album, path: Path, *, skip: bool = False) -> PairSet:
     """A pair list. With `skip`, leaves out pairs whose pictures are missing and prints their number."""
     if not skip:
-        return source.pairs(album, name)
-    pairs, listed = source.pairs_at_hand(album, name)
+        return source.pairs(album, path)
+    pairs, listed = source.pairs_at_hand(album, path)
     print(f"{listed - len(pairs)} of {listed} pairs left out, because their pictures are missing")
     return pairs
 
@@ -224,7 +224,7 @@ def read_pairs(source: DataSource, album: Album, name: str, *, skip: bool = Fals
 def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
     """The test pairs. Raises DataError unless there are genuine and impostor pairs."""
     path = source.find_list("test_pairs")
-    pairs = read_pairs(source, album, str(path), skip=skip) if path else source.pairs_of("test_pairs", album)
+    pairs = read_pairs(source, album, path, skip=skip) if path else source.pairs_of("test_pairs", album)
     pairs.require_both_kinds(path or source.pictures, "testing")
     return pairs
 

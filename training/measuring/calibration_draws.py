@@ -81,14 +81,14 @@ class Similarities:
 
 
 def measure_draws(header: Header, network: FaceNetwork, photographs: Photographs, rule: Rule) -> CalibrationDraws:
-    """Draws people, calibrates on them, and measures on the others. `network` is the checkpoint's without calibration.
+    """Draws people, calibrates on them, and measures on the others. `network` is the checkpoint's with calibration.
 
-    Raises DataError if the network has no embeddings of length 1 or is calibrated, or there are too few people.
+    Raises DataError if the network has no embeddings of length 1 or is centred, or there are too few people.
     """
     if not network.unit_length:
         raise DataError(f"{header.name}: has no embeddings of length 1; take a network that learned from people")
-    if header.calibration != Calibration():
-        raise DataError(f"{header.name}: is calibrated already; take the checkpoint that it was made from")
+    if header.calibration.mean:
+        raise DataError(f"{header.name}: is centred already; take the checkpoint that it was made from")
     people = int(photographs.owner.max()) + 1
     if people < rule.people + 2:
         raise DataError(f"there are {people} people; {rule.people + 2} are needed for --calibrate {rule.people}")

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from model.checkpoint import Checkpoint, Header
 from model.conditions import likeness_table
 from model.errors import DataError
-from model.networks.architecture import restore
 from model.networks.calibrated import restore_calibrated
 from model.similarity import similarity
 from training import scoring
@@ -60,7 +59,6 @@ def measure_elsewhere(
         copies.require_no_copies(album, pictures, photographs.embeddings, mirrored)
     pairs = scoring.score_all(network, embeddings, owner)
     conditions = of_pairs.find_conditions(header.conditions, source, album, pictures)
-    plain = restore(checkpoint).to(device)
     return Elsewhere(
         name=header.name,
         checkpoint_sha256=header.checkpoint_sha256,
@@ -83,7 +81,7 @@ def measure_elsewhere(
             conditions,
             likeness_table(photographs.embeddings, header.network.unit_parts),
         ),
-        calibrations=tuple(measure_draws(header, plain, photographs, rule) for rule in asked.rules),
+        calibrations=tuple(measure_draws(header, network, photographs, rule) for rule in asked.rules),
     )
 
 

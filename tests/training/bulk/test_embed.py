@@ -3,22 +3,27 @@
 import csv
 import hashlib
 import json
+import os
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from model.checkpoint import load
-from model.errors import UnreadableFile
+from model.errors import DataError, UnreadableFile
 from model.files import alone_in
 from tests.training.bulk.conftest import pictures
+from tests.training.learning.test_full_disk import no_file_larger_than
 from training.__main__ import main
 from training.bulk import embedding, parts
 from training.bulk.image_files import ImageEmbedder, read_file
 from training.bulk.listing import Listing
+from training.bulk.outputs import writing_table
 
 pytestmark = pytest.mark.anyio
 
@@ -72,6 +77,12 @@ async def test_rows_and_problems_are_the_answers_of_the_service(
             assert np.array(row["embedding"], np.float32).tobytes() == np.array(each["embedding"], "f4").tobytes()
 
 
+def test_warnings_in_a_table_can_be_told_apart(tmp_path: Path) -> None:
+    with writing_table(tmp_path / "a.csv", pa.schema([("warnings", pa.list_(pa.string()))])) as table:
+        table.write([[["blurred; take another", "dark"]]])
+    assert (tmp_path / "a.csv").read_text().splitlines() == ["warnings", "blurred; take another | dark"]
+
+
 def test_npy_and_its_table_have_the_rows_of_parquet(
     checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,17 +106,67 @@ def test_npy_and_its_table_have_the_rows_of_parquet(
     assert not list(tmp_path.glob("*.parts"))
 
 
-def test_a_result_of_the_same_stem_does_not_pass_for_another(
-    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("embed a.parquet", "embed a.npy", "a.problems.csv"),
+        ("embed a.npy", "verify a.csv", "a.csv"),
+        ("verify a.csv", "embed a.npy", "a.csv"),
+        ("embed a.parquet", "verify a.parquet", "a.parquet"),
+        ("verify a.parquet", "embed a.parquet", "a.parquet"),
+    ],
+)
+def test_result_of_another_command_is_not_written_over(
+    checkpoint_path: Path,
+    photographs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    first: str,
+    second: str,
+    kept: str,
 ) -> None:
-    one, other = tmp_path / "a.parquet", tmp_path / "a.npy"
-    embed(photographs, checkpoint_path, one)
-    embed(photographs, checkpoint_path, other)
-    capsys.readouterr()
-    embed(photographs, checkpoint_path, one)
-    assert "is complete already" not in capsys.readouterr().out
-    embed(photographs, checkpoint_path, one)
-    assert "is complete already" in capsys.readouterr().out
+    (tmp_path / "pairs.txt").write_text(f"{photographs}/a/plain.png,{photographs}/b/grey.png\n")
+    sources = {"embed": photographs, "verify": tmp_path / "pairs.txt"}
+
+    def call(command: str) -> int:
+        name, out = command.split()
+        return main([name, str(sources[name]), "--weights", str(checkpoint_path), "--out", str(tmp_path / out)])
+
+    assert call(first) == 0
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert call(second) == 1
+    said = f"{tmp_path / kept}: is not an earlier result of this command; move it, or choose another --out"
+    assert capsys.readouterr().err == f"error: {said}\n"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert call(first) == 0
+
+
+@pytest.mark.parametrize("name", ["out.npy", "out.csv", "out.problems.csv", "out.json"])
+def test_file_of_the_user_is_not_written_over(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    (tmp_path / name).write_text("[]")
+    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(tmp_path / "out.npy")]
+    assert main(command) == 1
+    assert f"{tmp_path / name}: is not an earlier result of this command" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["[]"]
+
+
+@pytest.mark.parametrize("ended_at", ["_problems", "write_record"])
+def test_interrupted_result_is_written_again(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended_at: str
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "out.npy"
+    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    with monkeypatch.context() as patch:
+        patch.setattr(f"training.bulk.outputs.{ended_at}", end)
+        assert main(command) == 130
+    assert out.exists()
+    assert main(command) == 0
+    assert (tmp_path / "out.json").exists()
 
 
 def test_what_is_read_is_not_written_over(
@@ -237,6 +298,18 @@ def test_file_at_which_processes_end_is_left_out(
     assert len(pq.read_table(out)) == 6
 
 
+def test_full_disk_is_one_line(
+    checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(tmp_path / "out.npy")]
+    with no_file_larger_than(0):
+        assert main(command) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'out.npy.parts'}/000000-")
+    assert line.endswith(".attempts: cannot be written: File too large; choose another --out")
+    assert main(command) == 0
+
+
 @pytest.mark.parametrize(
     ("further", "said"),
     [
@@ -259,6 +332,33 @@ def test_folder_without_pictures_is_refused(
     out = str(tmp_path / "out.npy")
     assert main(["embed", str(tmp_path), "--weights", str(checkpoint_path), "--out", out]) == 1
     assert f"{tmp_path}: has not one file to embed; expected at least a picture (.avif, " in capsys.readouterr().err
+
+
+def test_linked_folders_are_followed_once(tmp_path: Path) -> None:
+    for name in ("in/a/1.png", "in/b/2.png", "elsewhere/3.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "in" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert Listing.of(tmp_path / "in").names == ["a/1.png", "b/2.png", "linked/3.png"]
+    (tmp_path / "in" / "a" / "above").symlink_to(tmp_path / "in")
+    (tmp_path / "elsewhere" / "outside").symlink_to(tmp_path)
+    (tmp_path / "in" / "absent").symlink_to(tmp_path / "absent")
+    assert Listing.of(tmp_path / "in").names == ["a/1.png", "b/2.png", "linked/3.png"]
+
+
+def test_folder_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "open.png").touch()
+    scan = os.scandir
+
+    def scan_open(path: str) -> Any:
+        if Path(path).name == "closed":
+            raise PermissionError(EACCES, "Permission denied", str(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scan_open)
+    with pytest.raises(DataError, match="closed: the folder cannot be read: Permission denied; make it readable"):
+        Listing.of(tmp_path)
 
 
 def test_file_larger_than_the_service_takes_is_not_read(checkpoint_path: Path, tmp_path: Path, settings: Any) -> None:

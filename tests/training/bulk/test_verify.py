@@ -15,8 +15,10 @@ from tests.conftest import client_of
 from tests.drawing import encode
 from tests.faces import head_at, scene
 from tests.training.bulk.conftest import pictures
+from tests.training.learning.test_full_disk import no_file_larger_than
 from training.__main__ import main
 from training.bulk import embedding
+from training.bulk.pairs import EmbeddedImages
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +137,27 @@ def test_wrong_lists_are_one_line(
     assert main([*command, "--out", str(tmp_path / "out.csv")]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith(said)
+
+
+def test_full_disk_is_one_line(
+    checkpoint_path: Path,
+    pairs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The parts still fit, the embeddings of all of them do not."""
+    of, out = EmbeddedImages.of, tmp_path / "out.csv"
+
+    def of_full(*arguments: Any) -> EmbeddedImages:
+        with no_file_larger_than(100):
+            return of(*arguments)
+
+    monkeypatch.setattr(EmbeddedImages, "of", of_full)
+    command = ["verify", str(pairs), "--weights", str(checkpoint_path), "--out", str(out)]
+    assert main(command) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path / 'out.csv.parts' / 'embeddings.raw'}: cannot be written: ")
 
 
 def test_operating_point_that_the_model_lacks_is_refused(

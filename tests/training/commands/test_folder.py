@@ -105,6 +105,22 @@ def test_split_writes_the_division_that_commands_make_without_lists(
     assert with_lists[:-1] == without[:-1]
 
 
+def test_test_pairs_of_a_list_are_found_in_a_relative_folder(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert photos.is_dir()
+    data = ["--data", "photos", "--device", "cpu"]
+    assert main(["split", "small-faces", "--data", "photos", "--keep-alike"]) == 0
+    assert main(["run", "small-faces", *data, "--out", "run"]) == 0
+    checkpoint = "run/small-faces.safetensors"
+    capsys.readouterr()
+    for more in ([], ["--skip-missing"]):
+        assert main(["evaluate", checkpoint, *data, *more]) == 0
+        assert " on test-pairs.txt of photos" in capsys.readouterr().out
+    pairs = ["--pairs", "test-pairs.txt", "--keep-alike"]
+    assert "impostor pairs, and there are 3" in refusal(
+        capsys, "calibrate", checkpoint, *data, *pairs, "--out", "mine.safetensors"
+    )
+
+
 def test_split_leaves_out_broken_and_faceless_pictures(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (photos / "Somebody 0" / "cut.jpg").write_bytes(b"")
     scene(size=(250, 250)).save(photos / "Somebody 0" / "wall.png")

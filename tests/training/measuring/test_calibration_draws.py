@@ -10,8 +10,9 @@ import torch
 from model.checkpoint import Checkpoint, load
 from model.errors import DataError
 from model.networks.architecture import restore
+from model.networks.calibrated import restore_calibrated
 from model.networks.embedder import save
-from model.similarity import Calibration, OperatingPoint
+from model.similarity import Calibration, OperatingPoint, similarity
 from tests.conftest import describe, tiny_network
 from tests.drawing import encode, portrait
 from tests.training.measuring.test_recalibration import save_one
@@ -56,7 +57,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, checkpoint: Checkpoint
 
 
 def measured(checkpoint: Checkpoint, photographs: Photographs, rule: Rule = FEW) -> CalibrationDraws:
-    return measure_draws(checkpoint.header, restore(checkpoint), photographs, rule)
+    return measure_draws(checkpoint.header, restore_calibrated(checkpoint), photographs, rule)
 
 
 def test_others_are_measured_with_the_thresholds_of_those_drawn(
@@ -125,10 +126,35 @@ def test_network_without_unit_length_is_refused(tmp_path: Path, photographs: Pho
         measured(load(tmp_path / "siamese.safetensors"), photographs)
 
 
-def test_calibrated_checkpoint_is_refused(checkpoint: Checkpoint, photographs: Photographs) -> None:
-    header = checkpoint.header.model_copy(update={"calibration": Calibration(scale=2.0)})
-    with pytest.raises(DataError, match="is calibrated already; take the checkpoint that it was made from"):
+def test_centred_checkpoint_is_refused(checkpoint: Checkpoint, photographs: Photographs) -> None:
+    mean = tuple(map(float, photographs.embeddings.mean(0)))
+    header = checkpoint.header.model_copy(update={"calibration": Calibration(mean=mean)})
+    with pytest.raises(DataError, match="is centred already; take the checkpoint that it was made from"):
         measured(Checkpoint(header=header, tensors=checkpoint.tensors), photographs)
+
+
+def test_thresholds_of_a_calibrated_checkpoint_are_in_its_own_units(
+    checkpoint: Checkpoint, photographs: Photographs
+) -> None:
+    """The same network with another scale and bias, and the same thresholds in their units."""
+    fitted, half = Calibration(scale=3.0, bias=-2.0), EVERYBODY.model_copy(update={"threshold": 0.72})
+    moved = float(similarity(fitted.adjust(np.log([0.72 / 0.28])))[0])
+    plain, calibrated = (
+        checkpoint.header.model_copy(update={"calibration": calibration, "operating_points": (point,)})
+        for calibration, point in (
+            (Calibration(), half),
+            (fitted, half.model_copy(update={"threshold": moved})),
+        )
+    )
+    one, other = (
+        measured(Checkpoint(header=header, tensors=checkpoint.tensors), photographs) for header in (plain, calibrated)
+    )
+    assert one.shipped
+    assert other.shipped
+    assert 0 < one.shipped.fmr.mean < 1
+    assert other.shipped.fmr.mean == pytest.approx(one.shipped.fmr.mean)
+    assert other.calibrated.fmr.mean == pytest.approx(one.calibrated.fmr.mean)
+    assert other.calibrated_centred.fmr.mean == pytest.approx(one.calibrated_centred.fmr.mean)
 
 
 def test_draws_are_seeded(checkpoint: Checkpoint, photographs: Photographs) -> None:

@@ -211,6 +211,7 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     assert main(arguments(tmp_path, tmp_path, "--centre")) == 0
     shown = capsys.readouterr().out
     assert "30 pictures of 30 people\n" in shown
+    assert re.search(r"the mean embedding of different people has length 0\.\d\d here; the longer it is", shown)
     assert "so far max_fmr=0.01  accepts 100.00% of strangers on these pictures (95% over people 99." in shown
     assert "scale and bias stay, since 20 genuine pairs are needed and there are 0" in shown
     assert re.search(r"now    max_fmr=0.1   accepts (9|10)\.\d\d% of strangers on these pictures", shown)
@@ -222,6 +223,18 @@ def test_one_picture_each_is_enough_and_what_is_written_is_printed(
     assert [point.name for point in header.operating_points] == ["fmr_1e-1"]
     assert len(header.calibration.mean) == 16
     assert header.threshold == old.header.threshold
+
+
+def test_conditions_that_centring_left_out_are_said_to_be_missing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_one(tmp_path / "old.safetensors", "residual")
+    assert main(arguments(folder, tmp_path, "--centre")) == 0
+    said = "the checkpoint has no conditions, since it was centred before; to have them, calibrate the one that"
+    assert said not in capsys.readouterr().out
+    (tmp_path / "new.safetensors").rename(tmp_path / "old.safetensors")
+    assert main(arguments(folder, tmp_path)) == 0
+    assert said in capsys.readouterr().out
 
 
 def test_copies_under_two_names_are_refused_unless_kept(
