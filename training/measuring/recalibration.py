@@ -199,7 +199,7 @@ def _threshold(
 ) -> Threshold:
     """With genuine pairs the threshold of even odds or of highest accuracy, else that of the former false match rate.
 
-    Without genuine pairs the threshold stays if the former rate is unknown, or too low for so few people.
+    Without genuine pairs the threshold stays if the former rate is unknown or 1, or too low for so few people.
     """
     if sample.genuine >= MIN_GENUINE:
         if network.calibrated:
@@ -211,7 +211,7 @@ def _threshold(
     rate = header.threshold.fmr
     if rate is None and header.false_match_curve:
         rate = header.false_match_curve.rate_at(header.threshold.value)
-    if rate is not None:
+    if rate is not None and rate < 1:
         value = operating_points.lowest_threshold(impostor, rate)
         if value is not None and sample.people >= operating_points.people_for(rate):
             method = f"the false match rate of the former threshold, {rate:.2%}"

@@ -246,6 +246,12 @@ def test_rates_of_alike_pictures_are_measured_again_where_many_are(tmp_path: Pat
     assert measured[0] < 100 < measured[1]
 
 
+def test_threshold_that_accepts_everybody_stays(tmp_path: Path) -> None:
+    lenient = Threshold(value=0.01, method="mine", split="none", pairs=0)
+    found = fit(checkpoint(tmp_path, threshold=lenient), draw_sample(40)).description
+    assert found.threshold == lenient
+
+
 def test_former_points_are_measured_as_the_old_checkpoint_compares(tmp_path: Path) -> None:
     earlier = Calibration(scale=2.0, bias=-0.3)
     old, sample = checkpoint(tmp_path, calibration=earlier), draw_sample(50, shared=0.8)
