@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -128,8 +129,10 @@ def write(folder: Path, number: int, made_by: str, rows: Sequence[Row], shape: S
         "crops_sha256": np.array(_digest(crops)),
     }
     of_crops, of_index = _files(folder, number)
+    made = BytesIO()
+    np.save(made, crops, allow_pickle=False)  # into a file it would not notice if the last bytes found no room
     with replacing(of_crops) as partial, partial.open("wb") as file:
-        np.save(file, crops, allow_pickle=False)
+        file.write(made.getbuffer())
     with replacing(of_index) as partial, partial.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     return _shard(folder, number, arrays)

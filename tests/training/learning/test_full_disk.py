@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -13,6 +14,8 @@ from model.checkpoint import load
 from model.errors import CheckpointError, TrainingError
 from model.networks.embedder import save
 from tests.conftest import describe, tiny_network
+from training.data import shards
+from training.data.cropping import Cropped
 from training.learning.state import RunState
 
 RUN = {"name": "run"}
@@ -48,3 +51,11 @@ def test_full_disk_keeps_the_previous_checkpoint(tmp_path: Path) -> None:
         save(path, tiny_network(seed=2), describe())
     assert load(path).header == written
     assert [entry.name for entry in tmp_path.iterdir()] == ["tiny.safetensors"]
+
+
+def test_crops_of_which_the_last_bytes_find_no_room_are_an_error(tmp_path: Path) -> None:
+    """`numpy.save` into a file does not notice: its stream keeps them until it is closed."""
+    row = shards.Row(path="P/1.png", stamp="", outcome=Cropped(pixels=np.zeros((40, 40), np.uint8)))
+    with no_file_larger_than(1_700), pytest.raises(OSError, match="File too large"):
+        shards.write(tmp_path, 0, "test", [row], (40, 40))
+    assert list(tmp_path.iterdir()) == []
