@@ -57,17 +57,17 @@ class ConditionRates(BaseModel):
 def likeness_of(left: Embeddings, right: Embeddings, unit_parts: Sequence[int]) -> NDArray[np.float64]:
     """(..., D) twice, which broadcast -> (...): how alike the pictures are in all but identity, -1 to 1.
 
-    It is the inner product of their thumbnails, the last of two `unit_parts`. Raises ValueError without thumbnails.
+    It is the inner product of their thumbnails, the last of several `unit_parts`. Raises ValueError without thumbnails.
     """
-    if len(unit_parts) != 2:
+    if len(unit_parts) < 2:
         raise ValueError("the embeddings have no thumbnails")
-    one, other = (side[..., -unit_parts[1] :].astype(np.float64) for side in (left, right))
+    one, other = (side[..., -unit_parts[-1] :].astype(np.float64) for side in (left, right))
     return np.asarray(len(unit_parts) * np.vecdot(one, other))
 
 
 def likeness_table(embeddings: Embeddings, unit_parts: Sequence[int]) -> NDArray[np.float64] | None:
     """float32 (N, D) -> float64 (N, N), how alike all pairs of pictures are; None without thumbnails."""
-    if len(unit_parts) != 2:
+    if len(unit_parts) < 2:
         return None
     return np.stack([likeness_of(row, embeddings, unit_parts) for row in embeddings])
 

@@ -15,6 +15,7 @@ from openvino import opset13 as ops
 from model.arrays import Array, Tensors
 from model.checkpoint import Checkpoint
 from model.cpu.fourier import correlate
+from model.cpu.gradients import histograms
 from model.cpu.operators import (
     constant,
     crop,
@@ -139,16 +140,29 @@ def _embed_residual(images: ov.Output, layers: Layers, config: ResidualConfig) -
     """The towers of `networks.residual`."""
     if config.flip_average:
         images = join([images, mirror(images, config.side_px)], axis=0)
-    grey = standardise(luma(images)) if config.grey_views else images
+    grey = standardise(luma(images)) if config.grey_views or config.gradient_values else images
     parts = []
     for number, share in enumerate(config.views):
         region = _central_region(grey if number in config.grey_views else images, share, config)
         parts.append(_embed_region(region, layers, f"towers.{number}", config))
     embeddings = ops.divide(join(parts, axis=1), constant(sqrt(len(parts)))).output(0)
     if config.thumbnail_cells:
-        both = join([embeddings, _thumbnail(images, layers, config)], axis=1)
-        return ops.divide(both, constant(sqrt(2))).output(0)
+        joined = [embeddings, _thumbnail(images, layers, config)]
+        if config.gradient_values:
+            joined.insert(1, _gradients(grey, layers, config))
+        return ops.divide(join(joined, axis=1), constant(sqrt(len(joined)))).output(0)
     return mean_of_unit_rows(embeddings) if config.flip_average else embeddings
+
+
+def _gradients(grey: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:
+    """(B, 1, H, W) standardised -> (B, gradient_values) of unit length, as `networks.gradients` computes them."""
+    found = layers.multiply(histograms(grey, config.side_px), "gradients.components")
+    directions = unit_length(layers.multiply(unit_length(found), "gradients.projection"))
+    sure = layers.multiply(found, "gradients.clarity")
+    clear, unclear = ops.sigmoid(sure), ops.sigmoid(ops.negative(sure))
+    missing = ops.sqrt(ops.multiply(unclear, ops.add(constant(1), clear)))
+    shown = ops.divide(clear, constant(sqrt(2)))
+    return join([ops.multiply(directions, shown).output(0), shown.output(0), missing.output(0)], axis=1)
 
 
 def _thumbnail(images: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:

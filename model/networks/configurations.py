@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from model.imaging.preprocessing import MAX_SIDE_PX
+from model.networks import gradient_cells
+from model.networks.gradient_cells import MIN_SIDE_PX
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
@@ -79,12 +81,15 @@ class ResidualConfig(BaseModel):
     """A residual network with a tower for each region of the crop.
 
     `views` are the regions, as shares of the crop's side; each is resized to `view_px`. In colour networks the
-    `grey_views`, counted from 0, see only the luma, standardised again. The towers' outputs and the thumbnail
-    have `dimension` values together. With `flip_average` the embedding is the mean of those of the crop and of its
-    mirror image.
+    `grey_views`, counted from 0, see only the luma, standardised again. The towers' outputs, the gradients and the
+    thumbnail have `dimension` values together. With `flip_average` the embedding is the mean of those of the crop and
+    of its mirror image.
 
     With `thumbnail_values` an embedding ends with so many values of a thumbnail of the crop, which is `thumbnail_cells`
     wide and high: by them the head knows how alike two pictures are in light, pose and background.
+
+    With `gradient_components` so many principal components of gradient histograms are computed, and `gradient_values`
+    of the embedding, between those of the towers and of the thumbnail, are made of them (`networks.gradients`).
     Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
@@ -104,6 +109,8 @@ class ResidualConfig(BaseModel):
     blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (1, 1, 2, 2)
     thumbnail_cells: int = Field(default=0, ge=0, le=128, exclude_if=lambda cells: cells == 0)
     thumbnail_values: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
+    gradient_components: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
+    gradient_values: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
     dimension: Dimension = 512
     flip_average: bool = True
     head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
@@ -111,7 +118,7 @@ class ResidualConfig(BaseModel):
     @model_validator(mode="after")
     def _check_dimension(self) -> Self:
         if self.tower_values <= 0 or self.tower_values % len(self.views):
-            raise ValueError("the dimension, without the thumbnail, must be a multiple of the number of views")
+            raise ValueError("the dimension without gradients and thumbnail must be a multiple of the number of views")
         return self
 
     @model_validator(mode="after")
@@ -122,6 +129,18 @@ class ResidualConfig(BaseModel):
             raise ValueError("thumbnail_cells must divide side_px, and need the head joint-bayesian")
         if self.thumbnail_cells and self.flip_average:
             raise ValueError("a thumbnail has no mean with its mirror image; leave out flip_average")
+        return self
+
+    @model_validator(mode="after")
+    def _check_gradients(self) -> Self:
+        if bool(self.gradient_components) != bool(self.gradient_values):
+            raise ValueError("gradients have both gradient_components and gradient_values")
+        if self.gradient_values and (self.input_channels == 1 or not self.thumbnail_cells):
+            raise ValueError("gradients need colour crops (input_channels 3) and a thumbnail")
+        if self.gradient_values and (self.side_px < MIN_SIDE_PX or self.side_px % 2):
+            raise ValueError(f"gradients need an even side_px of at least {MIN_SIDE_PX}")
+        if self.gradient_values and not 3 <= self.gradient_values <= self.gradient_components + 2:
+            raise ValueError("gradient_values must lie between 3 and gradient_components + 2")
         return self
 
     @model_validator(mode="after")
@@ -144,8 +163,8 @@ class ResidualConfig(BaseModel):
 
     @property
     def unit_parts(self) -> tuple[int, ...]:
-        """The numbers of values of the parts of an embedding that have the same length: of faces, and of thumbnails."""
-        return (self.tower_values, self.thumbnail_values) if self.thumbnail_values else (self.dimension,)
+        """The numbers of values of an embedding's parts of the same length: towers', gradients', the thumbnail's."""
+        return tuple(filter(None, (self.tower_values, self.gradient_values, self.thumbnail_values)))
 
     @property
     def thumbnail_means(self) -> int:
@@ -155,7 +174,17 @@ class ResidualConfig(BaseModel):
     @property
     def tower_values(self) -> int:
         """How many values of the embedding come from the towers, the first ones."""
-        return self.dimension - self.thumbnail_values
+        return self.dimension - self.gradient_values - self.thumbnail_values
+
+    @property
+    def gradient_directions(self) -> int:
+        """How many of the gradients' values are directions; the last two are the clarity and what it leaves."""
+        return self.gradient_values - 2
+
+    @property
+    def histogram_values(self) -> int:
+        """The values of gradient histograms from which the components are computed."""
+        return gradient_cells.histogram_values(self.side_px)
 
     @property
     def features(self) -> int:
@@ -174,6 +203,14 @@ class ResidualConfig(BaseModel):
         if self.thumbnail_cells:
             shapes["thumbnail.mean"] = (self.thumbnail_means,)
             shapes["thumbnail.projection"] = (self.thumbnail_values, self.thumbnail_means)
+        if self.gradient_values:
+            components, directions = self.gradient_components, self.gradient_directions
+            for name, leaving, entering in (
+                ("components", components, self.histogram_values),
+                ("projection", directions, components),
+                ("clarity", 1, components),
+            ):
+                shapes |= _prefix(f"gradients.{name}", {"weight": (leaving, entering), "bias": (leaving,)})
         return shapes
 
     def _tower_shapes(self, channels: int) -> Shapes:

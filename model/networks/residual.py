@@ -17,6 +17,7 @@ from torch.nn import functional
 from model.imaging.preprocessing import LUMA, MIN_DEVIATION
 from model.networks.configurations import ResidualConfig
 from model.networks.face_network import FaceNetwork
+from model.networks.gradients import Gradients
 from model.networks.heads import CosineHead, JointBayesianHead
 
 # Convolution, normalisation and activation.
@@ -126,7 +127,7 @@ class Thumbnail(nn.Module):
 
 
 class ResidualNetwork(FaceNetwork):
-    """Towers, one a view, and perhaps a thumbnail (`embed`), and a head (`compare`)."""
+    """Towers, one a view, perhaps gradients and a thumbnail (`embed`), and a head (`compare`)."""
 
     calibrated = True
     unit_length = True
@@ -137,6 +138,7 @@ class ResidualNetwork(FaceNetwork):
         self.unit_parts = config.unit_parts
         self.towers = nn.ModuleList(Tower(config, channels) for channels in config.region_channels)
         self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
+        self.gradients = Gradients(config) if config.gradient_values else None
         self.thumbnail = Thumbnail(config) if config.thumbnail_cells else None
         if isinstance(self.head, JointBayesianHead):  # until it is fitted it compares what the towers give
             self.head.cross[config.tower_values :] = 0
@@ -149,7 +151,10 @@ class ResidualNetwork(FaceNetwork):
     def embed(self, images: Tensor) -> Tensor:
         """(B, C, H, W) float32, standardised -> (B, D) float32 of unit length; with the mirror image in evaluation."""
         if self.thumbnail:
-            return torch.cat([self.forward(images), self.thumbnail(images)], dim=1) / sqrt(2)
+            parts = [self.forward(images), self.thumbnail(images)]
+            if self.gradients:
+                parts.insert(1, self.gradients(standardise(luma(images))))
+            return torch.cat(parts, dim=1) / sqrt(len(parts))
         if self.training or not self.config.flip_average:
             return self.forward(images)
         straight, mirrored = self.forward(torch.cat([images, images.flip(3)])).chunk(2)

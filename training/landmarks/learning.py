@@ -70,8 +70,7 @@ class Views:
         self.seen = alignment.points(1, VIEW_SHARE)
         self.middle = self.template.mean(0)
         self.inter_eye = float(self.template[1, 0] - self.template[0, 0])
-        right, left = alignment.points(1, FRAME_SHARE)[:2].tolist()
-        self.eyes = Eyes(x=(right[0] + left[0]) / 2, y=(right[1] + left[1]) / 2, distance=left[0] - right[0])
+        self.eyes = Eyes.at(alignment.points(1, FRAME_SHARE))
         self._corners = _corners_of(self.template)
 
     def look(

@@ -163,6 +163,18 @@ EXPERIMENT_10 = replace(
         embedding_sha256="217381b40ab62891f2fd9d45b997d58e4f4acd520ef883fdf602860da888df59",
     ),
 )
+# Experiment 10 with gradient histograms. Nothing is learned; they and the head are fitted.
+EXPERIMENT_11 = replace(
+    EXPERIMENT_10,
+    name="experiment-11",
+    network=EXPERIMENT_10.network.model_copy(
+        update={"gradient_components": 700, "gradient_values": 320, "dimension": 512 + 320 + 128}
+    ),
+    start=Start(
+        checkpoint="experiment-10",
+        embedding_sha256="1093f096ad1a915fc58929f31d92d4b9a67ee8d2f1acd8757ed3907ce0d5a793",
+    ),
+)
 # The first version of Experiment 5, which needs half the arithmetic.
 EXPERIMENT_5_ONE_VIEW = replace(
     EXPERIMENT_5_GREY,
@@ -191,7 +203,8 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_10, EXPERIMENT_5_UNALIGNED,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_10, EXPERIMENT_11,
+    EXPERIMENT_5_UNALIGNED,
     EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED, EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT,
     EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip

@@ -17,9 +17,11 @@ from training.learning.experiment import Experiment, Recipe, Start
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
 # The fields of a network's configuration that no learned tensor depends on.
-WITHOUT_TENSORS = {"dropout", "flip_average", "head", "thumbnail_cells", "thumbnail_values"}
+WITHOUT_TENSORS = {
+    "dropout", "flip_average", "head", "thumbnail_cells", "thumbnail_values", "gradient_components", "gradient_values",
+}  # fmt: skip
 # The tensors of what is fitted after training.
-FITTED = ("head.", "thumbnail.")
+FITTED = ("head.", "thumbnail.", "gradients.")
 
 
 @dataclass(frozen=True, kw_only=True)

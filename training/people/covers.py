@@ -6,9 +6,13 @@ G pictures, C channels, H W pixels; lengths are in distances between the eyes
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
+
+from model.arrays import Points
+from model.imaging.preprocessing import PreprocessingConfig
 
 Between = Callable[[float, float], float]
 # The least half width of a soft edge, in distances between the eyes: about a pixel of the crop.
@@ -22,6 +26,19 @@ class Eyes:
     x: float
     y: float
     distance: float
+
+    @classmethod
+    def of(cls, preprocessing: PreprocessingConfig) -> Self:
+        """Where alignment puts them. Raises ValueError without alignment."""
+        if preprocessing.alignment is None:
+            raise ValueError("without alignment the eyes are anywhere")
+        return cls.at(preprocessing.alignment.points(1, preprocessing.crop))
+
+    @classmethod
+    def at(cls, landmarks: Points) -> Self:
+        """Landmarks (5, 2) as shares of the crop's sides, the right and the left eye first, on one height."""
+        right, left = landmarks[:2].tolist()
+        return cls(x=(right[0] + left[0]) / 2, y=(right[1] + left[1]) / 2, distance=left[0] - right[0])
 
 
 def cover(images: Tensor, kind: int, eyes: Eyes, between: Between) -> Tensor:

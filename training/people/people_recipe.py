@@ -34,6 +34,7 @@ from training.learning.shares import Shares
 from training.people import enough, people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
+from training.people.gradient_part import fit_gradients
 from training.people.losses import Classifier, split_regions, supervised_contrastive
 from training.people.nuisances import Group, Nuisances, change_groups, cover_groups, draw_groups
 from training.people.photo_changes import Draws
@@ -100,6 +101,8 @@ class PeopleExperiment(Experiment[PeopleData]):
             raise TrainingError(f"{self.name}: backlit is a share of the groups that nuisances change; add nuisances")
         if self.nuisances and self.preprocessing.alignment is None:
             raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
+        if self.network.gradient_values and self.preprocessing.alignment is None:
+            raise TrainingError(f"{self.name}: gradients need aligned pictures; leave them out")
         super().__post_init__()
 
     @property
@@ -109,10 +112,7 @@ class PeopleExperiment(Experiment[PeopleData]):
     @property
     def eyes(self) -> Eyes:
         """Where the eyes are in the crops."""
-        alignment = self.preprocessing.alignment
-        assert alignment
-        right, left = alignment.points(1, self.preprocessing.crop)[:2]
-        return Eyes(x=(right[0] + left[0]) / 2, y=(right[1] + left[1]) / 2, distance=left[0] - right[0])
+        return Eyes.of(self.preprocessing)
 
     def draw_groups(self, images: int, plan: people_batches.BatchPlan, draws: Draws) -> list[Group]:
         """Which pictures of a batch are changed alike; none without `nuisances`."""
@@ -254,7 +254,8 @@ class PeopleRecipe(Recipe):
         return replace(Validation.of(scores, same), best_accuracy=best)
 
     def finish(self) -> operating_points.FalseMatchRates:
-        """Fits the head on the training people, and measures false match rates on the held-out people."""
+        """Fits gradients and head on the training people, and measures false match rates on the held-out people."""
+        fit_gradients(self.network, self.data, self.experiment.generator("gradients"))
         fitting.fit_head(self.network, self.data)
         return fitting.held_out_rates(self.network, self.data)
 

@@ -1,0 +1,121 @@
+"""The part of embeddings that is made of gradient histograms."""
+
+from math import sqrt
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from model.networks.configurations import ResidualConfig
+from model.networks.gradient_cells import MIN_SIDE_PX, SCALES, Scale, histogram_values
+from model.networks.gradients import histograms
+from model.networks.residual import ResidualNetwork, luma, standardise
+from tests.model.support.networks import CONFIGS, random_network
+
+SIDE = 40
+
+
+def pictures(count: int, side_px: int = SIDE, channels: int = 1) -> Tensor:
+    draws = torch.Generator().manual_seed(1)
+    coarse = torch.rand(count, channels, 6, 6, generator=draws)
+    return standardise(torch.nn.functional.interpolate(coarse, (side_px, side_px), mode="bicubic"))
+
+
+def cells_of(rows: Tensor, scale: Scale) -> Tensor:
+    """The values of one picture and scale: (2 kinds, 8, N, N)."""
+    before = 0
+    for each in SCALES:
+        count = 16 * each.cells(SIDE) ** 2
+        if each == scale:
+            return rows[before : before + count].view(2, 8, each.cells(SIDE), each.cells(SIDE))
+        before += count
+    raise ValueError(scale)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_cell_has_what_a_loop_over_its_pixels_finds(scale: Scale) -> None:
+    grey = pictures(1)
+    found = cells_of(histograms(grey)[0], scale)
+    small = torch.nn.functional.avg_pool2d(grey, scale.shrink)[0, 0].numpy() if scale.shrink > 1 else grey[0, 0].numpy()
+    padded = np.pad(small, 1, mode="edge")
+    across, down = padded[1:-1, 2:] - padded[1:-1, :-2], padded[2:, 1:-1] - padded[:-2, 1:-1]
+    angle, length = np.pi / 4, np.hypot(across, down)
+    directed = np.maximum(across * np.cos(angle) + down * np.sin(angle), 0) ** 2 / (length + 1e-3)
+    ridge = np.maximum(2 * small - padded[1:-1, 2:] - padded[1:-1, :-2], 0)
+    for kind, number, values in ((0, 1, directed), (1, 4, ridge)):
+        means = np.array([
+            [values[y:, x:][: scale.cell_px, : scale.cell_px].mean() for x in starts(scale)] for y in starts(scale)
+        ])  # fmt: skip
+        sums = found[kind].square().sum(0).numpy()  # of shares of the mean of the cells around
+        nearby = means / found[kind, number].square().numpy().clip(1e-12) - 4e-3
+        whole = sums * (nearby + 4e-3)  # a cell's values together
+        middle = scale.cells(SIDE) // 2
+        around = whole[middle - 2 : middle + 3, middle - 2 : middle + 3].mean()
+        assert nearby[middle, middle] == pytest.approx(around, rel=1e-3)
+
+
+def starts(scale: Scale) -> list[int]:
+    return [number * scale.step_px for number in range(scale.cells(SIDE))]
+
+
+def test_light_and_contrast_hardly_count() -> None:
+    shown = pictures(4)
+    lit = standardise(0.3 * shown + 2)
+    assert torch.allclose(histograms(shown), histograms(lit), atol=1e-3)
+    dim = histograms(shown * 0.5)  # where not all of the picture is dimmed
+    assert float((histograms(shown) - dim).abs().max()) < 0.1
+
+
+def test_a_picture_has_the_same_histograms_among_others() -> None:
+    shown = pictures(40)
+    assert torch.equal(histograms(shown)[33:34], histograms(shown[33:34]))
+
+
+def test_the_values_of_a_side() -> None:
+    assert histograms(pictures(1)).shape[1] == histogram_values(SIDE)
+    assert histogram_values(100) == 16 * (15**2 + 11**2)
+    assert histogram_values(MIN_SIDE_PX) > 0
+    assert histograms(pictures(1, MIN_SIDE_PX)).shape[1] == histogram_values(MIN_SIDE_PX)
+
+
+@pytest.mark.parametrize("sure", [-30.0, -1.0, 0.0, 4.0, 30.0])
+def test_an_unclear_picture_keeps_its_length_and_loses_its_directions(sure: float) -> None:
+    network = random_network(CONFIGS["gradients"])
+    assert isinstance(network, ResidualNetwork)
+    part = network.gradients
+    assert part
+    part.clarity.weight.zero_()
+    part.clarity.bias.fill_(sure)
+    clarity = torch.tensor(sure).sigmoid()
+    images = standardise(pictures(3, channels=3))
+    embeddings = network.embed(images)
+    towers, directions, thumbnail = network.config.tower_values, network.config.gradient_directions, 10
+    found = embeddings[:, towers:-thumbnail] * sqrt(3)
+    assert torch.allclose(found.norm(dim=1), torch.ones(3))
+    assert torch.allclose(found[:, :directions].norm(dim=1), clarity.expand(3) / sqrt(2), atol=1e-6)
+    assert torch.allclose(found[:, directions], clarity.expand(3) / sqrt(2), atol=1e-6)
+    found_alone = part(standardise(luma(images)))
+    assert torch.allclose(found_alone, found, atol=1e-6)
+
+
+WITH = CONFIGS["gradients"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"gradient_components": 0}, "both gradient_components and gradient_values"),
+        ({"gradient_values": 0, "dimension": 26}, "both gradient_components and gradient_values"),
+        ({"gradient_values": 2, "dimension": 28}, "must lie between 3 and gradient_components"),
+        ({"gradient_values": 12, "dimension": 38}, "must lie between 3 and gradient_components"),
+        ({"thumbnail_cells": 0, "thumbnail_values": 0, "dimension": 23}, "colour crops .* and a thumbnail"),
+        ({"input_channels": 1, "grey_views": ()}, "colour crops .* and a thumbnail"),
+        ({"side_px": 41, "thumbnail_cells": 1}, "an even side_px"),
+        ({"dimension": 32}, "without gradients and thumbnail"),
+    ],
+)
+def test_impossible_gradients_are_refused(changes: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        ResidualConfig(**{**WITH.model_dump(), **changes})
