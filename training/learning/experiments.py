@@ -168,7 +168,7 @@ EXPERIMENT_11 = replace(
     EXPERIMENT_10,
     name="experiment-11",
     network=EXPERIMENT_10.network.model_copy(
-        update={"gradient_components": 700, "gradient_values": 320, "dimension": 512 + 320 + 128}
+        update={"gradient_components": 1000, "gradient_values": 320, "dimension": 512 + 320 + 128}
     ),
     start=Start(
         checkpoint="experiment-10",
