@@ -7,6 +7,7 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageDraw
 from PIL.Image import Transpose
+from PIL.PngImagePlugin import PngInfo
 
 # The same options as where photographs are decoded.
 pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
@@ -56,3 +57,14 @@ def encode_oriented(image: Image.Image, orientation: int, kind: str = "PNG", **o
     exif = Image.Exif()
     exif[0x0112] = orientation
     return encode(image.transpose(STORED[orientation]), kind, exif=exif.tobytes(), **options)
+
+
+def encode_oriented_by_xmp(image: Image.Image, orientation: int, kind: str = "PNG", **options: Any) -> bytes:
+    """As `encode_oriented`, but stated in XMP."""
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    if kind == "PNG":
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", xmp)
+    else:
+        options["xmp"] = xmp.encode()
+    return encode(image.transpose(STORED[orientation]), kind, **options)

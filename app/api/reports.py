@@ -106,6 +106,7 @@ def _report_image(field: str, analysis: ImageAnalysis, crops: bool) -> ImageRepo
         field=field,
         width=analysis.width_px,
         height=analysis.height_px,
+        orientation=analysis.orientation,
         format=analysis.format,
         faces_found=analysis.faces_found,
         face=None if analysis.all_faces or not faces else faces[0],

@@ -76,6 +76,7 @@ class AnalysisHeader(_Header):
     format: Format
     width_px: Annotated[int, Field(ge=1, lt=2**31)]
     height_px: Annotated[int, Field(ge=1, lt=2**31)]
+    orientation: Annotated[int, Field(ge=1, le=8)]
     faces: list[FaceHeader]
     faces_found: Annotated[int, Field(ge=0, lt=2**31)] | None
     warnings: Texts

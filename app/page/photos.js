@@ -3,6 +3,7 @@
 import { hasCamera, takePhotograph } from "./camera.js";
 import { detect, explain } from "./client.js";
 import { find, list, make, picture } from "./elements.js";
+import { drawUpright, unstated, uprightSize } from "./orientation.js";
 
 const MOST_PX = 720;
 const TYPES = "image/jpeg,image/png,image/webp,image/avif,image/heic,image/heif,.jfif,.avif,.heic,.heif,.hif";
@@ -15,6 +16,8 @@ class Photo {
     this.faces = [];
     this.chosen = 0;
     this.picked = false;
+    this.orientation = 1; // of the bitmap, to be applied
+    this.straight = false; // whether the service has said it
     this.changed = changed;
     this.leaving = new AbortController();
     this.canvas = make("canvas", { role: "img", "aria-label": name, width: 320, height: 240 });
@@ -42,11 +45,26 @@ class Photo {
     this.found.textContent = "Looking for faces…";
     try {
       const [image] = (await detect(this.file, this.leaving.signal)).images;
+      await this.straighten(image);
       this.describe(image);
     } catch (error) {
       if (error.name === "AbortError") return;
       this.found.textContent = error.code === "whole_pictures" ? "This model compares whole pictures." : "";
       if (error.code !== "whole_pictures") this.refuse(error);
+    }
+  }
+
+  /** Replaces the picture that this browser has turned, or not, by what the service says of its orientation. */
+  async straighten({ format, orientation }) {
+    if (!this.bitmap || this.straight) return;
+    this.straight = true;
+    try {
+      const file = await unstated(this.file, format);
+      if (file === null) return;
+      this.bitmap = await createImageBitmap(file);
+      this.orientation = orientation;
+    } catch {
+      // The picture stays as the browser drew it.
     }
   }
 
@@ -112,7 +130,7 @@ class Photo {
       if (index !== this.chosen) this.choose(index, false);
     }
     this.warn(image);
-    this.draw();
+    this.straighten(image).then(() => this.draw());
   }
 
   /** The chosen face, straightened. */
@@ -129,10 +147,10 @@ class Photo {
   }
 
   draw() {
-    const picture = this.bitmap ?? this.image;
-    if (!picture) return;
-    const pen = this.bitmap ? this.size(picture) : this.drawPlaceholder(picture);
-    if (this.bitmap) pen.drawImage(this.bitmap, 0, 0, this.canvas.width, this.canvas.height);
+    const size = this.bitmap ? uprightSize(this.bitmap, this.orientation) : this.image;
+    if (!size) return;
+    const pen = this.bitmap ? this.size(size) : this.drawPlaceholder(size);
+    if (this.bitmap) drawUpright(pen, this.bitmap, this.orientation);
     const which = this.faces.length > 1 ? `, face ${this.chosen + 1}` : "";
     this.canvas.setAttribute("aria-label", `${this.name}${which}${this.bitmap ? "" : " (no preview)"}`);
     for (const face of this.faces) drawFace(pen, face, this);

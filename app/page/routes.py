@@ -18,6 +18,7 @@ FILES = {
     "camera.js": SCRIPT,
     "answer.js": SCRIPT,
     "elements.js": SCRIPT,
+    "orientation.js": SCRIPT,
     "explanation.js": SCRIPT,
     # Drawn by the functions of tests/faces.py.
     "head-1.webp": "image/webp",

@@ -80,6 +80,7 @@ class ImageAnalysis:
     format: Format
     width_px: int
     height_px: int
+    orientation: int
     whole: Pixels | None = None
     faces: list[AnalysedFace]
     all_faces: bool = False
@@ -165,6 +166,7 @@ def analyse(
         format=photo.format,
         width_px=photo.width_px,
         height_px=photo.height_px,
+        orientation=photo.orientation,
         whole=whole,
         faces=faces,
         all_faces=whole is None and choice in ("all", "any"),

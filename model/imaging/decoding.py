@@ -54,6 +54,8 @@ class Photo:
     Faces are detected in `grey` (mode L); crops are taken from `picture`, which is `grey` or RGB. A pixel of them is
     `reduction` pixels of the image wide, and the first one begins at `origin` (x, y), which is not 0 if the last pixels
     of a row or column in the file are incomplete and come first in the upright picture.
+    `orientation` is how the file stores the upright picture (Exif), which was applied; 1 for HEIC and AVIF, whose
+    decoders apply it everywhere.
     `warnings` are about the file.
     """
 
@@ -62,6 +64,7 @@ class Photo:
     format: Format
     width_px: int
     height_px: int
+    orientation: int = 1
     reduction: float = 1.0
     origin: tuple[float, float] = (0.0, 0.0)
     warnings: tuple[str, ...] = ()
@@ -130,6 +133,7 @@ def decode(data: bytes, config: PreprocessingConfig, limits: ImageLimits | None 
         format=file.kind,
         width_px=width,
         height_px=height,
+        orientation=1 if file.kind == "AVIF" else turned,
         reduction=reduction,
         origin=(
             width - grey.width * reduction if turned in MIRRORED_X else 0.0,

@@ -24,6 +24,7 @@ IMAGE: JsonDict = {
     "field": "image1",
     "width": 250,
     "height": 250,
+    "orientation": 1,
     "format": "JPEG",
     "faces_found": 1,
     "face": FACE,

@@ -52,13 +52,15 @@ class FaceReport(BaseModel):
 class ImageReport(BaseModel):
     """What was found in one uploaded image, after its orientation was applied.
 
-    `face` is the one that was taken; `faces` has all of them where all were asked for; `warnings` are of the image and
-    the taken face. With a model of whole pictures, and with face=none, no face was looked for.
+    `orientation` is how the file stores the upright picture, 1 to 8 as in Exif; for HEIF and AVIF it is 1, since their
+    decoders apply it. `face` is the one that was taken; `faces` has all of them where all were asked for; `warnings`
+    are of the image and the taken face. With a model of whole pictures, and with face=none, no face was looked for.
     """
 
     field: str
     width: int
     height: int
+    orientation: Annotated[int, Field(ge=1, le=8)]
     format: Format
     faces_found: int | None
     face: FaceReport | None

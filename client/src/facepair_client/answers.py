@@ -50,6 +50,7 @@ class ImageReport(TypedDict):
     field: str
     width: int
     height: int
+    orientation: int
     format: str
     faces_found: int | None
     face: Face | None

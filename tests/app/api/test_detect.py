@@ -54,7 +54,7 @@ async def test_coordinates_are_those_of_the_upright_picture(
 ) -> None:
     head = head_at(0, 200, 180, tilt_deg=12)
     [image] = await detect(aligned_client, encode_oriented(scene(head), orientation, kind, quality=92))
-    assert (image["width"], image["height"]) == (640, 480)
+    assert (image["width"], image["height"], image["orientation"]) == (640, 480, orientation)
     [face] = image["faces"]
     assert_where_drawn(face, head)
 

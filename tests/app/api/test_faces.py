@@ -21,7 +21,7 @@ from training.learning.experiments import ALIGNED
 pytestmark = pytest.mark.anyio
 
 EXACT = 1e-5
-REPORT = {"field", "width", "height", "format", "faces_found", "face", "faces", "warnings"}
+REPORT = {"field", "width", "height", "orientation", "format", "faces_found", "face", "faces", "warnings"}
 FACE = {"index", "box", "landmarks", "score", "quality", "conditions", "warnings"}
 QUALITY = {"inter_eye_px", "sharpness", "brightness", "roll_deg", "yaw_deg"}
 LANDMARKS = {"right_eye", "left_eye", "nose", "right_mouth", "left_mouth"}

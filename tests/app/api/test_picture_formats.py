@@ -38,6 +38,7 @@ async def test_tiles_and_turns_of_phones_are_applied(aligned_client: httpx.Async
     options = {"tile_size": 256} if kind == "HEIF" else {}
     [image] = await detect(aligned_client, encode(stored, kind, exif=EXIF_6, quality=90, **options))
     assert (image["width"], image["height"], image["faces_found"]) == (640, 480, 1)
+    assert image["orientation"] == 1  # every decoder applies it
     assert image["faces"][0]["quality"]["roll_deg"] == pytest.approx(0, abs=5)
 
 
@@ -55,7 +56,7 @@ def stating(*segments: bytes) -> bytes:
 )
 async def test_stated_orientation_is_applied(aligned_client: httpx.AsyncClient, segments: list[bytes]) -> None:
     [image] = await detect(aligned_client, stating(*segments))
-    assert (image["width"], image["height"]) == (640, 480)
+    assert (image["width"], image["height"], image["orientation"]) == (640, 480, 6)
     [face] = image["faces"]
     assert face["quality"]["roll_deg"] == pytest.approx(0, abs=5)
     assert not any("turned" in warning for warning in face["warnings"])

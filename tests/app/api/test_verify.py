@@ -25,8 +25,8 @@ async def test_answer_has_the_documented_fields(client: httpx.AsyncClient, verif
         "images", "model", "timing_ms", "request_id",
     }  # fmt: skip
     assert answer["images"] == [
-        {"field": "image1", "width": 160, "height": 120, "format": "JPEG", **NO_FACES},
-        {"field": "image2", "width": 160, "height": 160, "format": "PNG", **NO_FACES},
+        {"field": "image1", "width": 160, "height": 120, "orientation": 1, "format": "JPEG", **NO_FACES},
+        {"field": "image2", "width": 160, "height": 160, "orientation": 1, "format": "PNG", **NO_FACES},
     ]
     assert answer["model"] == {"name": "tiny", "embedding_sha256": verifier.header.embedding_sha256}
     assert answer["threshold"] == 0.5

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Browser
 
 from tests.app.support.browser import ANNA, ANNA_AGAIN, BERTA, BOTH, DROP, NOBODY, PASTE, Visit, visit
 from tests.app.support.requests import pair
-from tests.drawing import encode
+from tests.drawing import STORED, encode, encode_oriented, encode_oriented_by_xmp
 from tests.faces import head_at, scene
+from tests.model.support.pictures import difference
 
 
 def ask_api(url: str, left: Image.Image, right: Image.Image) -> dict[str, Any]:
@@ -124,6 +126,29 @@ def test_pictures_that_the_browser_cannot_show_are_compared(opened: Visit) -> No
     assert canvas.get_attribute("aria-label") == "first person's photograph: IMG_0001.HEIC (no preview)"
     assert opened.page.locator("#side1 .found").inner_text() == "1 face found"
     assert opened.compare().startswith("Probably the same person")
+
+
+STATED = {"EXIF": encode_oriented, "XMP": encode_oriented_by_xmp}
+# The values of a canvas that shows a picture, in a copy of 64x48 pixels.
+DRAWN = """(canvas) => {
+  const pen = new OffscreenCanvas(64, 48).getContext("2d");
+  pen.drawImage(canvas, 0, 0, 64, 48);
+  return [canvas.width, canvas.height, [...pen.getImageData(0, 0, 64, 48).data]];
+}"""
+
+
+@pytest.mark.parametrize(("kind", "stated"), [*itertools.product(["JPEG", "PNG", "WEBP"], STATED), ("AVIF", "EXIF")])
+def test_pictures_are_drawn_upright_as_the_service_sees_them(opened: Visit, kind: str, stated: str) -> None:
+    lopsided = ANNA.copy()
+    lopsided.paste((255, 0, 0), (0, 0, 160, 120))
+    opened.give(1, lopsided, *(STATED[stated](lopsided, each, kind, quality=95) for each in STORED))
+    canvases = opened.page.locator("#side1 canvas")
+    width, height, expected = canvases.first.evaluate(DRAWN)
+    for orientation, canvas in zip(STORED, canvases.all()[1:], strict=True):
+        *size, drawn = canvas.evaluate(DRAWN)
+        assert size == [width, height], orientation
+        assert difference(np.array(drawn), np.array(expected)) < 5, orientation
+    assert opened.messages == []
 
 
 def test_several_photographs_of_a_person_are_averaged(opened: Visit) -> None:

@@ -20,8 +20,8 @@ from tests.app.support.escapes import ESCAPES, HARMLESS, call, try_all
 TAKE_OVER = b"TAKE OVER "
 PIXELS = 105 * 105
 ANALYSIS = (
-    b'{"kind":"analysis","format":"PNG","width_px":9,"height_px":9,"faces":[],"faces_found":null,"warnings":[],'
-    b'"face_s":0.0,"decode_s":0.0,"timed_face":false}'
+    b'{"kind":"analysis","format":"PNG","width_px":9,"height_px":9,"orientation":1,"faces":[],"faces_found":null,'
+    b'"warnings":[],"face_s":0.0,"decode_s":0.0,"timed_face":false}'
 )
 
 
