@@ -4,7 +4,6 @@ D embedding
 """
 
 import base64
-import binascii
 import codecs
 import json
 import re
@@ -150,11 +149,11 @@ def encode_base64(embedding: Embeddings) -> str:
 def decode_embedding(value: list[float] | str, network: AnyNetworkConfig, field: str) -> Embeddings:
     """Numbers or base64, sent as `field` -> float32 (D,) as the network gives them. Raises Problem."""
     try:
-        raw = np.frombuffer(base64.b64decode(value, validate=True), LITTLE_ENDIAN) if isinstance(value, str) else value
+        raw = _decode_base64(value) if isinstance(value, str) else value
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused below
             embedding: Embeddings = np.array(raw, dtype=np.float32)
-    except (binascii.Error, ValueError, OverflowError) as error:
-        raise _malformed("is a list of numbers, or base64 of float32 values", field) from error
+    except (ValueError, OverflowError) as error:
+        raise _malformed("is a list of numbers, or base64 (with + and /) of float32 values", field) from error
     if embedding.shape != (network.dimension,):
         raise _malformed(f"of this model has {network.dimension} values", field)
     if not (np.abs(embedding) <= LARGEST).all():
@@ -164,6 +163,12 @@ def decode_embedding(value: list[float] | str, network: AnyNetworkConfig, field:
         parts = "" if len(lengths) == 1 else f", and {len(lengths)} parts of the same length"
         raise _malformed(f"of this model has length 1{parts}; send it as /embed gave it", field)
     return embedding
+
+
+def _decode_base64(text: str) -> Embeddings:
+    """float32 (N,). Raises ValueError unless the text is base64 of float32 values, with or without padding."""
+    padding = "" if "=" in text else "=" * (-len(text) % 4)  # some clients leave it out
+    return np.frombuffer(base64.b64decode(text + padding, validate=True), LITTLE_ENDIAN)
 
 
 def _malformed(what: str, field: str) -> Problem:

@@ -49,6 +49,14 @@ async def test_embeddings_may_differ_in_encoding(client: httpx.AsyncClient, know
     assert answers[0]["similarity"] == answers[1]["similarity"]
 
 
+async def test_base64_may_lack_its_padding(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
+    packed = (await compare_request(client, "base64"))["embedding2"]
+    assert packed.endswith("=")
+    sides: list[Any] = [packed, packed.rstrip("="), [packed.rstrip("="), packed]]
+    answers = [(await client.post("/compare", json=known | {"embedding2": side})).json() for side in sides]
+    assert len({answer["similarity"] for answer in answers}) == 1
+
+
 async def test_equal_embeddings_are_the_same_person(client: httpx.AsyncClient, known: dict[str, Any]) -> None:
     answer = (await client.post("/compare", json=known | {"embedding2": known["embedding1"]})).json()
     assert answer["similarity"] == pytest.approx(1 / (1 + math.exp(-1.0)), abs=1e-9)

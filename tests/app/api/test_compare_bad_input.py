@@ -29,6 +29,7 @@ NOT_OF_LENGTH_1 = [0.0, 0.5, 0.98, 1.02, 1e19, 1e30]
 
 ZEROS = [0.0] * TINY.dimension
 HUGE = [3e38] * TINY.dimension
+PACKED = base64.b64encode(np.zeros(TINY.dimension, "<f4").tobytes()).decode()
 NOT_EMBEDDINGS = {
     "too short": ZEROS[1:],
     "too long": [*ZEROS, 0.0],
@@ -40,6 +41,11 @@ NOT_EMBEDDINGS = {
     "too big for float64": [10**400, *ZEROS[1:]],
     "not base64": f"{SECRET}!",
     "not ASCII": "é" * 8,
+    "base64 for URLs": PACKED.replace("A", "_", 1),
+    "base64 with more padding": PACKED + "=",
+    "base64 with padding in its middle": PACKED[:2] + "==" + PACKED[4:],
+    "base64 that lacks a character": PACKED.rstrip("=")[:-1],
+    "base64 in lines": PACKED[:4] + "\n" + PACKED[4:],
     "half a number": base64.b64encode(b"\0" * (4 * TINY.dimension - 2)).decode(),
     "NaN in base64": base64.b64encode(np.full(TINY.dimension, np.nan, "<f4").tobytes()).decode(),
     "float64 in base64": base64.b64encode(np.zeros(TINY.dimension, "<f8").tobytes()).decode(),
