@@ -1,8 +1,10 @@
 """`python -m training import` on drawn people, and what is done with its checkpoint afterwards."""
 
 import json
+from itertools import product
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.server.replica import open_verifier
@@ -10,6 +12,8 @@ from app.settings import read_settings
 from model.checkpoint import load
 from model.errors import DeviceError
 from model.onnx import embedder
+from tests.drawing import encode
+from tests.faces import Placed, scene
 from tests.model.support.onnx_graphs import SIDE_PX, tiny_graph, try_out_once
 from tests.training.support.small_faces import draw_faces
 from training.__main__ import main
@@ -17,8 +21,10 @@ from training.commands import conditions, import_network
 from training.conditions import condition_rates
 from training.data.changes import CHANGES
 from training.data.datasets import HoldOut
+from training.data.preparation import open_album
 from training.importing import self_test
 from training.measuring import shared_changes
+from training.runs.records import Elsewhere
 
 TEMPLATE = [str(each) for each in (9.6, 12.0, 22.4, 12.0, 16.0, 17.6, 11.2, 24.0, 20.8, 24.0)]
 DECLARED = ["--family", "custom", "--order", "rgb", "--values", "centred", "--template", *TEMPLATE]
@@ -105,6 +111,36 @@ def test_it_is_evaluated_and_calibrated_like_our_own(
     assert main(["calibrate", str(imported), *data_of(folder), "--out", str(out), "--keep-alike"]) == 0
     assert load(out).header.embedding_sha256 == load(imported).header.embedding_sha256
     assert load(out).header.provenance.license == "drawn by a test, free"
+
+
+def test_calibrations_on_other_people_have_the_rates_of_the_service(imported: Path, tmp_path: Path) -> None:
+    studio, cache, out = tmp_path / "studio", tmp_path / "cache", tmp_path / "found.json"
+    for person, picture in product(range(20, 40), range(3)):
+        path = studio / f"Person_{person}" / f"{picture}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = Placed(person=person, at=(125, 118), inter_eye_px=36 + 6 * picture, tilt_deg=5 * picture)
+        path.write_bytes(encode(scene(head, size=(250, 250))))
+    arguments = ["elsewhere", str(imported), "--data", str(studio), "--cache", str(cache), "--device", "cpu"]
+    assert main([*arguments, "--keep-alike", "--calibrate", "8", "--draws", "1", "--out", str(out)]) == 0
+    found = Elsewhere.model_validate_json(out.read_bytes()).calibrations[-1]
+    assert (found.people, found.every_picture) == (8, True)
+
+    album = open_album(studio, cache, load(imported).header.preprocessing, "largest")
+    verifier = open_verifier(read_settings({"weights": imported, "device": "cpu"}, environment={}))
+    embeddings = verifier.embed(album.pixels[:].numpy())
+    names = np.array([name for name, _ in album.keys])
+    drawn = np.isin(names, np.unique(names)[np.random.default_rng(0).permutation(20)[:8]])
+    one, other = np.triu_indices(len(names), 1)
+    scores, same = verifier.compare(embeddings[one], embeddings[other]), names[one] == names[other]
+    fitted = np.sort(scores[drawn[one] & drawn[other] & ~same])
+    assert len(fitted) == 252  # of which two may be accepted
+    threshold = fitted[-3:-1].mean()
+    for outcome, at in ((found.calibrated, threshold), (found.default, verifier.header.threshold.value)):
+        assert outcome
+        assert outcome.fnmr
+        there = ~drawn[one] & ~drawn[other]
+        assert outcome.fmr.mean == pytest.approx((scores[there & ~same] >= at).mean())
+        assert outcome.fnmr.mean == pytest.approx((scores[there & same] < at).mean())
 
 
 def test_conditions_and_shared_changes_work_as_for_our_own(
