@@ -35,8 +35,12 @@ def _in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.bulk.listing.PART_FILES", 2)
 
 
+def command(source: Path, weights: Path, out: Path, *further: str, name: str = "embed") -> list[str]:
+    return [name, str(source), "--weights", str(weights), "--out", str(out), *further]
+
+
 def embed(source: Path, weights: Path, out: Path, *further: str) -> list[dict[str, Any]]:
-    assert main(["embed", str(source), "--weights", str(weights), "--out", str(out), *further]) == 0
+    assert main(command(source, weights, out, *further)) == 0
     rows: list[dict[str, Any]] = pq.read_table(out).to_pylist() if out.suffix == ".parquet" else []
     return rows
 
@@ -128,9 +132,9 @@ def test_result_of_another_command_is_not_written_over(
     (tmp_path / "pairs.txt").write_text(f"{photographs}/a/plain.png,{photographs}/b/grey.png\n")
     sources = {"embed": photographs, "verify": tmp_path / "pairs.txt"}
 
-    def call(command: str) -> int:
-        name, out = command.split()
-        return main([name, str(sources[name]), "--weights", str(checkpoint_path), "--out", str(tmp_path / out)])
+    def call(words: str) -> int:
+        name, out = words.split()
+        return main(command(sources[name], checkpoint_path, tmp_path / out, name=name))
 
     assert call(first) == 0
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -146,8 +150,7 @@ def test_file_of_the_user_is_not_written_over(
     checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (tmp_path / name).write_text("[]")
-    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(tmp_path / "out.npy")]
-    assert main(command) == 1
+    assert main(command(photographs, checkpoint_path, tmp_path / "out.npy")) == 1
     assert f"{tmp_path / name}: is not an earlier result of this command" in capsys.readouterr().err
     assert [path.read_text() for path in tmp_path.iterdir()] == ["[]"]
 
@@ -160,12 +163,12 @@ def test_interrupted_result_is_written_again(
         raise KeyboardInterrupt
 
     out = tmp_path / "out.npy"
-    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    arguments = command(photographs, checkpoint_path, out)
     with monkeypatch.context() as patch:
         patch.setattr(f"training.bulk.outputs.{ended_at}", end)
-        assert main(command) == 130
+        assert main(arguments) == 130
     assert out.exists()
-    assert main(command) == 0
+    assert main(arguments) == 0
     assert (tmp_path / "out.json").exists()
 
 
@@ -174,13 +177,12 @@ def test_what_is_read_is_not_written_over(
 ) -> None:
     paths = tmp_path / "list.csv"
     paths.write_text(str(photographs / "none.png"))
-    weights = ["--weights", str(checkpoint_path)]
-    assert main(["embed", str(paths), *weights, "--out", str(tmp_path / "list.npy")]) == 1
-    assert main(["verify", str(paths), *weights, "--out", str(paths)]) == 1
+    assert main(command(paths, checkpoint_path, tmp_path / "list.npy")) == 1
+    assert main(command(paths, checkpoint_path, paths, name="verify")) == 1
     for line in capsys.readouterr().err.splitlines():
         assert line == f"error: {paths}: would be written over, and the command reads it; name another file with --out"
     assert paths.read_text() == str(photographs / "none.png")
-    assert main(["embed", str(paths), *weights, "--out", str(tmp_path / "list.parquet")]) == 0
+    assert main(command(paths, checkpoint_path, tmp_path / "list.parquet")) == 0
 
 
 def test_list_gives_its_files_in_its_order(checkpoint_path: Path, photographs: Path, tmp_path: Path) -> None:
@@ -206,7 +208,7 @@ def test_files_that_could_not_be_read_are_tried_again(
     """As after a network share was away. A path without a file has nothing to be tried again."""
     (photographs / "list.txt").write_text("a/plain.png\nb/grey.png\nabsent.png")
     out = tmp_path / "out.npy"
-    arguments = ["embed", str(photographs / "list.txt"), "--weights", str(checkpoint_path), "--out", str(out)]
+    arguments = command(photographs / "list.txt", checkpoint_path, out)
 
     def read_away(path: Path) -> bytes:
         if path.name == "grey.png":
@@ -245,7 +247,7 @@ def test_interrupted_work_goes_on_and_a_changed_file_is_embedded_again(
 ) -> None:
     whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
     embed(photographs, checkpoint_path, whole)
-    arguments = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    arguments = command(photographs, checkpoint_path, out)
     done: list[tuple[str, ...]] = []
 
     def embed_part(self: parts.PartEmbedder, part: parts.Part) -> parts.PartCounts:
@@ -291,7 +293,7 @@ def test_file_at_which_processes_end_is_left_out(
 
     monkeypatch.setattr(ImageEmbedder, "read", read)
     out = tmp_path / "out.parquet"
-    arguments = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(out)]
+    arguments = command(photographs, checkpoint_path, out)
     assert [main(arguments) for _ in range(3)] == [130, 130, 0]
     assert len(ends) == 2
     assert problems(out)["b/crowd.webp"][0] == "undecodable_image"
@@ -301,13 +303,13 @@ def test_file_at_which_processes_end_is_left_out(
 def test_full_disk_is_one_line(
     checkpoint_path: Path, photographs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["embed", str(photographs), "--weights", str(checkpoint_path), "--out", str(tmp_path / "out.npy")]
+    arguments = command(photographs, checkpoint_path, tmp_path / "out.npy")
     with no_file_larger_than(0):
-        assert main(command) == 1
+        assert main(arguments) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {tmp_path / 'out.npy.parts'}/000000-")
     assert line.endswith(".attempts: cannot be written: File too large; choose another --out")
-    assert main(command) == 0
+    assert main(arguments) == 0
 
 
 @pytest.mark.parametrize(
@@ -329,8 +331,7 @@ def test_wrong_arguments_are_one_line(
 def test_folder_without_pictures_is_refused(
     checkpoint_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = str(tmp_path / "out.npy")
-    assert main(["embed", str(tmp_path), "--weights", str(checkpoint_path), "--out", out]) == 1
+    assert main(command(tmp_path, checkpoint_path, tmp_path / "out.npy")) == 1
     assert f"{tmp_path}: has not one file to embed; expected at least a picture (.avif, " in capsys.readouterr().err
 
 
