@@ -66,6 +66,7 @@ def import_network(parsed: argparse.Namespace) -> None:
     album = options.open_album(source, declared.preprocessing(entry))
     people = lists.pictures_at_hand(source.people("train_people", album), album)
     runner = open_runner(config, graph, runtime_on(str(device), config), str(device), torch.get_num_threads())
+    self_test.require_variety(declared, entry, runner, album, trial.output)
     rows = _test(declared, entry, runner, source, album, people, insist=parsed.trust_me)
     network = OnnxNetwork(config, graph).to(device)
     split = f"people of {source.describe_list('train_people')}"

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf, isfinite
+from math import ceil, floor, inf, isfinite
 from typing import Literal
 
 import numpy as np
@@ -69,8 +69,10 @@ class Declaration:
     def preprocessing(self, entry: GraphInput) -> PreprocessingConfig:
         """How crops are made for this network. Raises DataError if they would show more than the frame."""
         frame, crop = self.frame, self.crop
-        if not 0 < crop <= 1:
-            raise DataError(f"a zoom of {self.zoom:g} shows {crop:.2f} of the frame's side; at most 1 is possible")
+        if not crop > 0:
+            raise DataError(f"--zoom is above 0, about 1, and not {self.zoom:g}")
+        if crop > 1:
+            raise DataError(self._beyond_frame())
         placed = tuple((round((x - 0.5) * frame + 0.5, 6), round((y - 0.5) * frame + 0.5, 6)) for x, y in self.template)
         mean, std = self.values or (0.5, 0.5)
         return PreprocessingConfig(
@@ -82,6 +84,19 @@ class Declaration:
             crop=crop,
             standardised=self.values is None,
             alignment=LEARNED_ALIGNMENT.model_copy(update={"template": placed}),
+        )
+
+    def _beyond_frame(self) -> str:
+        """Which option is to blame for a crop that shows more than the frame in which landmarks are refined."""
+        if self.frame <= 1:
+            return (
+                f"a zoom of {self.zoom:g} shows {self.crop:.2f} of the frame's side; at most 1 is possible, which is a "
+                f"--zoom of {floor(100 / self.frame) / 100:.2f} with this template"
+            )
+        apart_px = self.side_px * FRAME_INTER_EYE / self.frame
+        return (
+            f"the template's eyes are {apart_px:.1f} pixels apart in a crop of {self.side_px}; at least "
+            f"{ceil(10 * apart_px * self.crop) / 10:.1f} are possible: correct --template, or lower --zoom"
         )
 
     def network(self, trial: Trial, graph_bytes: int) -> OnnxConfig:
@@ -169,11 +184,24 @@ CUSTOM = "custom"
 
 
 def points_of(numbers: Sequence[float], side_px: int) -> Template:
-    """Ten numbers x, y in pixels of the crop -> a template. Raises DataError."""
-    points = tuple((x / side_px, y / side_px) for x, y in zip(numbers[::2], numbers[1::2], strict=True))
-    if len(points) != 5 or points[0] == points[1]:
+    """Ten numbers x, y in pixels of the crop -> a template.
+
+    Raises DataError unless they are the points of an upright face in the crop.
+    """
+    if len(numbers) != 10:
         raise DataError("a template has ten numbers: x and y of both eyes, the nose and the corners of the mouth")
-    return points
+    points = np.array(numbers).reshape(5, 2)
+    if not ((points >= 0) & (points <= side_px)).all():  # a NaN is nowhere
+        raise DataError(f"--template: a point is outside the crop; give x and y in pixels from 0 to {side_px}")
+    eyes, nose, mouth = points[:2], points[2], points[3:]
+    if min(np.diff(eyes[:, 0]), np.diff(mouth[:, 0])) <= 0 or not eyes[:, 1].mean() < nose[1] < mouth[:, 1].mean():
+        raise DataError(
+            "--template: these are not the points of an upright face; give x and y of the eyes from left to right in "
+            "the picture, of the nose below them, and of the corners of the mouth from left to right below it"
+        )
+    if points.max() <= 1:
+        raise DataError(f"--template: these are shares of the crop's side; multiply them by {side_px} to give pixels")
+    return tuple((float(x) / side_px, float(y) / side_px) for x, y in points)
 
 
 def values_of(text: str) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ from training.measuring import recalibration, samples
 from training.statistics import operating_points, summary
 
 SPLIT = "calibration"
+NEEDS = "what the network needs (--template, --values, --order, --output)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,10 @@ def fit(network: FaceNetwork, album: Album, people: People, split: str) -> Fitte
         )
     scored = sample.score(network, Calibration())
     made_on = f"{sample.people:,} {split}, {len(pictures):,} pictures"
-    calibration = recalibration.refit(scored, Calibration()).model_copy(update={"made_on": made_on})
+    try:
+        calibration = recalibration.refit(scored, Calibration()).model_copy(update={"made_on": made_on})
+    except DataError as error:
+        raise DataError(f"{error}; if they are right, check {NEEDS}, and that it is a face network") from error
     impostor, left, right = similarity(calibration.adjust(scored.impostor)), scored.left, scored.right
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)

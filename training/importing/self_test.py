@@ -33,6 +33,10 @@ ZOOMS = (1 / 1.15, 1.15)
 # A declaration fails if d' is higher by this share in another way, in this share of draws of people.
 MARGIN, CONFIDENCE = 0.03, 0.99
 
+# How many pictures show whether an embedding depends on its picture. As a share of their length, embeddings of
+# different pictures differ by far more, and rounding by less.
+LOOKED_AT, LEAST_DIFFERENCE = 16, 1e-5
+
 # Two pictures of each of N people: crops uint8 (N, H, W) or (N, H, W, 3) twice.
 Sides = tuple[Pixels, Pixels]
 # The crops of the drawn people for a declaration.
@@ -57,6 +61,18 @@ class Row:
     def name(self) -> str:
         each = self.declaration
         return f"{each.order}, {describe_values(each.values)}, zoom {each.zoom:.3g}"
+
+
+def require_variety(declared: Declaration, entry: GraphInput, runner: GraphRunner, album: Album, output: str) -> None:
+    """Raises DataError if the network gives different pictures of the album one embedding."""
+    places = np.unique(np.linspace(0, len(album.keys) - 1, LOOKED_AT).astype(int)).tolist()
+    pixels: Pixels = album.pixels[places].numpy()
+    rows = _embed(runner, pixels, declared, declared, entry)
+    if np.abs(rows - rows[0]).max() < LEAST_DIFFERENCE and (pixels != pixels[0]).any():
+        raise DataError(
+            f"the output {output!a} is the same for {len(places)} different pictures; name another by --output, or "
+            "check --values, and that the file has its trained weights"
+        )
 
 
 def run_self_test(declared: Declaration, entry: GraphInput, runner: GraphRunner, crops_of: CropsOf) -> list[Row]:

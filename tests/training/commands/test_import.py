@@ -1,11 +1,13 @@
 """`python -m training import` on drawn people, and what is done with its checkpoint afterwards."""
 
 import json
+import shutil
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 
 from app.server.replica import open_verifier
 from app.settings import read_settings
@@ -14,7 +16,7 @@ from model.errors import DeviceError
 from model.onnx import embedder
 from tests.drawing import encode
 from tests.faces import Placed, scene
-from tests.model.support.onnx_graphs import SIDE_PX, tiny_graph, try_out_once
+from tests.model.support.onnx_graphs import SIDE_PX, edited, tiny_graph, try_out_once
 from tests.training.support.small_faces import draw_faces
 from training.__main__ import main
 from training.commands import conditions, import_network
@@ -211,6 +213,7 @@ def test_a_declaration_that_stands_the_test_is_recorded(
         ([*DECLARED, "--side", "64"], "the graph's crops have 32 pixels; give another --side"),
         ([*DECLARED, "--output", "elsewhere"], "name one of the graph's outputs: 'embedding'"),
         ([*DECLARED, "--zoom", "5"], "a zoom of 5 shows"),
+        ([*DECLARED[:-10], *reversed(TEMPLATE)], "--template: these are not the points of an upright face"),
         (DECLARED, "needs 50 people with several pictures; there are 7"),
     ],
 )
@@ -218,6 +221,35 @@ def test_impossible_declarations_are_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], message: str
 ) -> None:
     assert message in refusal(capsys, importing(folder, tmp_path / "out", *options))
+
+
+@pytest.mark.parametrize("kept", [0.0, 1e-6])
+def test_a_network_whose_output_is_constant_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], kept: float
+) -> None:
+    model = edited(tiny_graph())
+    [matrix] = (each for each in model.graph.initializer if each.name == "matrix")
+    matrix.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(matrix) * np.float32(kept), "matrix"))
+    arguments = importing(folder, tmp_path / "out", *DECLARED, "--trust-me")
+    arguments[1] = str(tmp_path / "constant.onnx")
+    Path(arguments[1]).write_bytes(model.SerializeToString())
+    line = refusal(capsys, arguments)
+    assert line.startswith("error: the output 'embedding' is the same for 16 different pictures; name another by --out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_people_whom_the_network_does_not_tell_apart_are_refused_with_both_causes(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folders have the first pictures of all people, then the second ones, and so on."""
+    mixed = shutil.copytree(folder, tmp_path / "mixed", ignore=shutil.ignore_patterns("cache"))
+    pictures = sorted(mixed.glob("people/*/*.png"))
+    dealt = [path.read_bytes() for path in sorted(pictures, key=lambda path: path.stem[-4:])]
+    for path, content in zip(pictures, dealt, strict=True):
+        path.write_bytes(content)
+    line = refusal(capsys, importing(mixed, tmp_path / "out", *DECLARED, "--trust-me"))
+    assert "score no higher than the impostor pairs; check that each folder has photographs of one person, and " in line
+    assert "if they are right, check what the network needs (--template, --values, --order, --output)" in line
 
 
 def test_a_file_that_is_no_network_is_refused(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,8 +58,18 @@ def test_zoom_shows_more_around_the_same_face() -> None:
 
 
 def test_crops_beyond_the_frame_are_refused() -> None:
-    with pytest.raises(DataError, match=r"a zoom of 3 shows 1\.65 of the frame's side; at most 1 is possible"):
+    with pytest.raises(DataError, match=r"a zoom of 3 shows 1\.65 of the frame's side; .* which is a --zoom of 1\.82"):
         replace(FAMILIES["arcface"], zoom=3.0).preprocessing(COLOUR)
+    for zoom in (0.0, 1e-9, -1.0, float("nan")):
+        with pytest.raises(DataError, match=f"--zoom is above 0, about 1, and not {zoom:g}"):
+            replace(FAMILIES["arcface"], zoom=zoom).preprocessing(COLOUR)
+
+
+def test_a_template_with_a_small_face_is_named_instead_of_the_zoom() -> None:
+    small = replace(FAMILIES["arcface"], template=points_of(np.ravel(ARCFACE_POINTS).tolist(), 300))
+    with pytest.raises(DataError, match=r"the template's eyes are 13\.2 pixels apart in a crop of 112; at least 19\.4"):
+        small.preprocessing(COLOUR)
+    assert replace(small, zoom=0.6).preprocessing(COLOUR).crop < 1
 
 
 def test_a_declaration_becomes_a_configuration() -> None:
@@ -94,3 +104,31 @@ def test_templates_need_five_points() -> None:
     assert points_of([10, 20, 30, 20, 20, 30, 12, 40, 28, 40], 100)[0] == (0.1, 0.2)
     with pytest.raises(DataError, match="ten numbers"):
         points_of([10, 20, 30, 20], 100)
+
+
+@each_family
+def test_templates_of_families_are_those_of_upright_faces(name: str) -> None:
+    template, side_px = FAMILIES[name].template, FAMILIES[name].side_px
+    assert np.allclose(points_of((np.array(template) * side_px).ravel().tolist(), side_px), template)
+
+
+EYES, BELOW = [38, 52, 74, 52], [56, 72, 42, 92, 71, 92]
+WRONG_TEMPLATES = {
+    "eyes in one place": ([38, 52, 38, 52, *BELOW], "not the points of an upright face; give x and y of the eyes from"),
+    "right eye first": ([74, 52, 38, 52, *BELOW], "not the points of an upright face"),
+    "right corner of the mouth first": ([*EYES, 56, 72, 71, 92, 42, 92], "not the points of an upright face"),
+    "y before x": ([52, 38, 52, 74, 72, 56, 92, 42, 92, 71], "not the points of an upright face"),
+    "upside down": ([38, 60, 74, 60, 56, 40, 42, 20, 71, 20], "not the points of an upright face"),
+    "all at one height": ([38, 52, 74, 52, 56, 52, 42, 52, 71, 52], "not the points of an upright face"),
+    "only zeros": ([0] * 10, "not the points of an upright face"),
+    "of a larger crop": ([*EYES, 56, 72, 42, 113, 71, 113], "outside the crop; give x and y in pixels from 0 to 112"),
+    "negative": ([-1, *EYES[1:], *BELOW], "outside the crop"),
+    "no number": ([float("nan"), *EYES[1:], *BELOW], "outside the crop"),
+    "shares": ([each / 112 for each in EYES + BELOW], "shares of the crop's side; multiply them by 112 to give pixels"),
+}
+
+
+@pytest.mark.parametrize(("numbers", "message"), WRONG_TEMPLATES.values(), ids=WRONG_TEMPLATES)
+def test_unusable_templates_are_refused_with_what_is_wrong(numbers: list[float], message: str) -> None:
+    with pytest.raises(DataError, match=f"^--template: .*{message}"):
+        points_of(numbers, 112)
