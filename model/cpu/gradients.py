@@ -8,8 +8,8 @@ from openvino import opset13 as ops
 
 from model.arrays import Array
 from model.cpu.operators import constant, flatten, join, whole
-from model.networks import gradient_cells
-from model.networks.gradient_cells import DIRECTIONS, LEAST_LENGTH, LEAST_MEAN, SCALES, Scale
+from model.imaging import gradient_cells
+from model.imaging.gradient_cells import DIRECTIONS, LEAST_LENGTH, LEAST_MEAN, SCALES, Scale
 
 
 def histograms(grey: ov.Output, side_px: int) -> ov.Output:

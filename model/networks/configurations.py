@@ -8,9 +8,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
+from model.imaging import gradient_cells
+from model.imaging.gradient_cells import MIN_SIDE_PX
 from model.imaging.preprocessing import MAX_SIDE_PX
-from model.networks import gradient_cells
-from model.networks.gradient_cells import MIN_SIDE_PX
 
 Shapes: TypeAlias = dict[str, tuple[int, ...]]
 

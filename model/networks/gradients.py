@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model.networks import gradient_cells
+from model.imaging import gradient_cells
+from model.imaging.gradient_cells import LEAST_LENGTH, LEAST_MEAN, SCALES, Scale
 from model.networks.configurations import ResidualConfig
-from model.networks.gradient_cells import LEAST_LENGTH, LEAST_MEAN, SCALES, Scale
 
 # Images whose filtered ones a processor's caches hold: several times as fast as a hundred at once.
 AT_ONCE = 16

@@ -13,6 +13,7 @@ from model.arrays import Features
 from model.conditions import NOT_PHOTOGRAPH
 from model.imaging.conditions import ConditionDetector, ConditionDetectors
 from training.conditions.examples import Examples
+from training.statistics.logistic import fit_logistic
 
 # The largest share of unchanged pictures of held-out people that a detector may find a condition in.
 FLAGGED = 0.03
@@ -26,9 +27,6 @@ FLAGGED_NOT_MEASURED, FLAGGED_OTHERS = 0.002, 0.04
 # What pictures in other conditions weigh together; those in the condition weigh 1, and so do the unchanged ones. They
 # weigh more where they may hardly be mistaken.
 OTHERS, OTHERS_NOT_MEASURED = 1.0, 3.0
-# The squared weights times this are added to the mean loss; features have deviation 1.
-PENALTY = 1e-3
-STEPS, CONVERGED = 30, 1e-6
 # The significant digits of stored weights.
 DIGITS = 5
 
@@ -89,27 +87,6 @@ def _least_limit(scores: NDArray[np.float64], share: float) -> float:
     ordered, above = np.sort(scores), int(share * len(scores))
     highest = ordered[-1] + 1 if above == 0 else ordered[-above]
     return float(ordered[-above - 1] + highest) / 2
-
-
-def fit_logistic(
-    values: NDArray[np.float64], positive: NDArray[np.bool_], share: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
-    """Values (N, F), labels (N,) and what each picture weighs (N,), 1 together -> slopes (F,) and the intercept.
-
-    Newton's method on the mean logistic loss with a penalty on the slopes; the intercept has none.
-    """
-    rows = np.column_stack([values, np.ones(len(values))])
-    penalty = np.append(np.full(values.shape[1], PENALTY), 1e-9)
-    found = np.zeros(rows.shape[1])
-    for _ in range(STEPS):
-        probability = 1 / (1 + np.exp(-np.clip(rows @ found, -30, 30)))
-        gradient = rows.T @ (share * (probability - positive)) + penalty * found
-        curvature = share * np.maximum(probability * (1 - probability), 1e-6)
-        step = np.linalg.solve((rows * curvature[:, None]).T @ rows + np.diag(penalty), gradient)
-        found = found - step
-        if np.abs(step).max() < CONVERGED:
-            break
-    return found[:-1], float(found[-1])
 
 
 def _rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -17,12 +17,12 @@ from torch.nn import functional
 
 from model.networks import embedder, gradients, residual
 from training import fitting, scoring
-from training.conditions.detectors import fit_logistic
 from training.data.album import owners
 from training.data.datasets import PeopleData
 from training.people.covers import Eyes
 from training.people.nuisances import Group, Nuisances, change_groups, cover_groups, draw_groups
 from training.people.photo_changes import Draws
+from training.statistics.logistic import fit_logistic
 
 # Nearly every group is changed, most by one change or two.
 CHANGES = Nuisances(probability=1, covered=0.4, each=0.1)

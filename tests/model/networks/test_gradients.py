@@ -8,8 +8,8 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from model.imaging.gradient_cells import MIN_SIDE_PX, SCALES, Scale, histogram_values
 from model.networks.configurations import ResidualConfig
-from model.networks.gradient_cells import MIN_SIDE_PX, SCALES, Scale, histogram_values
 from model.networks.gradients import histograms
 from model.networks.residual import ResidualNetwork, luma, standardise
 from tests.model.support.networks import CONFIGS, random_network

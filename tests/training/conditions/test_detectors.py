@@ -1,4 +1,4 @@
-"""Detectors of conditions: the regression against its gradient, and what is found in drawn features."""
+"""Detectors of conditions: what is found in drawn features."""
 
 import numpy as np
 import pytest
@@ -6,34 +6,10 @@ from numpy.typing import NDArray
 
 from model.arrays import Features
 from training.conditions import detectors
-from training.conditions.detectors import fit_detectors, fit_logistic, replaced
+from training.conditions.detectors import fit_detectors, replaced
 from training.conditions.examples import Examples
 
 DRAWS = np.random.default_rng(4)
-
-
-def loss(
-    values: NDArray[np.float64], positive: NDArray[np.bool_], share: NDArray[np.float64], slopes: NDArray[np.float64],
-    intercept: float,
-) -> float:  # fmt: skip
-    """What `fit_logistic` minimises, a picture at a time."""
-    total = detectors.PENALTY / 2 * float((slopes**2).sum())
-    for row, label, weight in zip(values, positive, share, strict=True):
-        logit = float(row @ slopes) + intercept
-        total += weight * float(np.log1p(np.exp(-logit if label else logit)))
-    return total
-
-
-def test_logistic_regression_is_at_the_minimum() -> None:
-    values = DRAWS.standard_normal((60, 3))
-    positive = values[:, 0] + DRAWS.standard_normal(60) > 0
-    share = DRAWS.uniform(0.5, 1.5, 60)
-    share /= share.sum()
-    slopes, intercept = fit_logistic(values, positive, share)
-    least = loss(values, positive, share, slopes, intercept)
-    for step in np.eye(4) * 0.01:
-        for sign in (-1, 1):
-            assert loss(values, positive, share, slopes + sign * step[:3], intercept + sign * step[3]) > least
 
 
 def examples(count: int, raised: float = 6) -> Examples:
