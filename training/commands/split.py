@@ -16,7 +16,7 @@ from training.measuring import copies
 
 def add_split(commands: options.Subcommands) -> None:
     command = commands.add_parser("split", help="lists for a folder of people: whom to train on, whom to test on")
-    command.add_argument("experiment", nargs="?", default="experiment-11", help="default: experiment-11")
+    command.add_argument("experiment", nargs="?", default=experiments.SERVED.name, help="default: %(default)s")
     command.add_argument(
         "--test", type=_share, default=division.TEST_SHARE, metavar="SHARE", help="of the people (default: %(default)s)"
     )

@@ -9,11 +9,13 @@ from typing import Any, cast
 import pytest
 import torch
 
+from app.settings import SHIPPED
 from model.checkpoint import load
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks.configurations import NetworkConfig
-from training.learning.experiments import EXPERIMENTS, PAIR_EXPERIMENTS, find_experiment
+from training.learning.catalogue import CATALOGUE
+from training.learning.experiments import EXPERIMENTS, PAIR_EXPERIMENTS, SERVED, find_experiment
 from training.learning.loop import train
 from training.learning.precision import with_precision
 from training.pairs import Augmentation, PairExperiment
@@ -53,6 +55,11 @@ def test_experiment_has_the_documented_values(name: str) -> None:
 def test_experiments_share_one_split() -> None:
     experiments = [PAIR_EXPERIMENTS[name] for name in FULL]
     assert len({(experiment.split_seed, experiment.validation_fraction) for experiment in experiments}) == 1
+
+
+def test_the_network_of_the_served_experiment_is_the_service_s_default() -> None:
+    assert SHIPPED.stem == SERVED.name
+    assert [name for name, entry in CATALOGUE.items() if "the default network" in entry.what] == [SERVED.name]
 
 
 def test_experiments_are_found_by_name() -> None:
