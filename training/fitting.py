@@ -1,8 +1,8 @@
 """What is fitted after training: the head and its calibration, and the threshold.
 
-The head is the Joint Bayesian model of Chen et al., "Bayesian Face Revisited" (2012), in closed form. An embedding is
-modelled as a person's mean plus a picture's deviation, both Gaussian, with covariances `between` and `within`. The log
-likelihood ratio of "same person" for two embeddings is a quadratic form in both.
+All heads but the cosine have the Joint Bayesian model of Chen et al., "Bayesian Face Revisited" (2012), in closed form.
+An embedding is modelled as a person's mean plus a picture's deviation, both Gaussian, with covariances `between` and
+`within`. The log likelihood ratio of "same person" for two embeddings is a quadratic form in both.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,6 @@ SHRINKAGE = 0.9
 # false match rate of 1%, with at most 15 genuine pairs of each, is 32.9% at 0, 32.4% at 1.5, 32.2% at 2, 32.7% at 2.5,
 # and 33.8% at 3.
 ALIKE = 2.0
-# By how much the logit is higher for two clear pictures with the same gradients than for two whose gradients have
-# nothing in common, and by how much it is lower for two clear pictures than if one is unclear. Gradients are also alike
-# in pictures that are alike, so thumbnails count for more beside them. Chosen on held-out people, among gradients of
-# 12, 15 and 19 and thumbnails of 2 to 8: FNMR at a false match rate of 1%, and strangers that pass it when all of their
-# pictures are changed alike, are 24.8 and 2.2% at 19 and 2, 24.7 and 1.4% at 19 and 4, 26.2 and 1.2% at 12 and 5.
-GRADIENTS, CLEAR, ALIKE_BESIDE_GRADIENTS = 12.0, 1.0, 5.0
 # Components of a thumbnail that deviate less than this share of the first are left out: few people have fewer.
 LEAST_DEVIATION = 1e-4
 # All pairs of more held-out pictures are not held in memory at once, but computed several times.
@@ -46,46 +40,35 @@ ROWS = 2**16
 def fit_head(network: residual.ResidualNetwork, data: PeopleData) -> None:
     """Fits the head in place, in the precision of checkpoints, and calibrates it. Sets evaluation mode.
 
-    Raises TrainingError if the network is no better than chance on pairs of held-out people.
+    Of the head "fused" the weights stay as they are (`training.people.fused_head`). Raises TrainingError if the network
+    is no better than chance on pairs of held-out people.
     """
-    if network.config.head == "joint-bayesian":
+    if network.config.head != "cosine":
         pictures, people = owners(data.training)
         _fit_thumbnail(network, data)
-        network.head.get_buffer("cross")[network.config.tower_values :] = 0
         embeddings = scoring.embed_all(network, data.album, pictures)[:, : network.config.tower_values].cpu()
         fit_joint_bayesian(network.head, scatter(embeddings, people))
         architecture.round_to_storage(network)
-    scale, bias, pairs = _calibrate(network, data)
-    if scale > 0 and network.thumbnail:
-        _weigh_parts(network, scale)
-        scale, bias, _ = _calibrate(network, data)
+    if network.thumbnail and network.config.head == "joint-bayesian":
+        thumbnail = network.head.get_buffer("cross")[network.config.tower_values :]
+        thumbnail.fill_(0)
+        calibrate(network, data)
+        # The thumbnail has half of an embedding's squared length.
+        thumbnail.fill_(-2 * ALIKE / float(network.head.scale))
+    calibrate(network, data)
+
+
+def calibrate(network: residual.ResidualNetwork, data: PeopleData) -> None:
+    """Sets the head's scale and bias by the validation pairs; raises TrainingError as `fit_head`."""
+    scores, same = scoring.raw_scores(network, data.album, data.validation)
+    scale, bias = calibration.platt(scores, same)
     if scale <= 0:
         raise TrainingError(
-            f"the network is no better than chance on {pairs} pairs of held-out people; "
+            f"the network is no better than chance on {len(scores)} pairs of held-out people; "
             "train on more people, or on more pictures of each"
         )
     network.head.scale.fill_(scale)
     network.head.bias.fill_(bias)
-
-
-def _weigh_parts(network: residual.ResidualNetwork, scale: float) -> None:
-    """Sets how much gradients and thumbnail count; `scale` is that of the head without them."""
-    config, cross = network.config, network.head.get_buffer("cross")
-    parts = len(config.unit_parts)  # each has that share of an embedding's squared length
-    alike = ALIKE_BESIDE_GRADIENTS if config.gradient_values else ALIKE
-    cross[config.tower_values :] = -parts * alike / scale
-    if config.gradient_values:
-        clarity = config.tower_values + config.gradient_directions
-        # Two clear pictures have half of the part's squared length in the directions, and half in the clarity.
-        cross[config.tower_values : clarity] = parts * 2 * GRADIENTS / scale
-        cross[clarity] = -parts * 2 * CLEAR / scale
-        cross[clarity + 1] = 0
-
-
-def _calibrate(network: residual.ResidualNetwork, data: PeopleData) -> tuple[float, float, int]:
-    """Scale and bias of the head's scores, and on how many validation pairs they rest."""
-    scores, same = scoring.raw_scores(network, data.album, data.validation)
-    return *calibration.platt(scores, same), len(scores)
 
 
 @torch.no_grad()

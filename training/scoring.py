@@ -54,7 +54,7 @@ def raw_scores(network: residual.ResidualNetwork, album: Album, pairs: PairSet) 
 def compare_pairs(
     compare: Callable[[Tensor, Tensor], Tensor], network: FaceNetwork, album: Album, pairs: PairSet
 ) -> Tensor:
-    """(P,): `compare` applied to the two embeddings of each pair. Every picture is embedded once."""
+    """(P, ...): `compare` applied to the two embeddings of each pair. Every picture is embedded once."""
     used, places = torch.cat([pairs.left, pairs.right]).unique(return_inverse=True)
     embeddings = embed_all(network, album, used)
     left, right = places.chunk(2)

@@ -42,7 +42,7 @@ class CpuEmbedder:
         header = checkpoint.header
         self._requests = Requests(build_graph(checkpoint), threads)
         self.threads = threads
-        self.compare_logits = comparison_of(checkpoint.tensors)
+        self.compare_logits = comparison_of(checkpoint.tensors, checkpoint.header.network.unit_parts)
         self.canary: Embeddings = self.embed(canary_pair(header.preprocessing.input_shape))
 
     @translate_faults

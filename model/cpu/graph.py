@@ -156,13 +156,7 @@ def _embed_residual(images: ov.Output, layers: Layers, config: ResidualConfig) -
 
 def _gradients(grey: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:
     """(B, 1, H, W) standardised -> (B, gradient_values) of unit length, as `networks.gradients` computes them."""
-    found = layers.multiply(histograms(grey, config.side_px), "gradients.components")
-    directions = unit_length(layers.multiply(unit_length(found), "gradients.projection"))
-    sure = layers.multiply(found, "gradients.clarity")
-    clear, unclear = ops.sigmoid(sure), ops.sigmoid(ops.negative(sure))
-    missing = ops.sqrt(ops.multiply(unclear, ops.add(constant(1), clear)))
-    shown = ops.divide(clear, constant(sqrt(2)))
-    return join([ops.multiply(directions, shown).output(0), shown.output(0), missing.output(0)], axis=1)
+    return unit_length(layers.multiply(histograms(grey, config.side_px), "gradients"))
 
 
 def _thumbnail(images: ov.Output, layers: Layers, config: ResidualConfig) -> ov.Output:

@@ -1,8 +1,12 @@
 """Vectors for databases that search by inner product: the inner product of a query's and a stored one is the logit.
 
+Of the head "fused" it is an upper bound of the logit: a search for all above a threshold finds everyone whom /compare
+would call the same, and others.
+
 B batch, D embedding, K dimensions that the head uses
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Self
@@ -29,6 +33,8 @@ class SearchVectors:
     (scale * cross * u, scale * sum(own * u^2) + bias, scale) and the stored (v, 1, sum(own * v^2)). A calibration's
     scale and bias are in the query's alone, so that stored vectors outlive it; its mean is in both. With `unit`,
     embeddings get length 1 before: those of networks from elsewhere, which compare by the cosine, may have any.
+    The head "fused" takes the soft minimum of K sums of this kind. It is at most their mean less log K (Jensen's
+    inequality), which is also of this kind and is what is searched by.
     """
 
     calibration: Calibration
@@ -56,6 +62,8 @@ class SearchVectors:
             "cross": np.ones(dimension),
         }
         head |= {name.removeprefix("head."): value.astype(np.float64) for name, value in tensors.items()}
+        if "weights" in head:
+            head |= _mean_of_sums(head, checkpoint.header.network.unit_parts)
         used = (head["own"] != 0) | (head["cross"] != 0)
         return cls(
             calibration=calibration,
@@ -88,6 +96,22 @@ class SearchVectors:
 
     def _join(self, vectors: Array, first: Array, second: Array) -> Embeddings:
         return np.column_stack([vectors, first, second]).astype(np.float32)
+
+
+def _mean_of_sums(head: Mapping[str, Array], unit_parts: Sequence[int]) -> dict[str, Array]:
+    """What a Joint Bayesian head has that computes the mean of the sums of a fused one less the log of their number."""
+    others = sum(unit_parts[1:])
+    towers, *weights = head["weights"].mean(axis=0)
+    bias = head["biases"].mean() - log(len(head["biases"]))
+    projection = np.eye(sum(unit_parts))
+    projection[: unit_parts[0], : unit_parts[0]] = head["projection"]
+    return {
+        "mean": np.pad(head["mean"], (0, others)),
+        "projection": projection,
+        "own": np.pad(towers * head["own"], (0, others)),
+        "cross": np.concatenate([towers * head["cross"], len(unit_parts) * np.repeat(weights, unit_parts[1:])]),
+        "bias": head["scale"] * bias + head["bias"],
+    }
 
 
 def logit_of(similarity: float) -> float:

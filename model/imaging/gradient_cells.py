@@ -1,7 +1,7 @@
 """The filters and cells of gradient histograms, as arrays that PyTorch and OpenVINO compute with.
 
 The histograms are those of oriented gradients (Dalal and Triggs, "Histograms of oriented gradients for human
-detection", 2005), and likewise of second derivatives, each at two sizes of the crop. Every cell's values are divided by
+detection", 2005), and likewise of second derivatives, of the crop at half its size. Every cell's values are divided by
 those of the cells around it, so that light and contrast do not count.
 
 S side, N cells in a row
@@ -50,7 +50,7 @@ class Scale:
         return shares
 
 
-SCALES = (Scale(shrink=1, cell_px=12, step_px=6), Scale(shrink=2, cell_px=8, step_px=4))
+SCALES = (Scale(shrink=2, cell_px=8, step_px=4),)
 # The least side whose half has a cell.
 MIN_SIDE_PX = 16
 

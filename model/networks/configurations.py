@@ -73,6 +73,8 @@ class NetworkConfig(BaseModel):
 
 # The stem and each of the last three stages halve the sides.
 STRIDE = 16
+# How many sums of the parts' scores the head "fused" takes the soft minimum of: one for each kind of strangers.
+FUSED_SUMS = 3
 Share = Annotated[float, Field(ge=0.05, le=1)]
 Blocks = Annotated[int, Field(ge=0, le=256)]
 
@@ -88,8 +90,10 @@ class ResidualConfig(BaseModel):
     With `thumbnail_values` an embedding ends with so many values of a thumbnail of the crop, which is `thumbnail_cells`
     wide and high: by them the head knows how alike two pictures are in light, pose and background.
 
-    With `gradient_components` so many principal components of gradient histograms are computed, and `gradient_values`
-    of the embedding, between those of the towers and of the thumbnail, are made of them (`networks.gradients`).
+    With `gradient_values` so many values of the embedding, between those of the towers and of the thumbnail, come from
+    gradient histograms (`networks.gradients`).
+
+    The head "fused" compares these parts one by one (`networks.heads.FusedHead`).
     Fields added since the first checkpoints are omitted at their defaults, so that older digests stay valid.
     """
 
@@ -109,11 +113,10 @@ class ResidualConfig(BaseModel):
     blocks: tuple[Blocks, Blocks, Blocks, Blocks] = (1, 1, 2, 2)
     thumbnail_cells: int = Field(default=0, ge=0, le=128, exclude_if=lambda cells: cells == 0)
     thumbnail_values: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
-    gradient_components: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
     gradient_values: int = Field(default=0, ge=0, le=8192, exclude_if=lambda values: values == 0)
     dimension: Dimension = 512
     flip_average: bool = True
-    head: Literal["cosine", "joint-bayesian"] = "joint-bayesian"
+    head: Literal["cosine", "joint-bayesian", "fused"] = "joint-bayesian"
 
     @model_validator(mode="after")
     def _check_dimension(self) -> Self:
@@ -125,22 +128,20 @@ class ResidualConfig(BaseModel):
     def _check_thumbnail(self) -> Self:
         if bool(self.thumbnail_cells) != bool(self.thumbnail_values):
             raise ValueError("a thumbnail has both thumbnail_cells and thumbnail_values")
-        if self.thumbnail_cells and (self.side_px % self.thumbnail_cells or self.head != "joint-bayesian"):
-            raise ValueError("thumbnail_cells must divide side_px, and need the head joint-bayesian")
+        if self.thumbnail_cells and (self.side_px % self.thumbnail_cells or self.head == "cosine"):
+            raise ValueError("thumbnail_cells must divide side_px, and need the head joint-bayesian or fused")
+        if self.head == "fused" and not self.thumbnail_cells:
+            raise ValueError("the head fused needs a thumbnail")
         if self.thumbnail_cells and self.flip_average:
             raise ValueError("a thumbnail has no mean with its mirror image; leave out flip_average")
         return self
 
     @model_validator(mode="after")
     def _check_gradients(self) -> Self:
-        if bool(self.gradient_components) != bool(self.gradient_values):
-            raise ValueError("gradients have both gradient_components and gradient_values")
-        if self.gradient_values and (self.input_channels == 1 or not self.thumbnail_cells):
-            raise ValueError("gradients need colour crops (input_channels 3) and a thumbnail")
+        if self.gradient_values and (self.input_channels == 1 or self.head != "fused"):
+            raise ValueError("gradients need colour crops (input_channels 3) and the head fused")
         if self.gradient_values and (self.side_px < MIN_SIDE_PX or self.side_px % 2):
             raise ValueError(f"gradients need an even side_px of at least {MIN_SIDE_PX}")
-        if self.gradient_values and not 3 <= self.gradient_values <= self.gradient_components + 2:
-            raise ValueError("gradient_values must lie between 3 and gradient_components + 2")
         return self
 
     @model_validator(mode="after")
@@ -177,13 +178,8 @@ class ResidualConfig(BaseModel):
         return self.dimension - self.gradient_values - self.thumbnail_values
 
     @property
-    def gradient_directions(self) -> int:
-        """How many of the gradients' values are directions; the last two are the clarity and what it leaves."""
-        return self.gradient_values - 2
-
-    @property
     def histogram_values(self) -> int:
-        """The values of gradient histograms from which the components are computed."""
+        """The values of gradient histograms, from which the gradients' are computed."""
         return gradient_cells.histogram_values(self.side_px)
 
     @property
@@ -197,20 +193,17 @@ class ResidualConfig(BaseModel):
         for tower, channels in enumerate(self.region_channels):
             shapes |= _prefix(f"towers.{tower}", self._tower_shapes(channels))
         shapes |= {"head.scale": (1,), "head.bias": (1,)}
-        if self.head == "joint-bayesian":
-            vector = (self.dimension,)
+        if self.head != "cosine":
+            vector = (self.tower_values if self.head == "fused" else self.dimension,)
             shapes |= _prefix("head", {"mean": vector, "own": vector, "cross": vector, "projection": vector * 2})
+        if self.head == "fused":
+            shapes |= _prefix("head", {"weights": (FUSED_SUMS, len(self.unit_parts)), "biases": (FUSED_SUMS,)})
         if self.thumbnail_cells:
             shapes["thumbnail.mean"] = (self.thumbnail_means,)
             shapes["thumbnail.projection"] = (self.thumbnail_values, self.thumbnail_means)
         if self.gradient_values:
-            components, directions = self.gradient_components, self.gradient_directions
-            for name, leaving, entering in (
-                ("components", components, self.histogram_values),
-                ("projection", directions, components),
-                ("clarity", 1, components),
-            ):
-                shapes |= _prefix(f"gradients.{name}", {"weight": (leaving, entering), "bias": (leaving,)})
+            values = self.gradient_values
+            shapes |= _prefix("gradients", {"weight": (values, self.histogram_values), "bias": (values,)})
         return shapes
 
     def _tower_shapes(self, channels: int) -> Shapes:

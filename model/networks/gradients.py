@@ -3,8 +3,6 @@
 B batch, C channels, H W pixels, F values of histograms
 """
 
-from math import sqrt
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -17,47 +15,23 @@ from model.networks.configurations import ResidualConfig
 AT_ONCE = 16
 
 
-class Fitted(nn.Module):
-    """As `nn.Linear`, with buffers, since they are not learned."""
+class Gradients(nn.Module):
+    """Gradient histograms in the directions that tell people apart.
+
+    The weight and the bias are fitted after the training (`training.people.gradient_part`).
+    """
 
     weight: Tensor
     bias: Tensor
 
-    def __init__(self, entering: int, leaving: int) -> None:
-        super().__init__()
-        self.register_buffer("weight", torch.zeros(leaving, entering))
-        self.register_buffer("bias", torch.zeros(leaving))
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """(B, entering) -> (B, leaving)."""
-        return functional.linear(rows, self.weight, self.bias)
-
-
-class Gradients(nn.Module):
-    """Gradient histograms in the directions that tell people apart, and how clear the picture is.
-
-    Blurred, noisy or covered faces have histograms that say more of the blur than of the person. So the values are
-    multiplied by the clarity of the picture, from 0 to 1, and two more values keep that and the length of 1. All three
-    layers are fitted after the training (`training.people.gradient_part`).
-    """
-
     def __init__(self, config: ResidualConfig) -> None:
         super().__init__()
-        self.side_px = config.side_px
-        self.components = Fitted(config.histogram_values, config.gradient_components)
-        self.projection = Fitted(config.gradient_components, config.gradient_directions)
-        self.clarity = Fitted(config.gradient_components, 1)
+        self.register_buffer("weight", torch.zeros(config.gradient_values, config.histogram_values))
+        self.register_buffer("bias", torch.zeros(config.gradient_values))
 
     def forward(self, grey: Tensor) -> Tensor:
-        """(B, 1, H, W) standardised -> (B, gradient_values) of unit length.
-
-        These are the directions times the clarity, the clarity (both divided by the root of 2), and what is missing.
-        """
-        found = self.components(histograms(grey))
-        directions = functional.normalize(self.projection(functional.normalize(found)))
-        clear, unclear = self.clarity(found).sigmoid(), (-self.clarity(found)).sigmoid()
-        missing = (unclear * (1 + clear)).sqrt()
-        return torch.cat([directions * clear / sqrt(2), clear / sqrt(2), missing], dim=1)
+        """(B, 1, H, W) standardised -> (B, gradient_values) of unit length."""
+        return functional.normalize(functional.linear(histograms(grey), self.weight, self.bias))
 
 
 def histograms(grey: Tensor) -> Tensor:

@@ -1,12 +1,17 @@
 """Heads: from two embeddings of unit length to the logit of "same person".
 
-Heads are fitted in closed form, so they have buffers and no parameters. Both are symmetric to the last bit.
+Heads are fitted after the training, so they have buffers and no parameters. All are symmetric to the last bit.
 
-A B batches, D embedding
+A B batches, D embedding, P parts of an embedding, K sums
 """
+
+from collections.abc import Sequence
+from math import log
 
 import torch
 from torch import Tensor, nn
+
+from model.networks.configurations import FUSED_SUMS
 
 # A lower bound of the float32 cosine of a unit vector with itself.
 IDENTICAL_COSINE = 1 - 1e-6
@@ -71,19 +76,75 @@ class JointBayesianHead(nn.Module):
         u, v = (left - self.mean) @ self.projection, (right - self.mean) @ self.projection
         return (self.own * (u * u + v * v) + self.cross * (u * v)).sum(1)
 
+    def score_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 of unit length -> (A, B), the scores of all pairs up to rounding."""
+        u, v = ((side - self.mean) @ self.projection for side in (left, right))
+        alone = (self.own * u * u).sum(1)[:, None] + (self.own * v * v).sum(1)
+        return alone + (self.cross * u) @ v.T
+
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """(B, D) and (B, D) float32 of unit length -> (B,) float32 logits."""
         return self.scale * self.score(left, right) + self.bias
 
     def logit_table(self, left: Tensor, right: Tensor) -> Tensor:
         """(A, D) and (B, D) float32 of unit length -> (A, B), the logits of all pairs up to rounding."""
-        u, v = ((side - self.mean) @ self.projection for side in (left, right))
-        alone = (self.own * u * u).sum(1)[:, None] + (self.own * v * v).sum(1)
-        return self.scale * (alone + (self.cross * u) @ v.T) + self.bias
+        return self.scale * self.score_table(left, right) + self.bias
 
     def identical_logit(self) -> Tensor | None:
         """None: the logit of two identical crops depends on the crop."""
         return None
+
+
+class FusedHead(JointBayesianHead):
+    """The soft minimum of weighted sums of scores, one score for each of the P parts of an embedding.
+
+    The score of the first part, the towers', is that of Joint Bayesian, which has the mean, projection, own and cross;
+    that of any other part is P times the inner product, from -1 to 1. With the scores s of a pair
+    logit = scale * -log(sum_k exp(-(weights_k . s + biases_k))) + bias.
+
+    If each sum is the log likelihood ratio of one person against a kind of strangers, less the log of that kind's
+    share, this is the log likelihood ratio against all strangers: a pair must be unlike each kind. Score fusion by
+    likelihood ratios is from Nandakumar et al., "Likelihood ratio-based biometric score fusion" (2008). Before it is
+    fitted, the head compares what the towers give.
+    """
+
+    weights: Tensor
+    biases: Tensor
+
+    def __init__(self, parts: Sequence[int]) -> None:
+        super().__init__(parts[0])
+        self.parts = list(parts)
+        towers_alone = torch.eye(1, len(parts)).repeat(FUSED_SUMS, 1)
+        self.register_buffer("weights", towers_alone)
+        self.register_buffer("biases", torch.full((FUSED_SUMS,), log(FUSED_SUMS)))
+
+    def part_scores(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 of unit length -> (B, P)."""
+        (u, *others), (v, *their) = left.split(self.parts, 1), right.split(self.parts, 1)
+        products = [(one * other).sum(1) * len(self.parts) for one, other in zip(others, their, strict=True)]
+        return torch.stack([super().score(u, v), *products], dim=1)
+
+    def part_tables(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 of unit length -> (A, B, P), the parts' scores of all pairs up to rounding."""
+        (u, *others), (v, *their) = left.split(self.parts, 1), right.split(self.parts, 1)
+        products = [one @ other.T * len(self.parts) for one, other in zip(others, their, strict=True)]
+        return torch.stack([super().score_table(u, v), *products], dim=2)
+
+    def score(self, left: Tensor, right: Tensor) -> Tensor:
+        """(B, D) and (B, D) float32 of unit length -> (B,), the soft minimum."""
+        return self._fuse(self.part_scores(left, right))
+
+    def score_table(self, left: Tensor, right: Tensor) -> Tensor:
+        """(A, D) and (B, D) float32 of unit length -> (A, B), the soft minima of all pairs up to rounding."""
+        return self._fuse(self.part_tables(left, right))
+
+    def _fuse(self, scores: Tensor) -> Tensor:
+        return soft_minimum(scores @ self.weights.T + self.biases)
+
+
+def soft_minimum(values: Tensor) -> Tensor:
+    """(..., K) -> (...): the least of the last dimension, or up to log K less."""
+    return -(-values).logsumexp(-1)
 
 
 def similarity(logits: Tensor) -> Tensor:

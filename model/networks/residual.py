@@ -18,7 +18,7 @@ from model.imaging.preprocessing import LUMA, MIN_DEVIATION
 from model.networks.configurations import ResidualConfig
 from model.networks.face_network import FaceNetwork
 from model.networks.gradients import Gradients
-from model.networks.heads import CosineHead, JointBayesianHead
+from model.networks.heads import CosineHead, FusedHead, JointBayesianHead
 
 # Convolution, normalisation and activation.
 STEM_LAYERS = 3
@@ -137,11 +137,9 @@ class ResidualNetwork(FaceNetwork):
         self.config = config
         self.unit_parts = config.unit_parts
         self.towers = nn.ModuleList(Tower(config, channels) for channels in config.region_channels)
-        self.head = CosineHead() if config.head == "cosine" else JointBayesianHead(config.dimension)
+        self.head = _head(config)
         self.gradients = Gradients(config) if config.gradient_values else None
         self.thumbnail = Thumbnail(config) if config.thumbnail_cells else None
-        if isinstance(self.head, JointBayesianHead):  # until it is fitted it compares what the towers give
-            self.head.cross[config.tower_values :] = 0
 
     def stages(self) -> dict[str, list[nn.Module]]:
         """`stem`, `stage1` to `stage4` and `embedding`, each of all towers."""
@@ -202,6 +200,17 @@ def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, generator=generator)
+
+
+def _head(config: ResidualConfig) -> CosineHead | JointBayesianHead:
+    """Until it is fitted it compares what the towers give."""
+    if config.head == "cosine":
+        return CosineHead()
+    if config.head == "fused":
+        return FusedHead(config.unit_parts)
+    head = JointBayesianHead(config.dimension)
+    head.cross[config.tower_values :] = 0
+    return head
 
 
 def _trunk(config: ResidualConfig, channels: int) -> nn.Sequential:

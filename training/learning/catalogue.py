@@ -39,7 +39,7 @@ CATALOGUE = {
     "experiment-10": Entry(
         what="Experiment 9 with a head that tells alike pictures; the default network", whose=FACEPAIR, minutes=0
     ),
-    "experiment-11": Entry(what="Experiment 10 with gradient histograms", whose=FACEPAIR, minutes=0),
+    "experiment-12": Entry(what="Experiment 10 with gradient histograms and a fused head", whose=FACEPAIR, minutes=0),
     "smoke": Entry(what="a narrow network for two epochs, to check an installation", whose=FACEPAIR, minutes=None),
 }
 

@@ -28,7 +28,7 @@ Precision: TypeAlias = Literal["float32", "bfloat16", "auto"]
 # The key in the metadata of a field that was added when runs without it existed already.
 LATER = "later"
 # The purposes of random numbers. Append new ones at the end: the positions are part of the seeds.
-PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap", "nuisances", "gradients")
+PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap", "nuisances", "gradients", "fused head")
 MAX_PURPOSES = 11
 
 

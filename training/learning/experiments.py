@@ -163,12 +163,12 @@ EXPERIMENT_10 = replace(
         embedding_sha256="217381b40ab62891f2fd9d45b997d58e4f4acd520ef883fdf602860da888df59",
     ),
 )
-# Experiment 10 with gradient histograms. Nothing is learned; they and the head are fitted.
-EXPERIMENT_11 = replace(
+# Experiment 10 with gradient histograms and a fused head. Nothing is learned; they are fitted.
+EXPERIMENT_12 = replace(
     EXPERIMENT_10,
-    name="experiment-11",
+    name="experiment-12",
     network=EXPERIMENT_10.network.model_copy(
-        update={"gradient_components": 1000, "gradient_values": 320, "dimension": 512 + 320 + 128}
+        update={"gradient_values": 256, "dimension": 512 + 256 + 128, "head": "fused"}
     ),
     start=Start(
         checkpoint="experiment-10",
@@ -203,7 +203,7 @@ PAIR_EXPERIMENTS = _by_name(
     EXPERIMENT_1, EXPERIMENT_2, EXPERIMENT_2_ALIGNED, EXPERIMENT_3, EXPERIMENT_4, GRID_WINNER, GRID_BEST, SMOKE
 )
 PEOPLE_EXPERIMENTS = _by_name(
-    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_10, EXPERIMENT_11,
+    EXPERIMENT_5, EXPERIMENT_6, EXPERIMENT_7, EXPERIMENT_8, EXPERIMENT_9, EXPERIMENT_10, EXPERIMENT_12,
     EXPERIMENT_5_UNALIGNED, EXPERIMENT_5_COLOUR, EXPERIMENT_5_GREY, EXPERIMENT_5_GREY_UNALIGNED,
     EXPERIMENT_5_ONE_VIEW, EXPERIMENT_5_SHORT, EXPERIMENT_5_SHORT_SMOOTH,
 )  # fmt: skip

@@ -18,7 +18,7 @@ from training.learning.experiment import Experiment, Recipe, Start
 WEIGHTS = Path(__file__).parents[2] / "weights"
 # The fields of a network's configuration that no learned tensor depends on.
 WITHOUT_TENSORS = {
-    "dropout", "flip_average", "head", "thumbnail_cells", "thumbnail_values", "gradient_components", "gradient_values",
+    "dropout", "flip_average", "head", "thumbnail_cells", "thumbnail_values", "gradient_values",
 }  # fmt: skip
 # The tensors of what is fitted after training.
 FITTED = ("head.", "thumbnail.", "gradients.")

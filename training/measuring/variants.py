@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from pydantic import ValidationError
 
 from model.checkpoint import Checkpoint, Header
 from model.errors import DataError
@@ -89,9 +90,9 @@ def require_people(header: Header, data: datasets.PeopleData) -> None:
 def leave_out(
     checkpoint: Checkpoint, parts: Sequence[Part], data: datasets.PeopleData, device: torch.device
 ) -> tuple[residual.ResidualNetwork, float]:
-    """The network without those parts, fitted as at the end of a run, and its threshold.
+    """The network without those parts, its head fitted again (of `fused` the towers' part), and its threshold.
 
-    Raises DataError if the network has no such part.
+    Raises DataError if the network has no such part, or needs it.
     """
     require_own_people(checkpoint.header, data)
     if checkpoint.header.network.runtime != "own":
@@ -101,7 +102,12 @@ def leave_out(
     for name, value in changes.items():
         if before[name] == value:
             raise DataError(f"{checkpoint.header.name}: already has {name} {value}; there is nothing to leave out")
-    network = residual.ResidualNetwork(configurations.ResidualConfig(**before | changes)).requires_grad_(False)
+    try:
+        config = configurations.ResidualConfig(**before | changes)
+    except ValidationError as error:  # as a thumbnail, which a cosine cannot weigh
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise DataError(f"{checkpoint.header.name}: cannot leave out {', '.join(parts)}: {reason}") from error
+    network = residual.ResidualNetwork(config).requires_grad_(False)
     tensors = architecture.restore(checkpoint).state_dict()
     kept = {name: tensor for name, tensor in tensors.items() if "head" not in changes or not name.startswith("head.")}
     network.load_state_dict(kept, strict="head" not in changes)

@@ -1,4 +1,4 @@
-"""The recipe of Experiments 5 to 10, which learns from people's pictures which of them show the same person.
+"""The recipe of Experiments 5 to 12, which learns from people's pictures which of them show the same person.
 
 B pictures of a batch, b of them in this process, D embedding, R regions
 """
@@ -34,6 +34,7 @@ from training.learning.shares import Shares
 from training.people import enough, people_augmentation, people_batches
 from training.people.classifiers import Margins, Shard, ShardedMargins, WholeMargins, keep_moments_whole
 from training.people.covers import Eyes
+from training.people.fused_head import fit_fused_head
 from training.people.gradient_part import fit_gradients
 from training.people.losses import Classifier, split_regions, supervised_contrastive
 from training.people.nuisances import Group, Nuisances, change_groups, cover_groups, draw_groups
@@ -101,8 +102,8 @@ class PeopleExperiment(Experiment[PeopleData]):
             raise TrainingError(f"{self.name}: backlit is a share of the groups that nuisances change; add nuisances")
         if self.nuisances and self.preprocessing.alignment is None:
             raise TrainingError(f"{self.name}: nuisances need aligned pictures; leave them out")
-        if self.network.gradient_values and self.preprocessing.alignment is None:
-            raise TrainingError(f"{self.name}: gradients need aligned pictures; leave them out")
+        if self.network.head == "fused" and self.preprocessing.alignment is None:
+            raise TrainingError(f"{self.name}: the head fused needs aligned pictures; choose another")
         super().__post_init__()
 
     @property
@@ -254,9 +255,10 @@ class PeopleRecipe(Recipe):
         return replace(Validation.of(scores, same), best_accuracy=best)
 
     def finish(self) -> operating_points.FalseMatchRates:
-        """Fits gradients and head on the training people, and measures false match rates on the held-out people."""
+        """Fits gradients and head, and measures false match rates on the held-out people."""
         fit_gradients(self.network, self.data, self.experiment.generator("gradients"))
         fitting.fit_head(self.network, self.data)
+        fit_fused_head(self.network, self.data, self.experiment.generator("fused head"))
         return fitting.held_out_rates(self.network, self.data)
 
     def _read_teachers(self, device: torch.device) -> Teachers | None:

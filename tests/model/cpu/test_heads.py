@@ -28,7 +28,7 @@ def pairs(dimension: int) -> tuple[Embeddings, Embeddings]:
 def test_similarities_equal_those_of_the_network(config: NetworkConfig | ResidualConfig) -> None:
     tensors = stored_tensors(random_network(config))
     left, right = pairs(config.dimension)
-    logits = comparison_of(tensors)(left, right)
+    logits = comparison_of(tensors, config.unit_parts)(left, right)
     expected = restore_tensors(config, tensors).compare(torch.from_numpy(left), torch.from_numpy(right))
     assert logits.dtype == np.float64
     assert np.ptp(logits) > 0.01
@@ -38,14 +38,14 @@ def test_similarities_equal_those_of_the_network(config: NetworkConfig | Residua
 
 @each_config
 def test_comparisons_are_symmetric_bit_for_bit(config: NetworkConfig | ResidualConfig) -> None:
-    compare = comparison_of(stored_tensors(random_network(config)))
+    compare = comparison_of(stored_tensors(random_network(config)), config.unit_parts)
     left, right = pairs(config.dimension)
     assert np.array_equal(compare(left, right), compare(right, left))
 
 
 @each_config
 def test_a_pair_has_the_same_logit_in_any_batch(config: NetworkConfig | ResidualConfig) -> None:
-    compare = comparison_of(stored_tensors(random_network(config)))
+    compare = comparison_of(stored_tensors(random_network(config)), config.unit_parts)
     left, right = pairs(config.dimension)
     alone = [compare(left[each : each + 1], right[each : each + 1])[0] for each in range(len(left))]
     assert np.abs(compare(left, right) - alone).max() <= 1e-12

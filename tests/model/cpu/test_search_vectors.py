@@ -1,6 +1,7 @@
 """Vectors for databases: inner products of them are what the verifier computes."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,16 @@ import pytest
 
 from app.settings import SHIPPED
 from model.arrays import Embeddings
+from model.averaging import scale_parts
 from model.checkpoint import Checkpoint, load
 from model.cpu.heads import comparison_of
 from model.cpu.search_vectors import SearchVectors, logit_of
 from model.errors import CheckpointError
+from model.networks.architecture import stored_tensors
 from model.networks.configurations import OnnxConfig
 from model.onnx.session import unit_rows
 from model.similarity import Calibration, similarity
+from tests.model.support.networks import CONFIGS, random_network
 
 PAGE = Path(__file__).parents[3] / "docs" / "stored-embeddings.md"
 
@@ -26,6 +30,13 @@ def pairs(dimension: int, count: int = 200) -> tuple[Embeddings, Embeddings]:
     right = left + noise * np.linspace(0, 3, count)[:, None]
     one, other = ((side / np.linalg.norm(side, axis=1, keepdims=True)).astype(np.float32) for side in (left, right))
     return one, other
+
+
+def unit_parts(rows: Embeddings, parts: Sequence[int]) -> Embeddings:
+    """The rows with parts of the same length."""
+    scaled = rows.astype(np.float64)
+    scale_parts(scaled, parts)
+    return scaled.astype(np.float32)
 
 
 def calibrated(checkpoint: Checkpoint, calibration: Calibration) -> Checkpoint:
@@ -47,7 +58,8 @@ def test_an_inner_product_is_the_logit(checkpoint: Checkpoint, mean: bool) -> No
         calibration = Calibration(mean=tuple(np.full(dimension, 0.01)), scale=0.8, bias=-0.4)
     vectors = SearchVectors.of(calibrated(checkpoint, calibration))
     products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))  # in single precision
-    logits = comparison_of(checkpoint.tensors)(calibration.centre(left), calibration.centre(right))
+    parts = checkpoint.header.network.unit_parts
+    logits = comparison_of(checkpoint.tensors, parts)(calibration.centre(left), calibration.centre(right))
     expected = calibration.adjust(logits)
     assert np.ptp(expected) > 1
     assert products.dtype == np.float32
@@ -76,7 +88,7 @@ def test_a_head_of_cosines_has_them_too(checkpoint: Checkpoint) -> None:
     left, right = pairs(checkpoint.header.network.dimension)
     vectors = SearchVectors.of(Checkpoint(header=checkpoint.header, tensors=cosine))
     products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
-    assert np.abs(products - comparison_of(cosine)(left, right)).max() <= 1e-5
+    assert np.abs(products - comparison_of(cosine, ())(left, right)).max() <= 1e-5
 
 
 def test_a_network_from_elsewhere_has_them_whatever_the_length_of_its_embeddings(checkpoint: Checkpoint) -> None:
@@ -90,6 +102,22 @@ def test_a_network_from_elsewhere_has_them_whatever_the_length_of_its_embeddings
     products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
     one, other = (unit_rows(calibration.centre(side)).astype(np.float64) for side in (left, right))
     assert np.abs(products - calibration.adjust((one * other).sum(1))).max() <= 1e-5
+
+
+def test_of_a_fused_head_an_inner_product_is_a_bound_of_the_logit(checkpoint: Checkpoint) -> None:
+    config = CONFIGS["gradients"]
+    tensors = stored_tensors(random_network(config))
+    header = checkpoint.header.model_copy(update={"network": config, "calibration": Calibration(scale=0.8, bias=-0.4)})
+    left, right = (unit_parts(side, config.unit_parts) for side in pairs(config.dimension))
+    vectors = SearchVectors.of(Checkpoint(header=header, tensors=tensors))
+    products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
+    logits = header.calibration.adjust(comparison_of(tensors, config.unit_parts)(left, right))
+    assert (products >= logits - 1e-5).all()
+    alike = {"head.weights": tensors["head.weights"][[0, 0, 0]], "head.biases": tensors["head.biases"][[0, 0, 0]]}
+    vectors = SearchVectors.of(Checkpoint(header=header, tensors=tensors | alike))
+    products = np.einsum("bk,bk->b", vectors.queries(left), vectors.stored(right))
+    logits = header.calibration.adjust(comparison_of(tensors | alike, config.unit_parts)(left, right))
+    assert np.abs(products - logits).max() <= 1e-5  # where all sums are the same it is the logit
 
 
 def test_a_network_that_compares_distances_has_none() -> None:

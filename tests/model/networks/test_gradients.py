@@ -72,29 +72,19 @@ def test_a_picture_has_the_same_histograms_among_others() -> None:
 
 def test_the_values_of_a_side() -> None:
     assert histograms(pictures(1)).shape[1] == histogram_values(SIDE)
-    assert histogram_values(100) == 16 * (15**2 + 11**2)
+    assert histogram_values(100) == 16 * 11**2
     assert histogram_values(MIN_SIDE_PX) > 0
     assert histograms(pictures(1, MIN_SIDE_PX)).shape[1] == histogram_values(MIN_SIDE_PX)
 
 
-@pytest.mark.parametrize("sure", [-30.0, -1.0, 0.0, 4.0, 30.0])
-def test_an_unclear_picture_keeps_its_length_and_loses_its_directions(sure: float) -> None:
+def test_gradients_are_a_third_of_an_embedding() -> None:
     network = random_network(CONFIGS["gradients"])
     assert isinstance(network, ResidualNetwork)
-    part = network.gradients
-    assert part
-    part.clarity.weight.zero_()
-    part.clarity.bias.fill_(sure)
-    clarity = torch.tensor(sure).sigmoid()
+    assert network.gradients
     images = standardise(pictures(3, channels=3))
-    embeddings = network.embed(images)
-    towers, directions, thumbnail = network.config.tower_values, network.config.gradient_directions, 10
-    found = embeddings[:, towers:-thumbnail] * sqrt(3)
+    found = network.embed(images)[:, 16:23] * sqrt(3)
     assert torch.allclose(found.norm(dim=1), torch.ones(3))
-    assert torch.allclose(found[:, :directions].norm(dim=1), clarity.expand(3) / sqrt(2), atol=1e-6)
-    assert torch.allclose(found[:, directions], clarity.expand(3) / sqrt(2), atol=1e-6)
-    found_alone = part(standardise(luma(images)))
-    assert torch.allclose(found_alone, found, atol=1e-6)
+    assert torch.allclose(network.gradients(standardise(luma(images))), found, atol=1e-6)
 
 
 WITH = CONFIGS["gradients"]
@@ -103,12 +93,9 @@ WITH = CONFIGS["gradients"]
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"gradient_components": 0}, "both gradient_components and gradient_values"),
-        ({"gradient_values": 0, "dimension": 26}, "both gradient_components and gradient_values"),
-        ({"gradient_values": 2, "dimension": 28}, "must lie between 3 and gradient_components"),
-        ({"gradient_values": 12, "dimension": 38}, "must lie between 3 and gradient_components"),
-        ({"thumbnail_cells": 0, "thumbnail_values": 0, "dimension": 23}, "colour crops .* and a thumbnail"),
-        ({"input_channels": 1, "grey_views": ()}, "colour crops .* and a thumbnail"),
+        ({"thumbnail_cells": 0, "thumbnail_values": 0, "dimension": 23}, "the head fused needs a thumbnail"),
+        ({"head": "joint-bayesian"}, "colour crops .* and the head fused"),
+        ({"input_channels": 1, "grey_views": ()}, "colour crops .* and the head fused"),
         ({"side_px": 41, "thumbnail_cells": 1}, "an even side_px"),
         ({"dimension": 32}, "without gradients and thumbnail"),
     ],

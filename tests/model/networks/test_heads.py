@@ -1,14 +1,17 @@
 """The heads compared with slow loops and the paper's formula; their symmetry."""
 
+from math import exp, log
+
 import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.heads import CosineHead, JointBayesianHead
+from model.networks.heads import CosineHead, FusedHead, JointBayesianHead
 
 PAIRS, DIMENSION = 9, 12
-HEADS = ["cosine", "joint-bayesian"]
+PARTS = (6, 4, 2)
+HEADS = ["cosine", "joint-bayesian", "fused"]
 
 
 def draws(*shape: int, seed: int = 0) -> Tensor:
@@ -17,7 +20,10 @@ def draws(*shape: int, seed: int = 0) -> Tensor:
 
 def head(kind: str) -> CosineHead | JointBayesianHead:
     """A head with arbitrary values."""
-    made = CosineHead() if kind == "cosine" else JointBayesianHead(DIMENSION)
+    if kind == "cosine":
+        made: CosineHead | JointBayesianHead = CosineHead()
+    else:
+        made = FusedHead(PARTS) if kind == "fused" else JointBayesianHead(DIMENSION)
     for number, buffer in enumerate(made.buffers()):
         buffer.copy_(draws(*buffer.shape, seed=10 + number))
     return made
@@ -46,6 +52,33 @@ def test_joint_bayesian_equals_the_formula_of_the_paper() -> None:
         expected = float(u @ a @ u + v @ a @ v - 2 * u @ g @ v)
         assert float(raw) == pytest.approx(expected, rel=1e-4, abs=1e-4)
         assert float(logit) == pytest.approx(float(made.scale) * expected + float(made.bias), rel=1e-4, abs=1e-4)
+
+
+def test_fused_equals_a_slow_loop() -> None:
+    made, (left, right) = head("fused"), pairs()
+    assert isinstance(made, FusedHead)
+    towers = JointBayesianHead(PARTS[0])
+    for name in ("mean", "projection", "own", "cross"):
+        towers.get_buffer(name).copy_(made.get_buffer(name))
+    for logit, x, y in zip(made(left, right), left, right, strict=True):
+        scores = [
+            float(towers.score(x[None, :6], y[None, :6])),
+            3 * sum(a * b for a, b in zip(x[6:10].tolist(), y[6:10].tolist(), strict=True)),
+            3 * sum(a * b for a, b in zip(x[10:].tolist(), y[10:].tolist(), strict=True)),
+        ]
+        sums = [
+            bias + sum(weight * score for weight, score in zip(row, scores, strict=True))
+            for row, bias in zip(made.weights.tolist(), made.biases.tolist(), strict=True)
+        ]
+        against_both = -log(sum(exp(-each) for each in sums))
+        assert against_both < min(sums)
+        assert float(logit) == pytest.approx(float(made.scale) * against_both + float(made.bias), rel=1e-4, abs=1e-4)
+
+
+def test_new_fused_compares_the_first_part_alone() -> None:
+    left, right = pairs()
+    first = JointBayesianHead(PARTS[0])(left[:, :6], right[:, :6])
+    assert torch.allclose(FusedHead(PARTS)(left, right), first, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", HEADS)

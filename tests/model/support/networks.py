@@ -37,10 +37,10 @@ CONFIGS: dict[str, NetworkConfig | ResidualConfig] = {
             "input_channels": 3,
             "thumbnail_cells": 8,
             "thumbnail_values": 10,
-            "gradient_components": 9,
             "gradient_values": 7,
             "dimension": 33,
             "flip_average": False,
+            "head": "fused",
         }
     ),
     "enlarged": RESIDUAL.model_copy(update={"views": (0.5,), "view_px": 33}),
@@ -57,8 +57,6 @@ def random_network(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
         for part in filter(None, (network.head, network.gradients, network.thumbnail)):
             for buffer in part.buffers():
                 nn.init.uniform_(buffer, -0.5, 0.5, generator=generator)
-        if network.gradients:
-            network.gradients.components.weight.mul_(0.05)  # so that pictures have a clarity between 0 and 1
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
             nn.init.uniform_(layer.weight, 0.5, 1.5, generator=generator)

@@ -191,7 +191,7 @@ def test_pairs_with_people_of_another_fold_are_refused(data: Path, tmp_path: Pat
         read_folds(data / "people.txt", tmp_path / "pairs.txt")
 
 
-@pytest.mark.parametrize("experiment", ["experiment-8", "experiment-9", "experiment-10", "experiment-11"])
+@pytest.mark.parametrize("experiment", ["experiment-8", "experiment-9", "experiment-10", "experiment-12"])
 def test_what_learns_from_checkpoints_that_know_the_folds_is_refused(
     experiment: str, arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

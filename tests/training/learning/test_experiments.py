@@ -71,7 +71,7 @@ def test_experiments_are_found_by_name() -> None:
         "experiment-8",
         "experiment-9",
         "experiment-10",
-        "experiment-11",
+        "experiment-12",
         "experiment-2-aligned",
         "grid-winner",
         "grid-best",

@@ -149,6 +149,16 @@ def test_leaving_out_a_missing_part_is_refused(
         leave_out(replace(checkpoint, header=header), ["head"], data, CPU)
 
 
+def test_leaving_out_what_a_thumbnail_needs_is_refused(checkpoint: Checkpoint, data: PeopleData) -> None:
+    thumbnail = {"flip_average": False, "thumbnail_cells": 8, "thumbnail_values": 4, "dimension": 20}
+    network = checkpoint.header.network.model_copy(update=thumbnail)
+    header = checkpoint.header.model_copy(update={"network": network})
+    with pytest.raises(
+        DataError, match="cannot leave out head: thumbnail_cells must divide side_px, and need the head"
+    ):
+        leave_out(replace(checkpoint, header=header), ["head"], data, CPU)
+
+
 def _images(data: PeopleData) -> torch.Tensor:
     return normalise(to_unit(data.album.pixels[:]), RUN.preprocessing)
 
