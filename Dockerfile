@@ -38,7 +38,7 @@ RUN pip install --require-hashes -r requirements.txt \
 # Readable for the image's user, whoever may read the checkout's files.
 COPY --chmod=755 model model
 COPY --chmod=755 app app
-COPY --chmod=755 weights/experiment-10.safetensors weights/
+COPY --chmod=755 weights/experiment-12.safetensors weights/
 
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin facepair
 USER 10001

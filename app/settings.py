@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from model.errors import FacepairError
 
 PREFIX = "FACEPAIR_"
-SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-10.safetensors"
+SHIPPED = Path(__file__).parent.parent / "weights" / "experiment-12.safetensors"
 # Names with the prefix that are not settings, but may be in the same environment.
 NOT_OURS = {"FACEPAIR_LFW", "FACEPAIR_HOSTILE_IMAGES"}
 # As browsers send it: no path, no letter in upper case.

@@ -1,10 +1,9 @@
-"""Find the stored photographs most like another: inner products of vectors that a database could search.
+"""Find stored photographs of a person by inner products, as a database does, and compare those that it finds.
 
-python examples/search.py photograph.jpg stored/*.jpg --weights weights/experiment-10.safetensors
+python examples/search.py photograph.jpg stored/*.jpg --weights weights/experiment-12.safetensors
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import httpx
@@ -15,24 +14,25 @@ from model.cpu.search_vectors import SearchVectors, logit_of
 
 
 def main() -> None:
-    """Prints the stored photographs that reach the threshold, the most similar first."""
+    """Prints the stored photographs of the same person."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("photograph", type=Path)
-    parser.add_argument("stored", type=Path, nargs="+")
+    parser.add_argument("photographs", type=Path, nargs="+", help="the first is looked for among the others")
     parser.add_argument("--weights", type=Path, required=True, help="the checkpoint that is served")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     options = parser.parse_args()
     checkpoint, embeddings = load(options.weights), []
-    for path in (options.photograph, *options.stored):
+    for path in options.photographs:
         answer = httpx.post(f"{options.url}/v1/embed", files={"image": path.read_bytes()}, timeout=35).json()
         if "code" in answer:
-            sys.exit(f"{path}: {answer['code']}: {answer['detail']}")
-        assert answer["model"]["embedding_sha256"] == checkpoint.header.embedding_sha256
-        embeddings.append(np.float32(answer["data"][0]["embedding"]))
-    vectors = SearchVectors.of(checkpoint)
-    [products] = vectors.queries(np.stack(embeddings[:1])) @ vectors.stored(np.stack(embeddings[1:])).T
-    for place in np.argsort(-products)[: (products >= logit_of(checkpoint.header.threshold.value)).sum()]:
-        print(f"{options.stored[place]}: similarity {1 / (1 + np.exp(-products[place])):.3f}")
+            parser.exit(1, f"{path}: {answer['code']}: {answer['detail']}\n")
+        embeddings.append(answer["data"][0]["embedding"])
+        digest = answer["model"]["embedding_sha256"]
+    vectors, rows = SearchVectors.of(checkpoint), np.array(embeddings, np.float32)
+    [products] = vectors.queries(rows[:1]) @ vectors.stored(rows[1:]).T
+    for place in np.argsort(-products)[: (products >= logit_of(checkpoint.header.threshold.value)).sum()] + 1:
+        pair = {"embedding1": embeddings[0], "embedding2": embeddings[place], "embedding_sha256": digest}
+        if (answer := httpx.post(f"{options.url}/v1/compare", json=pair).json())["decision"] == "same":
+            print(f"{options.photographs[place]}: similarity {answer['similarity']:.3f}")
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def variable(name: str) -> str:
 def test_defaults() -> None:
     settings = read_settings({}, environment={})
     assert (settings.host, settings.port, settings.device, settings.threads) == ("127.0.0.1", 8000, "auto", None)
-    assert settings.weights.name == "experiment-10.safetensors"
+    assert settings.weights.name == "experiment-12.safetensors"
 
 
 def test_variable_sets_a_value() -> None:

@@ -209,7 +209,7 @@ PEOPLE_EXPERIMENTS = _by_name(
 )  # fmt: skip
 EXPERIMENTS: dict[str, Experiment[Any]] = {**PAIR_EXPERIMENTS, **PEOPLE_EXPERIMENTS}
 # The one whose network is served by default.
-SERVED = EXPERIMENT_10
+SERVED = EXPERIMENT_12
 
 
 def find_experiment(name: str) -> Experiment[Any]:

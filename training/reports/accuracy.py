@@ -10,7 +10,7 @@ from training.runs import records, results
 
 BASELINE = "experiment-2"
 # The runs whose DET curves are drawn, if all of them exist; more curves would be hard to tell apart.
-DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5", "experiment-7", "experiment-10")
+DRAWN = (BASELINE, "experiment-5-unaligned", "experiment-5", "experiment-7", "experiment-12")
 
 INTRODUCTION = """\
 Written by `python -m training report` from the results of the runs.
@@ -55,7 +55,7 @@ COMMANDS = """\
 Each metric is measured by one command; `FOLDER` has LFW's archives and lists.
 
 ```sh
-.venv/bin/python -m training run experiment-10 --data FOLDER
+.venv/bin/python -m training run experiment-12 --data FOLDER
 .venv/bin/python -m training run experiment-5 --data FOLDER              # or with --seed 1, 2
 .venv/bin/python -m training run experiment-5-unaligned --data FOLDER    # no outside data
 .venv/bin/python -m training view2 experiment-5 --data FOLDER            # ten folds, or some with --folds 1 2

@@ -3,7 +3,7 @@
 from pydantic.config import JsonDict
 
 DIGEST = "9f2c41d0" * 8
-MODEL: JsonDict = {"name": "experiment-10", "embedding_sha256": DIGEST}
+MODEL: JsonDict = {"name": "experiment-12", "embedding_sha256": DIGEST}
 
 FACE: JsonDict = {
     "index": 0,
@@ -35,7 +35,7 @@ VERIFICATION: JsonDict = {
     "decision": "same",
     "verified": True,
     "similarity": 0.9681,
-    "threshold": 0.9276,
+    "threshold": 0.9138,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.0044,
     "conditions": [],
@@ -104,7 +104,7 @@ EMBEDDING_LIST: JsonDict = {
     "images": [{**IMAGE, "field": "image[0]"}],
     "problems": [],
     "model": MODEL,
-    "dimension": 640,
+    "dimension": 896,
     "request_id": "5b0e1c8f",
 }
 DETECTION: JsonDict = {
@@ -128,7 +128,7 @@ COMPARISON: JsonDict = {
     "decision": "different",
     "verified": False,
     "similarity": 0.12,
-    "threshold": 0.9276,
+    "threshold": 0.9138,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.61,
     "conditions": [],
@@ -141,7 +141,7 @@ INFO: JsonDict = {
     "model": MODEL,
     "checkpoint_sha256": DIGEST,
     "device": "cpu",
-    "dimension": 640,
+    "dimension": 896,
     "network": {"kind": "residual", "side_px": 100, "input_channels": 3},
     "preprocessing": {"side_px": 100, "colour": "rgb"},
     "calibration": {"centred": False, "scale": 1.0, "bias": 0.0, "made_on": None},
@@ -151,7 +151,7 @@ INFO: JsonDict = {
         {
             "name": "fmr_1e-2",
             "max_fmr": 0.01,
-            "threshold": 0.9276,
+            "threshold": 0.9138,
             "fmr": 0.01,
             "interval": [0.008, 0.012],
             "split": "held-out people",
@@ -161,7 +161,7 @@ INFO: JsonDict = {
     ],
     "metrics": [{"name": "accuracy at threshold", "split": "test", "value": 0.92, "pairs": 1000}],
     "provenance": {
-        "experiment": "experiment-10",
+        "experiment": "experiment-12",
         "seed": 0,
         "epochs": 0,
         "data_sha256": DIGEST,

@@ -152,11 +152,11 @@ async def test_a_byte_order_mark_is_ignored(client: httpx.AsyncClient, known: di
 def test_embedding_whose_parts_have_other_lengths_is_refused() -> None:
     """As the mean of several, whose length is 1 again but not those of its parts."""
     network = load(SHIPPED).header.network
-    face, thumbnail = (np.eye(each)[0] for each in network.unit_parts)
-    even = np.concatenate([face, thumbnail]) / np.sqrt(2)
+    face, gradients, thumbnail = (np.eye(each)[0] for each in network.unit_parts)
+    even = np.concatenate([face, gradients, thumbnail]) / np.sqrt(3)
     assert decode_embedding(even.tolist(), network, "embedding1") == pytest.approx(even)
-    uneven = np.concatenate([0.78 * face, np.sqrt(1 - 0.78**2) * thumbnail])
-    with pytest.raises(Problem, match="has length 1, and 2 parts of the same length; send it as /embed gave it"):
+    uneven = np.concatenate([0.62 * face, gradients / np.sqrt(3), np.sqrt(2 / 3 - 0.62**2) * thumbnail])
+    with pytest.raises(Problem, match="has length 1, and 3 parts of the same length; send it as /embed gave it"):
         decode_embedding(uneven.tolist(), network, "embedding1")
 
 

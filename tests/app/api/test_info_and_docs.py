@@ -45,7 +45,8 @@ FORMS = ("VerifyRequest", "BatchForm", "EmbedForm", "DetectRequest", "ExplainFor
 
 
 @pytest.mark.parametrize(
-    "weights", ["experiment-2", "experiment-5", "experiment-7", "experiment-8", "experiment-9", "experiment-10"]
+    "weights",
+    ["experiment-2", "experiment-5", "experiment-7", "experiment-8", "experiment-9", "experiment-10", "experiment-12"],
 )
 def test_a_shipped_network_is_described_by_one_schema(weights: str) -> None:
     """/info has the network and its preprocessing; where either schema fitted, a client could not tell which it is."""
