@@ -1,5 +1,6 @@
 """The documentation agrees with the code."""
 
+import argparse
 import re
 import tomllib
 from pathlib import Path
@@ -13,6 +14,7 @@ from app.api.routes import batch, embeddings, health, images, info
 from app.metrics import Metrics
 from app.settings import PREFIX, SHIPPED, Settings
 from training.__main__ import main
+from training.commands.train import choose_experiment
 from training.learning.experiments import EXPERIMENTS
 
 ROOT = Path(__file__).parent.parent
@@ -103,6 +105,27 @@ def test_readme_training_commands_exist(capsys: pytest.CaptureFixture[str]) -> N
     assert "usage" in capsys.readouterr().out
     for name in re.findall(r"-m training run ([\w-]+)", README):
         assert name in EXPERIMENTS
+
+
+def test_readme_serves_what_its_runs_write() -> None:
+    """A run that starts from another checkpoint than its experiment has another name, unless it is given one."""
+    written = set()
+    for line in re.findall(r"training run (\S+ --data FOLDER.*)", README.replace("\\\n", " ")):
+        experiment, *options = line.partition("#")[0].split()
+        values = dict(zip(options[::2], options[1::2], strict=True))
+        values.pop("--data", None)
+        start = values.pop("--start-from", None)
+        run, _ = choose_experiment(
+            argparse.Namespace(
+                experiment=experiment,
+                start_from=ROOT / "weights" / Path(start).name if start else None,
+                experiment_values=tuple(text for value in values.items() for text in value),
+            )
+        )
+        written.add(run.name)
+    served = set(re.findall(r"--weights runs/(\S+)\.safetensors", README))
+    assert served
+    assert served <= {f"{name}/{name}" for name in written}
 
 
 def anchors(page: str) -> set[str]:

@@ -77,7 +77,7 @@ async def test_rows_are_the_answers_of_the_service(
             assert row["decision"] is row["similarity"] is None
             continue
         logits = [log(each["similarity"] / (1 - each["similarity"])) for each in (row, answer)]
-        assert logits[0] == pytest.approx(logits[1], abs=1e-5)  # the networks' batches differ
+        assert logits[0] == pytest.approx(logits[1], abs=5e-6)  # the networks' batches differ
         rates = [row["fmr_at_similarity"], answer["fmr_at_similarity"]]
         assert rates == [None, None] or rates[0] == pytest.approx(rates[1], rel=1e-6)
         assert (row["decision"], row["conditions"]) == (answer["decision"], answer["conditions"])
