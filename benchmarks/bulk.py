@@ -31,9 +31,9 @@ from model.imaging.analysis import Choice, analyse
 from model.imaging.decoding import decode
 from model.imaging.detection import FaceFinder
 from model.verifier import Verifier
-from training.bulk.embedding import default_workers
 from training.bulk.image_files import MAX_BATCH
 from training.bulk.parts import PART_FILES
+from training.data import cropping
 
 STAGES = ("decode", "face", "network")
 BARRIER_S = 300.0
@@ -136,7 +136,7 @@ def _now() -> tuple[float, float]:
 
 
 def _measure(options: argparse.Namespace) -> Figures:
-    cores = default_workers()
+    cores = cropping.cores()
     with TemporaryDirectory() as name:
         folder, absent = Path(name) / "pictures", Path(name) / "absent.txt"
         files = _take_out(options.data / "lfw-deepfunneled.tgz", folder, options.pictures)

@@ -1,6 +1,5 @@
 """Embeds many files, part by part, and continues where an earlier call stopped."""
 
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,11 +58,6 @@ def parts_folder(out: Path) -> Path:
 def run_here(workers: int) -> Run:
     """Embeds in processes of this machine, each on one thread, since they need not wait for each other."""
     return lambda task, parts: run_tasks(partial(PartEmbedder, task), parts, workers, MOST_ENDS)
-
-
-def default_workers() -> int:
-    """One for each core that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def embed_parts(

@@ -18,7 +18,6 @@ from model.verifier import Verifier
 from training.bulk.embedding import (
     Embedded,
     Run,
-    default_workers,
     embed_parts,
     open_parts,
     parts_folder,
@@ -40,6 +39,7 @@ from training.bulk.pairs import EmbeddedImages, PairList, PairVerifier
 from training.bulk.parts import Part, PartCounts, PartTask
 from training.commands import options
 from training.commands.on_cluster import add_ray, cluster_of
+from training.data.cropping import cores
 
 GOES_ON = "; the same command continues where it stopped"
 CHOICES = (*get_args(FaceChoice), "none")
@@ -178,7 +178,7 @@ def _add_work(command: argparse.ArgumentParser, choices: Sequence[str]) -> None:
         help="which face of a photograph (default: largest; none for models of whole pictures)",
     )
     command.add_argument(
-        "--workers", type=options.positive, default=default_workers(), help="processes (default: one for each core)"
+        "--workers", type=options.positive, default=cores(), help="processes (default: one for each core)"
     )
     command.add_argument("--device", default="cpu", help="of the network: auto, cpu, cuda or cuda:N (default: cpu)")
     add_ray(command)

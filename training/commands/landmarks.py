@@ -2,12 +2,12 @@
 
 import argparse
 import hashlib
-import os
 
 import torch
 
 from model.files import replacing
 from training.commands import options
+from training.data.cropping import cores
 from training.data.datasets import HoldOut, hold_out
 from training.landmarks.frames import make_frames
 from training.landmarks.learning import LandmarkExperiment, train
@@ -30,7 +30,7 @@ def train_landmarks(parsed: argparse.Namespace) -> None:
     people = source.people("train_people")
     training, _ = hold_out({name: torch.arange(most) for name, most in people.items()}, HoldOut())
     keys = {key for key in source.file_names() if key[0] in training}
-    frames = make_frames(sorted(source.files(keys).items()), config, os.cpu_count() or 1)
+    frames = make_frames(sorted(source.files(keys).items()), config, cores())
     print(f"{len(frames.pixels)} pictures; {frames.left_out} left out, whose landmarks are not steady")
     network = train(frames, config.alignment, LandmarkExperiment(epochs=parsed.epochs), options.say)
     file = to_onnx(network)

@@ -375,7 +375,3 @@ def test_file_larger_than_the_service_takes_is_not_read(checkpoint_path: Path, t
         "full.jpg": "unsupported_image",
     }
     assert np.load(out).shape == (0, 32)
-
-
-def test_default_is_a_process_for_each_core() -> None:
-    assert embedding.default_workers() >= 1
