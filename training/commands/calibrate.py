@@ -37,7 +37,7 @@ def calibrate(parsed: argparse.Namespace) -> None:
     if on.album.faceless:
         print(f"left out, because no face large enough was found: {on.album.faceless_names}")
     if parsed.pairs:
-        pairs = options.read_pairs(on.source, on.album, parsed.data / parsed.pairs, skip=parsed.skip_missing)
+        pairs = options.read_pairs(on.album, parsed.data / parsed.pairs, skip=parsed.skip_missing)
         sample = samples.sample_of_list(network, on.album, pairs, keep_alike=parsed.keep_alike)
     else:
         sample = samples.sample_of_people(network, on.album, keep_alike=parsed.keep_alike)

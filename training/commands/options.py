@@ -19,6 +19,7 @@ from model.errors import DataError
 from model.files import replacing
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import device
+from training.data import lists
 from training.data.album import Album, PairSet
 from training.data.cropping import FaceOf
 from training.data.pictures import describe_ignored
@@ -212,19 +213,20 @@ def require_with(parsed: argparse.Namespace, option: str, other: str) -> None:
         raise DataError(f"{option}: does nothing without {other}; add it, or leave out {option}")
 
 
-def read_pairs(source: DataSource, album: Album, path: Path, *, skip: bool = False) -> PairSet:
+def read_pairs(album: Album, path: Path, *, skip: bool = False) -> PairSet:
     """A pair list. With `skip`, leaves out pairs whose pictures are missing and prints their number."""
+    listed = lists.read_pairs(path)
     if not skip:
-        return source.pairs(album, path)
-    pairs, listed = source.pairs_at_hand(album, path)
-    print(f"{listed - len(pairs)} of {listed} pairs left out, because their pictures are missing")
+        return lists.resolve(path, listed, album)
+    pairs = lists.pairs_at_hand(listed, album)
+    print(f"{len(listed) - len(pairs)} of {len(listed)} pairs left out, because their pictures are missing")
     return pairs
 
 
 def read_test_pairs(source: DataSource, album: Album, *, skip: bool = False) -> PairSet:
     """The test pairs. Raises DataError unless there are genuine and impostor pairs."""
     path = source.find_list("test_pairs")
-    pairs = read_pairs(source, album, path, skip=skip) if path else source.pairs_of("test_pairs", album)
+    pairs = read_pairs(album, path, skip=skip) if path else source.pairs_of("test_pairs", album)
     pairs.require_both_kinds(path or source.pictures, "testing")
     return pairs
 

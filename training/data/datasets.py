@@ -80,11 +80,6 @@ class PairData(DataSet):
     training: PairSet
 
     @classmethod
-    def read(cls, album: Album, path: Path, fraction: float, seed: int) -> Self:
-        """The pairs of a list, with the share `fraction` for validation. Raises DataError for an unusable list."""
-        return cls.of(album, path, lists.resolve(path, lists.read_pairs(path), album), fraction, seed)
-
-    @classmethod
     def of(cls, album: Album, path: Path, pairs: PairSet, fraction: float, seed: int) -> Self:
         """These pairs, with the share `fraction` for validation. Raises DataError if those are of one kind."""
         training, validation = split(pairs, fraction, seed)

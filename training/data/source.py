@@ -80,14 +80,6 @@ class DataSource:
     def album(self, config: PreprocessingConfig) -> Album:
         return open_album(self.pictures, self.cache, config, self.face, skip_broken=self.skip_broken)
 
-    def pairs(self, album: Album, path: Path) -> PairSet:
-        return lists.resolve(path, lists.read_pairs(path), album)
-
-    def pairs_at_hand(self, album: Album, path: Path) -> tuple[PairSet, int]:
-        """The list's pairs whose pictures exist, and the number of all its pairs."""
-        pairs = lists.read_pairs(path)
-        return lists.pairs_at_hand(pairs, album), len(pairs)
-
     def find_list(self, which: List) -> Path | None:
         """A list by its given name, or by the one that `split` gives it; None if the people are divided without it."""
         name: str = getattr(self, which)

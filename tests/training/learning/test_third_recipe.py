@@ -79,7 +79,8 @@ class MirrorExperiment(Experiment[PairData]):
         return 0.01 / (1 + step / steps_per_epoch)
 
     def read_data(self, source: DataSource, album: Album) -> PairData:
-        return PairData.read(album, source.folder / source.train_pairs, fraction=0.25, seed=0)
+        pairs = source.pairs_of("train_pairs", album)
+        return PairData.of(album, source.pictures, pairs, fraction=0.25, seed=0)
 
     def recipe(self, data: PairData, device: torch.device) -> "MirrorRecipe":
         return MirrorRecipe(self, data, device)
