@@ -18,7 +18,7 @@ from model.imaging.preprocessing import LUMA, MIN_DEVIATION
 from model.networks.configurations import ResidualConfig
 from model.networks.face_network import FaceNetwork
 from model.networks.gradients import Gradients
-from model.networks.heads import CosineHead, FusedHead, JointBayesianHead
+from model.networks.heads import CosineHead, FusedHead, Head, JointBayesianHead
 
 # Convolution, normalisation and activation.
 STEM_LAYERS = 3
@@ -202,7 +202,7 @@ def initialise(network: ResidualNetwork, generator: torch.Generator) -> None:
             nn.init.kaiming_normal_(layer.weight, generator=generator)
 
 
-def _head(config: ResidualConfig) -> CosineHead | JointBayesianHead:
+def _head(config: ResidualConfig) -> Head:
     """Until it is fitted it compares what the towers give."""
     if config.head == "cosine":
         return CosineHead()

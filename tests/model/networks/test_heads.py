@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from model.networks.heads import CosineHead, FusedHead, JointBayesianHead
+from model.networks.heads import CosineHead, FusedHead, Head, JointBayesianHead
 
 PAIRS, DIMENSION = 9, 12
 PARTS = (6, 4, 2)
@@ -18,10 +18,10 @@ def draws(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def head(kind: str) -> CosineHead | JointBayesianHead:
+def head(kind: str) -> Head:
     """A head with arbitrary values."""
     if kind == "cosine":
-        made: CosineHead | JointBayesianHead = CosineHead()
+        made: Head = CosineHead()
     else:
         made = FusedHead(PARTS) if kind == "fused" else JointBayesianHead(DIMENSION)
     for number, buffer in enumerate(made.buffers()):
