@@ -8,8 +8,6 @@ from model.errors import DataError
 from model.networks.calibrated import restore_calibrated
 from training.commands import options
 from training.conditions.fitting import Fitted, fit_conditions, refit_conditions
-from training.data.changes import CHANGES
-from training.data.drawn_heads import DRAWN_HEADS
 from training.measuring import shared_changes
 from training.measuring.variants import held_out_rule, require_people
 
@@ -42,15 +40,14 @@ def add_conditions_to_checkpoint(parsed: argparse.Namespace) -> None:
     require_people(header, data)
     if on.album.sha256 != header.provenance.data_sha256:
         print(OTHER_CROPS)
-    changes = (*CHANGES, *DRAWN_HEADS)  # in a drawn head nothing of a person stays that rates could be measured on
     network = restore_calibrated(on.checkpoint).to(on.device)
     if parsed.only:
         if header.conditions is None:
             raise DataError(f"{header.name}: has no conditions yet; fit all of them, without --only")
         old = Fitted(detectors=header.conditions, rates=header.condition_rates)
-        fitted = refit_conditions(old, parsed.only, network, on.source, data, changes, CHANGES)
+        fitted = refit_conditions(old, parsed.only, network, on.source, data)
     else:
-        fitted = fit_conditions(network, on.source, data, changes, CHANGES)
+        fitted = fit_conditions(network, on.source, data)
     changed = {"conditions": fitted.detectors, "condition_rates": fitted.rates}
     description = Description(**{name: changed.get(name, getattr(header, name)) for name in Description.model_fields})
     found = save(parsed.out, on.checkpoint.tensors, description, canary_similarity=header.canary_similarity)

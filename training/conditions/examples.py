@@ -59,7 +59,7 @@ def features_of(pictures: ChangedPictures) -> Features:
 
 def training_examples(source: DataSource, data: PeopleData, changes: Sequence[Change]) -> Examples:
     """Pictures of training people, one of each, unchanged and with changes whose parameters are drawn for each."""
-    unchanged = prepare_unchanged(source, data.album, some_pictures(data, UNCHANGED))
+    unchanged = prepare_unchanged(source, data.album, _some_pictures(data))
     rows, conditions, people = [features_of(unchanged)], [""] * len(unchanged.scores), [*unchanged.album.keys]
     for change in changes:
         order = generator_for(0, change.name).permutation(len(unchanged.album.keys))
@@ -75,8 +75,8 @@ def training_examples(source: DataSource, data: PeopleData, changes: Sequence[Ch
     )
 
 
-def some_pictures(data: PeopleData, most: int) -> list[Key]:
-    """A picture of each of at most `most` training people, drawn at random."""
+def _some_pictures(data: PeopleData) -> list[Key]:
+    """A picture of each of at most `UNCHANGED` training people, drawn at random."""
     draws, people = generator_for(0), sorted(data.training)
-    chosen = [data.training[people[number]] for number in draws.permutation(len(people))[:most]]
+    chosen = [data.training[people[number]] for number in draws.permutation(len(people))[:UNCHANGED]]
     return [data.album.keys[int(pictures[int(draws.integers(len(pictures)))])] for pictures in chosen]

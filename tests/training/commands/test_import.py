@@ -19,8 +19,8 @@ from tests.faces import Placed, scene
 from tests.model.support.onnx_graphs import SIDE_PX, edited, tiny_graph, try_out_once
 from tests.training.support.small_faces import draw_faces
 from training.__main__ import main
-from training.commands import conditions, import_network
-from training.conditions import condition_rates
+from training.commands import import_network
+from training.conditions import condition_rates, fitting
 from training.data.changes import CHANGES
 from training.data.datasets import HoldOut
 from training.data.preparation import open_album
@@ -149,7 +149,7 @@ def test_conditions_and_shared_changes_work_as_for_our_own(
     imported: Path, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dark = [each for each in CHANGES if each.name == "dark"]
-    monkeypatch.setattr(conditions, "CHANGES", dark)
+    monkeypatch.setattr(fitting, "CHANGES", dark)
     monkeypatch.setattr(shared_changes, "MEASURED", dark)
     monkeypatch.setattr(condition_rates, "MIN_PICTURES", 2)
     out, listed = folder / "with-conditions.safetensors", ["--train-people", "people.txt"]

@@ -12,8 +12,7 @@ from tests.model.test_similarity import curve
 from tests.training.support.small_conditions import drawn_data, drawn_source, trained_checkpoint
 from tests.training.support.small_pairs import CPU
 from training.__main__ import main
-from training.commands import conditions as command
-from training.conditions import condition_rates
+from training.conditions import condition_rates, fitting
 from training.conditions.of_pairs import least_similarities
 from training.data.change import encode, generator_for
 from training.data.changes import CHANGES
@@ -49,7 +48,7 @@ def fitted(source: DataSource, plain: Path) -> Checkpoint:
                  "--cache", str(source.cache), "--train-people", "people.txt", "--device", "cpu"]  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(condition_rates, "MIN_PICTURES", 2)
-        patch.setattr(command, "CHANGES", (GLASSES, DARK, SKETCH))
+        patch.setattr(fitting, "CHANGES", (GLASSES, DARK, SKETCH))
         assert main(arguments) == 0
     return load(out)
 
@@ -140,7 +139,7 @@ def test_one_condition_is_fitted_anew_and_the_others_stay(
     source: DataSource, fitted: Checkpoint, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(condition_rates, "MIN_PICTURES", 2)
-    monkeypatch.setattr(command, "CHANGES", (DARK, SKETCH))  # other examples, so other weights
+    monkeypatch.setattr(fitting, "CHANGES", (DARK, SKETCH))  # other examples, so other weights
     before = source.folder / "run" / "conditions.safetensors"
     out = tmp_path / "new.safetensors"
     assert refit(source, before, out, "--only", "not_photograph") == 0
