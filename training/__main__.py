@@ -21,6 +21,7 @@ try:
         seeds,
         split,
         train,
+        view2,
     )
 except ModuleNotFoundError as error:
     ours = (error.name or "").partition(".")[0] in ("model", "training")
@@ -32,7 +33,7 @@ except ModuleNotFoundError as error:
 COMMANDS = (
     train.add_run,
     train.add_grid,
-    train.add_view2,
+    view2.add_view2,
     seeds.add_seeds,
     landmarks.add_landmarks,
     import_network.add_import,

@@ -12,8 +12,8 @@ from model.errors import DataError, TrainingError
 from tests.drawing import encode, portrait
 from tests.training.support.small_people import SMALL_PEOPLE
 from training.__main__ import main
-from training.commands import train as train_command
-from training.commands.train import FoldRun
+from training.commands import view2 as view2_command
+from training.commands.view2 import FoldRun
 from training.data.datasets import HoldOut
 from training.data.lists import Folds, read_folds
 from training.data.preparation import open_album
@@ -155,7 +155,7 @@ def test_interrupted_fold_is_resumed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(train_command, "finish", interrupted)
+        patched.setattr(view2_command, "finish", interrupted)
         assert main([*arguments, "--folds", "2"]) == 130
     assert "interrupted; the same command continues" in capsys.readouterr().err
     state = tmp_path / "out" / "fold-02" / "state.safetensors"
