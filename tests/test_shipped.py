@@ -99,7 +99,7 @@ async def test_service_is_ready_with_the_checkpoint(path: Path) -> None:
         assert (await client.get("/health/ready")).status_code == 200
 
 
-def test_experiment_10_is_the_default_checkpoint() -> None:
+def test_the_shipped_checkpoint_is_the_default() -> None:
     assert read_settings({}, environment={}).weights == SHIPPED
 
 
