@@ -1,1 +1,1 @@
-"""Learning from people (Experiment 5): the recipe, its batches, augmentation and losses."""
+"""Learning from people (Experiments 5 to 12): the recipe, its batches and losses, and what is fitted afterwards."""

@@ -1,4 +1,4 @@
-"""Draws glasses and masks on the straightened crops of several people, the same on all.
+"""Draws glasses, masks and hats on the straightened crops of several people, the same on all.
 
 G pictures, C channels, H W pixels; lengths are in distances between the eyes
 """

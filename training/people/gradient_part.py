@@ -133,7 +133,5 @@ def _mean_changes(unchanged: Tensor, changed: Changed) -> Tensor:
     """Rows (N, K) -> float64 (groups, K), by how much each group's rows changed on the average."""
     apart = (changed.components - unchanged[changed.places]).double()
     counts = changed.groups.bincount()
-    return (
-        torch.zeros(len(counts), apart.shape[1], dtype=torch.float64).index_add_(0, changed.groups, apart)
-        / (counts[:, None])
-    )
+    sums = torch.zeros(len(counts), apart.shape[1], dtype=torch.float64).index_add_(0, changed.groups, apart)
+    return sums / counts[:, None]

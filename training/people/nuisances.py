@@ -25,7 +25,7 @@ class Nuisances:
     """How often pictures of different people are changed alike.
 
     `people` is the size of a group. A group's pictures at one place are changed with `probability`; of them, the share
-    `covered` gets glasses or a mask, and each other kind of change occurs with the probability `each`.
+    `covered` gets glasses, a mask or a hat, and each other kind of change occurs with the probability `each`.
     """
 
     people: int = 24
@@ -99,7 +99,7 @@ def draw_groups(
 
 
 def cover_groups(images: Tensor, groups: list[Group], eyes: Eyes, draws: Draws) -> Tensor:
-    """float32 (B, C, H, W), 0..1 -> the same with glasses and masks, before pictures are moved one by one."""
+    """float32 (B, C, H, W), 0..1 -> the same with covers, before pictures are moved one by one."""
     for group in groups:
         if group.cover is not None:
             group.apply([partial(_covered, kind=group.cover, eyes=eyes)], images, draws)

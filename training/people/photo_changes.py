@@ -132,20 +132,19 @@ def motion(images: Tensor, draws: Draws) -> Tensor:
 
 def few_pixels(images: Tensor, draws: Draws) -> Tensor:
     """Fewer pixels, enlarged again."""
-    size = images.shape[2:]
-    small = [max(8, round(side * draws.ratio(0.16, 0.7))) for side in size[:1]] * 2
-    reduced = functional.interpolate(images, small, mode="area")
-    return functional.interpolate(reduced, size, mode="bilinear" if draws.happens(0.5) else "bicubic").clamp(0, 1)
+    side = images.shape[2]
+    reduced = functional.interpolate(images, max(8, round(side * draws.ratio(0.16, 0.7))), mode="area")
+    return functional.interpolate(reduced, side, mode="bilinear" if draws.happens(0.5) else "bicubic").clamp(0, 1)
 
 
 def noise(images: Tensor, draws: Draws) -> Tensor:
     """Noise of a sensor in every channel, or of its brightness only; finer or coarser than a pixel."""
     channels = images.shape[1] if draws.happens(0.6) else 1
-    size = list(images.shape[2:])
-    coarse = [round(side * draws.between(0.5, 1)) for side in size[:1]] * 2 if draws.happens(0.4) else size
-    grain = draws.normal([len(images), channels, *coarse])
-    if coarse != size:
-        grain = functional.interpolate(grain, size, mode="bilinear")
+    side = images.shape[2]
+    coarse = round(side * draws.between(0.5, 1)) if draws.happens(0.4) else side
+    grain = draws.normal([len(images), channels, coarse, coarse])
+    if coarse != side:
+        grain = functional.interpolate(grain, side, mode="bilinear")
     return (images + draws.ratio(0.02, 0.2) * grain).clamp(0, 1)
 
 
