@@ -14,7 +14,6 @@ from training.data.album import Album, People, owners
 from training.measuring import recalibration, samples
 from training.statistics import operating_points, summary
 
-SPLIT = "calibration"
 NEEDS = "what the network needs (--template, --values, --order, --output)"
 
 
@@ -76,7 +75,8 @@ def fit(network: FaceNetwork, album: Album, people: People, split: str) -> Fitte
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)
     threshold = fitting.even_odds(sample.genuine + len(impostor)).model_copy(update={"split": split})
-    found = summary.measure(SPLIT, similarity(calibration.adjust(scored.logits)), scored.same, threshold.value)
+    similarities = similarity(calibration.adjust(scored.logits))
+    found = summary.measure(recalibration.SPLIT, similarities, scored.same, threshold.value)
     return Fitted(
         calibration=calibration,
         threshold=threshold,

@@ -20,7 +20,6 @@ from training import fitting, metrics
 from training.conditions.condition_rates import rates_of_alike
 from training.measuring.samples import Sample, Scored, mean_length, mean_of_people
 from training.statistics import calibration, operating_points, rates, similar_people, summary
-from training.statistics.resampling import Owners
 
 # With fewer genuine pairs scale and bias stay as they are.
 MIN_GENUINE = 20
@@ -68,7 +67,7 @@ def recalibrated(
     points, curve = operating_points.false_match_rates(impostor, left, right, split)
     points, refused = operating_points.supported(points, left, right)
     points = fitted.with_similar_strangers(points, sample)
-    threshold = _threshold(header, network, sample, fitted.similarities, impostor, split)
+    threshold = _threshold(header, network, sample, fitted, split)
     if sample.genuine < MIN_GENUINE and not points:
         without = f" without {sample.copies} of a picture and its copy" if sample.copies else ""
         raise DataError(
@@ -81,7 +80,7 @@ def recalibrated(
         "operating_points": points,
         "false_match_curve": curve,
         "metrics": (*_kept(header, fitted.calibration), *_measured(network, sample, fitted, threshold)),
-        **_conditions(header, fitted, sample, left, right, split),
+        **_conditions(header, fitted, sample, split),
         "provenance": header.provenance.model_copy(
             update={"measured_with": code, "created_utc": datetime.now(UTC).isoformat(timespec="seconds")}
         ),
@@ -98,9 +97,7 @@ def recalibrated(
     )
 
 
-def _conditions(
-    header: Header, fitted: "_Fitted", sample: Sample, left: Owners, right: Owners, split: str
-) -> dict[str, object]:
+def _conditions(header: Header, fitted: "_Fitted", sample: Sample, split: str) -> dict[str, object]:
     """The conditions for a new scale and bias. With another mean their rates no longer hold, and they are left out.
 
     Rates of pictures that are alike are measured again if the sample has enough such pairs.
@@ -112,7 +109,8 @@ def _conditions(
     if any(each.likeness is not None for each in rates):
         table = likeness_table(sample.embeddings, header.network.unit_parts)
         assert table is not None
-        measured = rates_of_alike(fitted.impostor, table[sample.impostor_places()], left, right, split)
+        scored, likeness = fitted.scored, table[sample.impostor_places()]
+        measured = rates_of_alike(fitted.impostor, likeness, scored.left, scored.right, split)
         rates = [next(iter(measured), each) if each.condition == ALIKE else each for each in rates]
     return {"condition_rates": tuple(rates)}
 
@@ -189,23 +187,17 @@ def refit(scored: Scored, centring: Calibration) -> Calibration:
     return centring.model_copy(update={"scale": scale, "bias": bias})
 
 
-def _threshold(
-    header: Header,
-    network: FaceNetwork,
-    sample: Sample,
-    similarities: rates.Scores,
-    impostor: rates.Scores,
-    split: str,
-) -> Threshold:
+def _threshold(header: Header, network: FaceNetwork, sample: Sample, fitted: _Fitted, split: str) -> Threshold:
     """With genuine pairs the threshold of even odds or of highest accuracy, else that of the former false match rate.
 
     Without genuine pairs the threshold stays if the former rate is unknown or 1, or too low for so few people.
     """
+    impostor = fitted.impostor
     if sample.genuine >= MIN_GENUINE:
         if network.calibrated:
             found = fitting.even_odds(sample.genuine + len(impostor))
         else:
-            found = fitting.choose_threshold(network, similarities, sample.same)
+            found = fitting.choose_threshold(network, fitted.similarities, sample.same)
         return found.model_copy(update={"split": split})
     # A rate that an earlier calibration chose the threshold for is kept: read off its curve, it would grow each time.
     rate = header.threshold.fmr
