@@ -47,9 +47,9 @@ ROOMS = {
         "training.learning": "model model.imaging model.networks.configurations model.checkpoint model.networks"
         " training.data training.statistics",
         "training.fitting": "model model.networks training.data training.statistics training.scoring",
-        "training.pairs": "model model.imaging model.networks.configurations model.networks training.data"
-        " training.scoring training.learning",
-        "training.people": "model model.imaging model.networks.configurations model.networks"
+        "training.pairs": "model model.imaging model.networks.configurations model.checkpoint model.networks"
+        " training.data training.scoring training.learning",
+        "training.people": "model model.imaging model.networks.configurations model.checkpoint model.networks"
         " training.data training.statistics training.scoring training.learning training.fitting",
         "training.learning.experiments": "model model.imaging model.networks.configurations training.learning"
         " training.pairs training.people",

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from model.checkpoint import Changes
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import configurations, embedder, siamese
@@ -18,7 +19,6 @@ from training.learning import parallel, starting
 from training.learning.experiment import (
     LATER,
     Batch,
-    Changes,
     Experiment,
     Precision,
     Recipe,

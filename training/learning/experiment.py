@@ -11,8 +11,10 @@ from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, ClassVar, Generic, Literal, Self, TypeAlias, TypeVar
 
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 
+from model.checkpoint import Changes
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import configurations, face_network
@@ -30,23 +32,6 @@ LATER = "later"
 # The purposes of random numbers. Append new ones at the end: the positions are part of the seeds.
 PURPOSES = ("initialise", "order", "augment", "dropout", "people", "swap", "nuisances", "gradients", "fused head")
 MAX_PURPOSES = 11
-
-
-@dataclass(frozen=True, kw_only=True)
-class ChangedValue:
-    """A value that a run changes: the field's dotted name, and both values as JSON."""
-
-    field: str
-    named: str
-    value: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Changes:
-    """How a run differs from the experiment of that name, besides its own name and its seed."""
-
-    experiment: str
-    values: tuple[ChangedValue, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,8 +131,6 @@ class Experiment(ABC, Generic[Data]):
             "threads": torch.get_num_threads(),
             "processes": parallel.world_size(),
         }
-        values["network"] = self.network.model_dump()
-        values["preprocessing"] = self.preprocessing.model_dump()
         plain: dict[str, Any] = json.loads(json.dumps(values))
         return plain
 
@@ -160,7 +143,8 @@ class Experiment(ABC, Generic[Data]):
         later = {
             each.name for each in fields(self) if LATER in each.metadata and getattr(self, each.name) == each.default
         }
-        return {name: value for name, value in asdict(self).items() if name not in later}
+        values = {name: value for name, value in asdict(self).items() if name not in later}
+        return {name: each.model_dump() if isinstance(each, BaseModel) else each for name, each in values.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

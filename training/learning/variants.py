@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, TypeAdapter
 
+from model.checkpoint import ChangedValue, Changes
 from model.errors import TrainingError
-from training.learning.experiment import ChangedValue, Changes, Experiment
+from training.learning.experiment import Experiment
 
 Run = TypeVar("Run", bound=Experiment[Any])
 # The name tells runs apart, the seed has its place in every report, and `changes` is what is found here.

@@ -11,6 +11,7 @@ from math import cos, pi
 import torch
 from torch import Tensor, nn
 
+from model.checkpoint import Changes
 from model.errors import TrainingError
 from model.imaging.preprocessing import PreprocessingConfig
 from model.networks import configurations, residual
@@ -22,7 +23,6 @@ from training.learning import parallel, starting
 from training.learning.experiment import (
     LATER,
     Batch,
-    Changes,
     Experiment,
     Precision,
     Recipe,

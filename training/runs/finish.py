@@ -2,13 +2,12 @@
 
 import csv
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from model.checkpoint import Changes, Description, Header, Provenance
+from model.checkpoint import Description, Header, Provenance
 from model.errors import TrainingError
 from model.files import replacing
 from model.imaging.canary import canary_sha256
@@ -78,7 +77,7 @@ def _provenance(experiment: Experiment[Data], trained: Trained, data: Data, code
         torch_version=", ".join(trained.torch_versions),
         resumed_with=trained.resumed_with,
         threads=torch.get_num_threads(),  # those of the whole run, since a resumed run needs as many
-        changes=Changes.model_validate(asdict(experiment.changes)) if experiment.changes else None,
+        changes=experiment.changes,
         created_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from model.checkpoint import ChangedValue
 from model.errors import TrainingError
-from training.learning.experiment import ChangedValue, Start
+from training.learning.experiment import Start
 from training.learning.experiments import EXPERIMENT_5, EXPERIMENT_7, EXPERIMENTS, SMOKE
 from training.learning.variants import changed_values, variant_of
 
