@@ -1,34 +1,45 @@
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from model.networks.heads import similarity
-from model.similarity import FalseMatchCurve, Threshold, decide
+from model.networks.heads import similarity as torch_similarity
+from model.similarity import FalseMatchCurve, Threshold, decide, similarity
 
 
-def test_similarity_is_the_sigmoid() -> None:
-    logits = torch.linspace(-12, 12, 49)
+def by_torch(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What training computes for logits in single precision."""
+    found = torch_similarity(torch.from_numpy(logits.astype(np.float32)))
+    assert found.dtype == torch.float64
+    return found.numpy()
+
+
+either = pytest.mark.parametrize("similar", [similarity, by_torch])
+Similar = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+
+@either
+def test_similarity_is_the_sigmoid(similar: Similar) -> None:
+    logits = np.linspace(-12, 12, 49)
     expected = [1 / (1 + math.exp(-logit)) for logit in logits.tolist()]
-    assert similarity(logits).tolist() == pytest.approx(expected, abs=1e-15)
+    assert similar(logits).tolist() == pytest.approx(expected, abs=1e-15)
 
 
-def test_similarity_has_double_precision_and_the_shape_of_logits() -> None:
-    result = similarity(torch.zeros(3))
-    assert result.dtype == torch.float64
-    assert result.shape == (3,)
-
-
-def test_similarities_of_large_logits_differ() -> None:
-    similarities = similarity(torch.tensor([18.0, 20.0, 25.0, 30.0])).tolist()
+@either
+def test_similarities_of_large_logits_differ(similar: Similar) -> None:
+    similarities = similar(np.array([18.0, 20.0, 25.0, 30.0])).tolist()
     assert similarities == sorted(set(similarities))
     assert similarities[-1] < 1
 
 
-@pytest.mark.parametrize("logit", [-1e30, 1e30, -math.inf, math.inf])
-def test_extreme_logits_stay_between_0_and_1(logit: float) -> None:
-    assert similarity(torch.tensor([logit])).item() == (1.0 if logit > 0 else 0.0)
+@either
+def test_extreme_logits_stay_between_0_and_1(similar: Similar) -> None:
+    assert similar(np.array([-1e30, 1e30, -math.inf, math.inf])).tolist() == [0.0, 1.0, 0.0, 1.0]
+    assert np.isnan(similar(np.array([math.nan]))).all()
 
 
 def test_similarity_equal_to_the_threshold_is_the_same_person() -> None:

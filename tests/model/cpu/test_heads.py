@@ -1,7 +1,5 @@
 """Comparisons with NumPy compared with the networks' heads."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -49,20 +47,3 @@ def test_a_pair_has_the_same_logit_in_any_batch(config: NetworkConfig | Residual
     left, right = pairs(config.dimension)
     alone = [compare(left[each : each + 1], right[each : each + 1])[0] for each in range(len(left))]
     assert np.abs(compare(left, right) - alone).max() <= 1e-12
-
-
-def test_similarity_is_the_sigmoid() -> None:
-    logits = np.linspace(-12, 12, 49)
-    expected = [1 / (1 + math.exp(-logit)) for logit in logits.tolist()]
-    assert similarity(logits).tolist() == pytest.approx(expected, abs=1e-15)
-
-
-def test_similarities_of_large_logits_differ() -> None:
-    similarities = similarity(np.array([18.0, 20.0, 25.0, 30.0])).tolist()
-    assert similarities == sorted(set(similarities))
-    assert similarities[-1] < 1
-
-
-def test_extreme_logits_stay_between_0_and_1() -> None:
-    assert similarity(np.array([-1e30, 1e30, -math.inf, math.inf])).tolist() == [0.0, 1.0, 0.0, 1.0]
-    assert np.isnan(similarity(np.array([math.nan]))).all()
