@@ -1,1 +1,1 @@
-"""Networks from elsewhere: ONNX graphs, checked before they run, run by ONNX Runtime."""
+"""Networks from elsewhere: ONNX graphs, checked before they run, and run by OpenVINO or ONNX Runtime."""
