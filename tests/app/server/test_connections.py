@@ -87,12 +87,6 @@ def service(checkpoint_path: Path) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def client(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
-        yield client
-
-
 def connect(service: Service) -> socket.socket:
     return socket.create_connection((HOST, service.port), PATIENCE_S)
 

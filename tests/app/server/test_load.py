@@ -32,12 +32,6 @@ def service(checkpoint_path: Path) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def client(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
-        yield client
-
-
 @contextlib.contextmanager
 def uploading(service: Service, images: int) -> Iterator[socket.socket]:
     """A stalled request of one or two images, from when they arrive."""

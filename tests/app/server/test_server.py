@@ -48,12 +48,6 @@ def service_with_short_keep_alive(checkpoint_path: Path) -> Iterator[Service]:
         yield service
 
 
-@pytest.fixture
-def client(service: Service) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service.url, timeout=PATIENCE_S, trust_env=False) as client:
-        yield client
-
-
 def head(length: int, request_id: str = "raw", **further: str) -> bytes:
     """The head of a /verify request as bytes."""
     headers = {**MULTIPART, "Host": "test", "Content-Length": length, "X-Request-ID": request_id, **further}
