@@ -36,11 +36,7 @@ async def read_form(request: UploadRequest, rules: Mapping[str, PartRule], limit
     async with _body(request, limit) as chunks:
         reservation.begin_upload(required)
         parser = _parser_of(kind, options, Parts(rules, max_images, reservation))
-        taken = 0
         async for chunk in chunks:
-            taken += len(chunk)
-            if taken > limit:
-                raise Problem("too_many_bytes", f"the whole body may have {limit:,} bytes")
             parser.feed(chunk)
         form = await parser.finish()
         reservation.begin_work()
@@ -63,35 +59,33 @@ async def read_json(request: UploadRequest, limit_bytes: int) -> bytes:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             raise Problem("unsupported_content_type", f"send {JSON}")
         request.reservation.begin_upload(1)
-        body = await _collect(chunks, limit_bytes)
+        body = bytearray()
+        async for chunk in chunks:
+            body += chunk
         request.reservation.begin_work()
-    return body
+    return bytes(body)
 
 
 @asynccontextmanager
 async def _body(request: UploadRequest, limit_bytes: int) -> AsyncIterator[Chunks]:
     """The chunks of a body. Raises Problem if the head says that it cannot be taken."""
+    too_many = Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Problem("unsupported_content_type", "send the body as it is, without Content-Encoding")
     if awaits_continue(request.scope) and int(request.headers.get("content-length", 0)) > limit_bytes:
-        raise Problem("too_many_bytes", f"the whole body may have {limit_bytes:,} bytes")
-    async with aclosing(_read_chunks(request)) as chunks:
+        raise too_many
+    async with aclosing(_read_chunks(request, limit_bytes, too_many)) as chunks:
         yield chunks
 
 
-async def _read_chunks(request: UploadRequest) -> Chunks:
-    """The chunks of a body. Raises Problem when they come too slowly, or find no room."""
+async def _read_chunks(request: UploadRequest, limit_bytes: int, too_many: Problem) -> Chunks:
+    """The chunks of a body. Raises Problem when they come too slowly, find no room, or exceed the limit."""
     request.ask_for_body()
+    taken = 0
     async for chunk in in_pace(request.stream(), request.pace):
         request.reservation.receive(len(chunk))
+        taken += len(chunk)
+        if taken > limit_bytes:
+            raise too_many
         yield chunk
     request.body_read.set()
-
-
-async def _collect(chunks: Chunks, limit_bytes: int) -> bytes:
-    body = bytearray()
-    async for chunk in chunks:
-        if len(body) + len(chunk) > limit_bytes:
-            raise Problem("too_many_bytes", f"the body may have {limit_bytes:,} bytes")
-        body += chunk
-    return bytes(body)
