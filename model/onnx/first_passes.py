@@ -72,7 +72,7 @@ def _try(data: bytes, question: Question, draws: np.random.Generator) -> Trial:
     side_px = entry.side_px or question.side_px
     if side_px is None:
         raise CheckpointError("the graph takes crops of any side; name one by --side")
-    per_crop = require_bounded(model, entry, 1, side_px)
+    require_bounded(model, entry, 1, side_px)
     crops = draws.uniform(-1, 1, input_shape(entry, MAX_PASS, side_px)).astype(np.float32)
     candidate = _Candidate(data=data, model=model, entry=entry, side_px=side_px, output=output, crops=crops)
     first, *others = question.runtimes
@@ -90,7 +90,6 @@ def _try(data: bytes, question: Question, draws: np.random.Generator) -> Trial:
         dimension=passes.rows.shape[1],
         batch=batch,
         runtime=runtime,
-        activation_bytes=per_crop,
     )
 
 

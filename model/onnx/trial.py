@@ -69,7 +69,6 @@ class Trial(BaseModel):
     dimension: int
     batch: Literal["one", "any"]
     runtime: GraphRuntime
-    activation_bytes: int
 
 
 def try_out(graph: bytes, question: Question) -> Trial:

@@ -12,7 +12,8 @@ from onnx import NodeProto, helper
 from model.errors import CheckpointError
 from model.networks.configurations import GraphRuntime
 from model.onnx import trial
-from model.onnx.graph import read_graph
+from model.onnx.first_passes import require_bounded
+from model.onnx.graph import input_of, read_graph
 from model.onnx.trial import Question, Trial
 from tests.model.support.onnx_graphs import CHANNELS, DIMENSION, SIDE_PX, model_bytes, tiny_graph
 
@@ -28,9 +29,12 @@ def constant(name: str, values: Sequence[int]) -> NodeProto:
 def test_a_trial_says_what_the_graph_gives() -> None:
     found = try_out(tiny_graph(), SIDE_PX)
     assert (found.output, found.dimension, found.batch) == ("embedding", DIMENSION, "any")
-    side = (SIDE_PX - 3) // 2 + 1
+
+
+def test_the_values_between_operators_are_counted() -> None:
+    model, side = read_graph(tiny_graph()), (SIDE_PX - 3) // 2 + 1
     values = 2 * CHANNELS * side**2 + 2 * CHANNELS + DIMENSION
-    assert found.activation_bytes == 4 * values
+    assert require_bounded(model, input_of(model), 1, SIDE_PX) == 4 * values
 
 
 def in_child(monkeypatch: pytest.MonkeyPatch, change: str) -> None:

@@ -75,7 +75,6 @@ def test_a_template_with_a_small_face_is_named_instead_of_the_zoom() -> None:
 def test_a_declaration_becomes_a_configuration() -> None:
     trial = Trial(
         input=COLOUR, normalises=False, side_px=112, output="fc1", dimension=128, batch="one", runtime="onnxruntime",
-        activation_bytes=1,
     )  # fmt: skip
     config = FAMILIES["adaface"].network(trial, 1000)
     assert (config.channel_order, config.unit_length, config.batch) == ("bgr", False, "one")
