@@ -40,8 +40,9 @@ async def service(settings: Settings, verifier: Verifier) -> AsyncIterator[Async
 
 async def test_photographs_are_verified(service: AsyncFacepair, tmp_path: Path) -> None:
     (tmp_path / "anna.png").write_bytes(ANNA)
-    answer = await service.verify(tmp_path / "anna.png", ANNA, threshold=0.25, face="none")
-    assert (answer["decision"], answer["threshold"]) == ("same", 0.25)
+    for path in (tmp_path / "anna.png", str(tmp_path / "anna.png")):
+        answer = await service.verify(path, ANNA, threshold=0.25, face="none")
+        assert (answer["decision"], answer["threshold"]) == ("same", 0.25)
     several = await service.verify([ANNA, BERTA], [ANNA])
     assert [image["field"] for image in several["images"]] == ["image1[0]", "image1[1]", "image2"]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,24 @@ def run(name: str, *arguments: Path | str, service: Service) -> subprocess.Compl
     environment = os.environ | {"PYTHONPATH": str(ROOT / "client" / "src")}
     command = [sys.executable, EXAMPLES / name, *arguments, "--url", service.url]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
+def test_the_program_of_the_readme_works(service: Service, folder: Path) -> None:
+    page = (ROOT / "client" / "README.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    for name in re.findall(r"\w+\.jpg", code):
+        (folder / name).write_bytes((folder / "first.png").read_bytes())
+    code = code.replace("http://127.0.0.1:8000", service.url).replace(", max_fmr=0.01", "")  # no operating points
+    code = code.replace("        max_fmr=0.01,\n", "")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "client" / "src")}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    decision, *others = done.stdout.split("\n")
+    assert decision.startswith("same ")
+    assert others == ["same", "same", ""]
 
 
 def test_verify_prints_the_decision_or_ends_with_the_error(service: Service, folder: Path) -> None:

@@ -1,6 +1,6 @@
 """A call of each route, as both clients send it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -8,7 +8,8 @@ from typing import Any, Generic, Literal, TypeVar
 
 from facepair_client.answers import BatchVerification, Comparison, Detection, Embeddings, Info, Verification
 
-Image = bytes | PathLike[str]
+# The bytes of a file, or its path.
+Image = bytes | str | PathLike[str]
 Images = Image | Sequence[Image]
 Embedding = Sequence[float] | str
 Side = Embedding | Sequence[Embedding]
@@ -37,7 +38,8 @@ def verify(
     face: FaceChoice | None = None,
 ) -> Call[Verification]:
     """Whether two photographs show the same person; several of one side are averaged."""
-    return _upload("/v1/verify", image1=image1, image2=image2, threshold=threshold, max_fmr=max_fmr, face=face)
+    images = {"image1": image1, "image2": image2}
+    return _upload("/v1/verify", images, threshold=threshold, max_fmr=max_fmr, face=face)
 
 
 def verify_batch(
@@ -49,7 +51,8 @@ def verify_batch(
     face: FaceChoice | None = None,
 ) -> Call[BatchVerification]:
     """The same for several pairs: the images in the same place, or a side's only image with each of the other."""
-    return _upload("/v1/verify/batch", image1=image1, image2=image2, threshold=threshold, max_fmr=max_fmr, face=face)
+    images = {"image1": image1, "image2": image2}
+    return _upload("/v1/verify/batch", images, threshold=threshold, max_fmr=max_fmr, face=face)
 
 
 def embed(
@@ -60,14 +63,14 @@ def embed(
     on_error: OnError | None = None,
 ) -> Call[Embeddings]:
     """The embeddings of images, to be stored."""
-    return _upload("/v1/embed", image=images, face=face, encoding_format=encoding_format, on_error=on_error)
+    return _upload("/v1/embed", {"image": images}, face=face, encoding_format=encoding_format, on_error=on_error)
 
 
 def detect(
     images: Images, *, crops: Literal["png", "none"] | None = None, on_error: OnError | None = None
 ) -> Call[Detection]:
     """Every face of images; with `crops="png"` also what the network sees of each."""
-    return _upload("/v1/detect", image=images, crops=crops, on_error=on_error)
+    return _upload("/v1/detect", {"image": images}, crops=crops, on_error=on_error)
 
 
 def compare(
@@ -98,17 +101,15 @@ def info() -> Call[Info]:
     return Call("GET", "/v1/info", {})
 
 
-def _upload(path: str, **parts: Images | str | float | None) -> Call[Any]:
-    """Images and fields in a multipart form; those that are None are left out."""
-    files = []
-    fields = {}
-    for name, value in parts.items():
-        if isinstance(value, str | float | int):
-            fields[name] = str(value)
-        elif value is not None:
-            images = [value] if isinstance(value, bytes | PathLike) else value
-            files += [(name, ("image", _read(image))) for image in images]
-    return Call("POST", path, {"files": files, "data": fields})
+def _upload(path: str, images: Mapping[str, Images], **fields: str | float | None) -> Call[Any]:
+    """A multipart form of images and of the fields that are not None."""
+    files = [(name, ("image", _read(image))) for name, some in images.items() for image in _as_images(some)]
+    data = {name: str(value) for name, value in fields.items() if value is not None}
+    return Call("POST", path, {"files": files, "data": data})
+
+
+def _as_images(images: Images) -> Sequence[Image]:
+    return [images] if isinstance(images, bytes | str | PathLike) else images
 
 
 def _read(image: Image) -> bytes:
