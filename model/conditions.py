@@ -32,6 +32,14 @@ class ComparedPair:
     conditions: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PairRate:
+    """A false match rate, and whether it is only an upper bound, since no measured impostor pair was as similar."""
+
+    value: float
+    is_bound: bool
+
+
 class ConditionRates(BaseModel):
     """The false match rates of pairs in which both pictures are in a condition; None if they were not measured.
 
@@ -98,15 +106,15 @@ def shared_conditions(left: Iterable[Sequence[str]], right: Iterable[Sequence[st
 
 def rate_of_pair(
     value: float, curve: FalseMatchCurve | None, rates: Sequence[ConditionRates], shared: Sequence[str]
-) -> float | None:
+) -> PairRate | None:
     """The false match rate at a similarity: the largest of the clean photographs' and the shared conditions'.
 
     None if one of them was not measured.
     """
     measured = {each.condition: each.false_match_curve for each in rates}
     curves = [curve, *(measured.get(name) for name in shared)]
-    known = [each.rate_at(value) for each in curves if each]
-    return max(known) if len(known) == len(curves) else None
+    known = [PairRate(value=each.rate_at(value), is_bound=each.is_bound_at(value)) for each in curves if each]
+    return max(known, key=lambda rate: (rate.value, not rate.is_bound)) if len(known) == len(curves) else None
 
 
 def decide_for_pair(

@@ -136,6 +136,10 @@ class FalseMatchCurve(BaseModel):
         logarithms = np.log(self.rates)
         return float(np.exp(np.interp(value, self.thresholds, logarithms)))
 
+    def is_bound_at(self, value: float) -> bool:
+        """Whether no measured impostor pair has this similarity, so that the rate is only an upper bound."""
+        return value > self.thresholds[-1]
+
     def after(self, old: Calibration, new: Calibration) -> Self:
         """The same rates for similarities that have the scale and bias of another calibration.
 

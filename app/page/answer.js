@@ -36,7 +36,8 @@ const tone = (words) => (words.includes("same") ? "same" : words.includes("diffe
 function alike(answer) {
   const rate = answer.fmr_at_similarity;
   const shared = answer.conditions?.length ? ` in such pictures (${spoken(answer.conditions)})` : "";
-  if (rate !== null) return `${ratio(rate)} pairs of strangers${shared} look this alike`;
+  const bound = answer.fmr_is_upper_bound ? "at most " : "";
+  if (rate !== null) return `${bound}${ratio(rate)} pairs of strangers${shared} look this alike`;
   return `how many strangers look this alike${shared} was not measured`;
 }
 

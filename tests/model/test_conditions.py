@@ -51,7 +51,22 @@ def test_a_pair_is_in_what_both_sides_are_in_or_a_drawing_is_in(
     ("shared", "rate"), [([], 0.01), (["blurred"], 0.1), (["dark"], 0.01), (["blurred", "dark"], 0.1)]
 )
 def test_rate_is_the_largest_of_the_curves(shared: list[str], rate: float) -> None:
-    assert rate_of_pair(0.7, CLEAN, RATES, shared) == pytest.approx(rate)
+    found = rate_of_pair(0.7, CLEAN, RATES, shared)
+    assert found
+    assert found.value == pytest.approx(rate)
+    assert not found.is_bound
+
+
+def test_rate_is_a_bound_where_no_pair_was_as_similar() -> None:
+    # A condition's pairs were less similar than clean ones, and fewer: its lowest rate is the larger one.
+    few = ConditionRates(condition="few", false_match_curve=curve(thresholds=(0.1, 0.5, 0.6), rates=(1.0, 0.1, 0.03)))
+    last = CLEAN.thresholds[-1]
+    cases = [(last, [], 0.001, False), (last + 0.01, [], 0.001, True), (0.7, ["few"], 0.03, True)]
+    for value, shared, rate, is_bound in cases:
+        found = rate_of_pair(value, CLEAN, [few], shared)
+        assert found
+        assert found.value == pytest.approx(rate)
+        assert found.is_bound == is_bound
 
 
 @pytest.mark.parametrize("shared", [["not_photograph"], ["blurred", "not_photograph"], ["unheard of"]])

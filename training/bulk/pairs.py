@@ -35,12 +35,15 @@ SCHEMA = pa.schema(
         ("decision", pa.string()),
         ("similarity", pa.float64()),
         ("fmr_at_similarity", pa.float64()),
+        ("fmr_is_upper_bound", pa.bool_()),
         ("conditions", pa.list_(pa.string())),
         ("problem_of", pa.string()),
         ("code", pa.string()),
         ("detail", pa.string()),
     ]
 )
+# The places of these columns.
+DECISION, CODE = (SCHEMA.get_field_index(name) for name in ("decision", "code"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +137,7 @@ class PairVerifier:
             for start in range(0, len(self._pairs.left), CHUNK):
                 rows = list(self._rows(range(start, min(start + CHUNK, len(self._pairs.left)))))
                 for row in rows:
-                    said = row[2] or row[7]
+                    said = row[DECISION] or row[CODE]
                     counts[said] = counts.get(said, 0) + 1
                 table.write(rows)
                 progress(len(rows))
@@ -149,7 +152,7 @@ class PairVerifier:
             names = [pairs.images.names[left], pairs.images.names[right]]
             for heading, image in zip(HEADINGS, (left, right), strict=True):
                 if problem := images.problems.get(image):
-                    yield [*names, None, None, None, None, heading, *problem]
+                    yield [*names, *[None] * 5, heading, *problem]
                     break
             else:
                 yield [*names, *self._decide(next(compared), left, right)]
@@ -167,7 +170,7 @@ class PairVerifier:
 
     def _decide(self, pair: ComparedPair | InferenceError, left: int, right: int) -> list[Any]:
         if isinstance(pair, InferenceError):
-            return [None, None, None, None, None, pair.code, str(pair)]
+            return [*[None] * 6, pair.code, str(pair)]
         header: Header = self._verifier.header
         one, other = self._images.conditions[left], self._images.conditions[right]
         of_both = None if one is None or other is None else shared_conditions([one], [other])
@@ -176,4 +179,5 @@ class PairVerifier:
         rates, known, rule = header.condition_rates, shared or [], self._rule
         decision = decide_for_pair(similarity, rule.threshold, rule.max_fmr, rates, known)
         rate = rate_of_pair(similarity, header.false_match_curve, rates, known)
-        return [decision, similarity, rate, shared, None, None, None]
+        of_rate = [rate.value, rate.is_bound] if rate else [None, None]
+        return [decision, similarity, *of_rate, shared, None, None, None]

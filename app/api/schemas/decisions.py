@@ -14,6 +14,9 @@ Similarity = Annotated[float, Field(ge=0, le=1, description="0 to 1, higher mean
 Rate = Annotated[
     float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
 ]
+IsUpperBound = Annotated[
+    bool, Field(description="whether no measured impostor pair was as similar, so that the rate may be lower")
+]
 Conditions = Annotated[list[str], Field(description="what pictures are in, such as blurred or covered_eyes")]
 
 
@@ -36,7 +39,8 @@ class DecisionReport(BaseModel):
 
     `conditions` are those that both sides share, `not_photograph` if either is one, and `alike` if they are; null if
     they are not known.
-    `fmr_at_similarity` is that of pairs in them, null if it was not measured. "undecided" is only said with max_fmr.
+    `fmr_at_similarity` is that of pairs in them. It and `fmr_is_upper_bound` are null if it was not measured.
+    "undecided" is only said with max_fmr.
     """
 
     decision: Decision
@@ -45,6 +49,7 @@ class DecisionReport(BaseModel):
     threshold: Similarity
     operating_point: str | None
     fmr_at_similarity: Rate | None
+    fmr_is_upper_bound: IsUpperBound | None
     conditions: Conditions | None
 
     @classmethod
@@ -53,13 +58,15 @@ class DecisionReport(BaseModel):
         conditions, similarity = with_shown(shared, pair.conditions), pair.similarity
         rates, known = header.condition_rates, conditions or []
         decision = decide_for_pair(similarity, rule.threshold, rule.max_fmr, rates, known)
+        rate = rate_of_pair(similarity, header.false_match_curve, rates, known)
         return cls(
             decision=decision,
             verified=decision == "same",
             similarity=similarity,
             threshold=rule.threshold,
             operating_point=rule.operating_point,
-            fmr_at_similarity=rate_of_pair(similarity, header.false_match_curve, rates, known),
+            fmr_at_similarity=rate.value if rate else None,
+            fmr_is_upper_bound=rate.is_bound if rate else None,
             conditions=conditions,
             **answer,
         )

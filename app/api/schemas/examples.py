@@ -38,6 +38,7 @@ VERIFICATION: JsonDict = {
     "threshold": 0.9138,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.0044,
+    "fmr_is_upper_bound": False,
     "conditions": [],
     "images": [
         IMAGE,
@@ -131,6 +132,7 @@ COMPARISON: JsonDict = {
     "threshold": 0.9138,
     "operating_point": "fmr_1e-2",
     "fmr_at_similarity": 0.61,
+    "fmr_is_upper_bound": False,
     "conditions": [],
     "warnings": [],
     "model": MODEL,

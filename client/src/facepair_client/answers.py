@@ -89,6 +89,7 @@ class Decided(TypedDict):
     threshold: float
     operating_point: str | None
     fmr_at_similarity: float | None
+    fmr_is_upper_bound: bool | None
     conditions: Conditions
 
 

@@ -19,7 +19,10 @@ pytestmark = pytest.mark.anyio
 FIRST, SECOND, THIRD = (encode(scene(head_at(person))) for person in range(3))
 FACELESS = encode(portrait(1))
 BROKEN = FIRST[:1000]
-DECISION = ("decision", "verified", "similarity", "threshold", "operating_point", "fmr_at_similarity", "conditions")
+DECISION = (
+    "decision", "verified", "similarity", "threshold", "operating_point", "fmr_at_similarity", "fmr_is_upper_bound",
+    "conditions",
+)  # fmt: skip
 
 
 @pytest.fixture

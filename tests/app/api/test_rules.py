@@ -89,3 +89,4 @@ async def test_fmr_at_similarity_is_that_of_the_curve(client: httpx.AsyncClient)
         answer = response.json()
         assert answer["fmr_at_similarity"] == pytest.approx(CURVE.rate_at(answer["similarity"]))
         assert 0.001 < answer["fmr_at_similarity"] < 0.1
+        assert answer["fmr_is_upper_bound"] is False

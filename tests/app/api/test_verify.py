@@ -21,8 +21,8 @@ pytestmark = pytest.mark.anyio
 async def test_answer_has_the_documented_fields(client: httpx.AsyncClient, verifier: Verifier) -> None:
     answer = await verify(client, encode(portrait(1, size=(160, 120)), "JPEG"), BERTA)
     assert set(answer) == {
-        "decision", "verified", "similarity", "threshold", "operating_point", "fmr_at_similarity", "conditions",
-        "images", "model", "timing_ms", "request_id",
+        "decision", "verified", "similarity", "threshold", "operating_point", "fmr_at_similarity",
+        "fmr_is_upper_bound", "conditions", "images", "model", "timing_ms", "request_id",
     }  # fmt: skip
     assert answer["images"] == [
         {"field": "image1", "width": 160, "height": 120, "orientation": 1, "format": "JPEG", **NO_FACES},

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def test_two_photographs_are_compared(opened: Visit, url: str) -> None:
     words = opened.compare()
     expected = ask_api(url, ANNA, ANNA_AGAIN)
     assert expected["decision"] == "same"
-    assert words.startswith("Probably the same person: 1 in ")
+    assert expected["fmr_is_upper_bound"]
+    assert words.startswith("Probably the same person: at most 1 in ")
     assert opened.page.evaluate("document.activeElement.id") == "verdict"
     shown = json.loads(opened.folded("Its answer as JSON"))
     assert shown["similarity"] == pytest.approx(expected["similarity"])
@@ -44,6 +46,15 @@ def test_two_photographs_are_compared(opened: Visit, url: str) -> None:
     assert command.endswith(f"{url}v1/verify")
     assert opened.messages == []
     assert all(asked.startswith((url, "data:,")) for asked in opened.asked)
+
+
+def test_a_rate_that_was_measured_is_no_upper_bound(opened: Visit, url: str) -> None:
+    opened.give(1, ANNA)
+    opened.give(2, BERTA)
+    expected = ask_api(url, ANNA, BERTA)
+    assert expected["fmr_is_upper_bound"] is False
+    words = opened.compare()
+    assert re.search(r": (1 in |\d+ in 100|nearly all)", words), words
 
 
 def test_the_slider_shows_how_the_decision_would_change(opened: Visit) -> None:
