@@ -1,14 +1,18 @@
-"""Crop every face of a photograph into a file of its own. For HEIC, Pillow needs pillow-heif.
+"""Crop every face of a photograph into a file of its own. For HEIC, install pillow-heif.
 
 python examples/faces.py party.jpg --out faces --url http://127.0.0.1:8000
 """
 
 import argparse
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 from PIL import Image, ImageOps
+
+with suppress(ImportError):
+    import pillow_heif.HeifImagePlugin  # noqa: F401 (Pillow then reads HEIC)
 
 
 def main() -> None:
@@ -21,16 +25,13 @@ def main() -> None:
     answer = httpx.post(f"{options.url}/v1/detect", files={"image": options.photograph.read_bytes()}, timeout=35).json()
     if "code" in answer:
         sys.exit(f"{answer['code']} in {answer['field']}: {answer['detail']}")
-    [image] = answer["images"]
+    upright = ImageOps.exif_transpose(Image.open(options.photograph))  # as the service's coordinates are
+    shown = upright.point(lambda level: level / 257) if upright.mode.startswith("I") else upright  # 16 bits
     options.out.mkdir(parents=True, exist_ok=True)
-    # The service's coordinates are pixels of the upright picture. PNG has no CMYK.
-    upright = ImageOps.exif_transpose(Image.open(options.photograph)).convert("RGB")
-    for face in image["faces"]:
-        box = face["box"]
-        left, top = max(0, box["x"]), max(0, box["y"])  # a box may reach beyond the picture
-        right, bottom = min(upright.width, box["x"] + box["width"]), min(upright.height, box["y"] + box["height"])
+    for face in answer["images"][0]["faces"]:
+        x, y, width, height = (face["box"][name] for name in ("x", "y", "width", "height"))
         path = options.out / f"face-{face['index']}.png"
-        upright.crop((round(left), round(top), round(right), round(bottom))).save(path)
+        shown.convert("RGB").crop((round(x), round(y), round(x + width), round(y + height))).save(path)
         print(f"{path}: {', '.join(face['warnings']) or 'no warnings'}")
 
 

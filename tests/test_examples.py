@@ -139,6 +139,22 @@ def test_wrong_request_is_not_retried(service: Service, photographs: tuple[str, 
     assert done.stderr.startswith("undecodable_image in image2: ")
 
 
+@pytest.mark.parametrize("name", ["party.png", "party.heic"])
+def test_faces_of_any_format_are_cropped(service: Service, tmp_path: Path, name: str) -> None:
+    picture, party = scene(head_at(0, 320, 240, 100)), tmp_path / name
+    if name.endswith("heic"):
+        party.write_bytes(encode(picture, "HEIF", quality=95))
+    else:
+        Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257).save(party)
+    done = run("faces.py", str(party), "--out", str(tmp_path / "faces"), url=service.url)
+    assert (done.returncode, done.stderr) == (0, "")
+    [image] = httpx.post(f"{service.url}/detect", files={"image": party.read_bytes()}).json()["images"]
+    left, top = round(image["faces"][0]["box"]["x"]), round(image["faces"][0]["box"]["y"])
+    crop = Image.open(tmp_path / "faces" / "face-0.png").convert("L")
+    expected = picture.convert("L").crop((left, top, left + crop.width, top + crop.height))
+    assert np.abs(np.asarray(crop, int) - np.asarray(expected, int)).mean() < 5
+
+
 def test_faces_are_cropped_from_the_upright_image(service: Service, tmp_path: Path) -> None:
     party = tmp_path / "party.jpg"
     picture = scene(head_at(0, 180, 220, 60), head_at(1, 470, 220, 40))

@@ -210,6 +210,34 @@ def test_the_key_is_sent(ask: Ask) -> None:
     assert answers.asked[0].headers["authorization"] == "Bearer " + "k" * 20
 
 
+def test_a_key_that_was_read_from_a_file_is_sent_without_its_line_end(ask: Ask) -> None:
+    answers = Answers(done())
+    ask(answers, api_key="k" * 20 + "\r\n")
+    assert answers.asked[0].headers["authorization"] == "Bearer " + "k" * 20
+
+
+@pytest.mark.parametrize("key", ["", " \n", "secret secret", "secret\nsecret", "s\u00e9cret"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(ValueError, match="api_key must be one line") as error:
+        Facepair("http://test", api_key=key)
+    assert "cret" not in str(error.value)
+
+
+@pytest.mark.parametrize("images", [[], ()])
+def test_no_images_are_refused(images: Any) -> None:
+    with Facepair("http://test") as service, pytest.raises(ValueError, match="there are no images"):
+        service.embed(images)
+
+
+def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "anna.png").write_bytes(ANNA)
+    with Facepair("http://test") as service, (tmp_path / "anna.png").open("rb") as opened:
+        images: list[Any] = [opened, bytearray(ANNA), 1, [ANNA, 0.5], None]
+        for image in images:
+            with pytest.raises(TypeError, match="an image is a path or bytes, not "):
+                service.embed(image)
+
+
 def test_further_headers_are_sent_with_the_key(ask: Ask) -> None:
     answers = Answers(done())
     ask(answers, api_key="k" * 20, headers={"X-Request-ID": "mine"})

@@ -108,8 +108,15 @@ def _upload(path: str, images: Mapping[str, Images], **fields: str | float | Non
     return Call("POST", path, {"files": files, "data": data})
 
 
-def _as_images(images: Images) -> Sequence[Image]:
-    return [images] if isinstance(images, bytes | str | PathLike) else images
+def _as_images(images: Images) -> list[Image]:
+    """Raises TypeError for what is no image, and ValueError if there are none."""
+    some: list[Any] = list(images) if isinstance(images, Sequence) and not isinstance(images, bytes | str) else [images]
+    if not some:
+        raise ValueError("there are no images")
+    for each in some:
+        if not isinstance(each, bytes | str | PathLike):
+            raise TypeError(f"an image is a path or bytes, not {type(each).__name__}")
+    return some
 
 
 def _read(image: Image) -> bytes:

@@ -1,5 +1,6 @@
 """The two clients, which differ in how they wait."""
 
+import re
 from asyncio import sleep as sleep_async
 from collections.abc import Callable, Coroutine
 from functools import update_wrapper
@@ -44,8 +45,16 @@ def _coroutine(build: Callable[P, Call[T]]) -> Callable[Concatenate["AsyncFacepa
 def _configure(url: str, api_key: str | None, options: dict[str, Any]) -> dict[str, Any]:
     headers = httpx.Headers(options.get("headers"))
     if api_key is not None:
-        headers["Authorization"] = f"Bearer {api_key}"
+        headers["Authorization"] = f"Bearer {_plain(api_key)}"
     return {"base_url": url, "timeout": TIMEOUT} | options | {"headers": headers}
+
+
+def _plain(api_key: str) -> str:
+    """A key without the spaces and line ends around it, which files have. Errors must not show it."""
+    key = api_key.strip()
+    if not re.fullmatch("[!-~]+", key):
+        raise ValueError("api_key must be one line of visible ASCII characters without spaces")
+    return key
 
 
 class Facepair:
