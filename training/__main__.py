@@ -1,8 +1,10 @@
 """`python -m training`: parses the command line and runs the sub-command. Each adds its own arguments."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from model.errors import FacepairError
 
@@ -59,7 +61,9 @@ COMMANDS = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, 1 for a FacepairError (one line on standard error), 130 when interrupted."""
+    """Returns the exit status: 0, 1 for a FacepairError (one line on standard error), 130 when interrupted, 141 when
+    nothing reads what it prints any more.
+    """
     parser = _parser()
     parsed, unknown = parser.parse_known_args(_with_default(sys.argv[1:] if arguments is None else arguments))
     if unknown and not getattr(parsed, "takes_values", False):
@@ -68,13 +72,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.require_writable(parsed)
         parsed.command(parsed)
+        sys.stdout.flush()
     except FacepairError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"interrupted{getattr(parsed, 'goes_on', '')}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        _print_no_more()
+        return 141
     return 0
+
+
+def _print_no_more() -> None:
+    """Lets what is left to print go nowhere; at its end Python would otherwise complain of the pipe again."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _with_default(arguments: Sequence[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import argparse
 import hashlib
 import json
+import sys
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +26,11 @@ from training.data.datasets import HoldOut, PeopleData
 from training.data.source import DataSource
 from training.importing import dlib_format, families, fitting, self_test
 from training.importing.families import CUSTOM, FAMILIES, MAY_NORMALISE, VALUES, Declaration
+from training.learning.variants import require_name
 
 HELD_OUT = HoldOut()
+# Networks for faces decide far more of the calibration's pairs rightly; with random weights about 0.6.
+LEAST_ACCURACY = 0.8
 
 
 def add_import(commands: options.Subcommands) -> None:
@@ -55,6 +59,7 @@ def add_import(commands: options.Subcommands) -> None:
 def import_network(parsed: argparse.Namespace) -> None:
     """Checks the network and its declaration, fits its calibration to training people, and writes a checkpoint."""
     options.spare([parsed.network], parsed.out)
+    name = require_name(parsed.name) if parsed.name else parsed.out.stem
     device, source = options.select_device(parsed), options.data_source(parsed)
     graph = _read(parsed.network)
     if parsed.family == "dlib" and parsed.network.suffix == ".dat":
@@ -73,7 +78,7 @@ def import_network(parsed: argparse.Namespace) -> None:
     fitted = fitting.fit(network, album, people, split)
     held_out = _hold_out(source, album)
     provenance = _provenance(parsed, graph, declared, rows, album, held_out)
-    embedder.save(parsed.out, network, fitted.describe(parsed.name or parsed.out.stem, config, album, provenance))
+    embedder.save(parsed.out, network, fitted.describe(name, config, album, provenance))
     _print_fitted(fitted, split)
     print("what photographs it was trained on is unknown, so there are no warnings of blurred, dark or turned faces")
     print(f"wrote {parsed.out}; serve it with: python -m app --weights {parsed.out}")
@@ -158,6 +163,13 @@ def _test(
         if not insist:
             raise DataError(f"{found}; declare that by --order, --values and --zoom, or insist by --trust-me")
         print(f"{found}; kept as declared, by --trust-me")
+    elif maybe := self_test.maybe_better_than_declared(rows):
+        print(
+            f"{len(places)} people cannot decide the test: as {maybe.name} d' is {maybe.gain:.1%} higher "
+            f"({maybe.low:+.1%} to {maybe.high:+.1%}) than as declared; look up what the network needs, or test it on "
+            "more people by --train-people",
+            file=sys.stderr,
+        )
     return rows
 
 
@@ -221,3 +233,10 @@ def _print_fitted(fitted: fitting.Fitted, split: str) -> None:
         print(f"max_fmr={point.max_fmr:<5g} threshold {point.threshold:.6f}: {point.fmr:.3%} ({low:.3%} to {high:.3%})")
     for name, why in fitted.refused.items():
         print(f"{name:<8} is left out: {why}")
+    [accuracy] = (each.value for each in fitted.metrics if each.name == metrics.ACCURACY_AT_HALF)
+    if accuracy < LEAST_ACCURACY:
+        print(
+            f"only {accuracy:.0%} of the pairs are decided rightly, as by a network without training; check that the "
+            "file has its trained weights, and what the network needs",
+            file=sys.stderr,
+        )

@@ -32,6 +32,8 @@ PEOPLE, MIN_PEOPLE = 300, 50
 ZOOMS = (1 / 1.15, 1.15)
 # A declaration fails if d' is higher by this share in another way, in this share of draws of people.
 MARGIN, CONFIDENCE = 0.03, 0.99
+# Means and deviations that differ by less than this share of the deviation cannot be told apart.
+ALIKE = 0.01
 
 # How many pictures show whether an embedding depends on its picture. As a share of their length, embeddings of
 # different pictures differ by far more, and rounding by less.
@@ -56,6 +58,11 @@ class Row:
     @property
     def better(self) -> bool:
         return self.low >= MARGIN
+
+    @property
+    def maybe_better(self) -> bool:
+        """Whether more people might show it to be better."""
+        return not self.better and self.gain >= MARGIN
 
     @property
     def name(self) -> str:
@@ -102,6 +109,11 @@ def better_than_declared(rows: Sequence[Row]) -> Row | None:
     return max((row for row in rows[1:] if row.better), key=lambda row: row.d_prime, default=None)
 
 
+def maybe_better_than_declared(rows: Sequence[Row]) -> Row | None:
+    """The best of the ways that more people might show to be better than the declared one, or None."""
+    return max((row for row in rows[1:] if row.maybe_better), key=lambda row: row.d_prime, default=None)
+
+
 def format_rows(rows: Sequence[Row], people: int) -> str:
     """A table of the ways that were tried."""
     lines = [f"{people} people with two pictures each; d' and how much higher it is than as declared, with 98%:"]
@@ -122,9 +134,11 @@ def _ways(declared: Declaration, entry: GraphInput) -> list[Declaration]:
 
 
 def _alike(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    """Whether two means and deviations make nearly the same numbers."""
     if one is None or other is None:
         return one is other
-    return bool(np.allclose(one, other, atol=2e-3, rtol=1e-2))
+    (mean, deviation), (other_mean, other_deviation) = one, other
+    return abs(mean - other_mean) <= ALIKE * deviation and abs(deviation - other_deviation) <= ALIKE * deviation
 
 
 def _embed(

@@ -62,6 +62,10 @@ class Experiment(ABC, Generic[Data]):
             raise TrainingError(f"{self.name}: the network and the preprocessing disagree on side_px or colour")
         if self.freeze and self.start is None:
             raise TrainingError(f"{self.name}: freeze keeps the weights of a checkpoint; add --start-from CHECKPOINT")
+        try:
+            json.dumps(asdict(self), allow_nan=False, default=str)
+        except ValueError as error:
+            raise TrainingError(f"{self.name}: every number must be finite") from error
 
     @property
     def patience_epochs(self) -> int | None:
@@ -243,4 +247,4 @@ class Recipe(ABC):
 def require_finite(value: float, what: str = "the loss") -> None:
     """Raises TrainingError if the value is not finite."""
     if not math.isfinite(value):
-        raise TrainingError(f"{what} became {value}; the last good epoch is kept; try a lower learning rate")
+        raise TrainingError(f"{what} became {value}; finished epochs are kept; try a lower learning rate")

@@ -32,17 +32,22 @@ def changed_values(named: object, changed: object, path: str = "") -> Iterator[C
             yield from changed_values(getattr(named, name), getattr(changed, name), inner)
 
 
+def require_name(name: str) -> str:
+    """The name of a run or a checkpoint. Raises TrainingError for one that cannot be a file's."""
+    if not re.fullmatch(r"\w[\w.+-]*", name, re.ASCII):
+        raise TrainingError(
+            f"--name {name!r}: files get this name, so use letters, digits, '-', '_', '+' and '.' alone"
+        )
+    return name
+
+
 def variant_of(named: Run, changed: Run) -> Run:
     """`changed` with a record of how it differs from `named`, and with a name that says so unless it has its own.
 
     The seed does not count. Raises TrainingError for a name that cannot be a file's.
     """
     values = tuple(changed_values(named, changed))
-    name = changed.name if changed.name != named.name else named.name + _suffix(values)
-    if not re.fullmatch(r"\w[\w.+-]*", name, re.ASCII):
-        raise TrainingError(
-            f"--name {name!r}: files get this name, so use letters, digits, '-', '_', '+' and '.' alone"
-        )
+    name = require_name(changed.name if changed.name != named.name else named.name + _suffix(values))
     changes = Changes(experiment=named.name, values=values) if values else None
     return replace(changed, name=name, changes=changes)
 

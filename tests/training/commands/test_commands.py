@@ -1,6 +1,7 @@
 """`python -m training`, as somebody uses it who trains on a folder of their own."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -377,3 +378,12 @@ def test_grid_with_only_runs_named_trajectories(
     assert "4 of 16 points are known" in capsys.readouterr().out
     line = refusal(capsys, [*user.arguments("grid", "--out", str(out)), "--only", "none"])
     assert line.startswith("error: unknown trajectory 'none'; use one of ")
+
+
+def test_a_command_ends_quietly_when_nothing_reads_what_it_prints(user: User) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "training", "card", str(user.checkpoint)]
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (141, "")

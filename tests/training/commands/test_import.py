@@ -202,13 +202,36 @@ def test_a_declaration_that_stands_the_test_is_recorded(
     monkeypatch.setattr(self_test, "MIN_PEOPLE", 5)
     monkeypatch.setattr(self_test, "MARGIN", 10.0)
     assert main(importing(folder, tmp_path / "out", *DECLARED)) == 0
-    assert "rgb, centred, zoom 1" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "rgb, centred, zoom 1" in shown.out
+    assert "cannot decide the test" not in shown.err
     assert json.loads(load(tmp_path / "out").header.provenance.experiment)["self_test"][0].startswith("rgb, centred")
+
+
+def test_a_network_that_decides_like_one_without_training_is_named(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for least, said in ((0.0, False), (1.01, True)):
+        monkeypatch.setattr(import_network, "LEAST_ACCURACY", least)
+        assert main(importing(folder, tmp_path / "out", *DECLARED, "--trust-me")) == 0
+        assert ("as by a network without training" in capsys.readouterr().err) == said
+
+
+def test_a_test_that_few_people_leave_open_is_said(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_test, "MIN_PEOPLE", 5)
+    monkeypatch.setattr(self_test, "MARGIN", -0.9)
+    monkeypatch.setattr(self_test, "CONFIDENCE", 1.0)
+    monkeypatch.setattr(self_test.Row, "better", False)
+    assert main(importing(folder, tmp_path / "out", *DECLARED)) == 0
+    assert "7 people cannot decide the test: as " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ([*DECLARED, "--name", "../x"], "--name '../x': files get this name"),
         (["--family", "custom", "--order", "rgb"], "--family custom needs --order, --values and --template"),
         ([*DECLARED, "--side", "64"], "the graph's crops have 32 pixels; give another --side"),
         ([*DECLARED, "--output", "elsewhere"], "name one of the graph's outputs: 'embedding'"),

@@ -23,6 +23,7 @@ from training.importing.self_test import (
     compare,
     draw_people,
     format_rows,
+    maybe_better_than_declared,
     run_self_test,
 )
 
@@ -112,6 +113,25 @@ def test_a_table_shows_every_way_once() -> None:
 def test_grey_networks_have_no_order_of_colours() -> None:
     grey = replace(ENTRY, channels=1)
     assert {way.order for way in self_test._ways(RIGHT, grey)} == {"rgb"}
+
+
+def test_values_are_alike_only_if_they_make_nearly_the_same_numbers() -> None:
+    assert self_test._alike(VALUES["centred"], VALUES["centred-128"])
+    # A mean and a deviation of half a grey level are no levels.
+    half = (0.5 / 255, 0.5 / 255)
+    assert not any(self_test._alike(each, half) or self_test._alike(half, each) for each in VALUES.values())
+    assert VALUES["levels"] in {way.values for way in self_test._ways(replace(RIGHT, values=half), ENTRY)}
+
+
+def test_a_gain_that_few_people_leave_open_is_said() -> None:
+    declared, draws = np.full(1001, 5.0), np.random.default_rng(0)
+    unsure = compare(RIGHT, declared * np.r_[1.05, draws.normal(1.05, 0.05, 1000)], declared)
+    assert (unsure.better, unsure.maybe_better) == (False, True)
+    sure = compare(RIGHT, declared * 1.05, declared)
+    assert (sure.better, sure.maybe_better) == (True, False)
+    first = compare(RIGHT, declared, declared)
+    assert maybe_better_than_declared([first, sure, unsure]) == unsure
+    assert maybe_better_than_declared([first, sure]) is None
 
 
 def test_a_gain_within_the_margin_is_no_fault() -> None:

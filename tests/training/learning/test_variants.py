@@ -53,6 +53,16 @@ def test_the_name_says_what_is_changed() -> None:
     assert variant_of(EXPERIMENT_5, every).name not in EXPERIMENTS
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan")])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
+    with pytest.raises(TrainingError, match=r"must be (positive|finite)"):
+        replace(SMOKE, learning_rate=value)
+    augmentation = SMOKE.augmentation
+    assert augmentation
+    with pytest.raises(TrainingError, match="smoke: every number must be finite"):
+        replace(SMOKE, augmentation=replace(augmentation, rotation_deg=value))
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "a b", "-x"])
 def test_a_name_that_is_no_file_name_is_refused(name: str) -> None:
     with pytest.raises(TrainingError, match="--name"):
