@@ -83,9 +83,10 @@ def parse_rule(fields: Fields, header: Header) -> Rule:
 
 
 def choose_rule(threshold: float | None, max_fmr: float | None, header: Header) -> Rule:
-    """A threshold, or the operating point of a false match rate, or the checkpoint's own. Raises Problem."""
+    """A threshold, or that of a false match rate, or the checkpoint's own. Raises Problem."""
     try:
-        return Rule.choose(threshold, max_fmr, header.threshold.value, header.operating_points)
+        points, curve = header.operating_points, header.false_match_curve
+        return Rule.choose(threshold, max_fmr, header.threshold.value, points, curve)
     except RuleError as error:
         raise Problem("invalid_field", str(error), "max_fmr") from error
 

@@ -80,7 +80,7 @@ def add_verify(commands: options.Subcommands) -> None:
     _add_work(command, CHOICES)
     rule = command.add_mutually_exclusive_group()
     rule.add_argument("--threshold", type=_rate, help="similarity from which a pair is the same (default: the model's)")
-    rule.add_argument("--max-fmr", type=_rate, help="false match rate of an operating point of the model")
+    rule.add_argument("--max-fmr", type=_rate, help="false match rate that chooses the threshold")
     options.add_out_file(command, "RESULT.csv or RESULT.parquet", required=True)
     command.set_defaults(command=verify, goes_on=GOES_ON)
 
@@ -93,7 +93,8 @@ def verify(parsed: argparse.Namespace) -> None:
     require_own(parsed.out, written, of_pairs=True)
     work = _Work.of(parsed)
     header = work.header
-    rule = Rule.choose(parsed.threshold, parsed.max_fmr, header.threshold.value, header.operating_points)
+    points, curve = header.operating_points, header.false_match_curve
+    rule = Rule.choose(parsed.threshold, parsed.max_fmr, header.threshold.value, points, curve)
     pairs = PairList.read(parsed.pairs)
     with open_parts(parsed.out) as folder:
         parts = list(pairs.images.parts(folder, work.task))

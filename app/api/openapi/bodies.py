@@ -22,7 +22,7 @@ MAX_FMR = {
     "type": "number",
     "minimum": 0,
     "maximum": 1,
-    "description": "instead of threshold: the operating point calibrated for this false match rate, such as 0.01",
+    "description": "instead of threshold: the false match rate that chooses it, such as 0.01",
 }
 FACE = {
     "type": "string",
