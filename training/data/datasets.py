@@ -124,6 +124,11 @@ class PeopleData(DataSet):
                 f"{MIN_HELD_OUT} must be: {rule.fraction:.0%} of all are, and none with more than {rule.most_pictures} "
                 "pictures; add people"
             )
+        if all(len(pictures) == 1 for pictures in held_out.values()):
+            raise DataError(
+                f"{path}: each of the {len(held_out)} people held out for the thresholds has one picture; add pictures "
+                "of people who have one already, or calibrate a shipped checkpoint, which needs one of each"
+            )
         validation = balanced_pairs(held_out, rule)
         validation.require_both_kinds(path, "validation")
         return cls(album=album, training=training, held_out=held_out, validation=validation)

@@ -3,6 +3,7 @@
 B pictures of a batch, b of them in this process, D embedding, R regions
 """
 
+import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from math import cos, pi
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from model.checkpoint import Changes
 from model.errors import TrainingError
@@ -256,6 +258,8 @@ class PeopleRecipe(Recipe):
 
     def finish(self) -> operating_points.FalseMatchRates:
         """Fits gradients and head, and measures false match rates on the held-out people."""
+        if self.network.gradients is not None and parallel.rank() == 0:
+            tqdm.write("fits the gradients and the head in closed form, which takes some minutes", file=sys.stderr)
         fit_gradients(self.network, self.data, self.experiment.generator("gradients"))
         fitting.fit_head(self.network, self.data)
         fit_fused_head(self.network, self.data, self.experiment.generator("fused head"))

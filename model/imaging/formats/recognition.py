@@ -39,6 +39,7 @@ FOREIGN: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
         (rb"\s*(?:\xef\xbb\xbf)?\s*<(?:\?xml|svg)", "SVG or another XML document"),
         (rb"\s*data:[a-z]*/", "a data URI; send the bytes that it encodes"),
         (rb"\s*(?:blob:)?(?:https?|ftp|file|content)://|\s*www\.", "a URL; nothing is fetched, send the image itself"),
+        (rb"[^\r\n]{1,250}\.(?:jpe?g|png|webp|hei[cf]|avif)\s*\Z", "a file's name; send its bytes, in curl by an @"),
         (rb"\s*(?:/9j/|iVBORw0KGgo|UklGR|AAAA[A-Z0-9]+mZ0eX)", "base64 text; send the bytes that it encodes"),
         (rb"[A-Za-z0-9+/_\-\r\n]{60,}={0,2}\s*\Z", "base64 text; send the bytes that it encodes"),
         (rb"\s*[{\[]", "JSON"),

@@ -163,6 +163,16 @@ def test_too_few_people_are_an_error_of_one_line(photos: Path, capsys: pytest.Ca
     assert not Path("run").exists()
 
 
+def test_one_picture_of_each_person_is_an_error_that_names_calibrate(
+    photos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in photos.iterdir():
+        for path in sorted(folder.iterdir())[1:]:
+            path.unlink()
+    line = refusal(capsys, "run", "small-faces", "--data", "photos", "--device", "cpu", "--out", "run")
+    assert "held out for the thresholds has one picture; add pictures of people who have one already, or cal" in line
+
+
 def copies_said(shown: str, where: str) -> int:
     """The number of pairs that are said to look like copies; some of the drawn people's pictures do."""
     lines = [line for line in shown.splitlines() if f" pairs of pictures look like copies under {where}" in line]

@@ -27,6 +27,8 @@ FOREIGN = {
     "SVG": (b"\xef\xbb\xbf<svg xmlns='SECRET'>", "SVG"),
     "XML": (b"<?xml version='1.0'?><SECRET/>", "XML"),
     "JSON": (b'{"image": "SECRET"}', "JSON"),
+    "a name": (b"first.jpg", "a file's name; send its bytes"),
+    "a path": (b"C:\\Users\\Anna\\My pictures\\IMG_0001.HEIC\r\n", "a file's name"),
     "base64 of a JPEG": (base64.b64encode(JPEG), "base64 text"),
     "base64 of HEIC": (base64.b64encode(encode(portrait(1), "HEIF")), "base64 text"),
     "base64 in lines": (base64.encodebytes(SECRET * 100), "base64 text"),
