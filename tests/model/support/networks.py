@@ -57,6 +57,7 @@ def random_network(config: NetworkConfig | ResidualConfig) -> FaceNetwork:
         for part in filter(None, (network.head, network.gradients, network.thumbnail)):
             for buffer in part.buffers():
                 nn.init.uniform_(buffer, -0.5, 0.5, generator=generator)
+        network.head.scale.abs_()  # as of every fitted head
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d | nn.BatchNorm1d):
             nn.init.uniform_(layer.weight, 0.5, 1.5, generator=generator)

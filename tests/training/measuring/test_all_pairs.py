@@ -31,6 +31,7 @@ def residual(head: Literal["cosine", "joint-bayesian"]) -> ResidualNetwork:
     initialise_residual(network, draws)
     for tensor in network.head.buffers():
         tensor.copy_(torch.randn(tensor.shape, generator=draws))
+    network.head.scale.abs_()
     return network.eval()
 
 

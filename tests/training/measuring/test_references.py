@@ -64,8 +64,10 @@ def test_tallies_equal_a_slow_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(references, "DRAWS", 2)
     embeddings = torch.randn(len(OWNER), 16, generator=torch.Generator().manual_seed(3))
     embeddings = torch.nn.functional.normalize(embeddings)
-    found = references.tally(residual("joint-bayesian"), embeddings, OWNER, 0.5, (16,))
-    wanted = slow_tallies(embeddings, 0.5)
+    network = residual("joint-bayesian")
+    threshold = float(heads.similarity(network.logit_table(embeddings, embeddings)).quantile(0.7))
+    found = references.tally(network, embeddings, OWNER, threshold, (16,))
+    wanted = slow_tallies(embeddings, threshold)
     assert set(found) == set(wanted)
     for key, (accepted, compared) in wanted.items():
         assert found[key].accepted.tolist() == accepted.tolist()
