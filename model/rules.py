@@ -30,8 +30,8 @@ class Rule:
     ) -> Self:
         """A threshold, or that of a false match rate, or the threshold `default`.
 
-        Between operating points and above them the threshold is read off the curve. Below the lowest of their rates it
-        is not, since too few people were measured. Raises RuleError.
+        Another rate than those of operating points takes the lowest threshold of the curve whose rate it allows. Below
+        the lowest of their rates there is none, since too few people were measured. Raises RuleError.
         """
         if max_fmr is None:
             return cls(threshold=default if threshold is None else threshold)
@@ -46,7 +46,9 @@ class Rule:
             raise RuleError(f"the model has no such operating point: {there} a threshold")
         least = min(point.max_fmr for point in points)
         if not least < max_fmr < 1:
-            raise RuleError(f"the model's max_fmr can be from {least:g} to below 1; send one of these or a threshold")
+            raise RuleError(f"the model's max_fmr can be from {least:g} to below 1; send such a rate, or a threshold")
         lowest = max([0.0, *(point.threshold for point in points if point.max_fmr > max_fmr)])
         highest = min(point.threshold for point in points if point.max_fmr < max_fmr)
-        return cls(threshold=min(max(curve.least_similarity(max_fmr), lowest), highest), max_fmr=max_fmr)
+        measured = zip(curve.thresholds, curve.rates, strict=True)
+        allowed = next((similarity for similarity, rate in measured if rate <= max_fmr), highest)
+        return cls(threshold=min(max(allowed, lowest), highest), max_fmr=max_fmr)

@@ -6,7 +6,10 @@ from model.errors import RuleError
 from model.rules import Rule
 from model.similarity import FalseMatchCurve, OperatingPoint
 
-CURVE = FalseMatchCurve(thresholds=(0.1, 0.5, 0.9), rates=(1.0, 0.1, 0.001), split="held out", pairs=9000, people=90)
+CURVE = FalseMatchCurve(
+    thresholds=(0.1, 0.3, 0.5, 0.55, 0.6, 0.9), rates=(1.0, 0.3, 0.098, 0.06, 0.03, 0.001),
+    split="held out", pairs=9000, people=90,
+)  # fmt: skip
 
 
 def point(max_fmr: float, threshold: float) -> OperatingPoint:
@@ -30,14 +33,23 @@ def test_thresholds_never_fall_as_rates_do() -> None:
     assert [rule.max_fmr for rule in rules] == rates
     thresholds = [rule.threshold for rule in rules]
     assert thresholds == sorted(thresholds)
-    assert thresholds[rates.index(0.05)] == pytest.approx(CURVE.least_similarity(0.05))
+    assert thresholds[rates.index(0.99)] == 0.3
     assert thresholds[rates.index(0.099)] == 0.52  # the curve's is lower
+    assert thresholds[rates.index(0.02)] == 0.7  # the curve's is higher
     assert [rule.operating_point for rule in rules if rule.operating_point] == ["at 0.1", "at 0.01"]
+
+
+@pytest.mark.parametrize(
+    ("max_fmr", "threshold"), [(0.061, 0.55), (0.06, 0.55), (0.0599, 0.6), (0.05, 0.6), (0.5, 0.3)]
+)
+def test_no_more_strangers_pass_than_asked_for(max_fmr: float, threshold: float) -> None:
+    """Between two measured rates nothing is known of the rate but that it is no higher than the first."""
+    assert choose(max_fmr).threshold == threshold
 
 
 @pytest.mark.parametrize("max_fmr", [0.0, 0.005, 0.00999, 1.0])
 def test_rates_below_the_lowest_operating_point_are_refused(max_fmr: float) -> None:
-    with pytest.raises(RuleError, match=r"max_fmr can be from 0\.01 to below 1; send one of these or a threshold"):
+    with pytest.raises(RuleError, match=r"max_fmr can be from 0\.01 to below 1; send such a rate, or a threshold"):
         choose(max_fmr)
 
 
