@@ -8,8 +8,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 from facepair_client.answers import BatchVerification, Comparison, Detection, Embeddings, Info, Verification
 
+BYTES = bytes | bytearray | memoryview
 # The bytes of a file, or its path.
-Image = bytes | str | PathLike[str]
+Image = BYTES | str | PathLike[str]
 Images = Image | Sequence[Image]
 Embedding = Sequence[float] | str
 Side = Embedding | Sequence[Embedding]
@@ -110,17 +111,17 @@ def _upload(path: str, images: Mapping[str, Images], **fields: str | float | Non
 
 def _as_images(images: Images) -> list[Image]:
     """Raises TypeError for what is no image, and ValueError if there are none."""
-    some: list[Any] = list(images) if isinstance(images, Sequence) and not isinstance(images, bytes | str) else [images]
+    some: list[Any] = list(images) if isinstance(images, Sequence) and not isinstance(images, BYTES | str) else [images]
     if not some:
         raise ValueError("there are no images")
     for each in some:
-        if not isinstance(each, bytes | str | PathLike):
-            raise TypeError(f"an image is a path or bytes, not {type(each).__name__}")
+        if not isinstance(each, BYTES | str | PathLike):
+            raise TypeError(f"an image is a path or bytes, not {type(each).__name__}; several are a list")
     return some
 
 
 def _read(image: Image) -> bytes:
-    return image if isinstance(image, bytes) else Path(image).read_bytes()
+    return bytes(image) if isinstance(image, BYTES) else Path(image).read_bytes()
 
 
 def _as_list(side: Any) -> Any:
