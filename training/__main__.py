@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 
 from model.errors import FacepairError
 
@@ -72,23 +71,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options.require_writable(parsed)
         parsed.command(parsed)
-        sys.stdout.flush()
+        status = 0
     except FacepairError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        status = 1
     except KeyboardInterrupt:
         print(f"interrupted{getattr(parsed, 'goes_on', '')}", file=sys.stderr)
-        return 130
+        status = 130
     except BrokenPipeError:
-        _print_no_more()
-        return 141
-    return 0
-
-
-def _print_no_more() -> None:
-    """Lets what is left to print go nowhere; at its end Python would otherwise complain of the pipe again."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = status or 141
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # at its end Python would complain of the rest
+    return status
 
 
 def _with_default(arguments: Sequence[str]) -> list[str]:

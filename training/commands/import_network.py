@@ -59,7 +59,7 @@ def add_import(commands: options.Subcommands) -> None:
 def import_network(parsed: argparse.Namespace) -> None:
     """Checks the network and its declaration, fits its calibration to training people, and writes a checkpoint."""
     options.spare([parsed.network], parsed.out)
-    name = require_name(parsed.name) if parsed.name else parsed.out.stem
+    name = require_name(parsed.out.stem if parsed.name is None else parsed.name)
     device, source = options.select_device(parsed), options.data_source(parsed)
     graph = _read(parsed.network)
     if parsed.family == "dlib" and parsed.network.suffix == ".dat":
@@ -164,10 +164,10 @@ def _test(
             raise DataError(f"{found}; declare that by --order, --values and --zoom, or insist by --trust-me")
         print(f"{found}; kept as declared, by --trust-me")
     elif maybe := self_test.maybe_better_than_declared(rows):
+        more = ", or test it on more people by --train-people" if len(places) < self_test.PEOPLE else ""
         print(
             f"{len(places)} people cannot decide the test: as {maybe.name} d' is {maybe.gain:.1%} higher "
-            f"({maybe.low:+.1%} to {maybe.high:+.1%}) than as declared; look up what the network needs, or test it on "
-            "more people by --train-people",
+            f"({maybe.low:+.1%} to {maybe.high:+.1%}) than as declared; look up what the network needs{more}",
             file=sys.stderr,
         )
     return rows

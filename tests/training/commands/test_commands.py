@@ -380,10 +380,16 @@ def test_grid_with_only_runs_named_trajectories(
     assert line.startswith("error: unknown trajectory 'none'; use one of ")
 
 
-def test_a_command_ends_quietly_when_nothing_reads_what_it_prints(user: User) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    command = [sys.executable, "-m", "training", "card", str(user.checkpoint)]
-    with os.fdopen(writer, "w") as closed:
-        done = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
-    assert (done.returncode, done.stderr) == (141, "")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_command_ends_quietly_when_nothing_reads_what_it_prints(user: User, unbuffered: str) -> None:
+    for arguments, status in ((["card", str(user.checkpoint)], 141), (["runs", "compare", "none", str(user.out)], 1)):
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = [sys.executable, "-m", "training", *arguments]
+        environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
+        with os.fdopen(writer, "w") as closed:
+            done = subprocess.run(
+                command, stdout=closed, stderr=subprocess.PIPE, env=environment, text=True, check=False
+            )
+        assert done.returncode == status
+        assert len(done.stderr.splitlines()) == (0 if status == 141 else 1)
