@@ -34,7 +34,7 @@ class ComparedPair:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRate:
-    """A false match rate, and whether it is only an upper bound, since no measured impostor pair was as similar."""
+    """A false match rate, and whether it is only an upper bound, the lowest that its curve can show."""
 
     value: float
     is_bound: bool

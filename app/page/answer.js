@@ -10,10 +10,11 @@ const place = (similarity) => Math.max(-FARTHEST, Math.min(FARTHEST, logit(simil
 const both = new Intl.ListFormat("en");
 
 /** A rate as people say it: "1 in 12". */
-export function ratio(rate) {
+export function ratio(rate, rounded = Math.round) {
   if (rate >= 0.995) return "nearly all";
   if (rate > 0.1) return `${Math.round(rate * 100)} in 100`;
-  return `1 in ${Number((1 / rate).toPrecision(2)).toLocaleString("en")}`;
+  const unit = 10 ** (Math.floor(-Math.log10(rate)) - 1);
+  return `1 in ${Number((rounded(1 / rate / unit) * unit).toPrecision(2)).toLocaleString("en")}`;
 }
 
 /** A similarity with as many digits as tell it from 1, and from another. */
@@ -36,8 +37,8 @@ const tone = (words) => (words.includes("same") ? "same" : words.includes("diffe
 function alike(answer) {
   const rate = answer.fmr_at_similarity;
   const shared = answer.conditions?.length ? ` in such pictures (${spoken(answer.conditions)})` : "";
-  const bound = answer.fmr_is_upper_bound ? "at most " : "";
-  if (rate !== null) return `${bound}${ratio(rate)} pairs of strangers${shared} look this alike`;
+  const bound = answer.fmr_is_upper_bound;
+  if (rate !== null) return `${bound ? `at most ${ratio(rate, Math.floor)}` : ratio(rate)} pairs of strangers${shared} look this alike`;
   return `how many strangers look this alike${shared} was not measured`;
 }
 

@@ -15,7 +15,7 @@ Rate = Annotated[
     float, Field(ge=0, le=1, description="false match rate: the share of impostor pairs that are accepted")
 ]
 IsUpperBound = Annotated[
-    bool, Field(description="whether no measured impostor pair was as similar, so that the rate may be lower")
+    bool, Field(description="whether the rate is the lowest that its measurement can show, so that it may be lower")
 ]
 Conditions = Annotated[list[str], Field(description="what pictures are in, such as blurred or covered_eyes")]
 
